@@ -1,0 +1,122 @@
+"""The chapter's models as data: a body, a head and the hyper-parameters that the chapter gives them.
+
+The API reads this table to check and explain requests, the zoo to build networks; neither needs the other for it.
+Source of the rows: A. Géron, Hands-On Machine Learning, chapter 15, "Processing Sequences Using RNNs and CNNs".
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Head = Literal["one_step", "vector", "sequence"]
+Mode = Literal["one_step", "autoregressive", "vector", "sequence"]
+Body = Literal["naive", "linear", "simple_rnn", "lstm", "gru", "conv_gru", "wavenet"]
+Readout = Literal["repeat", "dense", "recurrent", "decoder", "unrolled"]
+Normalization = Literal["none", "layer", "batch"]
+
+HEADS: tuple[Head, ...] = ("one_step", "vector", "sequence")
+RECURRENT_BODIES: tuple[Body, ...] = ("simple_rnn", "lstm", "gru", "conv_gru")
+
+# The modes that a head serves, the one that `auto` means first.
+MODES: dict[Head, tuple[Mode, ...]] = {
+    "one_step": ("one_step", "autoregressive"),
+    "vector": ("vector",),
+    "sequence": ("sequence", "vector"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """One row of the chapter's table.
+
+    `readout` is how features become a forecast: `repeat` the last value, a `dense` layer, a last `recurrent` layer of
+    one unit, a `decoder` that is fed its own output (encoder-decoder), or `unrolled`: the features are the input of the
+    first step of a recurrent layer and zeros that of the others (vector-to-sequence).
+    `heads` are those that the body and readout can have. `in_chapter` marks the rows of the chapter's table.
+    """
+
+    name: str
+    summary: str
+    body: Body
+    head: Head
+    readout: Readout = "dense"
+    units: int = 20
+    layers: int = 2
+    normalization: Normalization = "none"
+    learning_rate: float = 0.001
+    heads: tuple[Head, ...] = HEADS
+    in_chapter: bool = True
+
+    @property
+    def is_fitted(self) -> bool:
+        return self.body != "naive"
+
+    @property
+    def is_fixed_length(self) -> bool:
+        """Whether the model reads exactly its last `window` points, whatever the scaling."""
+        return self.body == "linear"
+
+    @property
+    def is_baseline(self) -> bool:
+        return self.body in ("naive", "linear")
+
+
+# In the order in which starter models are trained: the first answer soonest, then the models that are asked for most.
+PRESETS: dict[str, Preset] = {
+    preset.name: preset
+    for preset in (
+        Preset("naive", "Repeats the last value.", "naive", "vector", readout="repeat", units=0, layers=0),
+        Preset("linear", "One dense layer over the last 50 values.", "linear", "vector", units=0, layers=0),
+        Preset("lstm", "Two LSTM layers, a forecast at every step.", "lstm", "sequence"),
+        Preset("gru", "Two GRU layers, a forecast at every step.", "gru", "sequence"),
+        Preset(
+            "simple_rnn",
+            "One recurrent unit, one step ahead.",
+            "simple_rnn",
+            "one_step",
+            readout="recurrent",
+            units=1,
+            layers=1,
+            learning_rate=0.005,
+        ),
+        Preset("deep_rnn", "Stacked simple RNN, one step ahead.", "simple_rnn", "one_step", readout="recurrent"),
+        Preset("vector_rnn", "Simple RNN, all steps at once from the last state.", "simple_rnn", "vector"),
+        Preset(
+            "sequence_rnn",
+            "Simple RNN, a forecast at every step.",
+            "simple_rnn",
+            "sequence",
+            learning_rate=0.01,
+        ),
+        Preset(
+            "ln_rnn",
+            "Simple RNN whose cells normalise their output.",
+            "simple_rnn",
+            "sequence",
+            normalization="layer",
+        ),
+        Preset("conv_gru", "Strided convolution, then two GRU layers.", "conv_gru", "sequence"),
+        Preset("wavenet", "Dilated causal convolutions: 1, 2, 4, 8, twice.", "wavenet", "sequence"),
+        Preset(
+            "encoder_decoder",
+            "A GRU reads the series, another writes the forecast from its state.",
+            "gru",
+            "vector",
+            readout="decoder",
+            layers=1,
+            heads=("vector",),
+            in_chapter=False,
+        ),
+        Preset(
+            "vector_to_sequence",
+            "The last window is the input of a recurrent layer's first step, zeros after.",
+            "linear",
+            "vector",
+            readout="unrolled",
+            layers=1,
+            heads=("vector",),
+            in_chapter=False,
+        ),
+    )
+}
+
+CHAPTER: tuple[str, ...] = tuple(name for name, preset in PRESETS.items() if preset.in_chapter)

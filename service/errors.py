@@ -1,0 +1,185 @@
+"""Every way in which the service refuses, as one tree of errors. Standard library only.
+
+An error is raised low, where the facts are known, and carries them as attributes; `service.api.problems` turns it
+into an HTTP answer once, by its class.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+
+@dataclass(frozen=True, slots=True)
+class Flaw:
+    """One thing that is wrong with a request.
+
+    `pointer` is a JSON pointer into the request, `code` a stable snake_case word, `message` says what was wrong, what
+    was expected, what was received and how to mend it.
+    """
+
+    pointer: str
+    code: str
+    message: str
+
+
+class ServiceError(Exception):
+    """Base of all errors that a client may see. `code` is the stable word for the error's kind."""
+
+    code: ClassVar[str] = "service_error"
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.message = message
+
+
+class InvalidRequest(ServiceError):
+    """The content of the request is wrong (422). `flaws` holds at least one entry."""
+
+    code = "invalid_request"
+
+    def __init__(self, flaws: Sequence[Flaw]) -> None:
+        super().__init__(flaws[0].message if len(flaws) == 1 else f"The request has {len(flaws)} errors.")
+        self.flaws = tuple(flaws)
+
+    @classmethod
+    def at(cls, pointer: str, code: str, message: str) -> "InvalidRequest":
+        return cls([Flaw(pointer, code, message)])
+
+
+class MalformedJson(ServiceError):
+    """The body is not JSON (400)."""
+
+    code = "malformed_json"
+
+
+class MalformedBody(ServiceError):
+    """The body can't be read as its headers describe it, for example broken gzip (400)."""
+
+    code = "malformed_body"
+
+
+class BodyTooLarge(ServiceError):
+    """The body, or what it decodes to, is over the limit (413)."""
+
+    code = "body_too_large"
+
+    def __init__(self, limit_bytes: int) -> None:
+        super().__init__(
+            f"The request body is over the limit of {limit_bytes} bytes (counted after decompression). Send fewer "
+            "series in one request, or raise OUTFIELDER_MAX_BODY_BYTES on the server."
+        )
+        self.limit_bytes = limit_bytes
+
+
+class UnsupportedMediaType(ServiceError):
+    """The body is of a type, or has an encoding, that the route does not read (415)."""
+
+    code = "unsupported_media_type"
+
+
+class Unauthorized(ServiceError):
+    """No API key, or one that is not known (401)."""
+
+    code = "unauthorized"
+
+
+class NotFound(ServiceError):
+    """What the request names does not exist (404)."""
+
+    code = "not_found"
+
+
+class ModelNotFound(NotFound):
+    code = "model_not_found"
+
+
+class VersionNotFound(NotFound):
+    """No such version number, or no such alias."""
+
+    code = "version_not_found"
+
+
+class JobNotFound(NotFound):
+    code = "job_not_found"
+
+
+class Conflict(ServiceError):
+    """The request is right, but not in the state that things are in (409)."""
+
+    code = "conflict"
+
+
+class StillTraining(Conflict):
+    """The model has no version yet, but a job that will publish one is queued or running. `job` is shown to clients."""
+
+    code = "still_training"
+
+    def __init__(self, message: str, job: dict[str, Any]) -> None:
+        super().__init__(message)
+        self.job = job
+
+
+class NoChampion(Conflict):
+    """The model has versions, but the gate rejected all of them."""
+
+    code = "no_champion"
+
+
+class AliasInUse(Conflict):
+    code = "alias_in_use"
+
+
+class JobEnded(Conflict):
+    code = "job_ended"
+
+
+class IdempotencyKeyReused(Conflict):
+    code = "idempotency_key_reused"
+
+
+class QueueFull(ServiceError):
+    """A bounded queue has no room (429). `retry_after_seconds` is a whole number of at least 1."""
+
+    code = "queue_full"
+
+    def __init__(self, message: str, retry_after_seconds: int = 1) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class NotReady(ServiceError):
+    """The service is starting, draining, or can't read what it needs (503)."""
+
+    code = "not_ready"
+
+    def __init__(self, message: str, retry_after_seconds: int = 1) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class StoreUnreadable(NotReady):
+    code = "store_unreadable"
+
+
+class VersionDamaged(NotReady):
+    """A version's files are not the ones that were published: their SHA-256 differ from the manifest's."""
+
+    code = "version_damaged"
+
+
+class TrainingFailed(ServiceError):
+    """A training job ended without a model. Shown as the job's `error`, never as an HTTP status."""
+
+    code = "training_failed"
+
+
+class ExportMismatch(TrainingFailed):
+    """The exported SavedModel did not give the trained model's numbers, so it was not published."""
+
+    code = "export_mismatch"
+
+
+class SlotTaken(ServiceError):
+    """A worker runs on this slot of the state folder already. Ends the second worker, never shown over HTTP."""
+
+    code = "slot_taken"

@@ -1,0 +1,56 @@
+"""A training job as clients see it. Standard library only."""
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+JobStatus = Literal["queued", "running", "succeeded", "failed", "cancelled"]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a fit has come. `epoch` counts finished epochs; the losses are None before the first."""
+
+    epoch: int
+    epochs: int
+    loss: float | None
+    val_loss: float | None
+    eta_seconds: float | None
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job. Times are ISO 8601 in UTC; `model` is the name that it will publish under; `attempt` counts runs."""
+
+    id: str
+    status: JobStatus
+    request: dict[str, Any]
+    model: str
+    submitted_at: str
+    started_at: str | None
+    finished_at: str | None
+    attempt: int
+    progress: Progress | None
+    result: dict[str, Any] | None
+    error: dict[str, str] | None
+
+    @property
+    def is_ended(self) -> bool:
+        return self.status in ("succeeded", "failed", "cancelled")
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class JobEvent:
+    """Something to tell a watcher: `progress` with the fields of Progress and `attempt`, at last `done` with the job.
+
+    `id` counts a job's events from 1; a watcher that comes back names the last one that it saw.
+    """
+
+    id: int
+    kind: Literal["progress", "done"]
+    data: dict[str, Any]

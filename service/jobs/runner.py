@@ -1,0 +1,179 @@
+"""The worker's side of the jobs: takes them from the queue, one at a time, and sees them through."""
+
+import fcntl
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from dbos import DBOS, DBOSClient
+from dbos._error import DBOSWorkflowCancelledError, DBOSWorkflowConflictIDError
+from dbos._serialization import PortableWorkflowError
+
+from service.errors import ServiceError, SlotTaken, TrainingFailed
+from service.jobs.database import (
+    APPLICATION,
+    APPLICATION_VERSION,
+    MAX_RECOVERIES,
+    PROGRESS,
+    QUEUE,
+    SERIALIZER,
+    WORKFLOW,
+    migrate,
+)
+from service.jobs.job import Progress
+
+logger = logging.getLogger(__name__)
+
+POLL_SECONDS = 0.5
+CHECK_SECONDS = 0.3
+
+
+class JobStopped(Exception):
+    """The job is no longer this run's to do: it was cancelled, or another worker took it over."""
+
+
+class JobRun:
+    """One run of a job, handed to the training function."""
+
+    def __init__(self, client: DBOSClient, job_id: str, attempt: int) -> None:
+        self.job_id = job_id
+        self.attempt = attempt
+        self._client = client
+        self._started_at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        self._checked = 0.0
+
+    def report(self, progress: Progress) -> None:
+        """Tells watchers how far the fit has come.
+
+        Raises:
+            JobStopped.
+        """
+        event = {**progress.to_dict(), "attempt": self.attempt, "started_at": self._started_at}
+        try:
+            # Written in the name of the run that owns the job: one that lost it is refused.
+            DBOS.write_stream(PROGRESS, event)
+            DBOS.set_event(PROGRESS, event)
+        except (DBOSWorkflowConflictIDError, DBOSWorkflowCancelledError) as error:
+            raise JobStopped(self.job_id) from error
+
+    def raise_if_stopped(self) -> None:
+        """Raises JobStopped when the job was cancelled. Cheap: asks the database a few times a second at most."""
+        now = time.monotonic()
+        if now - self._checked < CHECK_SECONDS:
+            return
+        self._checked = now
+        found = self._client.list_workflows(workflow_ids=[self.job_id], load_input=False, load_output=False)
+        if not found or found[0].status != "PENDING":
+            raise JobStopped(self.job_id)
+
+
+def run_jobs(
+    database_url: str,
+    state_dir: Path,
+    train: Callable[[dict[str, Any], JobRun], dict[str, Any]],
+    *,
+    stop: threading.Event,
+    slot: int = 0,
+    on_started: Callable[[], None] = lambda: None,
+) -> None:
+    """Runs jobs until `stop` is set. What a killed worker of the same slot left unfinished is run again first.
+
+    Args:
+        train: given a recipe and its run, trains and publishes, and returns the job's result. A ServiceError that it
+            raises is the job's error; anything else fails the job without details, which go to the log.
+        slot: tells the workers on one state folder apart.
+        on_started: called once jobs are being taken.
+
+    Raises:
+        SlotTaken: a worker of this slot is alive.
+    """
+    state_dir.mkdir(parents=True, exist_ok=True)
+    lock = _take_slot(state_dir, slot)
+    try:
+        _run(database_url, train, stop, f"worker-{slot}", on_started)
+    finally:
+        os.close(lock)
+
+
+def _run(
+    database_url: str,
+    train: Callable[[dict[str, Any], JobRun], dict[str, Any]],
+    stop: threading.Event,
+    executor: str,
+    on_started: Callable[[], None],
+) -> None:
+    migrate(database_url)
+    client = DBOSClient(system_database_url=database_url, serializer=SERIALIZER, application_name=APPLICATION)
+    running: set[str] = set()
+    # A job that is recovered does not come through the training queue, so the queue's own limit does not hold it back.
+    one_at_a_time = threading.Lock()
+    DBOS(
+        config={
+            "name": APPLICATION,
+            "system_database_url": database_url,
+            "executor_id": executor,
+            "application_version": APPLICATION_VERSION,
+            "serializer": SERIALIZER,
+            "log_level": "WARNING",
+        }
+    )
+
+    @DBOS.step(name="fit_and_publish")
+    def fit_and_publish(recipe: dict[str, Any]) -> dict[str, Any]:
+        job_id = DBOS.workflow_id
+        if job_id is None:
+            raise RuntimeError("a step runs inside a workflow")
+        status = client.list_workflows(workflow_ids=[job_id], load_input=False, load_output=False)[0]
+        run = JobRun(client, job_id, attempt=status.recovery_attempts or 1)
+        while not one_at_a_time.acquire(timeout=CHECK_SECONDS):
+            run.raise_if_stopped()
+        running.add(job_id)
+        try:
+            return train(recipe, run)
+        finally:
+            running.discard(job_id)
+            one_at_a_time.release()
+
+    @DBOS.workflow(name=WORKFLOW, max_recovery_attempts=MAX_RECOVERIES)
+    def train_model(recipe: dict[str, Any]) -> dict[str, Any]:
+        try:
+            return fit_and_publish(recipe)
+        except JobStopped:
+            # The database knows already that the job ended or has another owner: nothing is left to record.
+            logger.info("job %s was stopped", DBOS.workflow_id)
+            raise
+        except ServiceError as error:
+            raise PortableWorkflowError(error.message, type(error).__name__, error.code) from error
+        except Exception as error:  # whatever goes wrong in one job must not end the worker
+            logger.exception("job %s failed", DBOS.workflow_id)
+            message = "The job failed; see the worker's log."
+            raise PortableWorkflowError(message, "TrainingFailed", TrainingFailed.code) from error
+
+    DBOS.listen_queues([QUEUE])
+    DBOS.launch()
+    DBOS.register_queue(QUEUE, worker_concurrency=1, polling_interval_sec=POLL_SECONDS)
+    on_started()
+    stop.wait()
+    unfinished = list(running)
+    DBOS.destroy()
+    # Handed back as new: a worker that is asked to stop has not died, so the run does not count against the job.
+    for job_id in unfinished:
+        client.resume_workflow(job_id, queue_name=QUEUE)
+    client.destroy()
+
+
+def _take_slot(state_dir: Path, slot: int) -> int:
+    descriptor = os.open(state_dir / f"worker-{slot}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(descriptor)
+        raise SlotTaken(
+            f"A worker runs on slot {slot} of {state_dir} already. Stop it first, or choose another state folder."
+        ) from error
+    return descriptor

@@ -1,0 +1,55 @@
+"""Settings, read from the environment (`OUTFIELDER_*`). None is read at import; a composition root makes one."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """All settings of the API, the worker and the command line."""
+
+    model_config = SettingsConfigDict(env_prefix="OUTFIELDER_", frozen=True, extra="ignore")
+
+    host: str = Field("127.0.0.1", description="The address that the API listens on.")
+    port: int = Field(8000, ge=0, le=65535, description="The port that the API listens on; 0 takes a free one.")
+    models_store: Path = Field(Path("models_store"), description="The folder of trained models.")
+    state_dir: Path = Field(
+        Path(".outfielder"), description="The folder of the embedded job database, job logs and caches."
+    )
+    database_url: str | None = Field(
+        None, description="URL of the job database; by default an SQLite file in the state folder."
+    )
+    api_keys: str = Field("", description="Comma-separated API keys; with none, the API asks for no key.")
+    api_keys_file: Path | None = Field(None, description="A file of API keys, one a line.")
+    starter_models: str = Field(
+        "all",
+        description="What `outfielder up` trains first when the store is empty: `all`, `none`, or names.",
+    )
+    engine: Literal["auto", "savedmodel"] = Field("auto", description="The engine that runs the models.")
+    preload: str = Field("", description="Comma-separated models to load and warm before the API is ready.")
+    max_horizon: int = Field(1000, ge=1, le=100_000, description="The most steps ahead that a request may ask for.")
+    max_body_bytes: int = Field(128 * 2**20, ge=1024, description="The largest request body, after decompression.")
+    queue_limit: int = Field(1000, ge=1, description="The most forecasts, and the most jobs, that may wait.")
+    max_loaded_models: int = Field(
+        64, ge=1, description="The most model versions that one API process keeps in memory."
+    )
+
+    @property
+    def job_database_url(self) -> str:
+        """The job database, with the embedded default filled in."""
+        if self.database_url is not None:
+            return self.database_url
+        return f"sqlite:///{(self.state_dir / 'jobs.sqlite').absolute()}"
+
+    def all_api_keys(self) -> frozenset[str]:
+        """The keys of both settings. Raises OSError when the key file can't be read."""
+        lines = self.api_keys.split(",")
+        if self.api_keys_file is not None:
+            lines += self.api_keys_file.read_text(encoding="utf-8").splitlines()
+        return frozenset(key for line in lines if (key := line.strip()) and not key.startswith("#"))
+
+    @property
+    def preload_names(self) -> tuple[str, ...]:
+        return tuple(name for part in self.preload.split(",") if (name := part.strip()))

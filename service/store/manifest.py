@@ -1,0 +1,62 @@
+"""What is known of a published version, as it stands in its manifest.json."""
+
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+import orjson
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """A version's facts. `hyper_parameters` is the recipe; metrics are in the user's own units.
+
+    `metrics` holds `train`, `validation` and `test`, each `{"mse", "rmse", "mae", "by_step": {"mse": [..]}}`, and
+    `baselines`: `{"naive": {"validation": {..}, "test": {..}}, "linear": {..}}`. `files` maps a path inside the
+    version's folder to its SHA-256.
+    """
+
+    name: str
+    version: int
+    created_at: str
+    architecture: str
+    head: str
+    hyper_parameters: dict[str, Any]
+    modes: list[str]
+    window: int
+    horizon: int
+    min_length: int
+    scaling: str
+    reads_whole_series: bool
+    data: dict[str, Any]
+    seed: int
+    metrics: dict[str, Any]
+    gate: dict[str, Any] | None
+    epochs_run: int
+    seconds: float
+    device: str
+    library_versions: dict[str, str]
+    job_id: str | None
+    parameters: int
+    files: dict[str, str] = field(default_factory=dict)
+
+    def to_json(self) -> bytes:
+        return orjson.dumps(asdict(self), option=orjson.OPT_INDENT_2)
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, text: bytes) -> "Manifest":
+        """Reads a manifest; fields of a newer writer are left out.
+
+        Raises:
+            ValueError: the text is no manifest.
+        """
+        values = orjson.loads(text)
+        if not isinstance(values, dict):
+            raise ValueError("a manifest is a JSON object")
+        known = {f.name for f in fields(cls)}
+        try:
+            return cls(**{key: value for key, value in values.items() if key in known})
+        except TypeError as error:
+            raise ValueError(f"not a manifest: {error}") from error

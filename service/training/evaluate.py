@@ -1,0 +1,43 @@
+"""Scores of a trained network and of the baselines it has to beat, in the user's units."""
+
+from typing import Any
+
+import numpy as np
+
+from service.domain.baselines import apply_linear, fit_linear, naive
+from service.domain.metrics import score
+from service.training.fit import predict
+from service.training.material import Material, Part
+from service.zoo.network import Network
+
+
+def evaluate(network: Network, material: Material) -> dict[str, Any]:
+    """Scores on each part, and of naive and linear (least squares on the same training windows) beside.
+
+    Returns:
+        `{"train": {..}, "validation": {..}, "test": {..}, "baselines": {"naive": {"validation": {..}, "test": {..}},
+        "linear": {..}}}`, each leaf as `service.domain.metrics.score` gives it.
+    """
+    horizon = material.train.futures.shape[1]
+    # The linear baseline learns in scaled units, as the networks do, so that it too fits series of any magnitude.
+    coefficients = fit_linear(material.train.scaled_inputs, _scaled_futures(material.train))
+
+    def linear(part: Part) -> np.ndarray[Any, np.dtype[np.float32]]:
+        return part.statistics.inverse(apply_linear(coefficients, part.scaled_inputs))
+
+    held_out = {"validation": material.validation, "test": material.test}
+    return {
+        **{name: _score_network(network, part) for name, part in {"train": material.train, **held_out}.items()},
+        "baselines": {
+            "naive": {name: score(part.futures, naive(part.inputs, horizon)) for name, part in held_out.items()},
+            "linear": {name: score(part.futures, linear(part)) for name, part in held_out.items()},
+        },
+    }
+
+
+def _score_network(network: Network, part: Part) -> dict[str, Any]:
+    return score(part.futures, part.statistics.inverse(predict(network, part.scaled_inputs)))
+
+
+def _scaled_futures(part: Part) -> np.ndarray[Any, np.dtype[np.float32]]:
+    return part.statistics.transform(part.futures)

@@ -1,0 +1,117 @@
+"""Writes a network as a SavedModel, loads it back as a server would, and compares its numbers.
+
+Run as a module it does so for a training worker, one request a line, in a process that trains nothing and sees no GPU:
+layers traced beside a GPU may save kernels that no CPU can run, and a model that only works where it was made is found
+out before anybody is served by it.
+"""
+
+import json
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from service.domain.recipe import Recipe
+from service.errors import ExportMismatch
+from service.training.graph import make_graph, make_serving_network
+
+Array = NDArray[np.float32]
+
+# Of the forecast's magnitude or the series' standard deviation, whichever is larger.
+TOLERANCE = 1e-5
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """Series of one length [n, time] and the trained network's forecasts for them [n, horizon], in the user's units."""
+
+    inputs: Array
+    forecasts: Array
+
+
+def export(recipe: Recipe, weights: list[Array], folder: Path) -> None:
+    """Writes the SavedModel of a recipe with trained weights, in the order of Keras' `get_weights`."""
+    keras.backend.clear_session()
+    network = make_serving_network(recipe)
+    network.set_weights(weights)
+    graph = make_graph(network, recipe)
+    tf.saved_model.save(graph, str(folder), signatures=graph.signatures())
+
+
+def prove(folder: Path, proofs: list[Proof]) -> float:
+    """Loads the SavedModel from disk and demands the trained network's numbers of every forecasting signature.
+
+    The series are asked for alone by length, all in one ragged batch padded with NaN, and as the start of a roll-out.
+
+    Returns:
+        The largest difference, as a share of what `TOLERANCE` is a share of.
+
+    Raises:
+        ExportMismatch: a difference is over `TOLERANCE`.
+    """
+    # The loaded object owns the variables and must outlive its signatures.
+    loaded: Any = tf.saved_model.load(str(folder))
+    default, ragged, rollout = (loaded.signatures[name] for name in ("serving_default", "forecast_ragged", "rollout"))
+    longest = max(proof.inputs.shape[1] for proof in proofs)
+    padded = np.concatenate([_pad(proof.inputs, longest) for proof in proofs])[:, :, None]
+    lengths = np.concatenate([np.full(len(p.inputs), p.inputs.shape[1], np.int32) for p in proofs])
+    horizon = np.int32(proofs[0].forecasts.shape[1])
+    alone = np.concatenate([default(series=tf.constant(p.inputs[:, :, None]))["forecast"].numpy() for p in proofs])
+    batched = ragged(series=tf.constant(padded), lengths=tf.constant(lengths))["forecast"].numpy()
+    rolled = rollout(series=tf.constant(padded), lengths=tf.constant(lengths), horizon=tf.constant(horizon))
+    expected = np.concatenate([proof.forecasts for proof in proofs])
+    spread = np.concatenate([proof.inputs.std(axis=1, keepdims=True) for proof in proofs])
+    unit = np.maximum(np.maximum(np.abs(expected), spread), np.finfo(np.float32).tiny)
+    worst = 0.0
+    for name, served in {
+        "alone": alone,
+        "batched": batched,
+        "rolled out": rolled["forecast"].numpy(),
+    }.items():
+        difference = float((np.abs(served - expected) / unit).max())
+        if not difference <= TOLERANCE:
+            raise ExportMismatch(
+                f"The exported model's forecasts ({name}) differ from the trained model's by {difference:.1e} of their "
+                f"magnitude, more than {TOLERANCE:.0e}. It was not published."
+            )
+        worst = max(worst, difference)
+    return worst
+
+
+def _pad(values: Array, length: int) -> Array:
+    return np.pad(values, [(0, 0), (0, length - values.shape[1])], constant_values=np.nan)
+
+
+def main() -> None:
+    """Answers requests on standard input, one JSON object a line: recipe, weights, folder, proofs.
+
+    `weights` and `proofs` name NumPy archives. Each gets one line on standard output: `{"difference"}` or
+    `{"code", "message"}`.
+    """
+    answers = os.fdopen(os.dup(1), "w", buffering=1)
+    # Whatever a library prints must not be taken for an answer.
+    os.dup2(2, 1)
+    for line in sys.stdin:
+        request = json.loads(line)
+        try:
+            with np.load(request["weights"]) as archive:
+                weights = [archive[f"arr_{i}"] for i in range(len(archive.files))]
+            with np.load(request["proofs"]) as archive:
+                arrays = [archive[f"arr_{i}"] for i in range(len(archive.files))]
+            proofs = [Proof(*pair) for pair in zip(arrays[::2], arrays[1::2], strict=True)]
+            folder = Path(request["folder"])
+            export(Recipe.from_dict(request["recipe"]), weights, folder)
+            answer: dict[str, Any] = {"difference": prove(folder, proofs)}
+        except ExportMismatch as error:
+            answer = {"code": error.code, "message": error.message}
+        print(json.dumps(answer), file=answers, flush=True)
+
+
+if __name__ == "__main__":
+    main()

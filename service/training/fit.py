@@ -1,0 +1,141 @@
+"""Fits a network to windows."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from service.domain.recipe import Recipe
+from service.zoo.network import Network, make_network
+
+Array = NDArray[np.float32]
+
+# Validation answers don't depend on the batch; a large one is merely faster.
+VALIDATION_BATCH_SIZE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """What an epoch ended with. `number` counts from 1; losses are in the model's units."""
+
+    number: int
+    loss: float
+    val_loss: float
+    seconds: float
+
+
+def fit(
+    recipe: Recipe,
+    train: tuple[Array, Array],
+    validation: tuple[Array, Array],
+    *,
+    on_batch: Callable[[], None],
+    on_epoch: Callable[[Epoch], None],
+) -> tuple[Network, list[Epoch]]:
+    """Fits a fresh network. The same recipe and windows give the same weights on the CPU.
+
+    Args:
+        recipe: decides the network, the optimiser and the seed.
+        train, validation: inputs [n, window] and targets as `service.domain.windows.make_targets` gives them, in the
+            model's units.
+        on_batch: called after every batch; what it raises ends the fit.
+        on_epoch: called after every epoch; what it raises ends the fit.
+
+    Returns:
+        The network and its epochs. Early stopping keeps the weights with the best validation loss (for sequence heads,
+        whose other answers are never a forecast, that of the last time step); without it the last ones stay.
+    """
+    keras.backend.clear_session()
+    keras.utils.set_random_seed(recipe.seed)
+    network = make_network(recipe)
+    if not recipe.preset.is_fitted:
+        return network, []
+    optimizer = keras.optimizers.get(
+        {"class_name": recipe.optimizer, "config": {"learning_rate": recipe.learning_rate}}
+    )
+    network.compile(loss=recipe.loss, optimizer=optimizer, metrics=_metrics(recipe), jit_compile=_compiles(recipe))
+    watch = _Watch(on_batch, on_epoch)
+    callbacks: list[Any] = [watch]
+    if recipe.patience is not None:
+        callbacks.append(
+            keras.callbacks.EarlyStopping(
+                monitor=_monitor(recipe), mode="min", patience=recipe.patience, restore_best_weights=True
+            )
+        )
+    network.fit(
+        train[0][:, :, None],
+        train[1],
+        batch_size=recipe.batch_size,
+        epochs=recipe.epochs,
+        validation_data=(validation[0][:, :, None], validation[1]),
+        validation_batch_size=VALIDATION_BATCH_SIZE,
+        callbacks=callbacks,
+        verbose=0,
+    )
+    return network, watch.epochs
+
+
+def predict(network: Network, inputs: Array) -> Array:
+    """The network's forecasts from the last point, in its own units: [n, window] -> [n, horizon]."""
+    answers = network.predict(inputs[:, :, None], batch_size=VALIDATION_BATCH_SIZE, verbose=0)
+    return np.asarray(answers[:, -1] if network.head == "sequence" else answers, dtype=np.float32)
+
+
+def last_time_step_loss(loss: str) -> Callable[[Any, Any], Any]:
+    """The loss at the last time step alone: what a sequence model is judged by.
+
+    Source: A. Géron, Hands-On Machine Learning, chapter 15 (`last_time_step_mse`).
+    """
+    function = keras.losses.get(loss)
+
+    def last_time_step(actual: Any, forecast: Any) -> Any:
+        return function(actual[:, -1], forecast[:, -1])
+
+    return last_time_step
+
+
+def _metrics(recipe: Recipe) -> list[Any]:
+    return [last_time_step_loss(recipe.loss)] if recipe.head == "sequence" else []
+
+
+def _monitor(recipe: Recipe) -> str:
+    """The validation figure that counts: of a sequence head only the last step is ever a forecast."""
+    return "val_last_time_step" if recipe.head == "sequence" else "val_loss"
+
+
+def _compiles(recipe: Recipe) -> bool:
+    """XLA halves the seconds of a recurrent epoch on a CPU; on a GPU the fused kernels are faster than XLA's loops."""
+    recurrent = recipe.preset.body not in ("linear", "wavenet") or recipe.readout == "unrolled"
+    return recurrent and not tf.config.list_physical_devices("GPU")
+
+
+class _Watch(keras.callbacks.Callback):
+    """Tells the caller of batches and epochs."""
+
+    def __init__(self, on_batch: Callable[[], None], on_epoch: Callable[[Epoch], None]) -> None:
+        super().__init__()
+        self.on_batch = on_batch
+        self.on_epoch = on_epoch
+        self.epochs: list[Epoch] = []
+        self.started = 0.0
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        self.started = time.monotonic()
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        self.on_batch()
+
+    def on_test_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        self.on_batch()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        logs = logs or {}
+        seconds = time.monotonic() - self.started
+        done = Epoch(epoch + 1, float(logs["loss"]), float(logs["val_loss"]), seconds)
+        self.epochs.append(done)
+        self.on_epoch(done)

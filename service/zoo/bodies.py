@@ -1,0 +1,101 @@
+"""Bodies: what turns a series into features, at every step, and can go on from where it stopped.
+
+`width` is the count of features. `call(x)` gives the features of all output steps, for training; `steps(x, lengths)`
+does for right-padded series of different lengths, with each one's count of steps. `begin(x, lengths)` gives the
+features at each series' last point and the state after it, `resume(block, state)` reads more points from that state:
+`begin` then `resume` gives what `begin` on the whole would, for blocks whose length `can_resume` allows.
+"""
+
+import keras
+from keras import ops
+
+from service.domain.recipe import Recipe
+from service.zoo.recurrent import ConvRecurrentBody, RecurrentBody
+from service.zoo.tensors import State, Tensor, last_of, pick
+from service.zoo.wavenet import WaveNetBody
+
+
+class ValueBody(keras.layers.Layer):
+    """The value itself (naive)."""
+
+    width = 1
+
+    def call(self, x: Tensor, training: bool = False) -> Tensor:
+        del training
+        return x
+
+    def can_resume(self, block: int) -> bool:
+        return True
+
+    def begin(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, State]:
+        last = last_of(x, lengths)  # [batch, 1]
+        return last, [last]
+
+    def resume(self, block: Tensor, state: State) -> tuple[Tensor, State]:
+        return block[:, -1], [block[:, -1]]
+
+    def steps(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        return x, lengths
+
+
+class LagBody(keras.layers.Layer):
+    """The last `window` values, zeros before the start (linear, vector-to-sequence). Its state slides."""
+
+    def __init__(self, window: int, **kwargs: object) -> None:
+        super().__init__(**kwargs)
+        self.window = window
+
+    @property
+    def width(self) -> int:
+        return self.window
+
+    def call(self, x: Tensor, training: bool = False) -> Tensor:
+        """[batch, time, 1] -> [batch, time, window]."""
+        del training
+        padded = ops.pad(x[:, :, 0], [[0, 0], [self.window - 1, 0]])
+        time = ops.shape(x)[1]
+        lags = ops.expand_dims(ops.arange(time), 1) + ops.expand_dims(ops.arange(self.window), 0)
+        return ops.take(padded, lags, axis=1)
+
+    def can_resume(self, block: int) -> bool:
+        return True
+
+    def begin(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, State]:
+        positions = ops.expand_dims(lengths - self.window, 1) + ops.expand_dims(
+            ops.arange(self.window, dtype=lengths.dtype), 0
+        )
+        last = pick(x, positions)[:, :, 0]  # [batch, window]
+        return last, [last]
+
+    def resume(self, block: Tensor, state: State) -> tuple[Tensor, State]:
+        last = ops.concatenate([state[0], block[:, :, 0]], axis=1)[:, -self.window :]
+        return last, [last]
+
+    def steps(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        return self(x), lengths
+
+
+AnyBody = ValueBody | LagBody | RecurrentBody | ConvRecurrentBody | WaveNetBody
+
+
+def make_body(recipe: Recipe) -> AnyBody:
+    """The body that a recipe asks for, not yet built."""
+    match recipe.preset.body:
+        case "naive":
+            return ValueBody()
+        case "linear":
+            return LagBody(recipe.window)
+        case "wavenet":
+            return WaveNetBody(recipe)
+        case "conv_gru":
+            return ConvRecurrentBody(recipe)
+        case _:
+            return RecurrentBody(recipe, _widths(recipe))
+
+
+def _widths(recipe: Recipe) -> tuple[int, ...]:
+    """Units of each layer. A recurrent readout is a last layer of one unit, whose output is the forecast."""
+    widths = (recipe.units,) * recipe.layers
+    if recipe.readout == "recurrent" and widths[-1] != 1:
+        widths += (1,)
+    return widths

@@ -1,0 +1,305 @@
+"""The queue and real worker processes over a real database file; some of them are killed."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service.errors import IdempotencyKeyReused, InvalidRequest, JobEnded, JobNotFound, QueueFull
+from service.jobs.job import Job, JobEvent
+from service.jobs.queue import JobQueue
+
+REQUEST = {"architecture": "lstm"}
+
+
+def recipe(**fields: Any) -> dict[str, Any]:
+    return {"name": "demo", "epochs": 3, "seconds": 0.05, **fields}
+
+
+class Workers:
+    """Starts worker processes on one state folder and ends those that are left."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.url = f"sqlite:///{folder / 'jobs.sqlite'}"
+        self.started: list[subprocess.Popen[str]] = []
+
+    def start(self, *, wait: bool = True) -> "subprocess.Popen[str]":
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tests.jobs.worker_process", self.url, str(self.folder)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.started.append(process)
+        if wait:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "started\n"
+        return process
+
+    def runs(self) -> list[str]:
+        path = self.folder / "runs.txt"
+        return path.read_text().splitlines() if path.exists() else []
+
+    def close(self) -> None:
+        for process in self.started:
+            process.kill()
+            process.communicate()
+
+
+@pytest.fixture
+def workers(tmp_path: Path) -> Iterator[Workers]:
+    processes = Workers(tmp_path)
+    yield processes
+    processes.close()
+
+
+@asynccontextmanager
+async def open_queue(workers: Workers, limit: int = 100) -> AsyncIterator[JobQueue]:
+    queue = JobQueue(workers.url, limit=limit)
+    await queue.open()
+    try:
+        yield queue
+    finally:
+        await queue.close()
+
+
+async def until(queue: JobQueue, job_id: str, condition: Callable[[Job], bool], seconds: float = 30.0) -> Job:
+    deadline = time.monotonic() + seconds
+    while not condition(job := await queue.get(job_id)):
+        assert time.monotonic() < deadline, f"still {job}"
+        await asyncio.sleep(0.05)
+    return job
+
+
+def ended(job: Job) -> bool:
+    return job.is_ended
+
+
+def training(job: Job) -> bool:
+    return job.status == "running" and job.progress is not None
+
+
+def run_async(test: Callable[[], Awaitable[None]]) -> None:
+    async def main() -> None:
+        await test()
+
+    asyncio.run(main())
+
+
+def test_a_job_runs_and_tells_its_progress_from_the_first_event_to_done(workers: Workers) -> None:
+    async def scenario() -> None:
+        async with open_queue(workers) as queue:
+            job = await queue.submit(REQUEST, recipe())
+            assert (job.status, job.attempt, job.model, job.request) == ("queued", 0, "demo", REQUEST)
+            workers.start()
+            events = [event async for event in queue.watch(job.id)]
+            assert [event.kind for event in events] == ["progress"] * 3 + ["done"]
+            assert [event.id for event in events] == [1, 2, 3, 4]
+            assert [event.data["epoch"] for event in events[:3]] == [1, 2, 3]
+            done = await queue.get(job.id)
+            assert events[-1].data == done.to_dict()
+            assert done.status == "succeeded"
+            assert done.result == {"model": "demo", "version": 1}
+            assert done.progress is not None
+            assert done.progress.epoch == 3
+            assert done.started_at is not None
+            assert done.finished_at is not None
+            assert job.submitted_at <= done.started_at <= done.finished_at
+
+            rest: list[JobEvent] = [event async for event in queue.watch(job.id, after=2)]
+            assert rest == events[2:]
+
+    run_async(scenario)
+
+
+def test_cancelling_ends_a_queued_job_at_once_and_a_running_one_soon(workers: Workers) -> None:
+    async def scenario() -> None:
+        async with open_queue(workers) as queue:
+            workers.start()
+            running = await queue.submit(REQUEST, recipe(epochs=1, seconds=60))
+            waiting = await queue.submit(REQUEST, recipe())
+            await until(queue, running.id, training)
+            assert (await queue.cancel(waiting.id)).status == "cancelled"
+            assert (await queue.cancel(running.id)).status == "cancelled"
+            started = time.monotonic()
+            after = await queue.submit(REQUEST, recipe())
+            assert (await until(queue, after.id, ended)).status == "succeeded"
+            assert time.monotonic() - started < 10
+            assert (await queue.get(running.id)).status == "cancelled"
+            assert waiting.id not in " ".join(workers.runs())
+            with pytest.raises(JobEnded):
+                await queue.cancel(running.id)
+
+    run_async(scenario)
+
+
+def test_a_killed_workers_job_is_run_again_and_ends_once(workers: Workers) -> None:
+    async def scenario() -> None:
+        async with open_queue(workers) as queue:
+            first = workers.start()
+            job = await queue.submit(REQUEST, recipe(epochs=4, seconds=0.5))
+            await until(queue, job.id, training)
+            first.kill()
+            first.wait()
+            workers.start()
+            done = await until(queue, job.id, ended)
+            assert (done.status, done.attempt, done.result) == ("succeeded", 2, {"model": "demo", "version": 2})
+            assert workers.runs() == [f"{job.id} 1", f"{job.id} 2"]
+            events = [event async for event in queue.watch(job.id)]
+            attempts = [event.data["attempt"] for event in events[:-1]]
+            assert attempts == sorted(attempts)
+            assert attempts.count(2) == 4
+
+    run_async(scenario)
+
+
+def test_a_job_that_kills_its_worker_three_times_is_failed(workers: Workers) -> None:
+    async def scenario() -> None:
+        async with open_queue(workers) as queue:
+            job = await queue.submit(REQUEST, recipe(epochs=1, crashes=True))
+            for _ in range(3):
+                workers.start(wait=False).wait(timeout=30)
+            workers.start()
+            failed = await until(queue, job.id, ended)
+            assert failed.status == "failed"
+            assert failed.error is not None
+            assert failed.error["code"] == "worker_died"
+            assert len(workers.runs()) == 3
+            after = await queue.submit(REQUEST, recipe())
+            assert (await until(queue, after.id, ended)).status == "succeeded"
+
+    run_async(scenario)
+
+
+def test_a_worker_that_is_asked_to_stop_leaves_its_job_to_the_next(workers: Workers) -> None:
+    async def scenario() -> None:
+        async with open_queue(workers) as queue:
+            job = await queue.submit(REQUEST, recipe(epochs=3, seconds=0.7))
+            for _ in range(3):
+                worker = workers.start()
+                await until(queue, job.id, training)
+                worker.send_signal(signal.SIGTERM)
+                assert worker.wait(timeout=15) == 0
+            workers.start()
+            done = await until(queue, job.id, ended)
+            assert done.status == "succeeded"
+            assert len(workers.runs()) == 4
+
+    run_async(scenario)
+
+
+def test_a_failure_is_told_without_what_is_inside(workers: Workers) -> None:
+    async def scenario() -> None:
+        async with open_queue(workers) as queue:
+            workers.start()
+            named = await queue.submit(REQUEST, recipe(epochs=1, fails="named"))
+            unnamed = await queue.submit(REQUEST, recipe(epochs=1, fails="unnamed"))
+            assert (await until(queue, named.id, ended)).error == {
+                "code": "training_failed",
+                "message": "The loss became infinite.",
+            }
+            error = (await until(queue, unnamed.id, ended)).error
+            assert error is not None
+            assert error["code"] == "training_failed"
+            assert "secret" not in str(error)
+
+    run_async(scenario)
+
+
+def test_an_idempotency_key_leads_to_one_job_and_refuses_another_request(workers: Workers) -> None:
+    async def scenario() -> None:
+        async with open_queue(workers) as queue:
+            first = await queue.submit(REQUEST, recipe(), idempotency_key="k")
+            assert await queue.submit(REQUEST, recipe(), idempotency_key="k") == first
+            assert await queue.count("queued") == 1
+            with pytest.raises(IdempotencyKeyReused):
+                await queue.submit({"architecture": "gru"}, recipe(), idempotency_key="k")
+            assert (await queue.submit(REQUEST, recipe(), idempotency_key="other")).id != first.id
+
+    run_async(scenario)
+
+
+def test_the_queue_is_bounded_and_takes_all_jobs_of_a_request_or_none(workers: Workers) -> None:
+    async def scenario() -> None:
+        async with open_queue(workers, limit=3) as queue:
+            await queue.submit(REQUEST, recipe())
+            with pytest.raises(QueueFull):
+                await queue.submit_all([(REQUEST, recipe())] * 3)
+            assert len(await queue.submit_all([(REQUEST, recipe())] * 2)) == 2
+            with pytest.raises(QueueFull):
+                await queue.submit(REQUEST, recipe())
+            submissions = [queue.submit(REQUEST, recipe()) for _ in range(3)]
+            assert all(
+                isinstance(answer, QueueFull) for answer in await asyncio.gather(*submissions, return_exceptions=True)
+            )
+
+    run_async(scenario)
+
+
+def test_pages_hold_every_job_once_newest_first_while_others_are_submitted(workers: Workers) -> None:
+    async def scenario() -> None:
+        async with open_queue(workers) as queue:
+            ids = [(await queue.submit(REQUEST, recipe())).id for _ in range(5)]
+            seen: list[str] = []
+            jobs, cursor = await queue.page(limit=2)
+            seen += [job.id for job in jobs]
+            while cursor is not None:
+                await queue.submit(REQUEST, recipe())
+                jobs, cursor = await queue.page(limit=2, cursor=cursor)
+                seen += [job.id for job in jobs]
+            assert seen == ids[::-1]
+            await queue.cancel(ids[0])
+            assert [job.id for job in (await queue.page(status="cancelled"))[0]] == [ids[0]]
+            for cursor in ("?", "bm8=", ""):
+                with pytest.raises(InvalidRequest):
+                    await queue.page(cursor=cursor)
+
+    run_async(scenario)
+
+
+def test_a_model_in_the_making_is_found_by_its_name(workers: Workers) -> None:
+    async def scenario() -> None:
+        async with open_queue(workers) as queue:
+            first = await queue.submit(REQUEST, recipe(name="a"))
+            await queue.submit(REQUEST, recipe(name="a"))
+            found = await queue.find_active("a")
+            assert found is not None
+            assert found.id == first.id
+            assert await queue.find_active("b") is None
+            await queue.cancel(first.id)
+            found = await queue.find_active("a")
+            assert found is not None
+            assert found.id != first.id
+
+    run_async(scenario)
+
+
+def test_an_unknown_job_is_not_found(workers: Workers) -> None:
+    async def scenario() -> None:
+        async with open_queue(workers) as queue:
+            for call in (queue.get("nope"), queue.cancel("nope"), anext(queue.watch("nope"))):
+                with pytest.raises(JobNotFound):
+                    await call
+
+    run_async(scenario)
+
+
+def test_a_second_worker_on_the_same_slot_is_refused(workers: Workers) -> None:
+    workers.start()
+    second = workers.start(wait=False)
+    _, errors = second.communicate(timeout=30)
+    assert second.returncode != 0
+    assert "already" in errors
+
+
+def test_the_test_worker_is_a_process_of_its_own(workers: Workers) -> None:
+    assert workers.start().pid != os.getpid()

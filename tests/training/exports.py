@@ -1,0 +1,110 @@
+"""Networks, their exports, and the plain way to forecast with them that exports must agree with."""
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from service.domain.recipe import Recipe, resolve
+from service.domain.scaling import measure
+from service.training.export import export
+from service.training.fit import fit
+from service.training.material import prepare
+from service.zoo.network import Network, make_network
+
+Array = np.ndarray[Any, np.dtype[np.float32]]
+
+
+def trained(recipe: Recipe) -> Network:
+    """A network after the service's own training."""
+    material = prepare(recipe)
+    network, _ = fit(
+        recipe,
+        (material.train.scaled_inputs, material.train.targets),
+        (material.validation.scaled_inputs, material.validation.targets),
+        on_batch=lambda: None,
+        on_epoch=lambda epoch: None,
+    )
+    return network
+
+
+def fresh(recipe: Recipe) -> Network:
+    """A network with initial weights, moved a little so that no bias is zero."""
+    keras.utils.set_random_seed(5)
+    network = make_network(recipe)
+    rng = np.random.default_rng(5)
+    network.set_weights([w + 0.02 * rng.standard_normal(w.shape).astype(np.float32) for w in network.get_weights()])
+    return network
+
+
+class Exported:
+    """A SavedModel on disk, loaded, beside the network that it was made from."""
+
+    def __init__(self, folder: Path, **request: Any) -> None:
+        small: dict[str, Any] = {"data": {"n_series": 200}}
+        if request["architecture"] != "naive":
+            small["epochs"] = 1
+        self.recipe = resolve({**small, **request})
+        make = trained if self.recipe.scaling == "none" else fresh
+        self.network = make(self.recipe)
+        export(self.recipe, self.network.get_weights(), folder)
+        self.loaded: Any = tf.saved_model.load(str(folder))
+        self.signatures = self.loaded.signatures
+        self._call = tf.function(
+            lambda x: self.network(x, training=False), input_signature=[tf.TensorSpec([None, None, 1], tf.float32)]
+        )
+
+    def forecast(self, series: Array) -> Array:
+        """By `serving_default`: [batch, time] -> [batch, horizon]."""
+        answer: Array = self.signatures["serving_default"](series=tf.constant(series[:, :, None]))["forecast"].numpy()
+        return answer
+
+    def ragged(self, rows: list[Array], horizon: int | None = None, padding: float = np.nan) -> Array:
+        """By `forecast_ragged`, or `rollout` where a horizon is given, of series of different lengths in one batch."""
+        padded = np.full((len(rows), max(map(len, rows)), 1), padding, np.float32)
+        for target, row in zip(padded, rows, strict=True):
+            target[: len(row), 0] = row
+        inputs: dict[str, Any] = {
+            "series": tf.constant(padded),
+            "lengths": tf.constant([len(row) for row in rows], tf.int32),
+        }
+        name = "forecast_ragged"
+        if horizon is not None:
+            name, inputs["horizon"] = "rollout", tf.constant(horizon)
+        answer: Array = self.signatures[name](**inputs)["forecast"].numpy()
+        return answer
+
+    def expected(self, series: Array, horizon: int | None = None) -> Array:
+        """The plain way: the Keras network itself, fed the whole longer series again for each block; scale frozen."""
+        read = series if self.recipe.reads_whole_series else series[-self.recipe.window :]
+        statistics = measure(read[None], self.recipe.scaling)
+        values = statistics.transform(read[None])
+        given = values.shape[1]
+        block = self.recipe.horizon
+        horizon = block if horizon is None else horizon
+        while values.shape[1] < given + horizon:
+            fed = values[:, -self.recipe.window :] if self.recipe.preset.is_fixed_length else values
+            answer = self._call(tf.constant(fed[:, :, None])).numpy()
+            answer = answer[:, -1] if self.recipe.head == "sequence" else answer
+            values = np.concatenate([values, answer], axis=1)
+        answer = statistics.inverse(values[:, given : given + horizon])[0]
+        return np.asarray(answer, dtype=np.float32)
+
+
+def waves(n: int, time: int, seed: int = 0, *, scale: float = 0.3, level: float = 0.0) -> Array:
+    """Smooth series in the range that the chapter's models know, or moved elsewhere."""
+    rng = np.random.default_rng(seed)
+    phase, frequency = 6.0 * rng.random((n, 1)), 0.5 * rng.random((n, 1))
+    noise = 0.1 * rng.standard_normal((n, time))
+    series = (np.sin(phase + (0.1 + frequency) * np.arange(time)) + noise) * scale + level
+    return np.asarray(series, dtype=np.float32)
+
+
+def assert_same(actual: Array, expected: Array, series: Array, share: float = 1e-5) -> None:
+    """The contract's "same numbers": within a share of the forecast's magnitude or the series' standard deviation."""
+    unit = np.maximum(np.abs(expected), series.astype(np.float64).std())
+    assert np.all(np.isfinite(actual))
+    difference = (np.abs(actual.astype(np.float64) - expected) / np.maximum(unit, 1e-30)).max()
+    assert difference <= share, f"{difference:.1e} of the series' magnitude"

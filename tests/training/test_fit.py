@@ -1,0 +1,125 @@
+from typing import Any
+
+import numpy as np
+import pytest
+
+from service.domain.recipe import Recipe, resolve
+from service.training.evaluate import evaluate
+from service.training.fit import Epoch, fit
+from service.training.material import prepare
+from service.zoo.network import Network
+
+SMALL = {"data": {"n_series": 200}, "epochs": 2}
+
+
+def run(recipe: Recipe, **callbacks: Any) -> tuple[Network, list[Epoch]]:
+    material = prepare(recipe)
+    return fit(
+        recipe,
+        (material.train.scaled_inputs, material.train.targets),
+        (material.validation.scaled_inputs, material.validation.targets),
+        **{"on_batch": lambda: None, "on_epoch": lambda epoch: None, **callbacks},
+    )
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        {"architecture": "linear"},
+        {"architecture": "vector_rnn", "layers": 1, "dropout": 0.2, "recurrent_dropout": 0.2},
+        {"architecture": "wavenet", "layers": 1, "dropout": 0.2},
+    ],
+)
+def test_the_same_recipe_gives_the_same_weights_and_another_seed_others(request_: dict[str, Any]) -> None:
+    recipes = [resolve({**SMALL, **request_, "seed": seed}) for seed in (1, 1, 2)]
+    first, second, other = (run(recipe)[0].get_weights() for recipe in recipes)
+    assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
+    assert not np.array_equal(first[0], other[0])
+
+
+def test_a_fit_gets_better_and_tells_every_epoch() -> None:
+    seen: list[Epoch] = []
+    recipe = resolve({"architecture": "linear", "data": {"n_series": 500}, "epochs": 5})
+    _, epochs = run(recipe, on_epoch=seen.append)
+    assert seen == epochs
+    assert [epoch.number for epoch in epochs] == [1, 2, 3, 4, 5]
+    assert epochs[-1].loss < epochs[0].loss
+    assert epochs[-1].val_loss < epochs[0].val_loss
+
+
+def test_what_a_callback_raises_ends_the_fit() -> None:
+    batches = 0
+
+    def stop_at_the_third() -> None:
+        nonlocal batches
+        batches += 1
+        if batches == 3:
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        run(resolve({**SMALL, "architecture": "linear"}), on_batch=stop_at_the_third)
+    assert batches == 3
+
+
+def test_early_stopping_ends_when_validation_no_longer_gains_and_keeps_the_best_weights() -> None:
+    request = {
+        "architecture": "linear",
+        "data": {"n_series": 60},
+        "learning_rate": 0.5,
+        "epochs": 100,
+        "early_stopping": {"patience": 1},
+    }
+    recipe = resolve(request)
+    network, epochs = run(recipe)
+    assert len(epochs) < 100
+    best = min(epoch.val_loss for epoch in epochs)
+    assert best < epochs[-1].val_loss
+    material = prepare(recipe)
+    assert evaluate(network, material)["validation"]["mse"] == pytest.approx(best, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"optimizer": "nadam"},
+        {"optimizer": "rmsprop"},
+        {"optimizer": "sgd", "learning_rate": 0.05},
+        {"loss": "mae"},
+        {"kernel_initializer": "he_normal", "batch_size": 7},
+    ],
+)
+def test_options_reach_the_fit(options: dict[str, Any]) -> None:
+    plain = run(resolve({**SMALL, "architecture": "linear"}))[0].get_weights()
+    other, epochs = run(resolve({**SMALL, "architecture": "linear", **options}))
+    assert np.isfinite(epochs[-1].loss)
+    assert not np.array_equal(plain[0], other.get_weights()[0])
+
+
+def test_naive_needs_no_fit_and_scores_as_its_own_baseline() -> None:
+    recipe = resolve({"architecture": "naive", "data": {"n_series": 300}})
+    network, epochs = run(recipe)
+    metrics = evaluate(network, prepare(recipe))
+    assert epochs == []
+    assert metrics["test"]["mse"] == pytest.approx(metrics["baselines"]["naive"]["test"]["mse"])
+    assert len(metrics["test"]["by_step"]["mse"]) == 10
+
+
+def test_scores_are_in_the_users_units_whatever_the_scaling() -> None:
+    raw, scaled = (
+        evaluate(run(recipe)[0], prepare(recipe))
+        for recipe in (
+            resolve({"architecture": "naive", "data": {"n_series": 100}, "scaling": scaling})
+            for scaling in ("none", "standard")
+        )
+    )
+    assert scaled["test"]["mse"] == pytest.approx(raw["test"]["mse"], rel=1e-4)
+    assert scaled["baselines"]["naive"] == raw["baselines"]["naive"]
+
+
+def test_training_never_sees_validation_or_test_series() -> None:
+    material = prepare(resolve({"architecture": "linear", "data": {"n_series": 100}}))
+    parts = [{row.tobytes() for row in part.inputs} for part in (material.train, material.validation, material.test)]
+    assert [len(part) for part in parts] == [70, 20, 10]
+    assert not parts[0] & parts[1]
+    assert not parts[0] & parts[2]
+    assert not parts[1] & parts[2]

@@ -1,0 +1,100 @@
+"""Jobs from recipe to published version, with the real exporting process."""
+
+from collections.abc import Iterator
+
+import pytest
+import tensorflow as tf
+
+from service.domain.recipe import Recipe, resolve
+from service.errors import TrainingFailed
+from service.jobs.job import Progress
+from service.store.catalog import Catalog
+from service.training.trainer import Trainer
+from tests.training.exports import waves
+
+SMALL = {"data": {"n_series": 100}}
+
+
+class Recorder:
+    """A run that keeps what it is told."""
+
+    def __init__(self, job_id: str, stop_after: int = 10**9) -> None:
+        self.job_id = job_id
+        self.attempt = 1
+        self.reports: list[Progress] = []
+        self.checks = 0
+        self.stop_after = stop_after
+
+    def report(self, progress: Progress) -> None:
+        self.reports.append(progress)
+
+    def raise_if_stopped(self) -> None:
+        self.checks += 1
+        if self.checks >= self.stop_after:
+            raise InterruptedError
+
+
+@pytest.fixture(scope="module")
+def trainer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trainer]:
+    one = Trainer(tmp_path_factory.mktemp("store"))
+    yield one
+    one.close()
+
+
+def linear(name: str, **fields: object) -> Recipe:
+    return resolve({"architecture": "linear", "scaling": "standard", "epochs": 2, "name": name, **SMALL, **fields})
+
+
+def test_a_job_becomes_a_version_that_says_how_it_was_made(trainer: Trainer) -> None:
+    run = Recorder("job-1")
+    recipe = linear("demo")
+    result = trainer.train(recipe, run)
+    assert (result["model"], result["version"], result["gate"]) == ("demo", 1, None)
+    assert [report.epoch for report in run.reports] == [0, 1, 2]
+    assert run.reports[-1].eta_seconds == 0
+    catalog = Catalog(trainer.store_root)
+    catalog.refresh()
+    manifest = catalog.resolve("demo")
+    catalog.verify(manifest)
+    assert Recipe.from_dict(manifest.hyper_parameters) == recipe
+    assert manifest.job_id == "job-1"
+    assert manifest.epochs_run == 2
+    assert manifest.parameters == 510
+    assert manifest.data["digest"]
+    assert result["metrics"] == manifest.metrics
+    assert set(manifest.metrics) == {"train", "validation", "test", "baselines"}
+    loaded = tf.saved_model.load(str(catalog.folder(manifest)))
+    series = waves(2, 70, scale=50.0, level=900.0)
+    forecast = loaded.signatures["serving_default"](series=tf.constant(series[:, :, None]))["forecast"].numpy()
+    assert forecast.shape == (2, 10)
+    assert 500 < forecast.mean() < 1300
+
+
+def test_a_job_that_is_run_again_after_it_published_publishes_nothing_more(trainer: Trainer) -> None:
+    first = trainer.train(linear("again"), Recorder("job-2"))
+    run = Recorder("job-2")
+    assert trainer.train(linear("again"), run) == first
+    assert run.reports == []
+    assert trainer.train(linear("again"), Recorder("job-3"))["version"] == 2
+
+
+def test_a_stopped_job_publishes_nothing(trainer: Trainer) -> None:
+    with pytest.raises(InterruptedError):
+        trainer.train(linear("stopped"), Recorder("job-4", stop_after=3))
+    assert not (trainer.store_root / "stopped").exists()
+
+
+def test_the_exporting_process_is_replaced_when_it_dies(trainer: Trainer) -> None:
+    trainer.train(linear("phoenix"), Recorder("job-5"))
+    process = trainer._exporter._process
+    assert process is not None
+    process.kill()
+    process.wait()
+    assert trainer.train(linear("phoenix"), Recorder("job-6"))["version"] == 2
+
+
+def test_a_fit_that_diverges_is_a_failed_job_and_no_model(trainer: Trainer) -> None:
+    recipe = linear("diverged", optimizer="sgd", learning_rate=1e30, epochs=1)
+    with pytest.raises(TrainingFailed, match="finite"):
+        trainer.train(recipe, Recorder("job-7"))
+    assert not (trainer.store_root / "diverged").exists()
