@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check format lock bench-chapter clean
+.PHONY: help setup run test check format lock bench-chapter bench-autoregression clean
 
 help:  ## Say what there is to make
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-21s %s\n", $$1, $$2}'
 
 setup: $(STAMP)  ## Make .venv with everything in it; .venv/bin/outfielder is the command
 
@@ -36,6 +36,9 @@ format: setup  ## Mend what can be mended
 
 bench-chapter: setup  ## Train every preset as the chapter does, beside the published figures (10 to 20 minutes)
 	$(BIN)/python -m benchmarks.chapter
+
+bench-autoregression: setup  ## What 10 and 100 steps cost, against feeding the whole series again
+	$(BIN)/python -m benchmarks.autoregression
 
 lock:  ## Resolve requirements.lock anew (needs uv); versions and hashes only
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
