@@ -183,3 +183,9 @@ class SlotTaken(ServiceError):
     """A worker runs on this slot of the state folder already. Ends the second worker, never shown over HTTP."""
 
     code = "slot_taken"
+
+
+class InsecureServer(ServiceError):
+    """The API would listen on the network without a key. Ends the start, never shown over HTTP."""
+
+    code = "insecure_server"

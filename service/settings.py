@@ -32,6 +32,15 @@ class Settings(BaseSettings):
     max_horizon: int = Field(1000, ge=1, le=100_000, description="The most steps ahead that a request may ask for.")
     max_body_bytes: int = Field(128 * 2**20, ge=1024, description="The largest request body, after decompression.")
     queue_limit: int = Field(1000, ge=1, description="The most forecasts, and the most jobs, that may wait.")
+    max_answer_values: int = Field(
+        10_000_000, ge=1000, description="The most numbers that the answer to one forecast request may hold."
+    )
+    max_series_length: int = Field(
+        100_000, ge=1000, description="The most points of one series, for models that read a series whole."
+    )
+    drain_seconds: float = Field(
+        0.5, ge=0, le=3600, description="How long a stopping API says that it is not ready before it stops listening."
+    )
     max_loaded_models: int = Field(
         64, ge=1, description="The most model versions that one API process keeps in memory."
     )

@@ -3,7 +3,7 @@
 import hashlib
 import os
 import shutil
-from collections.abc import Collection
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -39,10 +39,14 @@ def staging(root: Path, job_id: str) -> Path:
     return folder
 
 
-def sweep(root: Path, keep: Collection[str] = ()) -> None:
-    """Removes what interrupted jobs and deletions left behind, but for the jobs in `keep`."""
+def sweep(root: Path, *, older_than_seconds: float = 86_400.0) -> None:
+    """Removes what jobs and deletions that were interrupted left behind; what is younger may still be in use."""
     for folder in (root / STAGING).glob("*"):
-        if folder.name not in keep:
+        try:
+            age_seconds = time.time() - folder.stat().st_mtime
+        except FileNotFoundError:  # another process was faster
+            continue
+        if age_seconds >= older_than_seconds:
             shutil.rmtree(folder, ignore_errors=True)
 
 

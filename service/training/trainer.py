@@ -1,6 +1,7 @@
 """A training job from recipe to published version."""
 
 import importlib.metadata
+import shutil
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -77,11 +78,15 @@ class Trainer:
         metrics = evaluate(network, material)
         seconds = time.monotonic() - started
         run.raise_if_stopped()
-        folder = staging(self.store_root, run.job_id)
-        self._exporter.export(recipe, network.get_weights(), _proofs(recipe, network, material), folder)
-        run.raise_if_stopped()
         manifest = _manifest(recipe, network, material, metrics, len(epochs), seconds, run.job_id)
-        return _result(publish(self.store_root, folder, manifest))
+        folder = staging(self.store_root, run.job_id)
+        try:
+            self._exporter.export(recipe, network.get_weights(), _proofs(recipe, network, material), folder)
+            run.raise_if_stopped()
+            return _result(publish(self.store_root, folder, manifest))
+        finally:
+            # Published, it has another name by now; else nobody will ask for it.
+            shutil.rmtree(folder, ignore_errors=True)
 
     def close(self) -> None:
         self._exporter.close()

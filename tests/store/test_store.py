@@ -209,10 +209,11 @@ def test_without_an_alias_the_newest_version_that_no_gate_rejected_is_current(tm
     assert catalog_of(tmp_path).resolve("demo").version == 2
 
 
-def test_sweeping_leaves_what_live_jobs_have_staged(tmp_path: Path) -> None:
-    staging(tmp_path, "dead")
+def test_sweeping_leaves_what_a_live_job_may_have_staged(tmp_path: Path) -> None:
+    os.utime(staging(tmp_path, "dead"), (0, 0))
     live = staging(tmp_path, "live")
-    sweep(tmp_path, keep={"live"})
+    sweep(tmp_path)
+    sweep(tmp_path / "absent")
     assert list((tmp_path / ".staging").iterdir()) == [live]
 
 

@@ -1,0 +1,79 @@
+"""The FastAPI application: routes, middleware and error handlers around the collaborators that it is handed."""
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from http import HTTPStatus
+from typing import cast
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from service.api.dependencies import Services
+from service.api.middleware import KeyMiddleware, RequestMiddleware
+from service.api.openapi import complete_schema
+from service.api.problems import make_error_problem, make_problem
+from service.api.routes import forecast, jobs, models, operations, train
+from service.api.validation import invalid
+from service.errors import InvalidRequest, ServiceError
+
+DESCRIPTION = "Post a series, get a forecast; post a training job, get a better model."
+
+
+def make_application(
+    services: Services,
+    *,
+    version: str,
+    keys: frozenset[str],
+    lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]],
+) -> FastAPI:
+    """Args: `keys` are the API keys, none for no check; `lifespan` opens and closes the collaborators."""
+    app = FastAPI(
+        title="Outfielder",
+        version=version,
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.state.services = services
+    for module in (forecast, train, jobs, models, operations):
+        app.include_router(module.router)
+    app.add_exception_handler(ServiceError, _answer_service_error)
+    app.add_exception_handler(RequestValidationError, _answer_invalid_parameters)
+    app.add_exception_handler(HTTPException, _answer_http_error)
+    # The last one added is the outermost: a refused key has a request id as well.
+    app.add_middleware(KeyMiddleware, keys=keys)
+    app.add_middleware(RequestMiddleware, metrics=services.metrics)
+    complete_schema(app, asks_for_key=bool(keys))
+    return app
+
+
+def _request_id(request: Request) -> str:
+    return cast(str, request.state.request_id)
+
+
+async def _answer_service_error(request: Request, error: Exception) -> Response:
+    return make_error_problem(cast(ServiceError, error), _request_id(request))
+
+
+async def _answer_invalid_parameters(request: Request, error: Exception) -> Response:
+    """Parameters of the path and the query; bodies are read by `service.api.bodies`."""
+    found = cast(RequestValidationError, error).errors()
+    flaws = invalid({**entry, "loc": entry["loc"][1:]} for entry in found).flaws
+    return make_error_problem(InvalidRequest(flaws), _request_id(request))
+
+
+async def _answer_http_error(request: Request, error: Exception) -> Response:
+    """What the framework itself refuses: no such route, or not with this method."""
+    refused = cast(HTTPException, error)
+    method = request.method[:20]
+    if refused.status_code == HTTPStatus.NOT_FOUND:
+        code, detail = "route_not_found", f"There is no route {method} {request.url.path[:100]}. See /docs."
+    elif refused.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        allowed = (refused.headers or {}).get("Allow", "")
+        code, detail = "method_not_allowed", f"This route does not answer {method}: expected {allowed}."
+    else:
+        code, detail = "refused", str(refused.detail)
+    return make_problem(refused.status_code, code, detail, _request_id(request), headers=refused.headers)

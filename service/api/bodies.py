@@ -1,0 +1,124 @@
+"""Request bodies: read within the size limit, decompressed, parsed, checked."""
+
+import asyncio
+import re
+import zlib
+from collections.abc import AsyncIterator
+from typing import Any, TypeVar
+
+import orjson
+from pydantic import BaseModel, ValidationError
+from starlette.requests import Request
+
+from service.api.validation import invalid
+from service.domain.series import describe
+from service.errors import BodyTooLarge, InvalidRequest, MalformedBody, MalformedJson, UnsupportedMediaType
+
+Body = TypeVar("Body", bound=BaseModel)
+
+GZIP_WINDOW_BITS = 16 + zlib.MAX_WBITS
+# Decompressed in steps that take about a millisecond, so that others are served in between.
+INFLATE_STEP_BYTES = 2**18
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
+
+
+async def read_body(request: Request, model: type[Body], limit_bytes: int) -> Body:
+    """The body of a request, as the model that it must fit.
+
+    Raises:
+        UnsupportedMediaType, BodyTooLarge, MalformedBody, MalformedJson.
+        InvalidRequest: the JSON is not what the model describes.
+    """
+    value = parse_json(await _read_bytes(request, limit_bytes))
+    if not isinstance(value, dict):
+        raise InvalidRequest.at("", "wrong_type", f"Expected a JSON object, got {describe(value)}.")
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        raise invalid(error.errors(include_url=False), model) from error
+
+
+def parse_json(text: bytes) -> Any:
+    """The value of a JSON text; NaN, Infinity and numbers beyond float64 are no JSON.
+
+    Raises:
+        MalformedJson: also where an object has two members of one name, of which one would be lost.
+    """
+    try:
+        value = orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise MalformedJson(_explain(text, error)) from error
+    # Every member has one colon. More colons than members: some are inside strings, or a member was lost.
+    colons = text.count(b":")
+    if colons:
+        n_members = len(value) if isinstance(value, dict) and text.count(b"{") == 1 else _count_members(value)
+        if colons != n_members and _STRING.sub(b"", text).count(b":") != n_members:
+            raise MalformedJson("An object of the body has two members of the same name: names must differ.")
+    return value
+
+
+async def _read_bytes(request: Request, limit_bytes: int) -> bytes:
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type != "application/json":
+        raise UnsupportedMediaType(
+            f"Expected the header Content-Type: application/json, got {describe(media_type) if media_type else 'none'}."
+        )
+    encoding = request.headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in ("identity", "gzip"):
+        raise UnsupportedMediaType(f"Expected Content-Encoding gzip, or none, got {describe(encoding)}.")
+    declared = request.headers.get("content-length", "")
+    if declared.isascii() and declared.isdigit() and int(declared[:20]) > limit_bytes:
+        raise BodyTooLarge(limit_bytes)
+    chunks = request.stream() if encoding == "identity" else _inflate(request.stream())
+    body = bytearray()
+    async for chunk in chunks:
+        body += chunk
+        if len(body) > limit_bytes:
+            raise BodyTooLarge(limit_bytes)
+    return bytes(body)
+
+
+async def _inflate(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """Decompresses a gzip body of one or more members, a bounded step at a time."""
+    decoder = zlib.decompressobj(GZIP_WINDOW_BITS)
+    begun = False
+    try:
+        async for chunk in chunks:
+            rest = chunk
+            while rest:
+                if decoder.eof:
+                    decoder, begun = zlib.decompressobj(GZIP_WINDOW_BITS), False
+                yield decoder.decompress(rest, INFLATE_STEP_BYTES)
+                begun = True
+                rest = decoder.unused_data if decoder.eof else decoder.unconsumed_tail
+                await asyncio.sleep(0)
+    except zlib.error as error:
+        raise MalformedBody("The body is not gzip, though its Content-Encoding says so.") from error
+    if not (begun and decoder.eof):
+        raise MalformedBody("The gzip body ends before its end: send it whole.")
+
+
+def _explain(text: bytes, error: orjson.JSONDecodeError) -> str:
+    if not text.strip():
+        return "The body is empty: expected a JSON object."
+    if re.match(r"-?(NaN|Infinity|inf|nan)", error.doc[error.pos : error.pos + 9]) or "infinity" in error.msg:
+        what = "NaN, Infinity and numbers beyond 64 bits are no JSON: send null for a missing value"
+    elif "depth" in error.msg:
+        what = "it is nested too deeply"
+    else:
+        what = error.msg
+    return f"The body is not JSON, at line {error.lineno}, column {error.colno}: {what}."
+
+
+def _count_members(value: Any) -> int:
+    """The members of all objects in a JSON value; lists of numbers are passed over quickly."""
+    total = 0
+    waiting = [value]
+    while waiting:
+        current = waiting.pop()
+        if isinstance(current, dict):
+            total += len(current)
+            waiting.extend(current.values())
+        elif isinstance(current, list) and not set(map(type, current)).isdisjoint((dict, list)):
+            waiting.extend(current)
+    return total

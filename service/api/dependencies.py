@@ -1,0 +1,61 @@
+"""What routes are handed: the collaborators that the application was created with."""
+
+import asyncio
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from typing import Annotated, Any, TypeVar
+
+from fastapi import Depends
+from starlette.requests import ClientDisconnect, Request
+
+from service.api.lifecycle import Lifecycle
+from service.jobs.queue import JobQueue
+from service.serving.batcher import Batcher
+from service.serving.forecasting import Forecasting
+from service.serving.registry import Registry
+from service.settings import Settings
+from service.store.catalog import Catalog
+from service.telemetry.metrics import Metrics
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The collaborators of one application."""
+
+    settings: Settings
+    catalog: Catalog
+    registry: Registry
+    batcher: Batcher
+    forecasting: Forecasting
+    jobs: JobQueue
+    metrics: Metrics
+    lifecycle: Lifecycle
+
+
+async def get_services(request: Request) -> Services:
+    services: Services = request.app.state.services
+    return services
+
+
+Injected = Annotated[Services, Depends(get_services)]
+
+
+async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
+    """Awaits work for a client, and cancels it when the client goes away. The body must have been read.
+
+    Raises:
+        ClientDisconnect: nobody is there to take the result.
+    """
+    working = asyncio.ensure_future(work)
+    # With the body read, the next message can only be that the client has gone.
+    leaving = asyncio.ensure_future(request.receive())
+    try:
+        await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise ClientDisconnect
+        return working.result()
+    finally:
+        leaving.cancel()
+        working.cancel()

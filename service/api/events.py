@@ -1,0 +1,40 @@
+"""Server-Sent Events: a job's events as a stream that lives as long as the job, the client and the server do."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import orjson
+
+from service.api.lifecycle import Lifecycle
+from service.jobs.job import JobEvent
+
+# Proxies commonly cut a connection that is silent for half a minute.
+KEEP_ALIVE_SECONDS = 15.0
+KEEP_ALIVE = b": keep-alive\n\n"
+
+
+async def stream(
+    events: AsyncIterator[JobEvent], lifecycle: Lifecycle, *, keep_alive_seconds: float = KEEP_ALIVE_SECONDS
+) -> AsyncIterator[bytes]:
+    """Writes events as they come, comments where none come; ends with the events or when the server drains.
+
+    A client that was cut off comes back with the id of the last event that it saw.
+    """
+    draining = asyncio.ensure_future(lifecycle.draining.wait())
+    coming: asyncio.Future[JobEvent | None] | None = None
+    try:
+        while not draining.done():
+            if coming is None:
+                coming = asyncio.ensure_future(anext(events, None))
+            await asyncio.wait((coming, draining), timeout=keep_alive_seconds, return_when=asyncio.FIRST_COMPLETED)
+            if not coming.done():
+                yield KEEP_ALIVE
+                continue
+            event, coming = coming.result(), None
+            if event is None:
+                return
+            yield b"id: %d\nevent: %b\ndata: %b\n\n" % (event.id, event.kind.encode(), orjson.dumps(event.data))
+    finally:
+        draining.cancel()
+        if coming is not None:
+            coming.cancel()

@@ -1,0 +1,32 @@
+"""Request headers that mean something to us."""
+
+import re
+
+from starlette.requests import Request
+
+from service.domain.series import describe
+from service.errors import InvalidRequest
+
+_PRINTABLE = re.compile(r"[\x20-\x7e]{1,255}\Z")
+# A stream never holds more events than this has digits for.
+_EVENT_ID = re.compile(r"[0-9]{1,12}\Z")
+
+
+def read_idempotency_key(request: Request) -> str | None:
+    """The Idempotency-Key, if there is one. Raises InvalidRequest."""
+    key = request.headers.get("idempotency-key")
+    if key is None or _PRINTABLE.match(key):
+        return key
+    raise InvalidRequest.at(
+        "/Idempotency-Key", "bad_header", "An Idempotency-Key has 1 to 255 printable ASCII characters."
+    )
+
+
+def read_last_event_id(request: Request) -> int:
+    """The number of the last event that a client saw; 0 for none. Raises InvalidRequest."""
+    text = request.headers.get("last-event-id", "0")
+    if _EVENT_ID.match(text):
+        return int(text)
+    raise InvalidRequest.at(
+        "/Last-Event-ID", "bad_header", f"Expected the id of an event of this stream, a number, got {describe(text)}."
+    )

@@ -1,0 +1,93 @@
+"""Around every request: its id, its metrics, its key, and an answer where something unforeseen happens."""
+
+import hmac
+import logging
+import re
+import time
+import uuid
+from collections.abc import Collection
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.api.problems import make_error_problem, make_internal_problem
+from service.errors import Unauthorized
+from service.telemetry.metrics import Metrics
+
+logger = logging.getLogger(__name__)
+
+# What other servers log for a client that went away before its answer.
+CLIENT_GONE = 499
+OPEN_PATHS = frozenset({"/", "/docs", "/openapi.json", "/healthz", "/readyz", "/metrics"})
+OPEN_PREFIX = "/docs/"
+_PRINTABLE = re.compile(r"[\x20-\x7e]{1,128}\Z")
+
+
+class RequestMiddleware:
+    """Gives every request an id and every answer its X-Request-ID; turns bugs into a 500 without details."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        given = Headers(scope=scope).get("x-request-id", "")
+        request_id = given if _PRINTABLE.match(given) else uuid.uuid4().hex
+        scope.setdefault("state", {})["request_id"] = request_id
+        started = time.perf_counter()
+        status = 0
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                MutableHeaders(scope=message)["X-Request-ID"] = request_id
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_with_id)
+        except ClientDisconnect:
+            status = CLIENT_GONE
+        except Exception:
+            logger.exception("a request failed", extra={"request_id": request_id})
+            # An answer that has begun can't be taken back: the server closes the connection for want of its end.
+            if not status:
+                await make_internal_problem(request_id)(scope, receive, send_with_id)
+        finally:
+            # The template of the route and not the path, whose number has no bound.
+            route = getattr(scope.get("route"), "path", "unmatched")
+            self._metrics.observe_request(scope["method"], route, status, time.perf_counter() - started)
+
+
+class KeyMiddleware:
+    """Asks for an API key on every path but the open ones. Paths without a route too, so that none is forgotten."""
+
+    def __init__(self, app: ASGIApp, keys: Collection[str]) -> None:
+        self._app = app
+        self._keys = [key.encode() for key in keys]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not self._keys or _is_open(scope["path"]):
+            await self._app(scope, receive, send)
+            return
+        scheme, _, key = Headers(scope=scope).get("authorization", "").partition(" ")
+        if scheme.lower() == "bearer" and self._knows(key.strip()):
+            await self._app(scope, receive, send)
+            return
+        problem = "The API key is not known." if key else "This server asks for an API key."
+        error = Unauthorized(f"{problem} Send one in the header Authorization: Bearer <key>.")
+        await make_error_problem(error, scope["state"]["request_id"])(scope, receive, send)
+
+    def _knows(self, key: str) -> bool:
+        # Headers are decoded as Latin-1; a key of other letters was sent as UTF-8.
+        given = key.encode("latin-1")
+        # All keys are compared, each in constant time, so that the time tells nothing.
+        return sum(hmac.compare_digest(given, known) for known in self._keys) > 0
+
+
+def _is_open(path: str) -> bool:
+    return path in OPEN_PATHS or path.startswith(OPEN_PREFIX)

@@ -1,0 +1,60 @@
+"""What /openapi.json says beyond FastAPI's findings: bodies that routes read themselves, examples, problems, keys."""
+
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from service.api.problems import MEDIA_TYPE
+from service.api.schemas.forecast import ForecastBody
+from service.api.schemas.models import AliasBody, DefaultBody
+from service.api.schemas.problem import Problem
+from service.api.schemas.train import TrainBody
+
+REFERENCE = "#/components/schemas/{model}"
+DESCRIBED: tuple[type[BaseModel], ...] = (ForecastBody, TrainBody, AliasBody, DefaultBody, Problem)
+
+Responses = dict[int | str, dict[str, Any]]
+
+
+def request_body(model: type[BaseModel], examples: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """A route's `openapi_extra`: the JSON body that it reads by itself.
+
+    Args:
+        examples: bodies by what they show; each runs as it is on a server with the starter models.
+    """
+    content = {
+        "schema": {"$ref": REFERENCE.format(model=model.__name__)},
+        "examples": {name: {"summary": name, "value": value} for name, value in examples.items()},
+    }
+    return {"requestBody": {"required": True, "content": {"application/json": content}}}
+
+
+def problems(*statuses: int) -> Responses:
+    """A route's `responses`: the statuses that it answers with a problem document."""
+    content = {MEDIA_TYPE: {"schema": {"$ref": REFERENCE.format(model=Problem.__name__)}}}
+    return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in statuses}
+
+
+def complete_schema(app: FastAPI, *, asks_for_key: bool) -> None:
+    """Adds to the application's schema what only we know. Call it when all routes are there."""
+    schema = app.openapi()
+    _, definitions = models_json_schema([(model, "validation") for model in DESCRIBED], ref_template=REFERENCE)
+    components = schema.setdefault("components", {})
+    components.setdefault("schemas", {}).update(definitions["$defs"])
+    _remove_framework_problems(schema)
+    if asks_for_key:
+        components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+        schema["security"] = [{"key": []}]
+
+
+def _remove_framework_problems(schema: dict[str, Any]) -> None:
+    """FastAPI says of every route with a parameter that it may answer in a form of its own, which ours never do."""
+    for path in schema["paths"].values():
+        for operation in path.values():
+            if "HTTPValidationError" in str(operation["responses"].get("422")):
+                del operation["responses"]["422"]
+    for name in ("HTTPValidationError", "ValidationError"):
+        schema["components"]["schemas"].pop(name, None)

@@ -1,0 +1,58 @@
+"""POST /forecast."""
+
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+
+from service.api.bodies import read_body
+from service.api.dependencies import Injected, while_connected
+from service.api.openapi import problems, request_body
+from service.api.responses import json_response
+from service.api.schemas.forecast import ForecastAnswer, ForecastBody, to_json
+from service.api.still_training import explain_missing
+from service.errors import ModelNotFound
+
+router = APIRouter(tags=["forecast"])
+
+EXAMPLES: dict[str, dict[str, Any]] = {
+    "one series": {"series": [0.1, 0.4, 0.5, 0.3, -0.1, -0.4, -0.5, -0.2]},
+    "many series of different lengths, one value missing": {
+        "model": "lstm",
+        "series": [[112, 118, 132, 129, 121, 135], [148, None, 136, 119, 104, 118, 115, 126]],
+    },
+    "series by id, further ahead than the model's own horizon": {
+        "model": "lstm",
+        "series": {"north": [3, 5, 4, 6, 5, 7], "south": [30, 28, 33, 31, 35, 34]},
+        "horizon": 25,
+    },
+    "records with timestamps": {
+        "model": "lstm",
+        "series": [{"id": "sales", "values": [12, 15, 11, 18, 20, 17], "start": "2026-01-05"}],
+        "freq": "D",
+        "horizon": 3,
+    },
+    "the forecast made at every time step": {
+        "model": "lstm",
+        "series": [[0.0, 0.2, 0.4, 0.5, 0.4, 0.2]],
+        "mode": "sequence",
+        "all_steps": True,
+    },
+}
+
+
+@router.post(
+    "/forecast",
+    response_model=ForecastAnswer,
+    responses=problems(400, 404, 409, 413, 415, 422, 429, 503),
+    openapi_extra=request_body(ForecastBody, EXAMPLES),
+)
+async def forecast(request: Request, services: Injected) -> Response:
+    """Forecasts one series or many. A series that can't be forecast has an `error` in its place."""
+    body = await read_body(request, ForecastBody, services.settings.max_body_bytes)
+    try:
+        answer = await while_connected(request, services.forecasting.forecast(body.to_request()))
+    except ModelNotFound as error:
+        raise await explain_missing(services.jobs, body.model, error) from error
+    n_forecasts = sum(one.flaw is None for one in answer.series)
+    services.metrics.count_forecasts(answer.model, answer.plan.mode, n_forecasts)
+    return json_response(to_json(answer))

@@ -1,0 +1,63 @@
+"""The /jobs routes."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import StreamingResponse
+
+from service.api.dependencies import Injected
+from service.api.events import stream
+from service.api.headers import read_last_event_id
+from service.api.openapi import problems
+from service.api.responses import json_response, list_response
+from service.api.schemas.train import JobAnswer, JobsAnswer
+from service.jobs.job import JobStatus
+
+router = APIRouter(tags=["jobs"])
+
+EVENT_ID_PARAMETER = {
+    "name": "Last-Event-ID",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "integer", "minimum": 0},
+    "description": "The id of the last event seen: the stream goes on after it.",
+}
+EVENTS_DESCRIPTION = "`progress`: epoch, epochs, loss, val_loss, eta_seconds, attempt; at last one `done`: the job"
+
+
+@router.get("/jobs", response_model=JobsAnswer, responses=problems(422))
+async def list_jobs(
+    services: Injected,
+    status: JobStatus | None = None,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 50,
+    cursor: str | None = None,
+) -> Response:
+    """Jobs, newest first."""
+    jobs, next_cursor = await services.jobs.page(status=status, limit=limit, cursor=cursor)
+    return list_response("jobs", [job.to_dict() for job in jobs], next_cursor)
+
+
+@router.get("/jobs/{job_id}", response_model=JobAnswer, responses=problems(404))
+async def get_job(job_id: str, services: Injected) -> Response:
+    """One job."""
+    return json_response((await services.jobs.get(job_id)).to_dict())
+
+
+@router.get(
+    "/jobs/{job_id}/events",
+    response_class=StreamingResponse,
+    responses={200: {"description": EVENTS_DESCRIPTION, "content": {"text/event-stream": {}}}, **problems(404, 422)},
+    openapi_extra={"parameters": [EVENT_ID_PARAMETER]},
+)
+async def watch_job(job_id: str, request: Request, services: Injected) -> Response:
+    """A job's progress as Server-Sent Events; the last one, `done`, holds the job as it ended."""
+    after = read_last_event_id(request)
+    await services.jobs.get(job_id)
+    events = stream(services.jobs.watch(job_id, after=after), services.lifecycle)
+    return StreamingResponse(events, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+
+
+@router.post("/jobs/{job_id}/cancel", status_code=202, response_model=JobAnswer, responses=problems(404, 409))
+async def cancel_job(job_id: str, services: Injected) -> Response:
+    """Ends a queued job at once, a running one within a batch or two."""
+    return json_response((await services.jobs.cancel(job_id)).to_dict(), 202)

@@ -1,0 +1,65 @@
+"""Health, metrics, and the pages that explain the API."""
+
+from importlib.resources import files
+from typing import get_args
+
+from fastapi import APIRouter, Request, Response
+from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.responses import FileResponse, RedirectResponse
+from starlette.exceptions import HTTPException
+
+from service.api.dependencies import Injected
+from service.api.openapi import problems
+from service.api.responses import json_response
+from service.jobs.job import JobStatus
+from service.telemetry.metrics import CONTENT_TYPE
+
+router = APIRouter(tags=["operations"])
+
+# From a package, so that the page works without the internet.
+ASSETS_PACKAGE = "fastapi_offline"
+ASSETS = frozenset({"swagger-ui-bundle.js", "swagger-ui.css", "favicon.png"})
+
+
+@router.get("/healthz")
+async def healthz() -> Response:
+    """The process lives."""
+    return json_response({"status": "alive"})
+
+
+@router.get("/readyz", responses=problems(503))
+async def readyz(services: Injected) -> Response:
+    """Requests may come: not while starting, draining, the store unreadable, or a model to be preloaded not loaded."""
+    services.lifecycle.check()
+    services.registry.check()
+    return json_response({"status": "ready"})
+
+
+@router.get("/metrics", responses={200: {"content": {"text/plain": {}}}})
+async def metrics(services: Injected) -> Response:
+    """Prometheus metrics."""
+    services.metrics.set_jobs({status: await services.jobs.count(status) for status in get_args(JobStatus)})
+    return Response(services.metrics.render(), media_type=CONTENT_TYPE)
+
+
+@router.get("/", include_in_schema=False)
+async def root() -> Response:
+    return RedirectResponse("/docs")
+
+
+@router.get("/docs", include_in_schema=False)
+async def docs(request: Request) -> Response:
+    return get_swagger_ui_html(
+        openapi_url="/openapi.json",
+        title=request.app.title,
+        swagger_js_url="/docs/assets/swagger-ui-bundle.js",
+        swagger_css_url="/docs/assets/swagger-ui.css",
+        swagger_favicon_url="/docs/assets/favicon.png",
+    )
+
+
+@router.get("/docs/assets/{name}", include_in_schema=False)
+async def docs_asset(name: str) -> Response:
+    if name not in ASSETS:
+        raise HTTPException(404)
+    return FileResponse(str(files(ASSETS_PACKAGE) / "static" / name), headers={"Cache-Control": "max-age=86400"})

@@ -1,0 +1,155 @@
+"""The body of POST /forecast, and its answer."""
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from service.domain.presets import Mode
+from service.domain.series import Missing, describe
+from service.serving.forecasting import Forecast, SeriesForecast
+from service.serving.plan import AskedMode, ForecastRequest
+from service.store.layout import NAME_PATTERN
+
+_VALUES = {"type": "array", "items": {"anyOf": [{"type": "number"}, {"type": "null"}]}, "minItems": 1}
+_RECORD = {
+    "type": "object",
+    "properties": {"id": {"type": "string"}, "values": _VALUES, "start": {"type": "string"}},
+    "required": ["id", "values"],
+    "additionalProperties": False,
+}
+_SERIES = {
+    "anyOf": [
+        {**_VALUES, "title": "one series"},
+        {"type": "array", "items": _VALUES, "minItems": 1, "title": "many series"},
+        {"type": "object", "additionalProperties": _VALUES, "minProperties": 1, "title": "series by id"},
+        {"type": "array", "items": _RECORD, "minItems": 1, "title": "records"},
+    ]
+}
+
+
+def _check_version(value: Any) -> Any:
+    if value is None or type(value) in (int, str):
+        return value
+    raise PydanticCustomError(
+        "wrong_type",
+        "Expected a version number or an alias, got {given}.",
+        {"given": describe(value)},
+    )
+
+
+Version = Annotated[
+    Any,
+    BeforeValidator(_check_version),
+    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string"}, {"type": "null"}]}),
+]
+Level = Annotated[float, Field(gt=0, lt=100)]
+
+
+class ForecastBody(BaseModel):
+    """A request for forecasts."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    # Its numbers are checked where they become arrays, in service.domain.series: once, and with pointers of ours.
+    series: Annotated[Any, WithJsonSchema(_SERIES)] = Field(
+        description="One series, many, series by id, or records; lengths may differ, null is a missing value"
+    )
+    model: str | None = Field(
+        None, pattern=NAME_PATTERN, description="A stored model's name; by default the store's default model"
+    )
+    version: Version = Field(None, description="A number or an alias; by default the model's current version")
+    mode: AskedMode = Field("auto", description="How to forecast; auto takes what the model does best")
+    horizon: int | None = Field(
+        None, description="Steps ahead; by default 1 in mode one_step, 10 in autoregressive, else the model's own"
+    )
+    level: list[Level] = Field([], max_length=20, description="Prediction intervals wanted, in percent")
+    all_steps: bool = Field(False, description="In mode sequence: also the forecast made at every time step")
+    missing: Missing = Field("interpolate", description="What stands in for null")
+    freq: str | None = Field(None, max_length=100, description="A pandas offset alias; with start, for timestamps")
+    start: str | None = Field(None, max_length=100, description="ISO 8601 date-time of each series' first point")
+
+    def to_request(self) -> ForecastRequest:
+        """The request as the use case takes it."""
+        return ForecastRequest(
+            series=self.series,
+            model=self.model,
+            version=self.version,
+            mode=self.mode,
+            horizon=self.horizon,
+            level=tuple(self.level),
+            all_steps=self.all_steps,
+            missing=self.missing,
+            freq=self.freq,
+            start=self.start,
+        )
+
+
+class SeriesError(BaseModel):
+    """Why a series has no forecast."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    pointer: str
+    code: str
+    message: str
+
+
+class SeriesAnswer(BaseModel):
+    """One series' forecast, or its error."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    id: str
+    values: list[float] | None = Field(None, description="[horizon]")
+    timestamps: list[str] | None = Field(None, description="[horizon]; with freq and start")
+    sequence: list[list[float]] | None = Field(None, description="[steps, horizon]; with all_steps")
+    error: SeriesError | None = None
+
+
+class Timing(BaseModel):
+    """Where the time went, in milliseconds."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    queue: float
+    compute: float
+
+
+class ForecastAnswer(BaseModel):
+    """Forecasts, in the order of the request."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    model: str
+    version: int
+    mode: Mode
+    horizon: int
+    rolled_out: bool = Field(description="Whether the model's own blocks were fed back to reach the horizon")
+    forecasts: list[SeriesAnswer]
+    timing_ms: Timing
+
+
+def to_json(forecast: Forecast) -> dict[str, Any]:
+    """A ForecastAnswer to be written; arrays stay NumPy's."""
+    return {
+        "model": forecast.model,
+        "version": forecast.version,
+        "mode": forecast.plan.mode,
+        "horizon": forecast.plan.horizon,
+        "rolled_out": forecast.plan.rolled_out,
+        "forecasts": [_series_to_json(one) for one in forecast.series],
+        "timing_ms": {"queue": round(forecast.queue_ms, 3), "compute": round(forecast.compute_ms, 3)},
+    }
+
+
+def _series_to_json(one: SeriesForecast) -> dict[str, Any]:
+    if one.flaw is not None:
+        flaw = one.flaw
+        return {"id": one.id, "error": {"pointer": flaw.pointer, "code": flaw.code, "message": flaw.message}}
+    answer: dict[str, Any] = {"id": one.id, "values": one.values}
+    if one.timestamps is not None:
+        answer["timestamps"] = one.timestamps
+    if one.sequence is not None:
+        answer["sequence"] = one.sequence
+    return answer

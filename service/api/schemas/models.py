@@ -1,0 +1,75 @@
+"""Bodies and answers of the /models routes."""
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from service.store.catalog import ModelEntry
+from service.store.layout import NAME_PATTERN
+
+
+class AliasBody(BaseModel):
+    """Where an alias is to lead."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    version: int
+
+
+class DefaultBody(BaseModel):
+    """The model that a request without a name is to mean."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    name: str = Field(pattern=NAME_PATTERN)
+
+
+class ModelAnswer(BaseModel):
+    """A model. Its facts are those of the current version or, where the gate passed none, of the newest."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str
+    versions: list[int] = Field(description="Ascending")
+    aliases: dict[str, int]
+    current_version: int | None = Field(description="What a request that names no version gets")
+    is_default: bool = Field(description="Whether a request that names no model gets this one")
+    architecture: str
+    head: str
+    modes: list[str]
+    window: int
+    horizon: int
+    min_length: int = Field(description="The fewest points that it forecasts from")
+    scaling: str
+    engine: str
+    metrics: dict[str, Any]
+
+
+class ModelsAnswer(BaseModel):
+    """All models, by name."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    models: list[ModelAnswer]
+    next_cursor: str | None
+
+
+def to_json(entry: ModelEntry, *, engine: str, is_default: bool) -> dict[str, Any]:
+    """A ModelAnswer to be written."""
+    shown = entry.current or entry.versions[-1]
+    return {
+        "name": entry.name,
+        "versions": [manifest.version for manifest in entry.versions],
+        "aliases": entry.aliases,
+        "current_version": None if entry.current is None else entry.current.version,
+        "is_default": is_default,
+        "architecture": shown.architecture,
+        "head": shown.head,
+        "modes": shown.modes,
+        "window": shown.window,
+        "horizon": shown.horizon,
+        "min_length": shown.min_length,
+        "scaling": shown.scaling,
+        "engine": engine,
+        "metrics": shown.metrics,
+    }

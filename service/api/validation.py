@@ -1,0 +1,69 @@
+"""What pydantic finds wrong with a request, in our words: stable codes, JSON pointers, the nearest known field."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
+from types import NoneType
+from typing import Any, get_args
+
+from pydantic import BaseModel
+
+from service.domain.series import describe, escape, unknown_field
+from service.errors import Flaw, InvalidRequest
+
+# pydantic's words that say only which way a bound was passed.
+_OUT_OF_BOUNDS = ("greater_than", "less_than", "too_long", "too_short", "string_too")
+
+
+def invalid(details: Iterable[Mapping[str, Any]], model: type[BaseModel] | None = None) -> InvalidRequest:
+    """The error for what pydantic found.
+
+    Args:
+        details: pydantic's own list of errors, locations from the request's root on.
+        model: what was expected, to name the fields that there are.
+    """
+    return InvalidRequest([_flaw(entry, model) for entry in details])
+
+
+def _flaw(entry: Mapping[str, Any], model: type[BaseModel] | None) -> Flaw:
+    location: Sequence[int | str] = entry["loc"]
+    pointer = "".join(f"/{escape(str(part))}" for part in location)
+    kind, given = str(entry["type"]), entry.get("input")
+    context: Mapping[str, Any] = entry.get("ctx", {})
+    if kind == "missing":
+        return Flaw(pointer, "missing_field", f"The field {location[-1]!r} is missing: add it.")
+    if kind == "extra_forbidden":
+        return unknown_field(str(location[-1]), pointer, _fields_at(model, location[:-1]))
+    if kind == "literal_error":
+        return Flaw(pointer, "unknown_choice", _choice_message(str(context["expected"]), given))
+    if kind.startswith(_OUT_OF_BOUNDS):
+        return Flaw(pointer, "out_of_bounds", f"{entry['msg']}, got {describe(given)}.")
+    if kind == "string_pattern_mismatch":
+        return Flaw(
+            pointer,
+            "bad_name",
+            "A name begins with a letter or digit and holds up to 100 letters, digits, '.', '_', '-'; got "
+            f"{describe(given)}.",
+        )
+    if kind != "wrong_type" and kind.endswith(("_type", "_parsing", "_from_float", "_size")):
+        return Flaw(pointer, "wrong_type", f"{entry['msg']}, got {describe(given)}.")
+    # A validator of ours has chosen the word and the message.
+    return Flaw(pointer, kind, str(entry["msg"]))
+
+
+def _choice_message(expected: str, given: Any) -> str:
+    choices = expected.replace("'", "").replace(" or ", ", ").split(", ")
+    close = get_close_matches(given, choices, n=1) if isinstance(given, str) else []
+    hint = f" Did you mean {close[0]!r}?" if close else ""
+    return f"Expected {expected}, got {describe(given)}.{hint}"
+
+
+def _fields_at(model: type[BaseModel] | None, location: Sequence[int | str]) -> list[str]:
+    """The fields of the object at a location inside a model."""
+    for part in location:
+        field = model.model_fields.get(str(part)) if model is not None else None
+        kinds = [] if field is None else [field.annotation, *get_args(field.annotation)]
+        model = next(
+            (kind for kind in kinds if isinstance(kind, type) and kind is not NoneType and issubclass(kind, BaseModel)),
+            None,
+        )
+    return [] if model is None else list(model.model_fields)

@@ -1,0 +1,211 @@
+"""Composition root of the API process: makes the collaborators, joins them, serves."""
+
+import contextlib
+import ipaddress
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import AsyncIterator
+from importlib.metadata import version
+from types import FrameType
+
+import uvicorn
+from fastapi import FastAPI
+
+from service.api.application import make_application
+from service.api.dependencies import Services
+from service.api.lifecycle import Lifecycle
+from service.errors import InsecureServer
+from service.jobs.queue import JobQueue
+from service.serving.batcher import Batcher
+from service.serving.engine import make_loader
+from service.serving.forecasting import Forecasting, Limits
+from service.serving.registry import Registry
+from service.settings import Settings
+from service.store.catalog import Catalog
+from service.telemetry.logging import configure
+from service.telemetry.metrics import Metrics
+
+logger = logging.getLogger(__name__)
+
+# Engine calls use several cores by themselves; beyond a few at once they only take turns.
+MAX_COMPUTE_THREADS = 4
+# What a request in progress is given when the process ends.
+GRACE_SECONDS = 10
+BACKLOG = 2048
+
+
+def create_app(
+    settings: Settings, *, catalog: Catalog, registry: Registry, jobs: JobQueue, metrics: Metrics, lifecycle: Lifecycle
+) -> FastAPI:
+    """The application around collaborators that it opens when it starts and closes when it ends.
+
+    Raises:
+        OSError: the file of API keys can't be read.
+    """
+    batcher = Batcher(limit=settings.queue_limit, threads=min(MAX_COMPUTE_THREADS, os.cpu_count() or 1))
+    limits = Limits(settings.max_horizon, settings.max_answer_values, settings.max_series_length)
+    forecasting = Forecasting(catalog, registry, batcher, limits)
+    metrics.watch(waiting=lambda: batcher.waiting, loaded=lambda: registry.loaded)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        await jobs.open()
+        await registry.open()
+        lifecycle.start()
+        try:
+            yield
+        finally:
+            lifecycle.drain()
+            await batcher.close()
+            await registry.close()
+            await jobs.close()
+
+    services = Services(settings, catalog, registry, batcher, forecasting, jobs, metrics, lifecycle)
+    return make_application(services, version=version("outfielder"), keys=settings.all_api_keys(), lifespan=lifespan)
+
+
+def build_app(settings: Settings, lifecycle: Lifecycle | None = None) -> FastAPI:
+    """The application that the settings describe."""
+    catalog = Catalog(settings.models_store)
+    registry = Registry(
+        catalog,
+        make_loader(settings.engine),
+        max_loaded=settings.max_loaded_models,
+        preload=settings.preload_names,
+    )
+    return create_app(
+        settings,
+        catalog=catalog,
+        registry=registry,
+        jobs=JobQueue(settings.job_database_url, limit=settings.queue_limit),
+        metrics=Metrics(),
+        lifecycle=lifecycle or Lifecycle(),
+    )
+
+
+def serve(settings: Settings, insecure: bool = False) -> int:
+    """Serves until a signal ends it: at first it is not ready, then it finishes what is in progress.
+
+    Args:
+        insecure: listen beyond this machine although there is no API key.
+
+    Returns:
+        The exit status: 0 when a signal ended it, 1 when it could not start, with the reason on standard error.
+    """
+    configure()
+    try:
+        check_exposure(settings, insecure)
+        lifecycle = Lifecycle()
+        app = build_app(settings, lifecycle)
+        listener = _listen(settings.host, settings.port)
+    except InsecureServer as error:
+        return _fail(error.message)
+    except OSError as error:
+        return _fail(str(error))
+    config = uvicorn.Config(
+        app,
+        http="httptools",
+        loop="auto",
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+        backlog=BACKLOG,
+    )
+    server = DrainingServer(config, lifecycle, settings.drain_seconds)
+    logger.info("listening on %s", _format_url(listener))
+    with listener:
+        try:
+            server.run(sockets=[listener])
+        except SystemExit:
+            # So uvicorn ends when the collaborators can't be opened; it has logged why.
+            return 1
+    return 0
+
+
+def check_exposure(settings: Settings, insecure: bool) -> None:
+    """Refuses to serve the network without a key.
+
+    Raises:
+        InsecureServer: the host is beyond loopback, there is no key, and nobody has said that this is wanted.
+        OSError: the file of API keys can't be read.
+    """
+    if insecure or settings.all_api_keys() or _is_loopback(settings.host):
+        return
+    raise InsecureServer(
+        f"The API would listen on {settings.host!r}, beyond this machine, without an API key. Set OUTFIELDER_API_KEYS, "
+        "listen on 127.0.0.1, or say --insecure."
+    )
+
+
+class DrainingServer(uvicorn.Server):
+    """A server that, on the first signal, says for a while that it is not ready, and only then stops listening.
+
+    Load balancers need that while to send new requests elsewhere. A second signal ends the wait, a third everything.
+    """
+
+    def __init__(self, config: uvicorn.Config, lifecycle: Lifecycle, drain_seconds: float) -> None:
+        super().__init__(config)
+        self._lifecycle = lifecycle
+        self._drain_seconds = drain_seconds
+        self._asked_at: float | None = None
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        # Not uvicorn's own: it raises the signal again at the end, as if the process had not ended by itself.
+        if self._asked_at is None:
+            self._asked_at = time.monotonic()
+        elif not self.should_exit:
+            self.should_exit = True
+        elif sig == signal.SIGINT:
+            self.force_exit = True
+
+    async def on_tick(self, counter: int) -> bool:
+        if self._asked_at is not None:
+            self._lifecycle.drain()
+            self.should_exit = self.should_exit or time.monotonic() - self._asked_at >= self._drain_seconds
+        return await super().on_tick(counter)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        addresses = {str(info[4][0]) for info in socket.getaddrinfo(host or "0.0.0.0", None)}
+    except OSError:
+        # What can't be resolved can't be listened on either; that error is the clearer one.
+        return True
+    return all(ipaddress.ip_address(address.partition("%")[0]).is_loopback for address in addresses)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A listening socket. Raises OSError that says what to do."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
+            listener.listen(BACKLOG)
+        except OSError:
+            listener.close()
+            raise
+    except OSError as error:
+        raise OSError(
+            f"Can't listen on {host}:{port}: {error.strerror}. Choose another with OUTFIELDER_HOST and OUTFIELDER_PORT."
+        ) from error
+    return listener
+
+
+def _format_url(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _fail(message: str) -> int:
+    print(message, file=sys.stderr)
+    return 1

@@ -1,0 +1,344 @@
+"""The command `outfielder`: parses arguments, calls, prints. What a command needs is imported when it runs."""
+
+import json
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from pydantic import ValidationError
+
+from service.errors import ServiceError
+from service.settings import Settings
+
+if TYPE_CHECKING:
+    from service.client import Client
+
+app = typer.Typer(
+    name="outfielder",
+    help="Forecasts series over HTTP, and trains the models for it.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+Url = Annotated[str | None, typer.Option(help="The server; by default OUTFIELDER_HOST and OUTFIELDER_PORT.")]
+Key = Annotated[str | None, typer.Option(help="An API key of the server.", envvar="OUTFIELDER_API_KEY")]
+Host = Annotated[str | None, typer.Option(help="The address to listen on.")]
+Port = Annotated[int | None, typer.Option(help="The port to listen on.", min=0, max=65535)]
+Insecure = Annotated[bool, typer.Option("--insecure", help="Listen beyond this machine without an API key.")]
+
+
+@app.command()
+def up(host: Host = None, port: Port = None, insecure: Insecure = False) -> None:
+    """Run API and worker together; in an empty store, train the starter models and show a first forecast."""
+    from service.client import Client, RequestRefused
+    from service.first_run import choose_starters, introduce
+    from service.supervisor import Child, Supervisor
+    from service.telemetry.logging import configure
+
+    settings = read_settings(host, port)
+    starters = choose_starters(settings.starter_models)
+    configure("WARNING")
+    listen = ["--host", settings.host, "--port", str(settings.port), *(["--insecure"] if insecure else [])]
+    supervisor = Supervisor(
+        [
+            Child("api", [sys.executable, "-m", "service.cli", "serve", *listen]),
+            Child("worker", [sys.executable, "-m", "service.cli", "worker"], is_essential=False),
+        ]
+    )
+    key = next(iter(sorted(settings.all_api_keys())), None)
+
+    def tell() -> None:
+        with Client(url_of(settings), key) as client:
+            try:
+                introduce(client, starters, lambda text: print(text, flush=True))
+            except RequestRefused as error:
+                print(f"outfielder: {error.message}", file=sys.stderr)
+
+    # A daemon: the service goes on whether or not anybody listens to the introduction.
+    threading.Thread(target=tell, name="first-run", daemon=True).start()
+    raise typer.Exit(supervisor.run())
+
+
+@app.command()
+def serve(host: Host = None, port: Port = None, insecure: Insecure = False) -> None:
+    """Run the API alone."""
+    import service.app
+
+    raise typer.Exit(service.app.serve(read_settings(host, port), insecure=insecure))
+
+
+@app.command()
+def worker() -> None:
+    """Run the training worker alone."""
+    from service import worker as process
+
+    process.leave(process.main(read_settings()))
+
+
+@app.command()
+def train(
+    architecture: Annotated[str, typer.Argument(help="A preset, or 'chapter' for all of the chapter's models.")],
+    name: Annotated[str | None, typer.Option(help="The model's name.")] = None,
+    head: Annotated[str | None, typer.Option(help="one_step, vector or sequence.")] = None,
+    scaling: Annotated[str | None, typer.Option(help="none or standard.")] = None,
+    window: Annotated[int | None, typer.Option(help="Points that the model learns to read.")] = None,
+    horizon: Annotated[int | None, typer.Option(help="Steps that it learns to forecast.")] = None,
+    epochs: Annotated[int | None, typer.Option()] = None,
+    batch_size: Annotated[int | None, typer.Option()] = None,
+    learning_rate: Annotated[float | None, typer.Option()] = None,
+    units: Annotated[int | None, typer.Option()] = None,
+    layers: Annotated[int | None, typer.Option()] = None,
+    dropout: Annotated[float | None, typer.Option()] = None,
+    seed: Annotated[int | None, typer.Option()] = None,
+    patience: Annotated[int | None, typer.Option(help="Stop early after so many epochs without a gain.")] = None,
+    option: Annotated[
+        list[str] | None, typer.Option("--set", metavar="FIELD=JSON", help="Any further field of POST /train.")
+    ] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait for the model, with a progress bar.")] = False,
+    url: Url = None,
+    api_key: Key = None,
+    as_json: Json = False,
+) -> None:
+    """Submit a training job."""
+    fields = {
+        "architecture": architecture, "name": name, "head": head, "scaling": scaling, "window": window,
+        "horizon": horizon, "epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate,
+        "units": units, "layers": layers, "dropout": dropout, "seed": seed,
+        "early_stopping": None if patience is None else {"patience": patience},
+        **parse_options(option or []),
+    }  # fmt: skip
+    with connect(url, api_key) as client:
+        jobs = client.train(**{field: value for field, value in fields.items() if value is not None})
+        if wait:
+            jobs = [follow(client, job, quiet=as_json) for job in jobs]
+    if as_json:
+        print_json(jobs[0] if len(jobs) == 1 else {"jobs": jobs})
+    else:
+        print_jobs(jobs)
+    if any(job["status"] in ("failed", "cancelled") for job in jobs):
+        raise typer.Exit(1)
+
+
+@app.command()
+def forecast(
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help="CSV with the columns unique_id,ds,y (or y alone), a column of numbers, or JSON as in POST /forecast.",
+            exists=True,
+            dir_okay=False,
+            allow_dash=True,
+        ),
+    ],
+    model: Annotated[str | None, typer.Option(help="A stored model.")] = None,
+    version: Annotated[str | None, typer.Option(help="A version's number or an alias.")] = None,
+    mode: Annotated[str | None, typer.Option(help="one_step, autoregressive, vector, sequence or auto.")] = None,
+    horizon: Annotated[int | None, typer.Option(help="Steps ahead.")] = None,
+    freq: Annotated[str | None, typer.Option(help="A pandas offset alias, for timestamps.")] = None,
+    url: Url = None,
+    api_key: Key = None,
+    as_json: Json = False,
+) -> None:
+    """Forecast the series of a file."""
+    from service.series_file import read_series_file
+
+    content = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8-sig")
+    request = {
+        "series": read_series_file(content, with_start=freq is not None),
+        "model": model,
+        "version": int(version) if version is not None and version.isdigit() else version,
+        "mode": mode,
+        "horizon": horizon,
+        "freq": freq,
+    }
+    with connect(url, api_key) as client:
+        answer = client.forecast(**{field: value for field, value in request.items() if value is not None})
+    if as_json:
+        print_json(answer)
+    else:
+        print_forecast(answer)
+
+
+@app.command()
+def models(url: Url = None, api_key: Key = None, as_json: Json = False) -> None:
+    """List the models of the store."""
+    with connect(url, api_key) as client:
+        found = client.models()
+    if as_json:
+        print_json({"models": found})
+        return
+    rows = [
+        [m["name"], m["architecture"], m["head"], ", ".join(map(str, m["versions"])), str(m["horizon"]), m["scaling"],
+         format_mse(m["metrics"])]
+        for m in found
+    ]  # fmt: skip
+    print_table(["name", "architecture", "head", "versions", "horizon", "scaling", "test MSE"], rows)
+
+
+@app.command()
+def jobs(
+    job_id: Annotated[str | None, typer.Argument(help="One job; by default the newest are listed.")] = None,
+    status: Annotated[str | None, typer.Option(help="Only jobs with this status.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many to list.")] = 20,
+    cancel: Annotated[bool, typer.Option("--cancel", help="Cancel the job.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Follow the job to its end.")] = False,
+    url: Url = None,
+    api_key: Key = None,
+    as_json: Json = False,
+) -> None:
+    """List jobs, or show, watch or cancel one."""
+    from itertools import islice
+
+    if job_id is None and (cancel or watch):
+        raise typer.BadParameter("--cancel and --watch need the id of a job.")
+    with connect(url, api_key) as client:
+        if job_id is None:
+            found = list(islice(client.jobs(**({} if status is None else {"status": status})), limit))
+        elif cancel:
+            found = [client.cancel(job_id)]
+        elif watch:
+            found = [follow(client, client.job(job_id), quiet=as_json)]
+        else:
+            found = [client.job(job_id)]
+    if as_json:
+        print_json({"jobs": found} if job_id is None else found[0])
+    else:
+        print_jobs(found)
+
+
+@app.command("check-store")
+def check_store(as_json: Json = False) -> None:
+    """Compare every version's files with its manifest."""
+    from service.store.catalog import Catalog
+
+    catalog = Catalog(read_settings().models_store)
+    catalog.refresh()
+    findings, checked = [], 0
+    for entry in catalog.models():
+        for manifest in entry.versions:
+            checked += 1
+            try:
+                catalog.verify(manifest)
+            except ServiceError as error:
+                findings.append({"model": entry.name, "version": manifest.version, "message": error.message})
+    if as_json:
+        print_json({"checked": checked, "findings": findings})
+    else:
+        for finding in findings:
+            print(finding["message"])
+        print(f"{checked} versions checked, {len(findings)} damaged.")
+    if findings:
+        raise typer.Exit(1)
+
+
+def read_settings(host: str | None = None, port: int | None = None) -> Settings:
+    """The settings of the environment, with what the command line overrides."""
+    given = {"host": host, "port": port}
+    return Settings.model_validate(Settings().model_dump() | {k: v for k, v in given.items() if v is not None})
+
+
+def url_of(settings: Settings) -> str:
+    """Where a server of these settings is reached from this machine."""
+    everywhere = settings.host in ("0.0.0.0", "::", "")
+    host = "127.0.0.1" if everywhere else settings.host
+    return f"http://{f'[{host}]' if ':' in host else host}:{settings.port}"
+
+
+def connect(url: str | None, api_key: str | None) -> "Client":
+    from service.client import Client
+
+    return Client(url if url is not None else url_of(read_settings()), api_key)
+
+
+def parse_options(options: list[str]) -> dict[str, Any]:
+    """FIELD=JSON pairs; what is no JSON is taken as a string."""
+    fields: dict[str, Any] = {}
+    for option in options:
+        field, equals, text = option.partition("=")
+        if not equals:
+            raise typer.BadParameter(f"expected FIELD=JSON, got {option!r}.")
+        try:
+            fields[field] = json.loads(text)
+        except json.JSONDecodeError:
+            fields[field] = text
+    return fields
+
+
+def follow(client: "Client", job: dict[str, Any], *, quiet: bool) -> dict[str, Any]:
+    """Watches a job to its end and returns it."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), disable=quiet) as progress:
+        task = progress.add_task(job["model"], total=None, note=job["status"])
+        for kind, event in client.events(job["id"]):
+            if kind == "done":
+                progress.update(task, note=event["status"])
+                return event
+            loss = "" if event["val_loss"] is None else f"val_loss {event['val_loss']:.4g}"
+            note = f"epoch {event['epoch']}/{event['epochs']} {loss}"
+            progress.update(task, total=event["epochs"] or None, completed=event["epoch"], note=note)
+    return client.job(job["id"])
+
+
+def print_json(value: Any) -> None:
+    print(json.dumps(value, indent=2))
+
+
+def print_table(header: list[str], rows: list[list[str]]) -> None:
+    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+    for row in [header, *rows]:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def print_jobs(found: list[dict[str, Any]]) -> None:
+    rows = []
+    for job in found:
+        progress = job["progress"]
+        state = "" if progress is None else f"{progress['epoch']}/{progress['epochs']}"
+        published = job["result"] or {}
+        outcome = (job["error"] or {}).get("message", "")
+        if published:
+            outcome = f"version {published['version']}, test MSE {format_mse(published['metrics'])}"
+        rows.append([job["id"], job["model"], job["status"], state, outcome])
+    print_table(["id", "model", "status", "epoch", "outcome"], rows)
+
+
+def print_forecast(answer: dict[str, Any]) -> None:
+    print(f"{answer['model']} version {answer['version']}, {answer['mode']}, {answer['horizon']} steps")
+    for one in answer["forecasts"]:
+        if "error" in one:
+            print(f"{one['id']}: {one['error']['message']}")
+            continue
+        stamps = one.get("timestamps") or range(1, len(one["values"]) + 1)
+        print_table([one["id"], "forecast"], [[str(s), f"{v:.6g}"] for s, v in zip(stamps, one["values"], strict=True)])
+
+
+def format_mse(metrics: dict[str, Any]) -> str:
+    return f"{metrics['test']['mse']:.4g}" if "test" in metrics else ""
+
+
+def main() -> None:
+    """Runs a command; what goes wrong is one message on standard error and exit status 1 (2 for wrong usage)."""
+    try:
+        app()
+    except ServiceError as error:
+        print(f"outfielder: {error.message}", file=sys.stderr)
+        sys.exit(1)
+    except ValidationError as error:
+        for details in error.errors():
+            setting = "_".join(["OUTFIELDER", *(str(part).upper() for part in details["loc"])])
+            print(f"outfielder: {setting}: {details['msg']}", file=sys.stderr)
+        sys.exit(1)
+    except (OSError, UnicodeDecodeError) as error:
+        print(f"outfielder: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,223 @@
+"""Series as clients post them, made into arrays: their forms, strict types, missing values, what can't be forecast."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from difflib import get_close_matches
+from itertools import chain
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.errors import Flaw, InvalidRequest
+
+Array = NDArray[np.float64]
+Missing = Literal["interpolate", "ffill", "error"]
+
+FLOAT32_MAX = float(np.finfo(np.float32).max)
+FLOAT32_TINY = float(np.finfo(np.float32).tiny)
+RECORD_FIELDS = ("id", "values", "start")
+
+_NUMBERS_AND_NULL = {float, int, type(None)}
+_JSON_TYPES = {
+    type(None): "null",
+    bool: "a boolean",
+    int: "a number",
+    float: "a number",
+    str: "a string",
+    list: "an array",
+    dict: "an object",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class PostedSeries:
+    """One series of a request. `pointer` leads to its list of values; `start` is its own, where it has one."""
+
+    id: str
+    pointer: str
+    values: list[Any]
+    start: str | None = None
+
+
+def split(posted: Any) -> list[PostedSeries]:
+    """Takes apart the forms that `series` may have: one list, many lists, lists by id, or records.
+
+    Args:
+        posted: parsed JSON.
+
+    Returns:
+        At least one series, in the order of the request; their values are not looked at yet.
+
+    Raises:
+        InvalidRequest: another shape, no series, or two of one id.
+    """
+    if type(posted) is dict and posted:
+        return list(_by_id(posted))
+    if type(posted) is list and posted:
+        first = next((item for item in posted if item is not None), None)
+        if type(first) is list:
+            return [
+                PostedSeries(str(i), f"/series/{i}", _list(values, f"/series/{i}")) for i, values in enumerate(posted)
+            ]
+        if type(first) is dict:
+            return list(_records(posted))
+        return [PostedSeries("0", "/series", posted)]
+    if posted == [] or posted == {}:
+        raise InvalidRequest.at("/series", "empty", "There is no series: expected at least one, got none.")
+    raise _wrong_type("/series", "one series, many, series by id, or records", posted)
+
+
+def read_all(series: list[PostedSeries], missing: Missing) -> list[Array | Flaw]:
+    """Makes an array of each series, with missing values filled, or tells what is wrong with it.
+
+    Leading nulls are trimmed. `interpolate` fills gaps linearly by index and carries the last value forward, `ffill`
+    always carries forward, `error` refuses nulls.
+
+    Returns:
+        For each series a float64 array [time] of at least one point, or the flaw that keeps it from being forecast:
+        `empty`, `all_null`, `missing_value`, `out_of_range`.
+
+    Raises:
+        InvalidRequest: something in a series is neither a number nor null; one flaw for each such series.
+    """
+    # All numbers at once: a conversion for each of thousands of short series costs three times as much.
+    flat = list(chain.from_iterable(one.values for one in series))
+    if not set(map(type, flat)) <= _NUMBERS_AND_NULL:
+        raise InvalidRequest([flaw for one in series if (flaw := _mistyped(one)) is not None])
+    # None becomes NaN; JSON itself holds no NaN that this could be taken for.
+    numbers = np.array(flat, dtype=np.float64)
+    ends = np.cumsum([len(one.values) for one in series])
+    pieces = np.split(numbers, ends[:-1])
+    if _all_plain(numbers, ends):
+        return list(pieces)
+    return [_read(one.pointer, values, missing) for one, values in zip(series, pieces, strict=True)]
+
+
+def describe(value: Any) -> str:
+    """A JSON value in a message: its type, and itself where it is short."""
+    kind = _JSON_TYPES.get(type(value), "something else")
+    if value is None or isinstance(value, list | dict):
+        return kind
+    text = json.dumps(value, ensure_ascii=True)
+    return f"{kind} ({text if len(text) <= 40 else text[:40] + '...'})"
+
+
+def escape(key: str) -> str:
+    """A key as a part of a JSON pointer (RFC 6901)."""
+    return key.replace("~", "~0").replace("/", "~1")
+
+
+def unknown_field(name: str, pointer: str, known: list[str]) -> Flaw:
+    """The flaw of a field that nobody knows, which names the one that may be meant."""
+    close = get_close_matches(name, known, n=1)
+    hint = f"Did you mean {close[0]!r}?" if close else f"Fields: {', '.join(known)}."
+    shown = name if len(name) <= 40 else name[:40] + "..."
+    return Flaw(pointer, "unknown_field", f"There is no field {shown!r} here. {hint}")
+
+
+def _all_plain(numbers: Array, ends: NDArray[np.intp]) -> bool:
+    """Whether every series, cut from `numbers` at `ends`, can be forecast as it is."""
+    starts = np.concatenate([[0], ends[:-1]])
+    if (starts == ends).any():
+        return False
+    # NaN, which stands for null, fails both comparisons.
+    peaks = np.maximum.reduceat(np.abs(numbers), starts)
+    return bool((((peaks >= FLOAT32_TINY) & (peaks <= FLOAT32_MAX)) | (peaks == 0)).all())
+
+
+def _read(pointer: str, values: Array, missing: Missing) -> Array | Flaw:
+    if not values.size:
+        return Flaw(pointer, "empty", "The series is empty: expected at least one point, got none.")
+    known = np.flatnonzero(~np.isnan(values))
+    if not known.size:
+        return Flaw(pointer, "all_null", "All values of the series are null: expected at least one number.")
+    flaw = _out_of_range(values, pointer)
+    if flaw is not None or known.size == values.size:
+        return flaw or values
+    if missing == "error":
+        index = int(np.flatnonzero(np.isnan(values))[0])
+        return Flaw(
+            f"{pointer}/{index}",
+            "missing_value",
+            f"Value {index} is null and `missing` is 'error'. Send a number, or choose 'interpolate' or 'ffill'.",
+        )
+    return _fill(values, known, missing)
+
+
+def _fill(values: Array, known: NDArray[np.intp], missing: Missing) -> Array:
+    """`known` [n] are the positions of numbers, at least one."""
+    positions = np.arange(known[0], values.size)
+    if missing == "interpolate":
+        return np.interp(positions, known, values[known])
+    return values[known[np.searchsorted(known, positions, side="right") - 1]]
+
+
+def _out_of_range(values: Array, pointer: str) -> Flaw | None:
+    magnitudes = np.abs(values)
+    peak = float(np.fmax.reduce(magnitudes))
+    if peak > FLOAT32_MAX:
+        index = int(np.flatnonzero(magnitudes > FLOAT32_MAX)[0])
+        return Flaw(
+            f"{pointer}/{index}",
+            "out_of_range",
+            f"Value {index} is {values[index]:g}: expected a magnitude of at most {FLOAT32_MAX:.4g}, which is what a "
+            "32-bit number holds. Send the series in a larger unit.",
+        )
+    if 0 < peak < FLOAT32_TINY:
+        return Flaw(
+            pointer,
+            "out_of_range",
+            f"No value of the series is larger than {peak:g}: expected a magnitude of at least {FLOAT32_TINY:.4g} "
+            "somewhere, which is what a 32-bit number holds. Send the series in a smaller unit.",
+        )
+    return None
+
+
+def _mistyped(series: PostedSeries) -> Flaw | None:
+    for i, value in enumerate(series.values):
+        if type(value) not in _NUMBERS_AND_NULL:
+            return _wrong_type(f"{series.pointer}/{i}", "a number or null", value).flaws[0]
+    return None
+
+
+def _by_id(posted: dict[str, Any]) -> Iterator[PostedSeries]:
+    for key, values in posted.items():
+        pointer = f"/series/{escape(key)}"
+        yield PostedSeries(key, pointer, _list(values, pointer))
+
+
+def _records(posted: list[Any]) -> Iterator[PostedSeries]:
+    seen: set[str] = set()
+    for i, record in enumerate(posted):
+        pointer = f"/series/{i}"
+        if type(record) is not dict:
+            raise _wrong_type(pointer, "an object with id and values, as the others", record)
+        for field in record:
+            if field not in RECORD_FIELDS:
+                raise InvalidRequest([unknown_field(field, f"{pointer}/{escape(field)}", list(RECORD_FIELDS))])
+        for field in ("id", "values"):
+            if field not in record:
+                raise InvalidRequest.at(f"{pointer}/{field}", "missing_field", f"The record has no {field!r}: add it.")
+        name, start = record["id"], record.get("start")
+        if type(name) is not str:
+            raise _wrong_type(f"{pointer}/id", "a string", name)
+        if start is not None and type(start) is not str:
+            raise _wrong_type(f"{pointer}/start", "an ISO date-time as a string", start)
+        if name in seen:
+            raise InvalidRequest.at(
+                f"{pointer}/id", "duplicate_id", f"Two series have the id {describe(name)}: ids must differ."
+            )
+        seen.add(name)
+        yield PostedSeries(name, f"{pointer}/values", _list(record["values"], f"{pointer}/values"), start)
+
+
+def _list(values: Any, pointer: str) -> list[Any]:
+    if type(values) is not list:
+        raise _wrong_type(pointer, "an array of numbers and nulls", values)
+    return values
+
+
+def _wrong_type(pointer: str, expected: str, value: Any) -> InvalidRequest:
+    return InvalidRequest.at(pointer, "wrong_type", f"Expected {expected}, got {describe(value)}.")

@@ -1,0 +1,167 @@
+"""The forecast use case: from a request to a version's answer for every series, or why a series has none."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+import numpy as np
+
+from service.domain.series import split
+from service.errors import Flaw, InvalidRequest
+from service.serving.batcher import Batcher, Call, Computed
+from service.serving.engine import Array, Engine
+from service.serving.plan import ForecastRequest, Plan, make_plan
+from service.serving.registry import Registry
+from service.serving.rows import Row, count_points, raise_if_all_bad, read_rows
+from service.store.catalog import Catalog
+from service.store.manifest import Manifest
+
+T = TypeVar("T")
+
+# Beyond so many numbers, pure computation goes to a thread: about 2 ms, which other requests would wait for.
+INLINE_NUMBERS = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one request may ask for: steps, numbers in the answer, points of a series that is read whole."""
+
+    max_horizon: int
+    max_answer_values: int
+    max_series_length: int
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesForecast:
+    """One series' forecast: `values` [horizon], `sequence` [steps, horizon] where asked for; or its flaw."""
+
+    id: str
+    values: Array | None = None
+    timestamps: list[str] | None = None
+    sequence: Array | None = None
+    flaw: Flaw | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """A request's answer; the series are in the order of the request."""
+
+    model: str
+    version: int
+    plan: Plan
+    series: list[SeriesForecast]
+    queue_ms: float
+    compute_ms: float
+
+
+class Forecasting:
+    """Answers forecast requests from the versions of a store."""
+
+    def __init__(self, catalog: Catalog, registry: Registry, batcher: Batcher, limits: Limits) -> None:
+        self._catalog = catalog
+        self._registry = registry
+        self._batcher = batcher
+        self._limits = limits
+
+    async def forecast(self, request: ForecastRequest) -> Forecast:
+        """Forecasts every series that can be.
+
+        Raises:
+            InvalidRequest: the request is wrong, or every one of its series is.
+            ModelNotFound, VersionNotFound, NoChampion, VersionDamaged, QueueFull, NotReady.
+        """
+        manifest = self._catalog.resolve(request.model, request.version)
+        plan = make_plan(request, manifest, max_horizon=self._limits.max_horizon)
+        series = split(request.series)
+        rows = await _compute(
+            count_points(series),
+            lambda: read_rows(
+                series, request, manifest, horizon=plan.horizon, max_length=self._limits.max_series_length
+            ),
+        )
+        inputs = [row.values for row in rows if row.values is not None]
+        n_values = self._count_answer_values(inputs, request, plan, manifest)
+        engine = await self._registry.engine(manifest)
+        computed, sequences = await self._run(engine, inputs, request, plan, manifest)
+        forecasts = await _compute(n_values, lambda: _assemble(rows, computed.rows, sequences, plan))
+        return Forecast(
+            manifest.name,
+            manifest.version,
+            plan,
+            forecasts,
+            queue_ms=computed.queue_seconds * 1000,
+            compute_ms=computed.compute_seconds * 1000,
+        )
+
+    def _count_answer_values(
+        self, inputs: list[Array], request: ForecastRequest, plan: Plan, manifest: Manifest
+    ) -> int:
+        """How many numbers the answer will hold, refused before anything is computed where they are too many."""
+        n_values = len(inputs) * plan.horizon
+        if request.all_steps:
+            n_values += sum(map(len, inputs)) * manifest.horizon
+        if n_values > self._limits.max_answer_values:
+            raise InvalidRequest.at(
+                "/series",
+                "answer_too_large",
+                f"The answer would hold about {n_values} numbers: expected at most {self._limits.max_answer_values}. "
+                "Send fewer series in one request, or ask for fewer steps.",
+            )
+        return n_values
+
+    async def _run(
+        self, engine: Engine, inputs: list[Array], request: ForecastRequest, plan: Plan, manifest: Manifest
+    ) -> tuple[Computed, list[Array] | None]:
+        """Forecasts [horizon or more] of the rows and, where asked for, those of all steps [steps, own horizon]."""
+        own = manifest.horizon
+        main = Call(engine, "rollout", plan.horizon) if plan.rolled_out else Call(engine, "forecast", own)
+        if not request.all_steps:
+            return await self._batcher.run(main, inputs), None
+        steps = await self._batcher.run(Call(engine, "all_steps", own), inputs)
+        if not plan.rolled_out:
+            # The forecast is the last step's.
+            return replace(steps, rows=[row[-1] for row in steps.rows]), steps.rows
+        computed = await self._batcher.run(main, inputs)
+        total = Computed(
+            computed.rows,
+            steps.queue_seconds + computed.queue_seconds,
+            steps.compute_seconds + computed.compute_seconds,
+        )
+        return total, steps.rows
+
+
+async def _compute(n_numbers: int, work: Callable[[], T]) -> T:
+    return work() if n_numbers <= INLINE_NUMBERS else await asyncio.to_thread(work)
+
+
+def _assemble(rows: list[Row], answers: list[Array], sequences: list[Array] | None, plan: Plan) -> list[SeriesForecast]:
+    """Joins the answers, one for each row without a flaw, with the series that they are for.
+
+    Raises:
+        InvalidRequest: no series has a forecast.
+    """
+    forecasts = []
+    positions = iter(range(len(answers)))
+    for row in rows:
+        if row.flaw is not None:
+            forecasts.append(SeriesForecast(row.id, flaw=row.flaw))
+            continue
+        i = next(positions)
+        values = np.ascontiguousarray(answers[i][: plan.horizon])
+        sequence = None if sequences is None else np.ascontiguousarray(sequences[i][:, : plan.horizon])
+        if np.isfinite(values).all() and (sequence is None or np.isfinite(sequence).all()):
+            forecasts.append(SeriesForecast(row.id, values, row.timestamps, sequence))
+        else:
+            forecasts.append(SeriesForecast(row.id, flaw=_overflow(row.pointer)))
+    raise_if_all_bad([forecast.flaw for forecast in forecasts])
+    return forecasts
+
+
+def _overflow(pointer: str) -> Flaw:
+    return Flaw(
+        pointer,
+        "out_of_range",
+        "The forecast leaves the range of 32-bit numbers: expected finite values. Send the series in a larger unit, or "
+        "ask for fewer steps.",
+    )

@@ -1,0 +1,128 @@
+"""From posted series to the rows that a version reads, each with the time stamps of its forecast, or its flaw."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.domain.calendar import future_timestamps
+from service.domain.series import PostedSeries, read_all
+from service.errors import Flaw, InvalidRequest
+from service.serving.engine import Array
+from service.serving.plan import ForecastRequest
+from service.store.manifest import Manifest
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One series as the model reads it: `values` float32 [time], or the flaw that keeps it from being forecast."""
+
+    id: str
+    pointer: str
+    values: Array | None = None
+    timestamps: list[str] | None = None
+    flaw: Flaw | None = None
+
+
+def read_rows(
+    series: list[PostedSeries], request: ForecastRequest, manifest: Manifest, *, horizon: int, max_length: int
+) -> list[Row]:
+    """Reads every series for a version.
+
+    Args:
+        horizon: the steps to give time stamps for, where they are asked for.
+        max_length: the most points of a series that a model reads whole.
+
+    Raises:
+        InvalidRequest: wrong types, a wrong frequency or start, or no series that can be forecast.
+    """
+    calendar = _Calendar(request, horizon)
+    rows = [
+        _read_row(one, values, manifest, calendar, max_length)
+        for one, values in zip(series, read_all(series, request.missing), strict=True)
+    ]
+    raise_if_all_bad([row.flaw for row in rows])
+    return rows
+
+
+def count_points(series: list[PostedSeries]) -> int:
+    """How many values were posted, nulls included."""
+    return sum(len(one.values) for one in series)
+
+
+def raise_if_all_bad(flaws: list[Flaw | None]) -> None:
+    """Raises InvalidRequest when not one series is without a flaw."""
+    found = [flaw for flaw in flaws if flaw is not None]
+    if len(found) == len(flaws):
+        raise InvalidRequest(found)
+
+
+def _read_row(
+    one: PostedSeries, values: NDArray[np.float64] | Flaw, manifest: Manifest, calendar: "_Calendar", max_length: int
+) -> Row:
+    if isinstance(values, Flaw):
+        return Row(one.id, one.pointer, flaw=values)
+    timestamps = calendar.timestamps(one)
+    if isinstance(timestamps, Flaw):
+        return Row(one.id, one.pointer, flaw=timestamps)
+    flaw = _misfit(one.pointer, values, manifest, max_length)
+    if flaw is not None:
+        return Row(one.id, one.pointer, flaw=flaw)
+    # Its last window is all that the model reads: no need to carry the rest along.
+    read = values if manifest.reads_whole_series else values[-manifest.window :]
+    return Row(one.id, one.pointer, read.astype(np.float32), timestamps)
+
+
+def _misfit(pointer: str, values: NDArray[np.float64], manifest: Manifest, max_length: int) -> Flaw | None:
+    if len(values) < manifest.min_length:
+        return Flaw(
+            pointer,
+            "too_short",
+            f"{manifest.name!r} needs at least {manifest.min_length} points, leading nulls not counted; the series has "
+            f"{len(values)}. Send more history, or choose a model with a smaller min_length.",
+        )
+    if manifest.reads_whole_series and len(values) > max_length:
+        return Flaw(
+            pointer,
+            "too_long",
+            f"{manifest.name!r} reads a series whole, {max_length} points at most; this one has {len(values)}. Send "
+            "its last part.",
+        )
+    return None
+
+
+class _Calendar:
+    """The time stamps of forecasts, computed once for series of one start and length."""
+
+    def __init__(self, request: ForecastRequest, horizon: int) -> None:
+        self._freq = request.freq
+        self._start = request.start
+        self._horizon = horizon
+        self._known: dict[tuple[str, int], list[str]] = {}
+
+    def timestamps(self, series: PostedSeries) -> list[str] | Flaw | None:
+        """A series' stamps; None where none are asked for; the flaw of its own start.
+
+        Raises:
+            InvalidRequest: the frequency, or the start that all series share, is wrong or missing.
+        """
+        start = self._start if series.start is None else series.start
+        if self._freq is None and start is None:
+            return None
+        if self._freq is None:
+            raise InvalidRequest.at("/freq", "missing_field", "`start` needs `freq`, such as 'D' or 'h': add it.")
+        if start is None:
+            raise InvalidRequest.at(
+                "/start", "missing_field", "`freq` needs `start`, the time of the first point: add it."
+            )
+        key = (start, len(series.values))
+        if key not in self._known:
+            try:
+                self._known[key] = future_timestamps(self._freq, start, len(series.values), self._horizon)
+            except InvalidRequest as error:
+                flaw = error.flaws[0]
+                if series.start is None or flaw.pointer != "/start":
+                    raise
+                pointer = series.pointer.removesuffix("/values") + flaw.pointer
+                return Flaw(pointer, flaw.code, flaw.message)
+        return self._known[key]

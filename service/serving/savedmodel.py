@@ -1,0 +1,105 @@
+"""The engine that runs a SavedModel's signatures in TensorFlow, which is imported when the first version is loaded."""
+
+import contextlib
+import os
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from service.errors import VersionDamaged
+from service.serving.engine import Array, Lengths
+from service.store.manifest import Manifest
+
+
+class SavedModelLoader:
+    """Loads versions as `SavedModelEngine`s."""
+
+    name = "savedmodel"
+
+    def __init__(self) -> None:
+        self._tensorflow: Any = None
+        self._importing = threading.Lock()
+
+    def __call__(self, folder: Path, manifest: Manifest) -> "SavedModelEngine":
+        """Loads a version's folder and proves a call of each signature that it will be asked for.
+
+        Raises:
+            VersionDamaged: the folder can't be loaded, or what it answers is no forecast.
+        """
+        with self._importing:
+            if self._tensorflow is None:
+                self._tensorflow = _import_tensorflow()
+        try:
+            engine = SavedModelEngine(self._tensorflow, folder)
+            engine.warm(manifest)
+        # TensorFlow and its protocol buffers raise many unrelated classes for a folder that they can't read or run.
+        except Exception as error:
+            raise VersionDamaged(
+                f"Version {manifest.version} of {manifest.name!r} can't be loaded. Train it again, or restore it."
+            ) from error
+        return engine
+
+
+class SavedModelEngine:
+    """One loaded SavedModel."""
+
+    def __init__(self, tensorflow: Any, folder: Path) -> None:
+        self._tf = tensorflow
+        # The loaded object owns the variables: its signatures alone would find them deleted.
+        self._loaded = tensorflow.saved_model.load(str(folder))
+        self._signatures = dict(self._loaded.signatures)
+
+    def forecast(self, series: Array, lengths: Lengths) -> Array:
+        return _array(self._call("forecast_ragged", series, lengths)["forecast"])
+
+    def rollout(self, series: Array, lengths: Lengths, horizon: int) -> Array:
+        steps = self._tf.constant(horizon, self._tf.int32)
+        return _array(self._call("rollout", series, lengths, horizon=steps)["forecast"])
+
+    def all_steps(self, series: Array, lengths: Lengths) -> tuple[Array, Lengths]:
+        answer = self._call("all_steps", series, lengths)
+        return _array(answer["forecast"]), np.asarray(answer["steps"].numpy(), dtype=np.int32)
+
+    def warm(self, manifest: Manifest) -> None:
+        """Runs each signature once, so that the first client does not wait for it.
+
+        Raises:
+            ValueError: an answer's shape is not the manifest's.
+        """
+        length = manifest.min_length + 1
+        series = np.linspace(0.0, 0.5, length, dtype=np.float32)[None, :]
+        lengths = np.array([length], dtype=np.int32)
+        answers: dict[str, tuple[Array, tuple[int, ...]]] = {
+            "forecast_ragged": (self.forecast(series, lengths), (1, manifest.horizon)),
+            "rollout": (self.rollout(series, lengths, manifest.horizon + 1), (1, manifest.horizon + 1)),
+        }
+        if "sequence" in manifest.modes:
+            forecast, steps = self.all_steps(series, lengths)
+            answers["all_steps"] = (forecast, (1, int(steps[0]), manifest.horizon))
+        for name, (answer, shape) in answers.items():
+            if answer.shape != shape:
+                raise ValueError(f"{name} answered with the shape {answer.shape}, expected {shape}")
+
+    def _call(self, signature: str, series: Array, lengths: Lengths, **inputs: Any) -> dict[str, Any]:
+        constant = self._tf.constant
+        answer: dict[str, Any] = self._signatures[signature](
+            series=constant(series[:, :, None]), lengths=constant(lengths), **inputs
+        )
+        return answer
+
+
+def _array(tensor: Any) -> Array:
+    return np.asarray(tensor.numpy(), dtype=np.float32)
+
+
+def _import_tensorflow() -> Any:
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    import tensorflow
+
+    # A process that serves must not take the memory of a GPU that a worker trains on. Whoever used TensorFlow in this
+    # process before has chosen its devices.
+    with contextlib.suppress(RuntimeError):
+        tensorflow.config.set_visible_devices([], "GPU")
+    return tensorflow
