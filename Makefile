@@ -40,9 +40,11 @@ bench-chapter: setup  ## Train every preset as the chapter does, beside the publ
 bench-autoregression: setup  ## What 10 and 100 steps cost, against feeding the whole series again
 	$(BIN)/python -m benchmarks.autoregression
 
-lock:  ## Resolve requirements.lock anew (needs uv); versions and hashes only
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
-	  --no-annotate pyproject.toml --group dev --output-file requirements.lock
+LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate
+
+lock:  ## Resolve both lock files anew (needs uv); versions and hashes only
+	$(LOCK) pyproject.toml --group dev --output-file requirements.lock
+	$(LOCK) pyproject.toml --constraint requirements.lock --output-file requirements-runtime.lock
 
 clean:  ## Remove the environment and caches; keeps trained models and jobs
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info build dist

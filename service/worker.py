@@ -21,6 +21,8 @@ def main(settings: Settings) -> int:
         The exit status: 0 when a signal ended it, 1 when another worker has its place.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    # oneDNN's kernels order sums by the processor they find; without them a recipe gives the same model everywhere.
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
     # TensorFlow and the job engine take seconds to import, which `--help` and the API need not wait for.
     from service.domain.recipe import Recipe
     from service.jobs.runner import JobRun, run_jobs

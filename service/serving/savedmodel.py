@@ -96,6 +96,8 @@ def _array(tensor: Any) -> Array:
 
 def _import_tensorflow() -> Any:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    # As in training: the same order of sums on every processor.
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
     import tensorflow
 
     # A process that serves must not take the memory of a GPU that a worker trains on. Whoever used TensorFlow in this
