@@ -1,0 +1,87 @@
+"""Rooms know each other in one direction only, and the libraries that are theirs."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+SERVICE = Path(__file__).parents[2] / "service"
+# What each room may import of the service; modules beside the rooms are composition roots, which join them.
+MAY_KNOW = {
+    "errors": set[str](),
+    "settings": set[str](),
+    "telemetry": {"errors"},
+    "domain": {"errors"},
+    "store": {"errors", "domain"},
+    "jobs": {"errors", "domain"},
+    "serving": {"errors", "domain", "store"},
+    "api": {"errors", "settings", "telemetry", "domain", "store", "jobs", "serving"},
+    "zoo": {"errors", "domain"},
+    "training": {"errors", "domain", "store", "jobs", "zoo"},
+}
+# Who may import these, rooms or single files.
+AT_HOME = {
+    "fastapi": {"api", "app.py"},
+    "starlette": {"api", "app.py"},
+    "uvicorn": {"app.py"},
+    # Settings are a pydantic model, and commands tell a person what is wrong with them.
+    "pydantic": {"api", "settings.py", "cli.py"},
+    "pydantic_settings": {"settings.py"},
+    "dbos": {"jobs"},
+    "sqlalchemy": {"jobs"},
+    "tensorflow": {"zoo", "training", "serving/savedmodel.py"},
+    "keras": {"zoo", "training", "worker.py"},
+    "prometheus_client": {"telemetry"},
+}
+DOMAIN_LIBRARIES = {"numpy", "service"}
+NOT_IN_DOMAIN = {"asyncio", "time", "os", "pathlib", "threading", "socket", "subprocess", "logging"}
+
+FILES = sorted(path.relative_to(SERVICE) for path in SERVICE.rglob("*.py"))
+
+
+def imports_of(file: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse((SERVICE / file).read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            assert node.module is not None
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def room_of(file: Path) -> str:
+    return file.parts[0].removesuffix(".py")
+
+
+@pytest.mark.parametrize("file", FILES, ids=str)
+def test_a_room_knows_only_those_below_it(file: Path) -> None:
+    room = room_of(file)
+    if room not in MAY_KNOW:
+        assert len(file.parts) == 1, f"the room {room!r} is not in the plan"
+        return
+    known = {name.split(".")[1] for name in imports_of(file) if name.startswith("service.")}
+    assert known - {room} <= MAY_KNOW[room]
+
+
+@pytest.mark.parametrize("file", FILES, ids=str)
+def test_a_library_stays_in_its_room(file: Path) -> None:
+    for name in imports_of(file):
+        homes = AT_HOME.get(name.partition(".")[0])
+        if homes is not None:
+            assert file.parts[0] in homes or file.as_posix() in homes, f"{file} imports {name}"
+
+
+@pytest.mark.parametrize("file", [file for file in FILES if room_of(file) in ("domain", "errors")], ids=str)
+def test_the_domain_needs_numpy_and_the_standard_library_alone_and_does_no_io(file: Path) -> None:
+    roots = {name.partition(".")[0] for name in imports_of(file)}
+    assert roots - set(sys.stdlib_module_names) <= (DOMAIN_LIBRARIES if room_of(file) == "domain" else set())
+    assert roots.isdisjoint(NOT_IN_DOMAIN)
+
+
+def test_the_api_process_starts_without_tensorflow_and_keras() -> None:
+    code = "import sys, service.app; sys.exit(bool({'tensorflow', 'keras'} & sys.modules.keys()))"
+    assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0

@@ -1,0 +1,193 @@
+"""The compute queue, with an engine whose calls the tests can hold back and count."""
+
+import asyncio
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from service.errors import NotReady, QueueFull
+from service.serving.batcher import MAX_CELLS, MAX_ROWS, Batcher, Call
+from service.serving.engine import Array, Lengths
+
+pytestmark = pytest.mark.anyio
+
+POISON = -666.0
+
+
+class GatedEngine:
+    """Answers each row with its own sum; calls wait while the gate is closed; rows with POISON bring a call down."""
+
+    def __init__(self, *, is_open: bool = True) -> None:
+        self.gate = threading.Event()
+        self.shapes: list[tuple[int, int]] = []
+        self.seen: list[float] = []
+        if is_open:
+            self.gate.set()
+
+    def forecast(self, series: Array, lengths: Lengths) -> Array:
+        self.shapes.append((series.shape[0], series.shape[1]))
+        self.seen += [float(row[0]) for row in series]
+        assert self.gate.wait(10)
+        if POISON in series:
+            raise ValueError("a row that the engine can't take")
+        return np.stack([row[:length].sum(keepdims=True) for row, length in zip(series, lengths, strict=True)])
+
+    def rollout(self, series: Array, lengths: Lengths, horizon: int) -> Array:
+        return np.repeat(self.forecast(series, lengths), horizon, axis=1)
+
+    def all_steps(self, series: Array, lengths: Lengths) -> tuple[Array, Lengths]:
+        raise NotImplementedError
+
+
+def row(*values: float) -> Array:
+    return np.array(values, np.float32)
+
+
+async def computed(batcher: Batcher, call: Call, rows: list[Array]) -> list[float]:
+    return [float(answer[0]) for answer in (await batcher.run(call, rows)).rows]
+
+
+async def until_computing(engine: GatedEngine, n_calls: int = 1) -> None:
+    deadline = time.monotonic() + 5
+    while len(engine.shapes) < n_calls:
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.001)
+
+
+async def test_what_waits_for_the_same_call_is_computed_together() -> None:
+    engine = GatedEngine(is_open=False)
+    batcher = Batcher(limit=100, threads=1)
+    call = Call(engine, "forecast", 1)
+    first = asyncio.create_task(computed(batcher, call, [row(1)]))
+    await until_computing(engine)
+    others = [asyncio.create_task(computed(batcher, call, [row(i, i), row(i)])) for i in range(2, 12)]
+    far = asyncio.create_task(computed(batcher, Call(engine, "rollout", 3), [row(5)]))
+    await asyncio.sleep(0.01)
+    assert batcher.waiting == 11
+    engine.gate.set()
+    assert await first == [1]
+    assert [await other for other in others] == [[2 * i, i] for i in range(2, 12)]
+    assert await far == [5]
+    assert engine.shapes == [(1, 1), (20, 2), (1, 1)]
+    assert batcher.waiting == 0
+    await batcher.close()
+
+
+async def test_a_caller_who_leaves_is_not_computed_and_leaves_its_neighbours_alone() -> None:
+    engine = GatedEngine(is_open=False)
+    batcher = Batcher(limit=100, threads=1)
+    call = Call(engine, "forecast", 1)
+    running = asyncio.create_task(computed(batcher, call, [row(1)]))
+    await until_computing(engine)
+    tasks = [asyncio.create_task(computed(batcher, call, [row(i)])) for i in range(2, 7)]
+    await asyncio.sleep(0.01)
+    tasks[1].cancel()
+    running.cancel()
+    await asyncio.sleep(0.01)
+    assert batcher.waiting == 4
+    engine.gate.set()
+    outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [outcome for outcome in outcomes if not isinstance(outcome, BaseException)] == [[2], [4], [5], [6]]
+    assert isinstance(outcomes[1], asyncio.CancelledError)
+    assert 3 not in engine.seen
+    await batcher.close()
+
+
+async def test_a_request_that_fails_never_touches_those_computed_with_it() -> None:
+    engine = GatedEngine(is_open=False)
+    batcher = Batcher(limit=100, threads=1)
+    call = Call(engine, "forecast", 1)
+    first = asyncio.create_task(computed(batcher, call, [row(1)]))
+    await until_computing(engine)
+    tasks = [asyncio.create_task(computed(batcher, call, [row(v)])) for v in (2.0, POISON, 3.0)]
+    await asyncio.sleep(0.01)
+    engine.gate.set()
+    assert await first == [1]
+    good, bad, also_good = await asyncio.gather(*tasks, return_exceptions=True)
+    assert (good, also_good) == ([2], [3])
+    assert isinstance(bad, ValueError)
+    assert await computed(batcher, call, [row(4)]) == [4]
+    await batcher.close()
+
+
+async def test_a_large_request_lets_small_ones_in_between() -> None:
+    engine = GatedEngine(is_open=False)
+    batcher = Batcher(limit=100, threads=1)
+    call = Call(engine, "forecast", 1)
+    order: list[str] = []
+
+    async def ask(name: str, rows: list[Array]) -> list[float]:
+        answers = await computed(batcher, call, rows)
+        order.append(name)
+        return answers
+
+    large = asyncio.create_task(ask("large", [row(i) for i in range(10 * MAX_ROWS)]))
+    await until_computing(engine)
+    small = asyncio.create_task(ask("small", [row(7)]))
+    await asyncio.sleep(0.01)
+    engine.gate.set()
+    assert await small == [7]
+    assert await large == list(range(10 * MAX_ROWS))
+    assert order == ["small", "large"]
+    await batcher.close()
+
+
+async def test_one_engine_call_is_bounded_in_rows_and_points() -> None:
+    engine = GatedEngine()
+    batcher = Batcher(limit=100, threads=2)
+    lengths = [1, 100_000, 3, 70_000, 400_000, 2] + [5] * 600
+    rows = [np.full(length, 1 / length, np.float32) for length in lengths]
+    answers = await computed(batcher, Call(engine, "forecast", 1), rows)
+    assert answers == pytest.approx([1.0] * len(rows), rel=1e-3)
+    assert sum(n for n, _ in engine.shapes) == len(rows)
+    assert all(n <= MAX_ROWS and (n == 1 or n * time <= MAX_CELLS) for n, time in engine.shapes)
+    await batcher.close()
+
+
+async def test_a_full_queue_refuses_at_once() -> None:
+    engine = GatedEngine(is_open=False)
+    batcher = Batcher(limit=3, threads=1)
+    call = Call(engine, "forecast", 1)
+    tasks = [asyncio.create_task(computed(batcher, call, [row(1)])) for _ in range(4)]
+    await until_computing(engine)
+    with pytest.raises(QueueFull):
+        await batcher.run(call, [row(2)])
+    tasks[-1].cancel()
+    await asyncio.sleep(0.01)
+    late = asyncio.create_task(computed(batcher, call, [row(3)]))
+    await asyncio.sleep(0.01)
+    engine.gate.set()
+    assert await late == [3]
+    await asyncio.gather(*tasks[:-1])
+    await batcher.close()
+
+
+async def test_closing_answers_what_waits_and_refuses_what_comes() -> None:
+    engine = GatedEngine(is_open=False)
+    batcher = Batcher(limit=100, threads=1)
+    call = Call(engine, "forecast", 1)
+    tasks = [asyncio.create_task(computed(batcher, call, [row(i)])) for i in range(5)]
+    await until_computing(engine)
+    closing = asyncio.create_task(batcher.close())
+    await asyncio.sleep(0.01)
+    with pytest.raises(NotReady):
+        await batcher.run(call, [row(9)])
+    engine.gate.set()
+    await closing
+    assert await asyncio.gather(*tasks) == [[0], [1], [2], [3], [4]]
+
+
+async def test_an_idle_queue_adds_no_delay() -> None:
+    engine = GatedEngine()
+    batcher = Batcher(limit=100, threads=1)
+    call = Call(engine, "forecast", 1)
+    times = []
+    for _ in range(50):
+        started = time.perf_counter()
+        await batcher.run(call, [row(1)])
+        times.append(time.perf_counter() - started)
+    # Any fixed delay for gathering would be milliseconds.
+    assert min(times) < 0.001
+    await batcher.close()

@@ -1,0 +1,159 @@
+"""Loaded versions: once for all, swapped, bounded, verified."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from service.errors import NotReady, StoreUnreadable, VersionDamaged, VersionNotFound
+from service.serving.engine import Engine
+from service.serving.registry import Registry
+from service.serving.savedmodel import SavedModelLoader
+from service.store.catalog import Catalog
+from service.store.manifest import Manifest
+from tests.serving.models import Kind, add_version
+
+pytestmark = pytest.mark.anyio
+
+
+class CountingLoader(SavedModelLoader):
+    """The real loader, which remembers what it loaded."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loaded: list[tuple[str, int]] = []
+
+    def __call__(self, folder: Path, manifest: Manifest) -> Any:
+        self.loaded.append((manifest.name, manifest.version))
+        return super().__call__(folder, manifest)
+
+
+@asynccontextmanager
+async def opened(root: Path, **options: Any) -> AsyncIterator[tuple[Catalog, Registry, CountingLoader]]:
+    catalog, loader = Catalog(root), CountingLoader()
+    registry = Registry(catalog, loader, **{"max_loaded": 10, **options})
+    await registry.open()
+    try:
+        yield catalog, registry, loader
+    finally:
+        await registry.close()
+
+
+def first_step(engine: Engine) -> float:
+    return float(engine.forecast(np.zeros((1, 4), np.float32), np.array([4], np.int32))[0, 0])
+
+
+async def until(condition: Any, seconds: float = 5.0) -> float:
+    started = time.monotonic()
+    while not condition():
+        assert time.monotonic() - started < seconds
+        await asyncio.sleep(0.005)
+    return time.monotonic() - started
+
+
+async def test_callers_who_come_at_once_wait_for_one_loading(tmp_path: Path) -> None:
+    add_version(tmp_path, "m", Kind(bias=1))
+    add_version(tmp_path, "n", Kind(bias=2))
+    async with opened(tmp_path) as (catalog, registry, loader):
+        engines = await asyncio.gather(*(registry.engine(catalog.resolve("n")) for _ in range(50)))
+        assert loader.loaded.count(("n", 1)) == 1
+        assert all(engine is engines[0] for engine in engines)
+        assert first_step(engines[0]) == pytest.approx(2.1)
+
+
+async def test_a_caller_who_leaves_does_not_stop_the_loading_that_others_wait_for(tmp_path: Path) -> None:
+    add_version(tmp_path, "m", Kind(bias=1))
+    async with opened(tmp_path) as (catalog, registry, _):
+        manifest = catalog.resolve("m")
+        leaving, staying = (asyncio.create_task(registry.engine(manifest)) for _ in range(2))
+        await asyncio.sleep(0)
+        leaving.cancel()
+        assert first_step(await staying) == pytest.approx(1.1)
+
+
+async def test_a_new_version_of_a_model_in_use_is_there_within_a_second(tmp_path: Path) -> None:
+    add_version(tmp_path, "m", Kind(bias=1))
+    async with opened(tmp_path) as (catalog, registry, loader):
+        assert first_step(await registry.engine(catalog.resolve("m"))) == pytest.approx(1.1)
+        await asyncio.to_thread(add_version, tmp_path, "m", Kind(bias=2))
+        assert await until(lambda: catalog.resolve("m").version == 2) < 1
+        await until(lambda: ("m", 2) in loader.loaded, 1)
+        assert first_step(await registry.engine(catalog.resolve("m"))) == pytest.approx(2.1)
+        # An alias that another process sets is followed as well.
+        await asyncio.to_thread(Catalog(tmp_path).set_alias, "m", "champion", 1)
+        assert await until(lambda: catalog.resolve("m").version == 1) < 1
+
+
+async def test_no_more_versions_are_kept_than_allowed_and_the_oldest_goes_first(tmp_path: Path) -> None:
+    for name in ("a", "b", "c"):
+        add_version(tmp_path, name, Kind())
+    async with opened(tmp_path, max_loaded=2) as (catalog, registry, loader):
+        for name in ("a", "b", "a", "c"):
+            await registry.engine(catalog.resolve(name))
+        assert registry.loaded == 2
+        before = len(loader.loaded)
+        await registry.engine(catalog.resolve("a"))
+        assert len(loader.loaded) == before
+        await registry.engine(catalog.resolve("b"))
+        assert loader.loaded[-1] == ("b", 1)
+
+
+async def test_damaged_files_are_never_served_and_restored_ones_are(tmp_path: Path) -> None:
+    add_version(tmp_path, "m", Kind())
+    add_version(tmp_path, "sound", Kind())
+    file = tmp_path / "m" / "1" / "saved_model.pb"
+    content = file.read_bytes()
+    file.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    async with opened(tmp_path) as (catalog, registry, _):
+        with pytest.raises(VersionDamaged):
+            await registry.engine(catalog.resolve("m"))
+        await registry.engine(catalog.resolve("sound"))
+        file.write_bytes(content)
+        assert first_step(await registry.engine(catalog.resolve("m"))) == pytest.approx(0.1)
+
+
+async def test_a_version_without_the_signatures_is_damaged_even_if_its_files_are_whole(tmp_path: Path) -> None:
+    add_version(tmp_path, "m", Kind(head="vector"), head="sequence", modes=["sequence", "vector"])
+    async with opened(tmp_path) as (catalog, registry, _):
+        with pytest.raises(VersionDamaged):
+            await registry.engine(catalog.resolve("m"))
+
+
+async def test_a_deleted_version_is_unloaded_and_not_found(tmp_path: Path) -> None:
+    add_version(tmp_path, "m", Kind())
+    add_version(tmp_path, "m", Kind())
+    async with opened(tmp_path) as (catalog, registry, _):
+        old = catalog.resolve("m", 1)
+        await registry.engine(old)
+        await registry.engine(catalog.resolve("m", 2))
+        await asyncio.to_thread(Catalog(tmp_path).delete_version, "m", 1)
+        await until(lambda: registry.loaded == 1)
+        with pytest.raises(VersionNotFound):
+            await registry.engine(old)
+
+
+async def test_readiness_waits_for_the_models_to_be_preloaded(tmp_path: Path) -> None:
+    async with opened(tmp_path, preload=["m"]) as (_, registry, _):
+        with pytest.raises(NotReady):
+            registry.check()
+        await asyncio.to_thread(add_version, tmp_path, "m", Kind())
+        await until(lambda: registry.loaded == 1)
+        registry.check()
+
+
+async def test_an_empty_store_is_ready_and_an_unreadable_one_is_not(tmp_path: Path) -> None:
+    root = tmp_path / "store"
+    async with opened(root) as (_, registry, _):
+        registry.check()
+        root.write_text("a file where the folder should be")
+        await registry.refresh()
+        with pytest.raises(StoreUnreadable):
+            registry.check()
+        root.unlink()
+        await registry.refresh()
+        registry.check()

@@ -1,0 +1,126 @@
+"""The API as a process: refusing to start, listening, draining."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from service.app import check_exposure
+from service.errors import InsecureServer
+from service.settings import Settings
+
+SERVE = "import sys; from service.app import serve; from service.settings import Settings; sys.exit(serve(Settings()))"
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port: int = found.getsockname()[1]
+        return port
+
+
+def start(tmp_path: Path, **settings: str) -> subprocess.Popen[str]:
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("OUTFIELDER_")}
+    environment |= {"OUTFIELDER_MODELS_STORE": str(tmp_path / "store"), "OUTFIELDER_STATE_DIR": str(tmp_path / "state")}
+    return subprocess.Popen(
+        [sys.executable, "-c", SERVE],
+        cwd=Path(__file__).parents[1],
+        env=environment | {f"OUTFIELDER_{key}": value for key, value in settings.items()},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@contextmanager
+def serving(tmp_path: Path, **settings: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    port = free_port()
+    process = start(tmp_path, PORT=str(port), **settings)
+    try:
+        url = f"http://127.0.0.1:{port}"
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                httpx.get(f"{url}/readyz").raise_for_status()
+                break
+            except httpx.HTTPError:
+                assert process.poll() is None
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+        yield process, url
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "", "192.0.2.1"])
+def test_the_network_is_not_served_without_a_key(host: str) -> None:
+    with pytest.raises(InsecureServer, match="API key"):
+        check_exposure(Settings(host=host), insecure=False)
+    check_exposure(Settings(host=host), insecure=True)
+    check_exposure(Settings(host=host, api_keys="secret"), insecure=False)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "localhost", "::1"])
+def test_this_machine_is_served_without_a_key(host: str) -> None:
+    check_exposure(Settings(host=host), insecure=False)
+
+
+def test_a_server_that_may_not_start_says_why_and_ends(tmp_path: Path) -> None:
+    process = start(tmp_path, HOST="0.0.0.0", PORT=str(free_port()))
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert "OUTFIELDER_API_KEYS" in errors
+    assert "Traceback" not in errors
+
+
+def test_a_port_that_is_taken_is_said_so(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        process = start(tmp_path, PORT=str(port))
+        _, errors = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert f"127.0.0.1:{port}" in errors
+    assert "in use" in errors
+    assert "Traceback" not in errors
+
+
+def test_a_job_database_that_can_not_be_opened_ends_the_start(tmp_path: Path) -> None:
+    (tmp_path / "state").write_text("a file where the folder should be")
+    process = start(tmp_path, PORT=str(free_port()))
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert "Application startup failed" in errors
+
+
+def test_a_server_that_is_to_end_says_so_serves_on_and_then_ends_by_itself(tmp_path: Path) -> None:
+    with serving(tmp_path, DRAIN_SECONDS="1.5") as (process, url), httpx.Client(base_url=url) as http:
+        job = http.post("/train", json={"architecture": "lstm"}).json()
+        with http.stream("GET", f"/jobs/{job['id']}/events") as stream:
+            process.send_signal(signal.SIGTERM)
+            asked = time.monotonic()
+            # The job is queued and nobody runs it: only the server's end can end its events.
+            assert [line for line in stream.iter_lines() if line.startswith("event")] == []
+        response = http.get("/readyz")
+        assert (response.status_code, response.json()["errors"][0]["code"]) == (503, "not_ready")
+        assert http.get(f"/jobs/{job['id']}").status_code == 200
+        assert process.wait(15) == 0
+        assert 1.4 < time.monotonic() - asked < 10
+
+
+def test_an_interrupt_ends_an_idle_server_within_seconds(tmp_path: Path) -> None:
+    with serving(tmp_path) as (process, _):
+        asked = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(15) == 0
+        assert time.monotonic() - asked < 5
