@@ -60,13 +60,15 @@ def test_served_values_are_the_keras_networks_alone_and_in_any_batch(
 
 
 @pytest.mark.parametrize(
-    "request_", [*({"architecture": name} for name in PRESETS), *ONE_STEP], ids=lambda r: "-".join(r.values())
+    "request_",
+    [
+        *({"architecture": name, "scaling": scaling} for name, scaling in EXPORTS),
+        *({**request, "scaling": "standard"} for request in ONE_STEP),
+    ],
+    ids=lambda request: "-".join(request.values()),
 )
-@pytest.mark.parametrize("scaling", ["none", "standard"])
-def test_a_roll_out_is_the_loop_that_feeds_everything_again(
-    exported: Any, request_: dict[str, str], scaling: str
-) -> None:
-    model = exported(scaling=scaling, **request_)
+def test_a_roll_out_is_the_loop_that_feeds_everything_again(exported: Any, request_: dict[str, str]) -> None:
+    model = exported(**request_)
     rows = [
         placed(model, 1, length, seed=length)[0]
         for length in (model.recipe.min_length, 33, 50, 73, 200)

@@ -1,0 +1,34 @@
+"""What the documents name exists, and what exists is named."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from service.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
+
+
+def test_every_setting_is_documented_with_its_meaning() -> None:
+    text = (ROOT / "docs" / "settings.md").read_text()
+    for name, field in Settings.model_fields.items():
+        assert field.description is not None
+        assert f"| OUTFIELDER_{name.upper()} | {field.description.rstrip('.')} |" in text
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_documents_name_settings_targets_and_files_that_exist(document: Path) -> None:
+    text = document.read_text()
+    known = {f"OUTFIELDER_{name.upper()}" for name in Settings.model_fields}
+    # Read by the command line's client and by the compose file.
+    known |= {"OUTFIELDER_API_KEY", "OUTFIELDER_BIND", "OUTFIELDER_TAG"}
+    assert set(re.findall(r"OUTFIELDER_[A-Z_]+", text)) <= known
+    makefile = (ROOT / "Makefile").read_text()
+    for target in re.findall(r"`make ([a-z-]+)`", text):
+        assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE), target
+    for link in re.findall(r"\[[^\]]+\]\(([\w./-]+)\)", text):
+        assert (document.parent / link).exists(), link
+    for path in re.findall(r"`(service/[\w/]+\.py|benchmarks/\w+\.py|docs/[\w/.-]+\.md)`", text):
+        assert (ROOT / path).exists(), path

@@ -1,0 +1,87 @@
+"""The README's commands, run as a reader would run them."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+README = Path(__file__).parents[2] / "README.md"
+ADDRESS = "localhost:8000"
+# What is another at every run.
+VOLATILE = {"id", "submitted_at", "started_at", "finished_at", "request_id", "timing_ms"}
+
+
+@dataclass(frozen=True)
+class Step:
+    """A command of the README and the output that it shows."""
+
+    command: str
+    output: str
+
+
+def read_steps(text: str) -> list[Step]:
+    """The commands of all console blocks that show a prompt; a command goes on over lines without one."""
+    steps = []
+    for block in re.findall(r"```console\n(.*?)```", text, flags=re.DOTALL):
+        for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
+            lines = part.splitlines()
+            end = next(i for i in range(1, len(lines) + 1) if is_complete("\n".join(lines[:i])))
+            steps.append(Step("\n".join(lines[:end]), "\n".join(lines[end:])))
+    return steps
+
+
+def is_complete(command: str) -> bool:
+    """Whether a shell would not ask for more: quotes are closed and the last line ends without a backslash."""
+    return not command.endswith("\\") and command.count("'") % 2 == 0
+
+
+class Shell:
+    """Runs commands in one shell's memory: what one sets, the next can use."""
+
+    def __init__(self, address: str, environment: dict[str, str]) -> None:
+        self._address = address
+        binary = Path(sys.executable).parent
+        self._environment = {**os.environ, **environment, "PATH": f"{binary}:{os.environ['PATH']}"}
+        self._memory: list[str] = []
+
+    def run(self, command: str) -> str:
+        command = command.replace(ADDRESS, self._address).replace(".venv/bin/", "")
+        if re.match(r"[A-Z]+=\$\(", command):
+            self._memory.append(command)
+            return ""
+        script = "\n".join([*self._memory, command])
+        ran = subprocess.run(
+            ["bash", "-c", script], env=self._environment, capture_output=True, text=True, timeout=120, check=False
+        )
+        return ran.stdout + ran.stderr
+
+
+def same(shown: str, printed: str) -> bool:
+    """Whether an output is what the README shows, but for ids, times and the last digits of what was learned."""
+    try:
+        return _alike(json.loads(shown), json.loads(printed))
+    except json.JSONDecodeError:
+        pass
+    shown_words, printed_words = (re.findall(r"[^\s:,{}\"]+", text) for text in (shown, printed))
+    return len(shown_words) == len(printed_words) and all(map(_alike_words, shown_words, printed_words))
+
+
+def _alike_words(a: str, b: str) -> bool:
+    try:
+        return _alike(float(a), float(b))
+    except ValueError:
+        return a == b or (len(a) >= 20 and len(a) == len(b))
+
+
+def _alike(a: Any, b: Any) -> bool:
+    if isinstance(a, dict) and isinstance(b, dict):
+        return a.keys() == b.keys() and all(key in VOLATILE or _alike(a[key], b[key]) for key in a)
+    if isinstance(a, list) and isinstance(b, list):
+        return len(a) == len(b) and all(map(_alike, a, b))
+    if isinstance(a, float) and isinstance(b, float):
+        return abs(a - b) <= 0.02 * max(abs(a), abs(b), 1e-9)
+    return bool(a == b)

@@ -1,0 +1,58 @@
+"""The README against a service that is started as it says."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from service.domain.presets import PRESETS
+from service.domain.recipe import resolve
+from service.zoo.network import make_network
+from tests.end_to_end.processes import Processes
+from tests.end_to_end.readme import README, Shell, read_steps, same
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Processes]:
+    """`make run` without the installation, and with the first starter model alone."""
+    processes = Processes(tmp_path_factory.mktemp("readme"), OUTFIELDER_STARTER_MODELS="linear")
+    processes.start("up")
+    processes.wait_until(lambda: "All models are ready" in processes.logs(), "the introduction")
+    yield processes
+    processes.close()
+
+
+def test_the_first_run_prints_what_the_readme_shows(service: Processes) -> None:
+    text = README.read_text()
+    begin = text.index("AirPassengers: the 12 months")
+    shown = text[begin : text.index("```", begin)].strip().splitlines()
+    printed = service.logs()
+    for line in shown:
+        assert any(same(line, candidate) for candidate in printed.splitlines()), f"{line!r} is not in\n{printed}"
+
+
+def test_the_curl_that_the_first_run_prints_gives_the_same_forecast(service: Processes) -> None:
+    lines = service.logs().splitlines()
+    command = next(line for line in lines if line.startswith("curl "))
+    answer = Shell(f"localhost:{service.port}", service.environment).run(command)
+    row = next(line for line in lines if line.startswith("linear "))
+    assert f'"horizon":{12}' in answer
+    first = float(answer.partition('"values":[')[2].partition(",")[0])
+    assert f"{first:.0f}" == row.split()[1]
+
+
+def test_every_command_prints_what_the_readme_shows(service: Processes) -> None:
+    shell = Shell(f"localhost:{service.port}", service.environment)
+    steps = read_steps(README.read_text())
+    assert len(steps) >= 6
+    for step in steps:
+        printed = shell.run(step.command).replace(str(service.port), "8000")
+        assert same(step.output.strip(), printed.strip()), f"{step.command}\n\nshows\n{step.output}\n\ngave\n{printed}"
+
+
+def test_the_table_of_models_names_every_preset_and_its_weights() -> None:
+    text = README.read_text()
+    for name, preset in PRESETS.items():
+        weights = make_network(resolve({"architecture": name})).count_params()
+        row = next(line for line in text.splitlines() if line.startswith(f"| `{name}` |"))
+        cells = [cell.strip() for cell in row.split("|")]
+        assert (cells[3], cells[4]) == (preset.head, f"{weights:,}")

@@ -1,0 +1,174 @@
+"""API and worker as a user has them: train, watch, forecast, cancel, and kills in the middle of it."""
+
+import json
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.end_to_end.processes import Processes
+
+WAVE = [round(float(np.sin(0.3 * step)), 4) for step in range(60)]
+QUICK: dict[str, Any] = {"architecture": "linear", "scaling": "standard", "epochs": 2, "data": {"n_series": 200}}
+# Long enough to be caught in the middle: some 40 epochs a minute.
+SLOW: dict[str, Any] = {"architecture": "vector_rnn", "epochs": 500, "data": {"n_series": 2000}}
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Processes]:
+    processes = Processes(tmp_path_factory.mktemp("service"))
+    processes.start("serve")
+    processes.start("worker")
+    processes.wait_until_ready()
+    yield processes
+    processes.close()
+
+
+def forecast(service: Processes, **request: Any) -> dict[str, Any]:
+    response = service.client.post("/forecast", json=request)
+    assert response.status_code == 200, response.text
+    answer: dict[str, Any] = response.json()
+    return answer
+
+
+def test_a_model_is_trained_watched_and_served_without_a_restart(service: Processes) -> None:
+    job = service.train(**QUICK, name="first")
+    early = service.client.post("/forecast", json={"model": "first", "series": WAVE})
+    assert early.status_code == 409
+    assert early.json()["errors"][0]["code"] == "still_training"
+    assert early.json()["job"]["id"] == job["id"]
+
+    with service.client.stream("GET", f"/jobs/{job['id']}/events", timeout=120) as response:
+        assert response.headers["content-type"].startswith("text/event-stream")
+        lines = list(response.iter_lines())
+    kinds = [line.removeprefix("event: ") for line in lines if line.startswith("event: ")]
+    assert kinds[-1] == "done"
+    assert set(kinds[:-1]) == {"progress"}
+    data = [json.loads(line.removeprefix("data: ")) for line in lines if line.startswith("data: ")]
+    assert [event["epoch"] for event in data[:-1]] == [0, 1, 2]
+    assert data[-1]["status"] == "succeeded"
+
+    answer = service.wait_until(
+        lambda: (
+            (r := service.client.post("/forecast", json={"model": "first", "series": WAVE})).status_code == 200
+            and r.json()
+        ),
+        "the new model is served",
+        seconds=10,
+    )
+    assert (answer["model"], answer["version"], answer["mode"], answer["horizon"]) == ("first", 1, "vector", 10)
+    assert len(answer["forecasts"][0]["values"]) == 10
+    resumed = service.client.get(f"/jobs/{job['id']}/events", headers={"Last-Event-ID": "2"}).text
+    assert [line for line in resumed.splitlines() if line.startswith("id: ")] == ["id: 3", "id: 4"]
+
+
+def test_a_second_version_takes_over_and_an_alias_can_hold_the_first(service: Processes) -> None:
+    for _ in range(2):
+        service.wait_for_job(service.train(**QUICK, name="twice")["id"])
+    service.wait_until(lambda: forecast(service, model="twice", series=WAVE)["version"] == 2, "version 2", seconds=10)
+    put = service.client.put("/models/twice/aliases/champion", json={"version": 1})
+    assert put.status_code == 200, put.text
+    assert forecast(service, model="twice", series=WAVE)["version"] == 1
+    assert forecast(service, model="twice", series=WAVE, version=2)["version"] == 2
+    assert service.client.delete("/models/twice/versions/1").status_code == 409
+    assert service.client.delete("/models/twice/versions/2").status_code == 204
+    assert service.client.post("/forecast", json={"model": "twice", "version": 2, "series": WAVE}).status_code == 404
+    third = service.wait_for_job(service.train(**QUICK, name="twice")["id"])
+    assert third["result"]["version"] == 3
+
+
+def test_cancelling_ends_a_running_job_and_publishes_nothing(service: Processes) -> None:
+    job = service.train(**SLOW, name="cancelled")
+    service.wait_until(lambda: (service.job(job["id"])["progress"] or {}).get("epoch", 0) >= 1, "the first epoch")
+    assert service.client.post(f"/jobs/{job['id']}/cancel").status_code == 202
+    service.wait_for_job(job["id"], "cancelled")
+    after = service.wait_for_job(service.train(**QUICK, name="after-cancel")["id"])
+    assert after["status"] == "succeeded"
+    assert not (service.store / "cancelled").exists()
+    assert service.client.post(f"/jobs/{job['id']}/cancel").status_code == 409
+
+
+def test_one_step_models_feed_themselves(service: Processes) -> None:
+    service.wait_for_job(service.train(**{**QUICK, "architecture": "naive", "head": "one_step", "epochs": None}
+                                       | {"name": "echo"})["id"])  # fmt: skip
+    service.wait_until(
+        lambda: service.client.post("/forecast", json={"model": "echo", "series": WAVE}).status_code == 200, "echo"
+    )
+    assert forecast(service, model="echo", series=WAVE)["mode"] == "one_step"
+    answer = forecast(service, model="echo", series=WAVE, horizon=100)
+    assert answer["mode"] == "autoregressive"
+    assert answer["forecasts"][0]["values"] == pytest.approx([WAVE[-1]] * 100, rel=1e-5)
+
+
+def test_a_worker_killed_in_mid_fit_is_no_ones_concern(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """With the supervisor: the job completes by itself, one version is published."""
+    service = Processes(tmp_path_factory.mktemp("killed"), OUTFIELDER_STARTER_MODELS="none")
+    try:
+        service.start("up")
+        service.wait_until_ready()
+        job = service.train(**{**SLOW, "epochs": 12}, name="phoenix")
+        service.wait_until(lambda: (service.job(job["id"])["progress"] or {}).get("epoch", 0) >= 2, "the second epoch")
+        workers = find_processes("service.cli worker", service)
+        assert len(workers) == 1
+        os.kill(workers[0], signal.SIGKILL)
+        done = service.wait_for_job(job["id"])
+        assert done["attempt"] == 2
+        model = service.wait_until(
+            lambda: (r := service.client.get("/models/phoenix")).status_code == 200 and r.json(), "the model"
+        )
+        assert len(model["versions"]) == 1
+        kill_the_api_under_requests(service)
+    finally:
+        service.close()
+
+
+def kill_the_api_under_requests(service: Processes) -> None:
+    """The API is back by itself, and whatever it answers before and after is whole."""
+    stop = threading.Event()
+    answers: list[int] = []
+
+    def ask() -> None:
+        while not stop.is_set():
+            try:
+                response = service.client.post("/forecast", json={"model": "phoenix", "series": WAVE})
+            except Exception:  # noqa: BLE001 - a connection may break in any way while the server is dead
+                continue
+            answers.append(response.status_code)
+            if response.status_code == 200:
+                assert len(response.json()["forecasts"][0]["values"]) == 10
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    try:
+        service.wait_until(lambda: answers.count(200) >= 20, "answers before the kill")
+        (api,) = find_processes("service.cli serve", service)
+        os.kill(api, signal.SIGKILL)
+        before = len(answers)
+        service.wait_until(lambda: answers[before:].count(200) >= 20, "answers after the kill")
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+    assert set(answers) <= {200, 503}
+    names = [model["name"] for model in service.client.get("/models").json()["models"]]
+    assert names == ["phoenix"]
+
+
+def find_processes(command: str, service: Processes) -> list[int]:
+    """Processes with this command line that belong to the service under test."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (folder / "cmdline").read_bytes().decode(errors="replace").replace("\0", " ")
+            environment = (folder / "environ").read_bytes().decode(errors="replace")
+        except OSError:  # it ended meanwhile
+            continue
+        if command in words and f"OUTFIELDER_PORT={service.port}\0" in environment:
+            found.append(int(folder.name))
+    return found
