@@ -29,7 +29,9 @@ class TextFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         fields = "".join(f" {key}={value}" for key, value in _extra(record).items())
-        text = f"{record.getMessage()}{fields}".translate(CONTROL_CHARACTERS)
+        # Half a surrogate pair, which JSON can name, is no character that every stream can write.
+        text = f"{record.getMessage()}{fields}".encode("utf-8", "backslashreplace").decode("utf-8")
+        text = text.translate(CONTROL_CHARACTERS)
         lines = [f"{_timestamp(record)} {record.levelname:<7} {record.name}: {text}", _traceback(self, record)]
         return "\n".join(line for line in lines if line)
 

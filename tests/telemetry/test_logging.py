@@ -144,6 +144,7 @@ def test_an_event_cannot_forge_a_second_line_or_steer_the_terminal(capsys: pytes
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
 @given(text=any_text, value=any_value)
 @example(text="", value={"loss": [float("nan")]})
+@example(text="\ud800", value=None)
 def test_whatever_is_logged_stays_one_line(
     as_json: bool, text: str, value: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
