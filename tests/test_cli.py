@@ -1,0 +1,187 @@
+"""The command as a person types it: real processes against a real server and worker."""
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service.errors import InvalidRequest
+from service.first_run import choose_starters
+from tests.end_to_end.processes import Processes
+
+COMMANDS = ("up", "serve", "worker", "train", "forecast", "models", "jobs", "check-store")
+QUICK = ("--scaling", "standard", "--epochs", "2", "--set", 'data={"n_series": 200}')
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Processes]:
+    processes = Processes(tmp_path_factory.mktemp("cli"), OUTFIELDER_API_KEYS="secret", OUTFIELDER_API_KEY="secret")
+    processes.start("serve")
+    processes.start("worker")
+    processes.wait_until_ready()
+    assert run(processes, "train", "linear", "--name", "demo", *QUICK, "--wait").returncode == 0
+    yield processes
+    processes.close()
+
+
+def run(service: Processes | None, *arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-m", "service.cli", *arguments],
+        env={**(service.environment if service else {"PATH": "/usr/bin"}), **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def as_json(service: Processes, *arguments: str) -> Any:
+    ran = run(service, *arguments, "--json")
+    assert ran.returncode == 0, ran.stderr
+    return json.loads(ran.stdout)
+
+
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+def test_every_command_explains_itself(command: str) -> None:
+    ran = run(None, *([command] if command else []), "--help")
+    assert ran.returncode == 0
+    assert "Usage" in ran.stdout
+    if not command:
+        assert all(name in ran.stdout for name in COMMANDS)
+
+
+@pytest.mark.parametrize("arguments", [("fly",), ("train",), ("jobs", "--cancel"), ("serve", "--port", "x")])
+def test_wrong_usage_ends_with_status_2(arguments: tuple[str, ...]) -> None:
+    ran = run(None, *arguments)
+    assert ran.returncode == 2
+    assert ran.stdout == ""
+    assert ran.stderr != ""
+
+
+def test_training_shows_its_progress_and_the_model(service: Processes) -> None:
+    ran = run(service, "train", "linear", "--name", "shown", *QUICK, "--wait")
+    assert ran.returncode == 0, ran.stderr
+    assert "shown" in ran.stdout
+    assert "succeeded" in ran.stdout
+    assert "version 1" in ran.stdout
+    assert "succeeded" in ran.stderr
+    assert as_json(service, "train", "naive", "--name", "quiet", "--wait")["result"]["version"] == 1
+
+
+def test_models_and_jobs_are_listed_for_people_and_machines(service: Processes) -> None:
+    table = run(service, "models").stdout.splitlines()
+    assert table[0].split()[:2] == ["name", "architecture"]
+    assert any(line.startswith("demo ") for line in table[1:])
+    assert "demo" in [model["name"] for model in as_json(service, "models")["models"]]
+    jobs = as_json(service, "jobs", "--limit", "100")["jobs"]
+    job = next(job for job in jobs if job["model"] == "demo")
+    assert as_json(service, "jobs", job["id"])["status"] == "succeeded"
+    assert job["id"] in run(service, "jobs", "--limit", "100").stdout
+    assert as_json(service, "jobs", job["id"], "--watch")["id"] == job["id"]
+
+
+def test_a_job_is_cancelled(service: Processes) -> None:
+    job = as_json(service, "train", "vector_rnn", "--name", "long", "--epochs", "500")
+    assert as_json(service, "jobs", job["id"], "--cancel")["status"] in ("running", "cancelled")
+    assert service.wait_until(lambda: as_json(service, "jobs", job["id"])["status"] == "cancelled", "cancelled")
+    again = run(service, "jobs", job["id"], "--cancel")
+    assert again.returncode == 1
+    assert "409" in again.stderr
+
+
+def test_files_are_forecast(service: Processes, tmp_path: Path) -> None:
+    file = tmp_path / "loads.csv"
+    rows = "".join(f"north,2024-01-{1 + step % 28:02d},{100 + step}\n" for step in range(60))
+    file.write_text(f"\ufeffunique_id,ds,y\n{rows}south,2024-01-01,5\n")
+    ran = run(service, "forecast", str(file), "--model", "demo", "--horizon", "3", "--freq", "D")
+    assert ran.returncode == 0, ran.stderr
+    assert "2024-03-01" in ran.stdout
+    assert "south: " in ran.stdout
+    assert "at least 50 points" in ran.stdout
+    answer = as_json(service, "forecast", str(file), "--model", "demo", "--horizon", "3")
+    assert len(answer["forecasts"][0]["values"]) == 3
+
+
+def test_what_the_server_refuses_is_told_on_stderr(service: Processes, tmp_path: Path) -> None:
+    file = tmp_path / "short.json"
+    file.write_text("[1, 2, 3]")
+    for arguments, words in (
+        (("forecast", str(file), "--model", "absent"), "absent"),
+        (("forecast", str(file), "--model", "demo"), "at least 50 points"),
+        (("train", "transformer"), "transformer"),
+        (("train", "lstm", "--set", "unitz=3"), "units"),
+        (("jobs", "nope"), "nope"),
+        (("models", "--api-key", "wrong"), "401"),
+    ):
+        ran = run(service, *arguments)
+        assert ran.returncode == 1, ran
+        assert words in ran.stderr
+        assert ran.stdout == ""
+        assert "Traceback" not in ran.stderr
+
+
+def test_without_a_server_the_message_says_how_to_start_one(service: Processes) -> None:
+    ran = run(service, "models", "--url", "http://127.0.0.1:9")
+    assert ran.returncode == 1
+    assert "outfielder up" in ran.stderr
+
+
+def test_the_store_is_checked(service: Processes) -> None:
+    assert as_json(service, "check-store")["findings"] == []
+    weights = next((service.store / "demo" / "1" / "variables").glob("*.index"))
+    content = weights.read_bytes()
+    weights.write_bytes(b"damaged")
+    try:
+        ran = run(service, "check-store", "--json")
+        assert ran.returncode == 1
+        (finding,) = json.loads(ran.stdout)["findings"]
+        assert (finding["model"], finding["version"]) == ("demo", 1)
+        assert run(service, "check-store").returncode == 1
+    finally:
+        weights.write_bytes(content)
+
+
+def test_a_setting_out_of_range_is_named() -> None:
+    ran = run(None, "check-store", OUTFIELDER_MAX_HORIZON="0")
+    assert ran.returncode == 1
+    assert "OUTFIELDER_MAX_HORIZON" in ran.stderr
+
+
+def test_a_port_in_use_is_told_and_ends_the_start(tmp_path: Path) -> None:
+    service = Processes(tmp_path, OUTFIELDER_STARTER_MODELS="none")
+    try:
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", service.port))
+            taken.listen()
+            assert service.start("up").wait(timeout=60) != 0
+        assert "in use" in service.logs()
+    finally:
+        service.close()
+
+
+def test_an_interrupt_ends_everything_in_the_middle_of_a_fit(tmp_path: Path) -> None:
+    service = Processes(tmp_path, OUTFIELDER_STARTER_MODELS="none")
+    try:
+        process = service.start("up")
+        service.wait_until_ready()
+        job = service.train(architecture="vector_rnn", epochs=500)
+        service.wait_until(lambda: (service.job(job["id"])["progress"] or {}).get("epoch", 0) >= 1, "the first epoch")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=20) == 0
+        assert "killed" not in service.logs()
+    finally:
+        service.close()
+
+
+def test_starters_are_all_none_or_named() -> None:
+    assert choose_starters("none") == []
+    assert len(choose_starters("all")) == 11
+    assert choose_starters("lstm, naive") == ["lstm", "naive"]
+    with pytest.raises(InvalidRequest, match="parrot"):
+        choose_starters("lstm,parrot")
