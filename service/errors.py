@@ -179,6 +179,12 @@ class ExportMismatch(TrainingFailed):
     code = "export_mismatch"
 
 
+class BacktestFailed(ServiceError):
+    """A backtest ended without scores. Shown as the job's `error`, never as an HTTP status."""
+
+    code = "backtest_failed"
+
+
 class SlotTaken(ServiceError):
     """A worker runs on this slot of the state folder already. Ends the second worker, never shown over HTTP."""
 

@@ -41,15 +41,15 @@ def main(settings: Settings) -> int:
 
     trainer = Trainer(settings.models_store)
 
-    def train(recipe: dict[str, Any], run: JobRun) -> dict[str, Any]:
-        return trainer.train(Recipe.from_dict(recipe), run)
+    def perform(task: dict[str, Any], run: JobRun) -> dict[str, Any]:
+        return trainer.train(Recipe.from_dict(task["recipe"]), run)
 
     sweep(settings.models_store)
     try:
         run_jobs(
             settings.job_database_url,
             settings.state_dir,
-            train,
+            perform,
             stop=stop,
             on_started=lambda: logger.info("waiting for jobs"),
         )

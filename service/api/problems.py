@@ -26,7 +26,12 @@ STATUS: Mapping[type[ServiceError], int] = {
     errors.NotReady: 503,
 }
 # These end a job or a process; no route raises them.
-NEVER_SHOWN: tuple[type[ServiceError], ...] = (errors.TrainingFailed, errors.SlotTaken, errors.InsecureServer)
+NEVER_SHOWN: tuple[type[ServiceError], ...] = (
+    errors.TrainingFailed,
+    errors.BacktestFailed,
+    errors.SlotTaken,
+    errors.InsecureServer,
+)
 
 
 def find_status(kind: type[ServiceError]) -> int | None:

@@ -21,9 +21,12 @@ async def _find_first(jobs: JobQueue) -> Job | None:
     favourite = await jobs.find_active(FAVOURITE)
     if favourite is not None:
         return favourite
-    running, _ = await jobs.page(status="running", limit=1)
-    queued, _ = ([], None) if running else await jobs.page(status="queued", limit=1000)
-    return next(iter(running or queued[-1:]), None)
+    for status in ("running", "queued"):
+        found, _ = await jobs.page(status=status, limit=1000)
+        training = [job for job in found if job.kind == "train"]
+        if training:
+            return training[-1]
+    return None
 
 
 def _describe(job: Job) -> str:

@@ -9,9 +9,9 @@ from sqlalchemy.engine import make_url
 
 APPLICATION = "outfielder"
 # Jobs run only on workers of the same version of this layout: raise it when a stored job could no longer be read.
-APPLICATION_VERSION = "jobs-v1"
-QUEUE = "training"
-WORKFLOW = "train_model"
+APPLICATION_VERSION = "jobs-v2"
+QUEUE = "jobs"
+WORKFLOW = "run_job"
 PROGRESS = "progress"
 # A job that took its worker down is tried again; after this many further tries it is the job that is at fault.
 MAX_RECOVERIES = 2

@@ -1,8 +1,9 @@
-"""A training job as clients see it. Standard library only."""
+"""A job as clients see it. Standard library only."""
 
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+JobKind = Literal["train", "backtest"]
 JobStatus = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 
 
@@ -22,9 +23,10 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A job. Times are ISO 8601 in UTC; `model` is the name that it will publish under; `attempt` counts runs."""
+    """A job. Times are ISO 8601 in UTC; `model` is what it will publish, or measures; `attempt` counts runs."""
 
     id: str
+    kind: JobKind
     status: JobStatus
     request: dict[str, Any]
     model: str

@@ -16,7 +16,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from service.errors import IdempotencyKeyReused, InvalidRequest, JobEnded, JobNotFound, NotReady, QueueFull
 from service.jobs.database import APPLICATION, APPLICATION_VERSION, PROGRESS, QUEUE, SERIALIZER, WORKFLOW, migrate
-from service.jobs.job import Job, JobEvent, JobStatus, Progress
+from service.jobs.job import Job, JobEvent, JobStatus
+from service.jobs.records import STORED, has_begun, order_of, to_job
 
 logger = logging.getLogger(__name__)
 
@@ -27,21 +28,10 @@ CHUNK = 200
 EPOCH_NS = 1_767_225_600 * 10**9
 PRIORITY_NS = 10**8
 _CURSOR = re.compile(r"[0-9a-f]{1,16}")
-_QUEUED = ["ENQUEUED", "DELAYED"]
-_RUNNING = ["PENDING"]
-_STORED: dict[JobStatus, list[str]] = {
-    "queued": _QUEUED,
-    "running": _RUNNING,
-    "succeeded": ["SUCCESS"],
-    "failed": ["ERROR", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"],
-    "cancelled": ["CANCELLED"],
-}
-_SHOWN = {stored: shown for shown, names in _STORED.items() for stored in names}
-WORKER_DIED = {"code": "worker_died", "message": "The worker died 3 times while it ran this job."}
 
 
 class JobQueue:
-    """Training jobs in the job database; what runs them is a worker of its own. Nothing blocks the event loop."""
+    """Jobs in the job database; what runs them is a worker of its own. Nothing blocks the event loop."""
 
     def __init__(self, database_url: str, *, limit: int) -> None:
         """Args: `limit` is the most jobs that may wait."""
@@ -79,20 +69,18 @@ class JobQueue:
             logger.warning("the job database can't be reached", exc_info=error)
             raise NotReady("The job database can't be reached.") from error
 
-    async def submit(
-        self, request: dict[str, Any], recipe: dict[str, Any], *, idempotency_key: str | None = None
-    ) -> Job:
+    async def submit(self, request: dict[str, Any], task: dict[str, Any], *, idempotency_key: str | None = None) -> Job:
         """Adds a job.
 
         Args:
             request: what the client asked for, to be shown with the job.
-            recipe: what the worker needs; its `name` is the model's.
+            task: what the worker needs: `kind` and `model` as in Job, and what else its kind takes.
             idempotency_key: with the same key and request the job that is there already is returned.
 
         Raises:
             QueueFull, IdempotencyKeyReused.
         """
-        return (await self.submit_all([(request, recipe)], idempotency_key=idempotency_key))[0]
+        return (await self.submit_all([(request, task)], idempotency_key=idempotency_key))[0]
 
     async def submit_all(
         self, jobs: Sequence[tuple[dict[str, Any], dict[str, Any]]], *, idempotency_key: str | None = None
@@ -111,8 +99,8 @@ class JobQueue:
                     f"{waiting} jobs are waiting, the limit is {self._limit}. Wait for some to end, or cancel some.",
                     retry_after_seconds=10,
                 )
-            for job_id, digest, (request, recipe) in zip(ids, digests, jobs, strict=True):
-                await self._enqueue(job_id, digest, request, recipe)
+            for job_id, digest, (request, task) in zip(ids, digests, jobs, strict=True):
+                await self._enqueue(job_id, digest, request, task)
         found = {status.workflow_id: status for status in await self._find(ids)}
         return [await self._to_job(found[job_id]) for job_id in ids]
 
@@ -131,9 +119,9 @@ class JobQueue:
             InvalidRequest: the cursor is not one of ours.
         """
         before = None if cursor is None else _read_cursor(cursor)
-        statuses = await self._newest(limit + 1, before, None if status is None else _STORED[status])
+        statuses = await self._newest(limit + 1, before, None if status is None else STORED[status])
         jobs = [await self._to_job(found) for found in statuses[:limit]]
-        return jobs, _make_cursor(_order(statuses[limit - 1])) if len(statuses) > limit else None
+        return jobs, _make_cursor(order_of(statuses[limit - 1])) if len(statuses) > limit else None
 
     async def cancel(self, job_id: str) -> Job:
         """Ends a queued job at once and a running one at its next batch. Raises JobNotFound, JobEnded."""
@@ -144,15 +132,15 @@ class JobQueue:
         return await self.get(job_id)
 
     async def find_active(self, model: str) -> Job | None:
-        """The oldest waiting or running job that will publish this model."""
+        """The oldest waiting or running training job that will publish this model."""
         # The engine filters by attributes on PostgreSQL only; the queue's limit bounds what is read here.
-        active = await self._list(status=[*_QUEUED, *_RUNNING])
-        of_model = [status for status in active if (status.attributes or {}).get("model") == model]
-        return await self._to_job(min(of_model, key=_order)) if of_model else None
+        active = await self._list(status=[*STORED["queued"], *STORED["running"]])
+        of_model = [status for status in active if _trains(status, model)]
+        return await self._to_job(min(of_model, key=order_of)) if of_model else None
 
     async def count(self, status: JobStatus) -> int:
         """How many jobs have this status."""
-        return len(await self._list(status=_STORED[status]))
+        return len(await self._list(status=STORED[status]))
 
     async def watch(self, job_id: str, *, after: int = 0) -> AsyncIterator[JobEvent]:
         """Tells a job's events from the one after `after` on, as they come; the last is `done`.
@@ -195,10 +183,10 @@ class JobQueue:
             chunk = await self._list(
                 status=stored, end_time=until, sort_desc=True, limit=CHUNK, offset=offset, load_output=True
             )
-            found += [status for status in chunk if before is None or _order(status) < before]
+            found += [status for status in chunk if before is None or order_of(status) < before]
             reached = (chunk[-1].created_at or 0) if len(chunk) == CHUNK else 0
             if reached == 0 or sum((status.created_at or 0) > reached for status in found) >= count:
-                return sorted(found, key=_order, reverse=True)[:count]
+                return sorted(found, key=order_of, reverse=True)[:count]
             offset += CHUNK
 
     async def _find(self, ids: list[str]) -> list[WorkflowStatus]:
@@ -225,13 +213,13 @@ class JobQueue:
                 raise IdempotencyKeyReused(
                     "This Idempotency-Key was used with another request. Use a new key for a new request."
                 )
-        for job_id, digest, (request, recipe) in zip(ids, digests, jobs, strict=True):
+        for job_id, digest, (request, task) in zip(ids, digests, jobs, strict=True):
             if job_id not in by_id:
-                await self._enqueue(job_id, digest, request, recipe)
+                await self._enqueue(job_id, digest, request, task)
         found = {status.workflow_id: status for status in await self._find(ids)}
         return [await self._to_job(found[job_id]) for job_id in ids]
 
-    async def _enqueue(self, job_id: str, digest: str, request: dict[str, Any], recipe: dict[str, Any]) -> None:
+    async def _enqueue(self, job_id: str, digest: str, request: dict[str, Any], task: dict[str, Any]) -> None:
         # Later jobs come later, also within one tick of the priority or of the clock.
         self._last_order = order = max(time.time_ns(), self._last_order + PRIORITY_NS)
         options: EnqueueOptions = {
@@ -240,43 +228,22 @@ class JobQueue:
             "workflow_id": job_id,
             "app_version": APPLICATION_VERSION,
             # What lists and look-ups show stands here, so that they need not read the inputs.
-            "attributes": {"model": recipe["name"], "request": request, "digest": digest, "order": order},
+            "attributes": {
+                "kind": task["kind"],
+                "model": task["model"],
+                "request": request,
+                "digest": digest,
+                "order": order,
+            },
             "priority": (order - EPOCH_NS) // PRIORITY_NS,
         }
-        await self._connected.enqueue_async(options, recipe)
+        await self._connected.enqueue_async(options, task)
 
     async def _to_job(self, status: WorkflowStatus) -> Job:
-        attributes = status.attributes or {}
-        shown = _SHOWN[str(status.status)]
         last = None
-        if shown != "queued" or (status.recovery_attempts or 0) > 0:
+        if has_begun(status):
             last = await self._connected.get_event_async(status.workflow_id, PROGRESS, timeout_seconds=0)
-        return Job(
-            id=status.workflow_id,
-            status=shown,
-            request=attributes.get("request", {}),
-            model=attributes.get("model", ""),
-            submitted_at=_stamp(_order(status) // 1_000_000) or "",
-            # Cancelling clears when the engine started the job; the job's own report still tells.
-            started_at=None if shown == "queued" else _stamp(status.dequeued_at) or (last or {}).get("started_at"),
-            finished_at=_stamp(status.completed_at or status.updated_at) if shown in _ENDED else None,
-            attempt=status.recovery_attempts or 0,
-            progress=None if last is None else Progress(**{name: last[name] for name in Progress.__slots__}),
-            result=status.output if shown == "succeeded" else None,
-            error=_error(status) if shown == "failed" else None,
-        )
-
-
-_ENDED = ("succeeded", "failed", "cancelled")
-
-
-def _error(status: WorkflowStatus) -> dict[str, str]:
-    if status.status == "MAX_RECOVERY_ATTEMPTS_EXCEEDED":
-        return WORKER_DIED
-    code = getattr(status.error, "code", None)
-    if not isinstance(code, str):
-        return {"code": "training_failed", "message": "The job failed; see the worker's log."}
-    return {"code": code, "message": str(status.error)}
+        return to_job(status, last)
 
 
 def _job_id(idempotency_key: str | None, index: int) -> str:
@@ -290,16 +257,9 @@ def _digest(request: dict[str, Any]) -> str:
     return hashlib.sha256(orjson.dumps(request, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
-def _stamp(milliseconds: int | None) -> str | None:
-    if milliseconds is None:
-        return None
-    moment = datetime.fromtimestamp(milliseconds / 1000, UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def _order(status: WorkflowStatus) -> int:
-    """When a job was submitted, in nanoseconds; no two jobs of a process share it."""
-    return int((status.attributes or {}).get("order", 0))
+def _trains(status: WorkflowStatus, model: str) -> bool:
+    attributes = status.attributes or {}
+    return (attributes.get("kind"), attributes.get("model")) == ("train", model)
 
 
 def _make_cursor(order: int) -> str:

@@ -14,7 +14,7 @@ from dbos import DBOS, DBOSClient
 from dbos._error import DBOSWorkflowCancelledError, DBOSWorkflowConflictIDError
 from dbos._serialization import PortableWorkflowError
 
-from service.errors import ServiceError, SlotTaken, TrainingFailed
+from service.errors import ServiceError, SlotTaken
 from service.jobs.database import (
     APPLICATION,
     APPLICATION_VERSION,
@@ -26,6 +26,7 @@ from service.jobs.database import (
     migrate,
 )
 from service.jobs.job import Progress
+from service.jobs.records import FAILURE_CODES
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +39,7 @@ class JobStopped(Exception):
 
 
 class JobRun:
-    """One run of a job, handed to the training function."""
+    """One run of a job, handed to the function that performs it."""
 
     def __init__(self, client: DBOSClient, job_id: str, attempt: int) -> None:
         self.job_id = job_id
@@ -72,10 +73,13 @@ class JobRun:
             raise JobStopped(self.job_id)
 
 
+Perform = Callable[[dict[str, Any], JobRun], dict[str, Any]]
+
+
 def run_jobs(
     database_url: str,
     state_dir: Path,
-    train: Callable[[dict[str, Any], JobRun], dict[str, Any]],
+    perform: Perform,
     *,
     stop: threading.Event,
     slot: int = 0,
@@ -84,8 +88,8 @@ def run_jobs(
     """Runs jobs until `stop` is set. What a killed worker of the same slot left unfinished is run again first.
 
     Args:
-        train: given a recipe and its run, trains and publishes, and returns the job's result. A ServiceError that it
-            raises is the job's error; anything else fails the job without details, which go to the log.
+        perform: given a task and its run, does it and returns the job's result. A ServiceError that it raises is the
+            job's error; anything else fails the job without details, which go to the log.
         slot: tells the workers on one state folder apart.
         on_started: called once jobs are being taken.
 
@@ -95,14 +99,14 @@ def run_jobs(
     state_dir.mkdir(parents=True, exist_ok=True)
     lock = _take_slot(state_dir, slot)
     try:
-        _run(database_url, train, stop, f"worker-{slot}", on_started)
+        _run(database_url, perform, stop, f"worker-{slot}", on_started)
     finally:
         os.close(lock)
 
 
 def _run(
     database_url: str,
-    train: Callable[[dict[str, Any], JobRun], dict[str, Any]],
+    perform: Perform,
     stop: threading.Event,
     executor: str,
     on_started: Callable[[], None],
@@ -110,7 +114,7 @@ def _run(
     migrate(database_url)
     client = DBOSClient(system_database_url=database_url, serializer=SERIALIZER, application_name=APPLICATION)
     running: set[str] = set()
-    # A job that is recovered does not come through the training queue, so the queue's own limit does not hold it back.
+    # A job that is recovered does not come through the queue, so the queue's own limit does not hold it back.
     one_at_a_time = threading.Lock()
     DBOS(
         config={
@@ -123,8 +127,8 @@ def _run(
         }
     )
 
-    @DBOS.step(name="fit_and_publish")
-    def fit_and_publish(recipe: dict[str, Any]) -> dict[str, Any]:
+    @DBOS.step(name="perform")
+    def perform_step(task: dict[str, Any]) -> dict[str, Any]:
         job_id = DBOS.workflow_id
         if job_id is None:
             raise RuntimeError("a step runs inside a workflow")
@@ -134,15 +138,15 @@ def _run(
             run.raise_if_stopped()
         running.add(job_id)
         try:
-            return train(recipe, run)
+            return perform(task, run)
         finally:
             running.discard(job_id)
             one_at_a_time.release()
 
     @DBOS.workflow(name=WORKFLOW, max_recovery_attempts=MAX_RECOVERIES)
-    def train_model(recipe: dict[str, Any]) -> dict[str, Any]:
+    def run_job(task: dict[str, Any]) -> dict[str, Any]:
         try:
-            return fit_and_publish(recipe)
+            return perform_step(task)
         except JobStopped:
             # The database knows already that the job ended or has another owner: nothing is left to record.
             logger.info("job %s was stopped", DBOS.workflow_id)
@@ -152,7 +156,7 @@ def _run(
         except Exception as error:  # whatever goes wrong in one job must not end the worker
             logger.exception("job %s failed", DBOS.workflow_id)
             message = "The job failed; see the worker's log."
-            raise PortableWorkflowError(message, "TrainingFailed", TrainingFailed.code) from error
+            raise PortableWorkflowError(message, "JobFailed", FAILURE_CODES[task["kind"]]) from error
 
     DBOS.listen_queues([QUEUE])
     DBOS.launch()

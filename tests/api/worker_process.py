@@ -14,15 +14,15 @@ from service.jobs.runner import JobRun, run_jobs
 EPOCH_SECONDS = 0.2
 
 
-def train(recipe: dict[str, Any], run: JobRun) -> dict[str, Any]:
-    epochs = recipe["epochs"]
+def train(task: dict[str, Any], run: JobRun) -> dict[str, Any]:
+    epochs = task["recipe"]["epochs"]
     for epoch in range(epochs):
         run.report(Progress(epoch + 1, epochs, 1.0, 2.0, EPOCH_SECONDS * (epochs - epoch - 1)))
         deadline = time.monotonic() + EPOCH_SECONDS
         while time.monotonic() < deadline:
             run.raise_if_stopped()
             time.sleep(0.01)
-    return {"model": recipe["name"], "version": 1, "metrics": {}, "gate": None}
+    return {"model": task["model"], "version": 1, "metrics": {}, "gate": None}
 
 
 def main() -> None:

@@ -20,8 +20,8 @@ from service.jobs.queue import JobQueue
 REQUEST = {"architecture": "lstm"}
 
 
-def recipe(**fields: Any) -> dict[str, Any]:
-    return {"name": "demo", "epochs": 3, "seconds": 0.05, **fields}
+def task(**fields: Any) -> dict[str, Any]:
+    return {"kind": "train", "model": "demo", "epochs": 3, "seconds": 0.05, **fields}
 
 
 class Workers:
@@ -98,7 +98,7 @@ def run_async(test: Callable[[], Awaitable[None]]) -> None:
 def test_a_job_runs_and_tells_its_progress_from_the_first_event_to_done(workers: Workers) -> None:
     async def scenario() -> None:
         async with open_queue(workers) as queue:
-            job = await queue.submit(REQUEST, recipe())
+            job = await queue.submit(REQUEST, task())
             assert (job.status, job.attempt, job.model, job.request) == ("queued", 0, "demo", REQUEST)
             workers.start()
             events = [event async for event in queue.watch(job.id)]
@@ -125,13 +125,13 @@ def test_cancelling_ends_a_queued_job_at_once_and_a_running_one_soon(workers: Wo
     async def scenario() -> None:
         async with open_queue(workers) as queue:
             workers.start()
-            running = await queue.submit(REQUEST, recipe(epochs=1, seconds=60))
-            waiting = await queue.submit(REQUEST, recipe())
+            running = await queue.submit(REQUEST, task(epochs=1, seconds=60))
+            waiting = await queue.submit(REQUEST, task())
             await until(queue, running.id, training)
             assert (await queue.cancel(waiting.id)).status == "cancelled"
             assert (await queue.cancel(running.id)).status == "cancelled"
             started = time.monotonic()
-            after = await queue.submit(REQUEST, recipe())
+            after = await queue.submit(REQUEST, task())
             assert (await until(queue, after.id, ended)).status == "succeeded"
             assert time.monotonic() - started < 10
             assert (await queue.get(running.id)).status == "cancelled"
@@ -146,7 +146,7 @@ def test_a_killed_workers_job_is_run_again_and_ends_once(workers: Workers) -> No
     async def scenario() -> None:
         async with open_queue(workers) as queue:
             first = workers.start()
-            job = await queue.submit(REQUEST, recipe(epochs=4, seconds=0.5))
+            job = await queue.submit(REQUEST, task(epochs=4, seconds=0.5))
             await until(queue, job.id, training)
             first.kill()
             first.wait()
@@ -165,7 +165,7 @@ def test_a_killed_workers_job_is_run_again_and_ends_once(workers: Workers) -> No
 def test_a_job_that_kills_its_worker_three_times_is_failed(workers: Workers) -> None:
     async def scenario() -> None:
         async with open_queue(workers) as queue:
-            job = await queue.submit(REQUEST, recipe(epochs=1, crashes=True))
+            job = await queue.submit(REQUEST, task(epochs=1, crashes=True))
             for _ in range(3):
                 workers.start(wait=False).wait(timeout=30)
             workers.start()
@@ -174,7 +174,7 @@ def test_a_job_that_kills_its_worker_three_times_is_failed(workers: Workers) -> 
             assert failed.error is not None
             assert failed.error["code"] == "worker_died"
             assert len(workers.runs()) == 3
-            after = await queue.submit(REQUEST, recipe())
+            after = await queue.submit(REQUEST, task())
             assert (await until(queue, after.id, ended)).status == "succeeded"
 
     run_async(scenario)
@@ -183,7 +183,7 @@ def test_a_job_that_kills_its_worker_three_times_is_failed(workers: Workers) -> 
 def test_a_worker_that_is_asked_to_stop_leaves_its_job_to_the_next(workers: Workers) -> None:
     async def scenario() -> None:
         async with open_queue(workers) as queue:
-            job = await queue.submit(REQUEST, recipe(epochs=3, seconds=0.7))
+            job = await queue.submit(REQUEST, task(epochs=3, seconds=0.7))
             for _ in range(3):
                 worker = workers.start()
                 await until(queue, job.id, training)
@@ -201,8 +201,9 @@ def test_a_failure_is_told_without_what_is_inside(workers: Workers) -> None:
     async def scenario() -> None:
         async with open_queue(workers) as queue:
             workers.start()
-            named = await queue.submit(REQUEST, recipe(epochs=1, fails="named"))
-            unnamed = await queue.submit(REQUEST, recipe(epochs=1, fails="unnamed"))
+            named = await queue.submit(REQUEST, task(epochs=1, fails="named"))
+            unnamed = await queue.submit(REQUEST, task(epochs=1, fails="unnamed"))
+            backtest = await queue.submit(REQUEST, task(kind="backtest", epochs=1, fails="unnamed"))
             assert (await until(queue, named.id, ended)).error == {
                 "code": "training_failed",
                 "message": "The loss became infinite.",
@@ -211,6 +212,9 @@ def test_a_failure_is_told_without_what_is_inside(workers: Workers) -> None:
             assert error is not None
             assert error["code"] == "training_failed"
             assert "secret" not in str(error)
+            error = (await until(queue, backtest.id, ended)).error
+            assert error is not None
+            assert error["code"] == "backtest_failed"
 
     run_async(scenario)
 
@@ -218,12 +222,12 @@ def test_a_failure_is_told_without_what_is_inside(workers: Workers) -> None:
 def test_an_idempotency_key_leads_to_one_job_and_refuses_another_request(workers: Workers) -> None:
     async def scenario() -> None:
         async with open_queue(workers) as queue:
-            first = await queue.submit(REQUEST, recipe(), idempotency_key="k")
-            assert await queue.submit(REQUEST, recipe(), idempotency_key="k") == first
+            first = await queue.submit(REQUEST, task(), idempotency_key="k")
+            assert await queue.submit(REQUEST, task(), idempotency_key="k") == first
             assert await queue.count("queued") == 1
             with pytest.raises(IdempotencyKeyReused):
-                await queue.submit({"architecture": "gru"}, recipe(), idempotency_key="k")
-            assert (await queue.submit(REQUEST, recipe(), idempotency_key="other")).id != first.id
+                await queue.submit({"architecture": "gru"}, task(), idempotency_key="k")
+            assert (await queue.submit(REQUEST, task(), idempotency_key="other")).id != first.id
 
     run_async(scenario)
 
@@ -231,13 +235,13 @@ def test_an_idempotency_key_leads_to_one_job_and_refuses_another_request(workers
 def test_the_queue_is_bounded_and_takes_all_jobs_of_a_request_or_none(workers: Workers) -> None:
     async def scenario() -> None:
         async with open_queue(workers, limit=3) as queue:
-            await queue.submit(REQUEST, recipe())
+            await queue.submit(REQUEST, task())
             with pytest.raises(QueueFull):
-                await queue.submit_all([(REQUEST, recipe())] * 3)
-            assert len(await queue.submit_all([(REQUEST, recipe())] * 2)) == 2
+                await queue.submit_all([(REQUEST, task())] * 3)
+            assert len(await queue.submit_all([(REQUEST, task())] * 2)) == 2
             with pytest.raises(QueueFull):
-                await queue.submit(REQUEST, recipe())
-            submissions = [queue.submit(REQUEST, recipe()) for _ in range(3)]
+                await queue.submit(REQUEST, task())
+            submissions = [queue.submit(REQUEST, task()) for _ in range(3)]
             assert all(
                 isinstance(answer, QueueFull) for answer in await asyncio.gather(*submissions, return_exceptions=True)
             )
@@ -248,12 +252,12 @@ def test_the_queue_is_bounded_and_takes_all_jobs_of_a_request_or_none(workers: W
 def test_pages_hold_every_job_once_newest_first_while_others_are_submitted(workers: Workers) -> None:
     async def scenario() -> None:
         async with open_queue(workers) as queue:
-            ids = [(await queue.submit(REQUEST, recipe())).id for _ in range(5)]
+            ids = [(await queue.submit(REQUEST, task())).id for _ in range(5)]
             seen: list[str] = []
             jobs, cursor = await queue.page(limit=2)
             seen += [job.id for job in jobs]
             while cursor is not None:
-                await queue.submit(REQUEST, recipe())
+                await queue.submit(REQUEST, task())
                 jobs, cursor = await queue.page(limit=2, cursor=cursor)
                 seen += [job.id for job in jobs]
             assert seen == ids[::-1]
@@ -269,8 +273,12 @@ def test_pages_hold_every_job_once_newest_first_while_others_are_submitted(worke
 def test_a_model_in_the_making_is_found_by_its_name(workers: Workers) -> None:
     async def scenario() -> None:
         async with open_queue(workers) as queue:
-            first = await queue.submit(REQUEST, recipe(name="a"))
-            await queue.submit(REQUEST, recipe(name="a"))
+            backtest = await queue.submit(REQUEST, task(model="a", kind="backtest"))
+            assert backtest.kind == "backtest"
+            assert await queue.find_active("a") is None
+            first = await queue.submit(REQUEST, task(model="a"))
+            assert first.kind == "train"
+            await queue.submit(REQUEST, task(model="a"))
             found = await queue.find_active("a")
             assert found is not None
             assert found.id == first.id

@@ -13,30 +13,30 @@ from service.jobs.job import Progress
 from service.jobs.runner import JobRun, run_jobs
 
 
-def train(recipe: dict[str, Any], run: JobRun) -> dict[str, Any]:
+def perform(task: dict[str, Any], run: JobRun) -> dict[str, Any]:
     """`epochs` epochs of `seconds` each; `fails` and `crashes` say how it may end instead."""
     state_dir = Path(sys.argv[2])
     with (state_dir / "runs.txt").open("a") as runs:
         runs.write(f"{run.job_id} {run.attempt}\n")
-    for epoch in range(recipe["epochs"]):
-        run.report(Progress(epoch + 1, recipe["epochs"], 1 / (epoch + 1), 2 / (epoch + 1), 0.0))
-        deadline = time.monotonic() + recipe["seconds"]
+    for epoch in range(task["epochs"]):
+        run.report(Progress(epoch + 1, task["epochs"], 1 / (epoch + 1), 2 / (epoch + 1), 0.0))
+        deadline = time.monotonic() + task["seconds"]
         while time.monotonic() < deadline:
             run.raise_if_stopped()
             time.sleep(0.01)
-    if recipe.get("crashes"):
+    if task.get("crashes"):
         os.kill(os.getpid(), signal.SIGKILL)
-    if recipe.get("fails") == "named":
+    if task.get("fails") == "named":
         raise TrainingFailed("The loss became infinite.")
-    if recipe.get("fails") == "unnamed":
+    if task.get("fails") == "unnamed":
         raise ValueError("/secret/path")
-    return {"model": recipe["name"], "version": run.attempt}
+    return {"model": task["model"], "version": run.attempt}
 
 
 def main() -> None:
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    run_jobs(sys.argv[1], Path(sys.argv[2]), train, stop=stop, on_started=lambda: print("started", flush=True))
+    run_jobs(sys.argv[1], Path(sys.argv[2]), perform, stop=stop, on_started=lambda: print("started", flush=True))
     # The training thread may still be running: leave it as a worker does.
     os._exit(0)
 

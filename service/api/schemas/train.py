@@ -89,14 +89,14 @@ class TrainBody(BaseModel):
     )
 
     def to_jobs(self) -> list[tuple[dict[str, Any], dict[str, Any]]]:
-        """For each job to submit, its request as it will be shown, and its recipe.
+        """For each job to submit, its request as it will be shown, and its task.
 
         Raises:
             InvalidRequest: options that don't fit the architecture or each other.
         """
         given = self.model_dump(exclude_none=True)
         if self.architecture != WHOLE_CHAPTER:
-            return [(given, _settle(given).to_dict())]
+            return [(given, _make_task(_settle(given)))]
         prefix = "" if self.name is None else f"{self.name}-"
         jobs = []
         for architecture in CHAPTER:
@@ -106,7 +106,7 @@ class TrainBody(BaseModel):
                     "/name", "bad_name", f"{request['name']!r} is longer than 100 characters. Choose a shorter prefix."
                 )
             applicable = _without_inapplicable(request)
-            jobs.append((applicable, _settle(applicable).to_dict()))
+            jobs.append((applicable, _make_task(_settle(applicable))))
         return jobs
 
 
@@ -128,15 +128,18 @@ class JobAnswer(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     id: str
+    kind: Literal["train", "backtest"]
     status: Literal["queued", "running", "succeeded", "failed", "cancelled"]
     request: dict[str, Any]
-    model: str = Field(description="The name that the model is published under")
+    model: str = Field(description="The name that the model is published under, or of the model that is measured")
     submitted_at: str
     started_at: str | None
     finished_at: str | None
     attempt: int = Field(description="Runs begun; a run ends early when its worker dies")
     progress: JobBody | None
-    result: dict[str, Any] | None = Field(description="model, version and metrics of what was published")
+    result: dict[str, Any] | None = Field(
+        description="Of a training: model, version and metrics of what was published; of a backtest: its answer"
+    )
     error: dict[str, str] | None = Field(description="code and message of a failed job")
 
 
@@ -147,6 +150,10 @@ class JobsAnswer(BaseModel):
 
     jobs: list[JobAnswer]
     next_cursor: str | None
+
+
+def _make_task(recipe: Recipe) -> dict[str, Any]:
+    return {"kind": "train", "model": recipe.name, "recipe": recipe.to_dict()}
 
 
 def _settle(request: dict[str, Any]) -> Recipe:

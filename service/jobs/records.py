@@ -1,0 +1,70 @@
+"""Jobs as the engine stores them, made into what clients see."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from dbos import WorkflowStatus
+
+from service.errors import BacktestFailed, TrainingFailed
+from service.jobs.job import Job, JobKind, JobStatus, Progress
+
+# What the engine calls each status.
+STORED: dict[JobStatus, list[str]] = {
+    "queued": ["ENQUEUED", "DELAYED"],
+    "running": ["PENDING"],
+    "succeeded": ["SUCCESS"],
+    "failed": ["ERROR", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"],
+    "cancelled": ["CANCELLED"],
+}
+FAILURE_CODES: dict[JobKind, str] = {"train": TrainingFailed.code, "backtest": BacktestFailed.code}
+WORKER_DIED = {"code": "worker_died", "message": "The worker died 3 times while it ran this job."}
+_SHOWN = {stored: shown for shown, names in STORED.items() for stored in names}
+_ENDED = ("succeeded", "failed", "cancelled")
+
+
+def to_job(status: WorkflowStatus, last: dict[str, Any] | None) -> Job:
+    """Args: `last` is what the job reported last, or None."""
+    attributes = status.attributes or {}
+    shown = _SHOWN[str(status.status)]
+    kind: JobKind = attributes.get("kind", "train")
+    return Job(
+        id=status.workflow_id,
+        kind=kind,
+        status=shown,
+        request=attributes.get("request", {}),
+        model=attributes.get("model", ""),
+        submitted_at=_stamp(order_of(status) // 1_000_000) or "",
+        # Cancelling clears when the engine started the job; the job's own report still tells.
+        started_at=None if shown == "queued" else _stamp(status.dequeued_at) or (last or {}).get("started_at"),
+        finished_at=_stamp(status.completed_at or status.updated_at) if shown in _ENDED else None,
+        attempt=status.recovery_attempts or 0,
+        progress=None if last is None else Progress(**{name: last[name] for name in Progress.__slots__}),
+        result=status.output if shown == "succeeded" else None,
+        error=_error(status, kind) if shown == "failed" else None,
+    )
+
+
+def has_begun(status: WorkflowStatus) -> bool:
+    """Whether the job may have reported something."""
+    return _SHOWN[str(status.status)] != "queued" or (status.recovery_attempts or 0) > 0
+
+
+def order_of(status: WorkflowStatus) -> int:
+    """When a job was submitted, in nanoseconds; no two jobs of a process share it."""
+    return int((status.attributes or {}).get("order", 0))
+
+
+def _error(status: WorkflowStatus, kind: JobKind) -> dict[str, str]:
+    if status.status == "MAX_RECOVERY_ATTEMPTS_EXCEEDED":
+        return WORKER_DIED
+    code = getattr(status.error, "code", None)
+    if not isinstance(code, str):
+        return {"code": FAILURE_CODES[kind], "message": "The job failed; see the worker's log."}
+    return {"code": code, "message": str(status.error)}
+
+
+def _stamp(milliseconds: int | None) -> str | None:
+    if milliseconds is None:
+        return None
+    moment = datetime.fromtimestamp(milliseconds / 1000, UTC)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
