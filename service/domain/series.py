@@ -82,17 +82,41 @@ def read_all(series: list[PostedSeries], missing: Missing) -> list[Array | Flaw]
     Raises:
         InvalidRequest: something in a series is neither a number nor null; one flaw for each such series.
     """
-    # All numbers at once: a conversion for each of thousands of short series costs three times as much.
-    flat = list(chain.from_iterable(one.values for one in series))
-    if not set(map(type, flat)) <= _NUMBERS_AND_NULL:
-        raise InvalidRequest([flaw for one in series if (flaw := _mistyped(one)) is not None])
-    # None becomes NaN; JSON itself holds no NaN that this could be taken for.
-    numbers = np.array(flat, dtype=np.float64)
-    ends = np.cumsum([len(one.values) for one in series])
+    numbers, ends = _join(series)
     pieces = np.split(numbers, ends[:-1])
     if _all_plain(numbers, ends):
         return list(pieces)
-    return [_read(one.pointer, values, missing) for one, values in zip(series, pieces, strict=True)]
+    return [fill(one.pointer, values, missing) for one, values in zip(series, pieces, strict=True)]
+
+
+def read_numbers(series: list[PostedSeries]) -> list[Array]:
+    """Makes an array [time] of each series, NaN for null, whatever may be wrong with its values.
+
+    Raises:
+        InvalidRequest: something in a series is neither a number nor null; one flaw for each such series.
+    """
+    numbers, ends = _join(series)
+    return list(np.split(numbers, ends[:-1]))
+
+
+def fill(pointer: str, values: Array, missing: Missing) -> Array | Flaw:
+    """What `read_all` makes of one series; `values` [time] have NaN where a value is missing."""
+    if not values.size:
+        return Flaw(pointer, "empty", "The series is empty: expected at least one point, got none.")
+    known = np.flatnonzero(~np.isnan(values))
+    if not known.size:
+        return Flaw(pointer, "all_null", "All values of the series are null: expected at least one number.")
+    flaw = _out_of_range(values, pointer)
+    if flaw is not None or known.size == values.size:
+        return flaw or values
+    if missing == "error":
+        index = int(np.flatnonzero(np.isnan(values))[0])
+        return Flaw(
+            f"{pointer}/{index}",
+            "missing_value",
+            f"Value {index} is null and `missing` is 'error'. Send a number, or choose 'interpolate' or 'ffill'.",
+        )
+    return _fill_gaps(values, known, missing)
 
 
 def describe(value: Any) -> str:
@@ -127,26 +151,17 @@ def _all_plain(numbers: Array, ends: NDArray[np.intp]) -> bool:
     return bool((((peaks >= FLOAT32_TINY) & (peaks <= FLOAT32_MAX)) | (peaks == 0)).all())
 
 
-def _read(pointer: str, values: Array, missing: Missing) -> Array | Flaw:
-    if not values.size:
-        return Flaw(pointer, "empty", "The series is empty: expected at least one point, got none.")
-    known = np.flatnonzero(~np.isnan(values))
-    if not known.size:
-        return Flaw(pointer, "all_null", "All values of the series are null: expected at least one number.")
-    flaw = _out_of_range(values, pointer)
-    if flaw is not None or known.size == values.size:
-        return flaw or values
-    if missing == "error":
-        index = int(np.flatnonzero(np.isnan(values))[0])
-        return Flaw(
-            f"{pointer}/{index}",
-            "missing_value",
-            f"Value {index} is null and `missing` is 'error'. Send a number, or choose 'interpolate' or 'ffill'.",
-        )
-    return _fill(values, known, missing)
+def _join(series: list[PostedSeries]) -> tuple[Array, NDArray[np.intp]]:
+    """The numbers of all series one behind the other, NaN for null, and where each series ends."""
+    # All at once: a conversion for each of thousands of short series costs three times as much.
+    flat = list(chain.from_iterable(one.values for one in series))
+    if not set(map(type, flat)) <= _NUMBERS_AND_NULL:
+        raise InvalidRequest([flaw for one in series if (flaw := _mistyped(one)) is not None])
+    # None becomes NaN; JSON itself holds no NaN that this could be taken for.
+    return np.array(flat, dtype=np.float64), np.cumsum([len(one.values) for one in series])
 
 
-def _fill(values: Array, known: NDArray[np.intp], missing: Missing) -> Array:
+def _fill_gaps(values: Array, known: NDArray[np.intp], missing: Missing) -> Array:
     """`known` [n] are the positions of numbers, at least one."""
     positions = np.arange(known[0], values.size)
     if missing == "interpolate":

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.domain.series import FLOAT32_MAX, Array, Missing, PostedSeries, read_all, split
+from service.domain.series import FLOAT32_MAX, Array, Missing, PostedSeries, read_all, read_numbers, split
 from service.errors import Flaw, InvalidRequest
 
 # Without those that float32 can't tell from zero: a series of them alone is out of range.
@@ -153,3 +153,11 @@ def test_what_passes_is_finite_as_float32(value: float) -> None:
         assert abs(value) > FLOAT32_MAX
     else:
         assert np.isfinite(result.astype(np.float32)).all()
+
+
+def test_numbers_are_read_with_nan_for_null_whatever_else_is_wrong() -> None:
+    pieces = read_numbers(split([[1, None, 2.5], [], [None]]))
+    assert [list(np.nan_to_num(piece, nan=-1)) for piece in pieces] == [[1, -1, 2.5], [], [-1]]
+    with pytest.raises(InvalidRequest) as caught:
+        read_numbers(split([[1, "2"]]))
+    assert caught.value.flaws[0].code == "wrong_type"
