@@ -63,7 +63,7 @@ class Fitted:
 
 def fit_row(row: Row, seed: int, epochs: int | None) -> Fitted:
     """Trains and scores one row with one seed; the errors are in the waves' own units."""
-    from service.domain.recipe import resolve
+    from service.domain.settling import resolve
     from service.training.evaluate import evaluate
     from service.training.fit import fit
     from service.training.material import prepare

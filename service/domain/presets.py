@@ -9,8 +9,8 @@ from typing import Literal
 
 Head = Literal["one_step", "vector", "sequence"]
 Mode = Literal["one_step", "autoregressive", "vector", "sequence"]
-Body = Literal["naive", "linear", "simple_rnn", "lstm", "gru", "conv_gru", "wavenet"]
-Readout = Literal["repeat", "dense", "recurrent", "decoder", "unrolled"]
+Body = Literal["naive", "linear", "window", "simple_rnn", "lstm", "gru", "conv_gru", "wavenet"]
+Readout = Literal["repeat", "dense", "residual", "recurrent", "decoder", "unrolled"]
 Normalization = Literal["none", "layer", "batch"]
 
 HEADS: tuple[Head, ...] = ("one_step", "vector", "sequence")
@@ -26,11 +26,12 @@ MODES: dict[Head, tuple[Mode, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class Preset:
-    """One row of the chapter's table.
+    """One row of the chapter's table, or of ours.
 
     `readout` is how features become a forecast: `repeat` the last value, a `dense` layer, a last `recurrent` layer of
-    one unit, a `decoder` that is fed its own output (encoder-decoder), or `unrolled`: the features are the input of the
-    first step of a recurrent layer and zeros that of the others (vector-to-sequence).
+    one unit, a `decoder` that is fed its own output (encoder-decoder), `unrolled`: the features are the input of the
+    first step of a recurrent layer and zeros that of the others (vector-to-sequence), or `residual`: what residual
+    layers add to the seasonal naive forecast.
     `heads` are those that the body and readout can have. `in_chapter` marks the rows of the chapter's table.
     """
 
@@ -43,6 +44,7 @@ class Preset:
     layers: int = 2
     normalization: Normalization = "none"
     learning_rate: float = 0.001
+    dropout: float = 0.0
     heads: tuple[Head, ...] = HEADS
     in_chapter: bool = True
 
@@ -52,8 +54,13 @@ class Preset:
 
     @property
     def is_fixed_length(self) -> bool:
-        """Whether the model reads exactly its last `window` points, whatever the scaling."""
+        """Whether the model reads exactly its last `window` points, whatever the scaling, and needs as many."""
         return self.body == "linear"
+
+    @property
+    def slides(self) -> bool:
+        """Whether the model reads its last `window` points at most, whatever the scaling, also in a roll-out."""
+        return self.body in ("linear", "window")
 
     @property
     def is_baseline(self) -> bool:
@@ -113,6 +120,18 @@ PRESETS: dict[str, Preset] = {
             "vector",
             readout="unrolled",
             layers=1,
+            heads=("vector",),
+            in_chapter=False,
+        ),
+        Preset(
+            "mlp",
+            "Residual layers over the last window correct the seasonal naive forecast: the one for series of your own.",
+            "window",
+            "vector",
+            readout="residual",
+            units=128,
+            layers=2,
+            dropout=0.1,
             heads=("vector",),
             in_chapter=False,
         ),

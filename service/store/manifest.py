@@ -10,6 +10,9 @@ import orjson
 class Manifest:
     """A version's facts. `hyper_parameters` is the recipe; metrics are in the user's own units.
 
+    `calibration` is what prediction intervals are made from: `{"season", "window", "residuals"}`, for each step the
+    absolute validation residuals in spreads (`service.domain.intervals`), ascending; None without.
+
     `metrics` holds `train`, `validation` and `test`, each `{"mse", "rmse", "mae", "by_step": {"mse": [..]}}`, and
     `baselines`: `{"naive": {"validation": {..}, "test": {..}}, "linear": {..}}`. `files` maps a path inside the
     version's folder to its SHA-256.
@@ -37,6 +40,7 @@ class Manifest:
     library_versions: dict[str, str]
     job_id: str | None
     parameters: int
+    calibration: dict[str, Any] | None = None
     files: dict[str, str] = field(default_factory=dict)
 
     def to_json(self) -> bytes:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from service.domain.recipe import Recipe
 from service.errors import ExportMismatch
-from service.training.graph import make_graph, make_serving_network
+from service.training.graph import make_serving_graph
 
 Array = NDArray[np.float32]
 
@@ -36,11 +36,12 @@ class Proof:
 
 
 def export(recipe: Recipe, weights: list[Array], folder: Path) -> None:
-    """Writes the SavedModel of a recipe with trained weights, in the order of Keras' `get_weights`."""
+    """Writes the SavedModel of a recipe with trained weights, in the order of Keras' `get_weights`.
+
+    Those of an ensemble's members stand one after the other.
+    """
     keras.backend.clear_session()
-    network = make_serving_network(recipe)
-    network.set_weights(weights)
-    graph = make_graph(network, recipe)
+    graph = make_serving_graph(recipe, weights)
     tf.saved_model.save(graph, str(folder), signatures=graph.signatures())
 
 

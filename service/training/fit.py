@@ -31,48 +31,61 @@ class Epoch:
 
 def fit(
     recipe: Recipe,
-    train: tuple[Array, Array],
-    validation: tuple[Array, Array],
+    train: Any,
+    validation: Any,
     *,
     on_batch: Callable[[], None],
     on_epoch: Callable[[Epoch], None],
+    network: Network | None = None,
 ) -> tuple[Network, list[Epoch]]:
-    """Fits a fresh network. The same recipe and windows give the same weights on the CPU.
+    """Fits a network. The same recipe and windows give the same weights on the CPU.
 
     Args:
         recipe: decides the network, the optimiser and the seed.
-        train, validation: inputs [n, window] and targets as `service.domain.windows.make_targets` gives them, in the
-            model's units.
+        train: inputs [n, window] and targets as `service.domain.windows.make_targets` gives them, in the model's units;
+            or batches of them with weights (`service.training.draws.Draws`), for which the learning rate falls to zero
+            along half a cosine.
+        validation: inputs and targets, and weights beside batches with weights.
         on_batch: called after every batch; what it raises ends the fit.
         on_epoch: called after every epoch; what it raises ends the fit.
+        network: one to go on with; by default a fresh one.
 
     Returns:
         The network and its epochs. Early stopping keeps the weights with the best validation loss (for sequence heads,
         whose other answers are never a forecast, that of the last time step); without it the last ones stay.
     """
-    keras.backend.clear_session()
-    keras.utils.set_random_seed(recipe.seed)
-    network = make_network(recipe)
+    if network is None:
+        keras.backend.clear_session()
+        keras.utils.set_random_seed(recipe.seed)
+        network = make_network(recipe)
     if not recipe.preset.is_fitted:
         return network, []
-    optimizer = keras.optimizers.get(
-        {"class_name": recipe.optimizer, "config": {"learning_rate": recipe.learning_rate}}
+    drawn = isinstance(train, keras.utils.PyDataset)
+    network.compile(
+        loss=recipe.loss,
+        optimizer=_optimizer(recipe, len(train) if drawn else None),
+        # Weights say which step of a drawn window counts; otherwise the last step has a figure of its own.
+        metrics=[] if drawn else _metrics(recipe),
+        jit_compile=_compiles(recipe),
     )
-    network.compile(loss=recipe.loss, optimizer=optimizer, metrics=_metrics(recipe), jit_compile=_compiles(recipe))
-    watch = _Watch(on_batch, on_epoch)
+    watch = _Watch(on_batch, on_epoch, recipe.max_seconds)
     callbacks: list[Any] = [watch]
     if recipe.patience is not None:
         callbacks.append(
             keras.callbacks.EarlyStopping(
-                monitor=_monitor(recipe), mode="min", patience=recipe.patience, restore_best_weights=True
+                monitor="val_loss" if drawn else _monitor(recipe),
+                mode="min",
+                patience=recipe.patience,
+                restore_best_weights=True,
             )
         )
+    inputs: dict[str, Any] = {"x": train}
+    if not drawn:
+        inputs = {"x": train[0][:, :, None], "y": train[1], "batch_size": recipe.batch_size}
     network.fit(
-        train[0][:, :, None],
-        train[1],
-        batch_size=recipe.batch_size,
+        **inputs,
         epochs=recipe.epochs,
-        validation_data=(validation[0][:, :, None], validation[1]),
+        validation_data=(validation[0][:, :, None], *validation[1:]),
         validation_batch_size=VALIDATION_BATCH_SIZE,
         callbacks=callbacks,
         verbose=0,
@@ -99,6 +112,14 @@ def last_time_step_loss(loss: str) -> Callable[[Any, Any], Any]:
     return last_time_step
 
 
+def _optimizer(recipe: Recipe, batches: int | None) -> Any:
+    """With a count of batches an epoch, the learning rate falls to zero along half a cosine."""
+    rate: Any = recipe.learning_rate
+    if batches is not None:
+        rate = keras.optimizers.schedules.CosineDecay(rate, recipe.epochs * batches)
+    return type(keras.optimizers.get(recipe.optimizer))(learning_rate=rate)
+
+
 def _metrics(recipe: Recipe) -> list[Any]:
     return [last_time_step_loss(recipe.loss)] if recipe.head == "sequence" else []
 
@@ -115,10 +136,13 @@ def _compiles(recipe: Recipe) -> bool:
 
 
 class _Watch(keras.callbacks.Callback):
-    """Tells the caller of batches and epochs."""
+    """Tells the caller of batches and epochs, and ends a fit whose time is up."""
 
-    def __init__(self, on_batch: Callable[[], None], on_epoch: Callable[[Epoch], None]) -> None:
+    def __init__(
+        self, on_batch: Callable[[], None], on_epoch: Callable[[Epoch], None], max_seconds: float | None
+    ) -> None:
         super().__init__()
+        self.ends_at = None if max_seconds is None else time.monotonic() + max_seconds
         self.on_batch = on_batch
         self.on_epoch = on_epoch
         self.epochs: list[Epoch] = []
@@ -139,3 +163,5 @@ class _Watch(keras.callbacks.Callback):
         done = Epoch(epoch + 1, float(logs["loss"]), float(logs["val_loss"]), seconds)
         self.epochs.append(done)
         self.on_epoch(done)
+        if self.ends_at is not None and time.monotonic() >= self.ends_at:
+            self.model.stop_training = True

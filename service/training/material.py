@@ -45,7 +45,7 @@ class Material:
 
 def prepare(recipe: Recipe) -> Material:
     """Makes a recipe's series and cuts them: the first 70 % of them to train on, 20 % to validate, 10 % to test."""
-    data = recipe.data
+    data = recipe.waves
     series = generate_waves(data.n_series, data.n_steps, noise=data.noise, seed=data.seed)
     train, validation, test = (_part(series[rows], recipe) for rows in split_rows(data.n_series))
     return Material(train, validation, test, hashlib.sha256(series.tobytes()).hexdigest(), data.n_series)

@@ -1,7 +1,8 @@
 """Bodies: what turns a series into features, at every step, and can go on from where it stopped.
 
 `width` is the count of features. `call(x)` gives the features of all output steps, for training; `steps(x, lengths)`
-does for right-padded series of different lengths, with each one's count of steps. `begin(x, lengths)` gives the
+does for right-padded series of different lengths, with each one's count of steps. No step depends on what comes after
+it, so padding on the right changes none that counts. `begin(x, lengths)` gives the
 features at each series' last point and the state after it, `resume(block, state)` reads more points from that state:
 `begin` then `resume` gives what `begin` on the whole would, for blocks whose length `can_resume` allows.
 """
@@ -34,7 +35,7 @@ class ValueBody(keras.layers.Layer):
     def resume(self, block: Tensor, state: State) -> tuple[Tensor, State]:
         return block[:, -1], [block[:, -1]]
 
-    def steps(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    def steps(self, x: Tensor, lengths: Tensor, training: bool = False) -> tuple[Tensor, Tensor]:
         return x, lengths
 
 
@@ -71,8 +72,34 @@ class LagBody(keras.layers.Layer):
         last = ops.concatenate([state[0], block[:, :, 0]], axis=1)[:, -self.window :]
         return last, [last]
 
-    def steps(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    def steps(self, x: Tensor, lengths: Tensor, training: bool = False) -> tuple[Tensor, Tensor]:
         return self(x), lengths
+
+
+class WindowBody(LagBody):
+    """The last `window` values, zeros before the start, and for each whether it is a value (mlp). Its state slides."""
+
+    @property
+    def width(self) -> int:
+        return 2 * self.window
+
+    def call(self, x: Tensor, training: bool = False) -> Tensor:
+        """[batch, time, 1] -> [batch, time, 2 window]."""
+        return ops.concatenate([super().call(x), super().call(ops.ones_like(x))], axis=-1)
+
+    def begin(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, State]:
+        positions = ops.expand_dims(lengths - self.window, 1) + ops.expand_dims(
+            ops.arange(self.window, dtype=lengths.dtype), 0
+        )
+        own = ops.cast(positions >= 0, x.dtype)  # [batch, window]
+        last = pick(x, ops.maximum(positions, 0))[:, :, 0] * own
+        return ops.concatenate([last, own], axis=1), [last, own]
+
+    def resume(self, block: Tensor, state: State) -> tuple[Tensor, State]:
+        last, own = state
+        last = ops.concatenate([last, block[:, :, 0]], axis=1)[:, -self.window :]
+        own = ops.concatenate([own, ops.ones_like(block[:, :, 0])], axis=1)[:, -self.window :]
+        return ops.concatenate([last, own], axis=1), [last, own]
 
 
 AnyBody = ValueBody | LagBody | RecurrentBody | ConvRecurrentBody | WaveNetBody
@@ -85,6 +112,8 @@ def make_body(recipe: Recipe) -> AnyBody:
             return ValueBody()
         case "linear":
             return LagBody(recipe.window)
+        case "window":
+            return WindowBody(recipe.window)
         case "wavenet":
             return WaveNetBody(recipe)
         case "conv_gru":

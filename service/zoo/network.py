@@ -6,10 +6,10 @@ import keras
 from keras import ops
 
 from service.domain.recipe import Recipe
-from service.zoo.bodies import AnyBody, make_body
+from service.zoo.bodies import AnyBody, LagBody, make_body
 from service.zoo.readouts import Decoder, make_readout
 from service.zoo.recurrent import RecurrentBody
-from service.zoo.tensors import State, Tensor
+from service.zoo.tensors import State, Tensor, last_of
 
 
 class Network(keras.Model):
@@ -23,6 +23,8 @@ class Network(keras.Model):
         super().__init__(**kwargs)
         self.head = recipe.head
         self.horizon = recipe.horizon
+        # A panel's windows may be shorter than the longest: NaN pads them on the right.
+        self.is_padded = recipe.own_data is not None
         self.body: AnyBody = make_body(recipe)
         self.readout = make_readout(recipe)
 
@@ -32,11 +34,22 @@ class Network(keras.Model):
         super().build(input_shape)
 
     def call(self, x: Tensor, training: bool = False) -> Tensor:
+        lengths = None
+        if self.is_padded:
+            own = ops.isfinite(x)
+            lengths = ops.sum(ops.cast(own[:, :, 0], "int32"), axis=1)
+            x = ops.where(own, x, 0.0)
         if isinstance(self.readout, Decoder):
-            _, state = cast(RecurrentBody, self.body).encode(x, training=training)
-            return self.readout(x[:, -1], state, training=training)
-        features = self.body(x, training=training)
-        return self.readout(features if self.head == "sequence" else features[:, -1])
+            _, state = cast(RecurrentBody, self.body).encode(x, lengths, training=training)
+            return self.readout(_last(x, lengths), state, training=training)
+        if lengths is None:
+            features = self.body(x, training=training)
+        elif self.head != "sequence" and isinstance(self.body, LagBody):
+            # Only the last step answers: no need for the lags of all the others.
+            return self.readout(self.body.begin(x, lengths)[0], training=training)
+        else:
+            features, lengths = self.body.steps(x, lengths, training=training)
+        return self.readout(features if self.head == "sequence" else _last(features, lengths), training=training)
 
     def begin(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, State]:
         """The forecast after each row's last point, and the state to resume from: x right-padded, lengths [batch].
@@ -62,6 +75,11 @@ class Network(keras.Model):
         if isinstance(self.readout, Decoder):
             return self.readout(last_value, state, training=False)
         return self.readout(last)
+
+
+def _last(values: Tensor, lengths: Tensor | None) -> Tensor:
+    """What each row ends with: [batch, time, features] -> [batch, features]; without lengths rows are of one length."""
+    return values[:, -1] if lengths is None else last_of(values, lengths)
 
 
 def make_network(recipe: Recipe) -> Network:

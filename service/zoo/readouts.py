@@ -17,9 +17,65 @@ class Repeat(keras.layers.Layer):
         super().__init__(**kwargs)
         self.horizon = horizon
 
-    def call(self, features: Tensor) -> Tensor:
+    def call(self, features: Tensor, training: bool = False) -> Tensor:
         """[.., 1] -> [.., horizon]."""
         return ops.repeat(features, self.horizon, axis=-1)
+
+
+class Residual(keras.layers.Layer):
+    """Residual layers whose answer corrects the seasonal naive forecast.
+
+    Their features are a window's values and, for each, whether it is one (`service.zoo.bodies.WindowBody`). The
+    forecast begins as seasonal naive, or naive where the window holds no season: the last layer's weights start at
+    zero. Blocks are normalised before they begin, as in R. Xiong et al., "On Layer Normalization in the Transformer
+    Architecture", 2020.
+    """
+
+    def __init__(self, recipe: Recipe, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.window = recipe.window
+        self.horizon = recipe.horizon
+        self.season = recipe.season
+        kernel = recipe.kernel_initializer
+        self.embed = keras.layers.Dense(recipe.units, kernel_initializer=kernel)
+        self.norms = [keras.layers.LayerNormalization() for _ in range(recipe.layers + 1)]
+        # Twice as wide inside as between the blocks.
+        self.wide = [
+            keras.layers.Dense(2 * recipe.units, activation="gelu", kernel_initializer=kernel)
+            for _ in range(recipe.layers)
+        ]
+        self.dropouts = [keras.layers.Dropout(recipe.dropout) for _ in range(recipe.layers)]
+        self.narrow = [keras.layers.Dense(recipe.units, kernel_initializer=kernel) for _ in range(recipe.layers)]
+        self.answer = keras.layers.Dense(recipe.horizon, kernel_initializer="zeros")
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        self.embed.build(input_shape)
+        units = self.embed.units
+        for norm in self.norms:
+            norm.build((None, units))
+        for wide, narrow in zip(self.wide, self.narrow, strict=True):
+            wide.build((None, units))
+            narrow.build((None, 2 * units))
+        self.answer.build((None, units))
+        super().build(input_shape)
+
+    def call(self, features: Tensor, training: bool = False) -> Tensor:
+        """[batch, 2 window] -> [batch, horizon]."""
+        values, own = features[..., : self.window], features[..., self.window :]
+        # From the mean of the values there are, so that a missing one, at zero, is an average one.
+        count = ops.sum(own, axis=-1, keepdims=True)
+        mean = ops.sum(values, axis=-1, keepdims=True) / ops.maximum(count, 1.0)
+        x = self.embed(ops.concatenate([(values - mean) * own, own], axis=-1))
+        for norm, wide, dropout, narrow in zip(self.norms[:-1], self.wide, self.dropouts, self.narrow, strict=True):
+            x = x + narrow(dropout(wide(norm(x)), training=training))
+        return self.answer(self.norms[-1](x)) + self._seasonal_naive(values, own)
+
+    def _seasonal_naive(self, values: Tensor, own: Tensor) -> Tensor:
+        season = values[..., self.window - self.season :]
+        known = own[..., self.window - self.season :]
+        season = ops.where(known > 0, season, values[..., -1:])
+        repeats = -(-self.horizon // self.season)
+        return ops.concatenate([season] * repeats, axis=-1)[..., : self.horizon]
 
 
 class Unrolled(keras.layers.Layer):
@@ -88,6 +144,8 @@ def make_readout(recipe: Recipe) -> Any:
             return Decoder(recipe)
         case "unrolled":
             return Unrolled(recipe)
+        case "residual":
+            return Residual(recipe)
         case "dense":
             # At every step of a sequence: the chapter's TimeDistributed(Dense), and WaveNet's Conv1D of kernel 1.
             return keras.layers.Dense(recipe.horizon, kernel_initializer=recipe.kernel_initializer)

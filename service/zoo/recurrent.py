@@ -44,22 +44,19 @@ class RecurrentBody(keras.layers.Layer):
         return True
 
     def begin(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, State]:
-        # Under a mask a padded step repeats output and state of the step before it: the last step is each row's own.
-        positions = ops.arange(ops.shape(x)[1], dtype=lengths.dtype)
-        mask = ops.expand_dims(positions, 0) < ops.expand_dims(lengths, 1)  # [batch, time]
-        return self._run(x, None, mask)
+        return self._run(x, None, _mask(x, lengths))
 
-    def encode(self, x: Tensor, training: bool) -> tuple[Tensor, State]:
-        """`begin` for series of one length, with dropout where `training` says so."""
-        return self._run(x, None, None, training=training)
+    def encode(self, x: Tensor, lengths: Tensor | None, training: bool) -> tuple[Tensor, State]:
+        """`begin` with dropout where `training` says so; without lengths for series of one length."""
+        return self._run(x, None, None if lengths is None else _mask(x, lengths), training=training)
 
     def resume(self, block: Tensor, state: State) -> tuple[Tensor, State]:
         if block.shape[1] == 1:
             return self._step(block[:, 0], state)
         return self._run(block, state, None)
 
-    def steps(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        return self(x), lengths
+    def steps(self, x: Tensor, lengths: Tensor, training: bool = False) -> tuple[Tensor, Tensor]:
+        return self(x, training=training), lengths
 
     def _run(self, x: Tensor, state: State | None, mask: Tensor | None, training: bool = False) -> tuple[Tensor, State]:
         new_state: State = []
@@ -133,9 +130,9 @@ class ConvRecurrentBody(keras.layers.Layer):
         last, recurrent_state = self.recurrent.resume(self.conv(x), recurrent_state)
         return last, [x[:, -(CONV_KERNEL - CONV_STRIDE) :], *recurrent_state]
 
-    def steps(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+    def steps(self, x: Tensor, lengths: Tensor, training: bool = False) -> tuple[Tensor, Tensor]:
         downsampled, steps = self._downsample(x, lengths)
-        return self.recurrent(downsampled), steps
+        return self.recurrent(downsampled, training=training), steps
 
     def _downsample(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Each row without its own oldest points, convolved, and its count of steps."""
@@ -144,6 +141,15 @@ class ConvRecurrentBody(keras.layers.Layer):
         positions = ops.expand_dims(ops.arange(time, dtype=lengths.dtype), 0) + ops.expand_dims(oldest, 1)
         shifted = pick(x, ops.minimum(positions, ops.cast(time, lengths.dtype) - 1))
         return self.conv(shifted), (lengths - CONV_KERNEL) // CONV_STRIDE + 1
+
+
+def _mask(x: Tensor, lengths: Tensor) -> Tensor:
+    """Which steps are each row's own: [batch, time].
+
+    Under a mask a padded step repeats output and state of the step before it: the last step is each row's own.
+    """
+    positions = ops.arange(ops.shape(x)[1], dtype=lengths.dtype)
+    return ops.expand_dims(positions, 0) < ops.expand_dims(lengths, 1)
 
 
 def _normalises_inside(recipe: Recipe) -> bool:

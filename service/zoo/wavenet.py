@@ -90,5 +90,5 @@ class WaveNetBody(keras.layers.Layer):
             block = norm(conv(padded), training=False)
         return block[:, -1], new_state
 
-    def steps(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        return self(x), lengths
+    def steps(self, x: Tensor, lengths: Tensor, training: bool = False) -> tuple[Tensor, Tensor]:
+        return self(x, training=training), lengths

@@ -3,7 +3,8 @@ from typing import Any
 import pytest
 
 from service.domain.presets import PRESETS
-from service.domain.recipe import Recipe, resolve
+from service.domain.recipe import Recipe
+from service.domain.settling import resolve
 from service.errors import InvalidRequest
 
 
@@ -17,7 +18,7 @@ def codes(request: dict[str, Any]) -> list[tuple[str, str]]:
 def test_an_architecture_alone_is_a_whole_recipe_that_survives_storage(architecture: str) -> None:
     recipe = resolve({"architecture": architecture})
     assert recipe.name == architecture
-    assert recipe.data.n_steps == recipe.window + recipe.horizon
+    assert recipe.waves.n_steps == recipe.window + recipe.horizon
     assert recipe.scaling == "none"
     assert Recipe.from_dict(recipe.to_dict()) == recipe
 
@@ -30,9 +31,9 @@ def test_the_presets_keep_the_chapters_rates() -> None:
 
 
 def test_one_step_heads_train_on_51_points_and_others_on_60() -> None:
-    assert resolve({"architecture": "deep_rnn"}).data.n_steps == 51
-    assert resolve({"architecture": "lstm"}).data.n_steps == 60
-    assert resolve({"architecture": "lstm", "head": "one_step"}).data.n_steps == 51
+    assert resolve({"architecture": "deep_rnn"}).waves.n_steps == 51
+    assert resolve({"architecture": "lstm"}).waves.n_steps == 60
+    assert resolve({"architecture": "lstm", "head": "one_step"}).waves.n_steps == 51
 
 
 def test_window_follows_from_the_length_of_the_waves() -> None:

@@ -7,8 +7,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from service.domain.recipe import Recipe, resolve
+from service.domain.recipe import Recipe
 from service.domain.scaling import measure
+from service.domain.settling import resolve
 from service.training.export import export
 from service.training.fit import fit
 from service.training.material import prepare

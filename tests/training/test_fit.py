@@ -3,7 +3,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from service.domain.recipe import Recipe, resolve
+from service.domain.recipe import Recipe
+from service.domain.settling import resolve
 from service.training.evaluate import evaluate
 from service.training.fit import Epoch, fit
 from service.training.material import prepare

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import pytest
 import tensorflow as tf
 
-from service.domain.recipe import Recipe, resolve
+from service.domain.recipe import Recipe
+from service.domain.settling import resolve
 from service.errors import TrainingFailed
 from service.jobs.job import Progress
 from service.store.catalog import Catalog

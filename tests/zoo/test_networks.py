@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from service.domain.presets import PRESETS
-from service.domain.recipe import resolve
+from service.domain.settling import resolve
 from service.zoo.network import Network, make_network
 from service.zoo.wavenet import DilatedConv
 

@@ -6,8 +6,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 from service.domain.presets import CHAPTER, Head, Normalization
-from service.domain.recipe import Initializer, Loss, Optimizer, Recipe, Scaling, resolve
+from service.domain.recipe import Initializer, Loss, Optimizer, Recipe, Scaling
 from service.domain.series import describe
+from service.domain.settling import resolve
 from service.errors import InvalidRequest
 from service.store.layout import NAME_PATTERN, is_name
 
@@ -159,12 +160,13 @@ def _make_task(recipe: Recipe) -> dict[str, Any]:
 def _settle(request: dict[str, Any]) -> Recipe:
     recipe = resolve(request)
     targets = recipe.horizon if recipe.head == "sequence" else 1
-    n_values = recipe.data.n_series * recipe.data.n_steps * targets
+    waves = recipe.waves
+    n_values = waves.n_series * waves.n_steps * targets
     if n_values > MAX_TRAINING_VALUES:
         raise InvalidRequest.at(
             "/data/n_series",
             "too_much_data",
-            f"{recipe.data.n_series} series of {recipe.data.n_steps} points make about {n_values} numbers to train on: "
+            f"{waves.n_series} series of {waves.n_steps} points make about {n_values} numbers to train on: "
             f"expected at most {MAX_TRAINING_VALUES}. Ask for fewer or shorter series.",
         )
     return recipe

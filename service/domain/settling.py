@@ -1,0 +1,301 @@
+"""From a training request to recipes: every option settled and checked against the others and against the data."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.domain.presets import HEADS, PRESETS, RECURRENT_BODIES, Head, Preset, Readout
+from service.domain.recipe import (
+    CONV_KERNEL,
+    DEFAULT_HORIZON,
+    DEFAULT_WINDOW,
+    PanelData,
+    Recipe,
+    SyntheticData,
+)
+from service.domain.seasons import choose_horizon, choose_season, choose_window
+from service.errors import Flaw, InvalidRequest
+
+Lengths = NDArray[np.int64]
+
+# Batches of an epoch on a panel: as many windows are drawn anew each time.
+BATCHES_PER_EPOCH = 100
+PANEL_BATCH_SIZE = 128
+# Options that mean something for the user's own series only.
+PANEL_OPTIONS = ("season", "log", "difference", "max_windows", "refit")
+
+
+def resolve(request: Mapping[str, Any], data: PanelData | None = None, lengths: Lengths | None = None) -> Recipe:
+    """Settles every option of a training request whose types and ranges are already checked.
+
+    Args:
+        request: the fields of `POST /train`; only `architecture` is required, None counts as not given.
+        data: the user's series, where the request is to train on them.
+        lengths: how many points each of them has, leading nulls not counted.
+
+    Raises:
+        InvalidRequest: an unknown architecture, or options that don't fit each other; one flaw for each.
+    """
+    given = {key: value for key, value in request.items() if value is not None}
+    preset = PRESETS.get(given["architecture"])
+    if preset is None:
+        raise InvalidRequest.at(
+            "/architecture",
+            "unknown_architecture",
+            f"There is no architecture {given['architecture']!r}. Choose one of: {', '.join(PRESETS)}, 'auto' for the "
+            "best of a few, or 'chapter' for all of the chapter's.",
+        )
+    head: Head = given.get("head", preset.head)
+    flaws = _inapplicable(given, preset, head, is_panel=data is not None)
+    if data is None or lengths is None:
+        recipe = _settle(given, preset, head, _synthetic(given, head))
+        flaws += _misfits(given, recipe)
+    else:
+        recipe = _settle(given, preset, head, _panel(given, preset, head, data, lengths))
+        flaws += _panel_misfits(given, recipe, lengths)
+    if flaws:
+        raise InvalidRequest(flaws)
+    return recipe
+
+
+def _settle(given: Mapping[str, Any], preset: Preset, head: Head, settled: Mapping[str, Any]) -> Recipe:
+    """`settled` holds what depends on the kind of data."""
+    early_stopping = given.get("early_stopping")
+    members = given.get("ensemble", {}).get("members", 1)
+    recipe = Recipe(
+        architecture=preset.name,
+        name=given.get("name", preset.name),
+        head=head,
+        readout=_readout(given, preset, head, settled["scaling"]),
+        units=given.get("units", preset.units),
+        layers=given.get("layers", preset.layers),
+        dropout=given.get("dropout", preset.dropout),
+        recurrent_dropout=given.get("recurrent_dropout", 0.0),
+        normalization=given.get("normalization", preset.normalization),
+        kernel_initializer=given.get("kernel_initializer", "glorot_uniform"),
+        optimizer=given.get("optimizer", "adam"),
+        learning_rate=given.get("learning_rate", preset.learning_rate),
+        epochs=given.get("epochs", 20) if preset.is_fitted else 0,
+        seed=given.get("seed", 42),
+        patience=None if early_stopping is None else early_stopping["patience"],
+        max_seconds=given.get("max_seconds"),
+        **settled,
+    )
+    if members == 1:
+        return recipe
+    return replace(recipe, members=tuple(replace(recipe, seed=recipe.seed + i) for i in range(members)))
+
+
+def _synthetic(given: Mapping[str, Any], head: Head) -> dict[str, Any]:
+    """Window, horizon and the waves' length, each from the others where it is not given."""
+    horizon: int = given.get("horizon", 1 if head == "one_step" else DEFAULT_HORIZON)
+    fields = dict(given.get("data", {}))
+    n_steps: int | None = fields.get("n_steps")
+    window: int = given.get("window", DEFAULT_WINDOW if n_steps is None else n_steps - horizon)
+    fields["n_steps"] = window + horizon if n_steps is None else n_steps
+    return {
+        "window": window,
+        "horizon": horizon,
+        "evaluated_horizon": horizon,
+        "scaling": given.get("scaling", "none"),
+        "loss": given.get("loss", "mse"),
+        "batch_size": given.get("batch_size", 32),
+        "data": replace(SyntheticData(), **fields),
+    }
+
+
+def _panel(given: Mapping[str, Any], preset: Preset, head: Head, data: PanelData, lengths: Lengths) -> dict[str, Any]:
+    """Season, horizon and window from frequency and lengths where they are not given; the rest as panels want it."""
+    season: int = given.get("season", choose_season(data.freq, lengths))
+    horizon: int = given.get("horizon", choose_horizon(season, lengths))
+    window: int = given.get("window", choose_window(season, horizon, lengths))
+    batch_size: int = given.get("batch_size", PANEL_BATCH_SIZE)
+    scaling = given.get("scaling", "auto")
+    own_choice = preset.readout == "residual"
+    chosen = scaling == "auto" and not own_choice and preset.is_fitted
+    usual = "none" if preset.is_baseline or not chosen else "first" if season == 1 else "seasonal"
+    difference = given.get("difference", usual)
+    lag = {"none": 0, "first": 1, "seasonal": season}[difference]
+    return {
+        "window": window + (lag if "window" not in given and lag > 1 else 0),
+        # A one-step head forecasts one step; what is asked for is how far its roll-out is scored and calibrated.
+        "horizon": 1 if head == "one_step" else horizon,
+        "evaluated_horizon": horizon,
+        "season": season,
+        "scaling": ("mean" if own_choice else "standard" if preset.is_fitted else "none")
+        if scaling == "auto"
+        else scaling,
+        "log": given.get("log", False),
+        "difference": difference,
+        "chosen_on_validation": chosen,
+        "min_history": _min_history(preset, season, window, horizon, lag, lengths),
+        "loss": given.get("loss", "mae"),
+        "batch_size": batch_size,
+        "max_windows": given.get("max_windows", BATCHES_PER_EPOCH * batch_size),
+        "refit": given.get("refit", True) and preset.is_fitted,
+        "data": data,
+    }
+
+
+def _min_history(preset: Preset, season: int, window: int, horizon: int, lag: int, lengths: Lengths) -> int:
+    """The fewest points that a training window reads: two seasons, less where that would leave out short series."""
+    if preset.is_fixed_length:
+        return window
+    least = lag + (CONV_KERNEL if preset.body == "conv_gru" else 1)
+    affordable = int(np.quantile(lengths, 0.1)) - 2 * horizon
+    return max(least, min(window, max(2 * season, 4), affordable))
+
+
+def _readout(given: Mapping[str, Any], preset: Preset, head: Head, scaling: str) -> Readout:
+    """A last recurrent unit ends in tanh and can't leave one standard deviation: only unscaled data may use it."""
+    bounded_fits = head == "one_step" and scaling == "none"
+    if preset.readout == "recurrent" and not bounded_fits:
+        return "dense"
+    return cast(Readout, given.get("readout", preset.readout))
+
+
+def _inapplicable(given: Mapping[str, Any], preset: Preset, head: Head, *, is_panel: bool) -> list[Flaw]:
+    """Options that the architecture has not: refused, since ignoring them would train another model than asked for."""
+    flaws = []
+    if head not in preset.heads:
+        flaws.append(
+            Flaw(
+                "/head",
+                "head_not_available",
+                f"{preset.name} has no {head} head. Choose one of: {', '.join(preset.heads)} (of {', '.join(HEADS)}).",
+            )
+        )
+    for option in sorted(_absent(preset) & given.keys()):
+        flaws.append(
+            Flaw(
+                f"/{option}",
+                "option_not_applicable",
+                f"{preset.name} has no option {option!r}. Leave it out.",
+            )
+        )
+    if not is_panel:
+        flaws += [
+            Flaw(
+                f"/{option}",
+                "option_not_applicable",
+                f"{option!r} is for series of your own (data.kind 'series' or 'dataset'), not for waves. Leave it out.",
+            )
+            for option in PANEL_OPTIONS
+            if option in given and option not in _absent(preset)
+        ]
+        if given.get("scaling") == "auto":
+            flaws.append(
+                Flaw(
+                    "/scaling",
+                    "option_not_applicable",
+                    "Scaling 'auto' is chosen on series of your own, not on waves. Name a scaling, or leave it out.",
+                )
+            )
+    if given.get("readout") == "recurrent" and (
+        head != "one_step" or given.get("scaling", "auto" if is_panel else "none") != "none"
+    ):
+        flaws.append(
+            Flaw(
+                "/readout",
+                "option_not_applicable",
+                "A recurrent readout ends in tanh and stays within -1 and 1: it fits a one_step head with scaling "
+                "'none' only. Use 'dense'.",
+            )
+        )
+    return flaws
+
+
+def _absent(preset: Preset) -> set[str]:
+    """The options that a preset has not."""
+    absent = set()
+    if not preset.is_fitted:
+        absent |= {
+            "epochs", "batch_size", "learning_rate", "optimizer", "early_stopping", "loss", "kernel_initializer",
+            "max_windows", "max_seconds", "refit", "log", "difference", "ensemble",
+        }  # fmt: skip
+    if preset.units == 0:
+        absent |= {"units", "layers"} if preset.readout != "unrolled" else set()
+        absent |= {"dropout", "recurrent_dropout", "normalization"}
+    elif preset.body not in RECURRENT_BODIES:
+        absent |= {"recurrent_dropout"}
+    if preset.readout == "residual":
+        absent |= {"normalization", "difference"}
+    if preset.readout != "recurrent":
+        absent |= {"readout"}
+    return absent
+
+
+def _misfits(given: Mapping[str, Any], recipe: Recipe) -> list[Flaw]:
+    """Values that are right alone and wrong together, of a recipe for waves."""
+    flaws = _short_window(given, recipe, "/data/n_steps")
+    if recipe.head == "one_step" and recipe.horizon != 1:
+        flaws.append(
+            Flaw(
+                "/horizon",
+                "horizon_not_available",
+                f"A one_step head forecasts one step: expected horizon 1, got {recipe.horizon}. Leave horizon out, or "
+                "choose a vector or sequence head.",
+            )
+        )
+    data = cast(SyntheticData, recipe.data)
+    if not flaws and data.n_steps < recipe.window + recipe.horizon:
+        flaws.append(
+            Flaw(
+                "/data/n_steps",
+                "series_too_short",
+                f"Series of {data.n_steps} points don't hold a window of {recipe.window} and a horizon of "
+                f"{recipe.horizon}: expected n_steps of at least {recipe.window + recipe.horizon}.",
+            )
+        )
+    return flaws
+
+
+def _short_window(given: Mapping[str, Any], recipe: Recipe, otherwise: str) -> list[Flaw]:
+    shortest = CONV_KERNEL if recipe.preset.body == "conv_gru" else 1
+    if recipe.window - recipe.lag >= shortest:
+        return []
+    return [
+        Flaw(
+            "/window" if "window" in given else otherwise,
+            "window_too_short",
+            f"{recipe.architecture} needs a window of at least {shortest + recipe.lag} points here, got "
+            f"{recipe.window}. Give a longer window, or longer series: window + horizon points each.",
+        )
+    ]
+
+
+def _panel_misfits(given: Mapping[str, Any], recipe: Recipe, lengths: Lengths) -> list[Flaw]:
+    flaws = _short_window(given, recipe, "/data")
+    if recipe.difference == "seasonal" and recipe.season == 1 and "difference" in given:
+        flaws.append(
+            Flaw(
+                "/difference",
+                "season_needed",
+                "Seasonal differences need a season of at least 2 points: give `season`, or a `freq` that has one.",
+            )
+        )
+    if recipe.preset.readout == "residual" and recipe.window < recipe.season:
+        flaws.append(
+            Flaw(
+                "/window",
+                "window_too_short",
+                f"{recipe.architecture} needs a window of at least a season of {recipe.season} points, got "
+                f"{recipe.window}. Give a longer window or a shorter season.",
+            )
+        )
+    needed = recipe.min_history + 2 * recipe.evaluated_horizon
+    longest = int(np.max(lengths))
+    if not flaws and longest <= needed:
+        flaws.append(
+            Flaw(
+                "/data",
+                "series_too_short",
+                f"The longest series has {longest} points. With a horizon of {recipe.evaluated_horizon}, held out "
+                f"twice to validate and to test, and {recipe.min_history} points to read, training needs at least "
+                f"{needed + 1}. Send more history, or ask for a shorter horizon.",
+            )
+        )
+    return flaws

@@ -1,0 +1,52 @@
+"""How a panel is cut by time: the last horizon of each series is the test, what comes before it validates."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Origins = NDArray[np.int64]
+
+# So many forecasts make a validation score, and residuals for the usual levels, trustworthy.
+ENOUGH_ORIGINS = 100
+# Several origins of one series share its luck: validation takes no more of it than this.
+LONGEST_VALIDATION = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Forecast origins: row k is series `series[k]`, of which the first `ends[k]` points are known.
+
+    Training may use the first `train_ends[i]` points of series i, targets included; no validation or test target is
+    among them.
+    """
+
+    train_ends: Origins
+    validation: tuple[Origins, Origins]
+    test: tuple[Origins, Origins]
+
+
+def split(lengths: Origins, horizon: int, min_history: int) -> Split:
+    """Cuts each series: test is its last horizon, validation the targets just before, training all before those.
+
+    Where there are few series, validation has several origins of each, one point apart, up to a fifth of its points.
+    A series that is too short for a part is left out of it; what it has is trained on as far as no test value is
+    touched.
+
+    Args:
+        lengths: [n_series].
+        min_history: the fewest points to forecast from.
+    """
+    tested = np.flatnonzero(lengths >= min_history + horizon)
+    validated = np.flatnonzero(lengths >= min_history + 2 * horizon)
+    n_origins = np.ones(len(lengths), dtype=np.int64)
+    if len(validated):
+        wanted = -(-ENOUGH_ORIGINS // len(validated))
+        room = lengths - 2 * horizon - min_history  # points that training keeps beside its shortest history
+        n_origins = np.clip((LONGEST_VALIDATION * lengths).astype(np.int64), 1, wanted)
+        n_origins = np.clip(np.minimum(n_origins, room), 1, None)
+    rows = np.repeat(validated, n_origins[validated])
+    steps = np.concatenate([np.arange(n_origins[i]) for i in validated]) if len(validated) else np.array([], np.int64)
+    first = lengths - 2 * horizon - (n_origins - 1)
+    train_ends = np.where(lengths >= min_history + 2 * horizon, first, np.maximum(lengths - horizon, 0))
+    return Split(train_ends, (rows, first[rows] + steps), (tested, lengths[tested] - horizon))

@@ -1,0 +1,68 @@
+"""A trained network's forecasts, the plain way: scaled in NumPy, answered by Keras. What exports are proved against."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from service.domain.differencing import difference, phase
+from service.domain.recipe import Recipe
+from service.domain.scaling import measure
+from service.training.fit import predict
+from service.training.graph import make_graph
+from service.zoo.network import Network
+
+Array = NDArray[np.float64]
+Floats = NDArray[np.float32]
+
+# Rows of one call; more gain nothing and cost memory.
+CHUNK = 500
+
+
+def forecast(recipe: Recipe, networks: Sequence[Network], inputs: NDArray[np.floating]) -> Floats:
+    """The forecast over the model's own horizon, in the user's units, of an ensemble the mean of its members'.
+
+    Args:
+        inputs: series of one length [n, time].
+
+    Returns:
+        [n, horizon].
+    """
+    members = recipe.members or (recipe,)
+    answers = [_forecast_one(member, net, inputs) for member, net in zip(members, networks, strict=True)]
+    return np.asarray(np.mean(answers, axis=0, dtype=np.float32))
+
+
+def _forecast_one(recipe: Recipe, network: Network, inputs: NDArray[np.floating]) -> Floats:
+    read = inputs if recipe.reads_whole_series else inputs[:, -recipe.window :]
+    statistics = measure(read, recipe.scaling, log=recipe.log)
+    scaled = statistics.transform(read)
+    answers = predict(network, difference(scaled, recipe.lag))
+    if recipe.lag:
+        answers = answers + scaled[:, scaled.shape[1] - phase(recipe.horizon, recipe.lag)]
+    return statistics.inverse(answers)
+
+
+class Forecaster:
+    """Forecasts any horizon with trained networks, by the graph that will be served; rows may differ in length."""
+
+    def __init__(self, recipe: Recipe, networks: Sequence[Network]) -> None:
+        members = recipe.members or (recipe,)
+        self._graphs = [make_graph(net, member) for member, net in zip(members, networks, strict=True)]
+
+    def forecast(self, inputs: Array, horizon: int) -> Array:
+        """Inputs [n, time], NaN on the right of shorter ones -> [n, horizon]."""
+        lengths = (~np.isnan(inputs)).sum(axis=1).astype(np.int32)
+        parts = [
+            self._forecast(inputs[i : i + CHUNK], lengths[i : i + CHUNK], horizon) for i in range(0, len(inputs), CHUNK)
+        ]
+        return np.concatenate(parts)
+
+    def _forecast(self, inputs: Array, lengths: NDArray[np.int32], horizon: int) -> Array:
+        series = tf.constant(inputs[:, :, None], tf.float32)
+        answers = [
+            graph.rollout(series, tf.constant(lengths), tf.constant(horizon))["forecast"].numpy()
+            for graph in self._graphs
+        ]
+        return np.asarray(np.mean(answers, axis=0, dtype=np.float64))

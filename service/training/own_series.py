@@ -1,0 +1,206 @@
+"""Trains on the user's own series: fits, scores, calibrates, and goes on with all points once that is done."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.domain.baselines import seasonal_naive
+from service.domain.examples import Positions
+from service.domain.intervals import half_widths, needed, spread
+from service.domain.linear import fit_forecaster
+from service.domain.metrics import coverage, score
+from service.domain.recipe import Recipe
+from service.training.choice import choose_transform
+from service.training.draws import Draws, Importance
+from service.training.fit import Epoch, fit
+from service.training.forecast import Forecaster
+from service.training.panel import PreparedPanel, Windows, shortened
+from service.zoo.network import Network
+
+Array = NDArray[np.float64]
+
+# Of the epochs, how many a model that has been measured goes on for, with all points, and how much slower.
+REFIT_SHARE = 0.25
+REFIT_RATE = 0.5
+# Levels whose coverage is measured on the test part and told with the model.
+TOLD_LEVELS = (80, 95)
+# Numbers that a manifest holds for its intervals. As many residuals a step make any usual level exact.
+MAX_RESIDUALS = 30_000
+FEWEST_RESIDUALS = 100
+SIGNIFICANT_DIGITS = 6
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fitted:
+    """A fitted recipe: one network, or one for each member; its validation forecasts [n, horizon] and seconds."""
+
+    recipe: Recipe
+    networks: list[Network]
+    epochs: list[Epoch]
+    validation: Array
+    seconds: float
+
+
+def fit_panel(
+    recipe: Recipe, prepared: PreparedPanel, on_batch: Callable[[], None], on_epoch: Callable[[Epoch], None]
+) -> Fitted:
+    """Fits a recipe to what training may see; of an ensemble each member."""
+    started = time.monotonic()
+    if recipe.chosen_on_validation:
+        recipe = choose_transform(recipe, prepared)
+    importance = Importance(prepared.rows, prepared.split.train_ends, recipe.season)
+    networks, epochs = [], []
+    for member in recipe.members or (recipe,):
+        draws = Draws(member, prepared.rows, prepared.split.train_ends, importance)
+        held_out = draws.examples(*_readable(prepared.validation, member), last_only=True)
+        network, run = fit(
+            member,
+            draws,
+            (held_out.x, held_out.targets, held_out.weights),
+            on_batch=on_batch,
+            on_epoch=on_epoch,
+        )
+        networks.append(network)
+        epochs += run
+    forecasts = forecast_windows(recipe, networks, prepared, prepared.validation)
+    return Fitted(recipe, networks, epochs, forecasts, time.monotonic() - started)
+
+
+def refit(
+    fitted: Fitted, prepared: PreparedPanel, on_batch: Callable[[], None], on_epoch: Callable[[Epoch], None]
+) -> None:
+    """Goes on with windows of all points, the newest included, at a lower rate and for a few epochs."""
+    ends = prepared.rows.lengths
+    importance = Importance(prepared.rows, ends, fitted.recipe.season)
+    for member, network in zip(fitted.recipe.members or (fitted.recipe,), fitted.networks, strict=True):
+        epochs = max(1, round(REFIT_SHARE * member.epochs))
+        again = shortened(member, epochs, member.learning_rate * REFIT_RATE)
+        draws = Draws(again, prepared.rows, ends, importance)
+        held_out = draws.examples(*_readable(prepared.validation, member), last_only=True)
+        fit(
+            again,
+            draws,
+            (held_out.x, held_out.targets, held_out.weights),
+            on_batch=on_batch,
+            on_epoch=on_epoch,
+            network=network,
+        )
+
+
+def forecast_windows(recipe: Recipe, networks: Sequence[Network], prepared: PreparedPanel, windows: Windows) -> Array:
+    """Forecasts of scored windows: [n, horizon]."""
+    inputs = prepared.rows.inputs(windows.series, windows.ends, recipe.longest_window)
+    return Forecaster(recipe, networks).forecast(inputs, prepared.horizon)
+
+
+def evaluate_panel(fitted: Fitted, prepared: PreparedPanel) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """Scores on the held-out parts beside the baselines, and the calibration of prediction intervals.
+
+    Returns:
+        Metrics `{"validation", "test", "baselines": {"naive", "seasonal_naive", "linear"}}`, test with `coverage` by
+        level, measured with the calibration from validation; and the calibration, for a manifest.
+    """
+    recipe = fitted.recipe
+    calibration = calibrate(fitted, prepared)
+    parts = {"validation": prepared.validation, "test": prepared.test}
+    baselines = score_baselines(recipe, prepared)
+    metrics: dict[str, Any] = {}
+    for name, windows in parts.items():
+        if not len(windows):
+            continue
+        forecasts = (
+            fitted.validation if name == "validation" else forecast_windows(recipe, fitted.networks, prepared, windows)
+        )
+        metrics[name] = score(windows.actual, forecasts, windows.scale)
+        if name == "test":
+            metrics[name]["coverage"] = _coverage(calibration, prepared, windows, forecasts)
+    return {**metrics, "baselines": baselines}, calibration
+
+
+def score_baselines(recipe: Recipe, prepared: PreparedPanel) -> dict[str, Any]:
+    """Scores of naive, seasonal naive and linear (least squares on what training may see) on the same windows."""
+    horizon = prepared.horizon
+    forecasters: dict[str, Callable[[list[Array]], Array]] = {
+        "naive": lambda histories: np.stack([np.full(horizon, history[-1]) for history in histories]),
+        "seasonal_naive": lambda histories: np.stack(
+            [seasonal_naive(h[None], horizon, recipe.season if len(h) >= recipe.season else 1)[0] for h in histories]
+        ),
+    }
+    trained_on = [history for history in prepared.histories(prepared.split.train_ends) if len(history)]
+    try:
+        linear = fit_forecaster(trained_on, recipe.window, horizon)
+        forecasters["linear"] = linear.forecast
+    except ValueError:
+        # Too few windows to fit it: the row is left out.
+        pass
+    found: dict[str, Any] = {}
+    for name, forecaster in forecasters.items():
+        found[name] = {}
+        for part, windows in (("validation", prepared.validation), ("test", prepared.test)):
+            if len(windows):
+                histories = [
+                    prepared.rows.history(int(i), int(end)) for i, end in zip(windows.series, windows.ends, strict=True)
+                ]
+                found[name][part] = score(windows.actual, forecaster(histories), windows.scale)
+    return found
+
+
+def calibrate(fitted: Fitted, prepared: PreparedPanel) -> dict[str, Any]:
+    """The validation residuals in spreads, ascending by step; of very many an even choice."""
+    windows = prepared.validation
+    spreads = _spreads(fitted.recipe, prepared, windows)
+    residuals = np.abs(windows.actual - fitted.validation) / spreads[:, None]
+    most = max(FEWEST_RESIDUALS, MAX_RESIDUALS // prepared.horizon)
+    if len(residuals) > most:
+        residuals = residuals[np.linspace(0, len(residuals) - 1, most).astype(int)]
+    by_step = [[float(f"{value:.{SIGNIFICANT_DIGITS}g}") for value in step] for step in np.sort(residuals, axis=0).T]
+    return {"season": fitted.recipe.season, "window": fitted.recipe.longest_window, "residuals": by_step}
+
+
+def _coverage(
+    calibration: dict[str, Any], prepared: PreparedPanel, windows: Windows, forecasts: Array
+) -> dict[str, float]:
+    residuals = calibration["residuals"]
+    found = {}
+    spreads = _spread_rows(prepared, windows, calibration["window"], calibration["season"])
+    for level in TOLD_LEVELS:
+        if len(residuals[0]) < needed(level):
+            continue
+        width = half_widths(residuals, level, prepared.horizon) * spreads[:, None]
+        found[str(level)] = coverage(windows.actual, forecasts - width, forecasts + width)
+    return found
+
+
+def _spreads(recipe: Recipe, prepared: PreparedPanel, windows: Windows) -> Array:
+    return _spread_rows(prepared, windows, recipe.longest_window, recipe.season)
+
+
+def _spread_rows(prepared: PreparedPanel, windows: Windows, window: int, season: int) -> Array:
+    histories = (
+        prepared.rows.history(int(i), int(end))[-window:] for i, end in zip(windows.series, windows.ends, strict=True)
+    )
+    return np.array([spread(history, season) for history in histories])
+
+
+def _readable(windows: Windows, member: Recipe) -> tuple[Positions, Positions]:
+    """The windows whose histories a member can read."""
+    enough = windows.ends >= member.min_history
+    return windows.series[enough], windows.ends[enough]
+
+
+def combine(fitted: Sequence[Fitted], name: str) -> Fitted:
+    """Fits as one ensemble, whose forecast is the mean of theirs."""
+    first = fitted[0].recipe
+    members = tuple(member for one in fitted for member in (one.recipe.members or (one.recipe,)))
+    recipe = replace(first, name=name, head="vector", members=members)
+    return Fitted(
+        recipe,
+        [network for one in fitted for network in one.networks],
+        [epoch for one in fitted for epoch in one.epochs],
+        np.mean([one.validation for one in fitted], axis=0),
+        sum(one.seconds for one in fitted),
+    )
