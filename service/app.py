@@ -20,6 +20,7 @@ from service.api.dependencies import Services
 from service.api.lifecycle import Lifecycle
 from service.errors import InsecureServer
 from service.jobs.queue import JobQueue
+from service.serving.backtesting import Backtesting
 from service.serving.batcher import Batcher
 from service.serving.engine import make_loader
 from service.serving.forecasting import Forecasting, Limits
@@ -49,6 +50,7 @@ def create_app(
     batcher = Batcher(limit=settings.queue_limit, threads=min(MAX_COMPUTE_THREADS, os.cpu_count() or 1))
     limits = Limits(settings.max_horizon, settings.max_answer_values, settings.max_series_length)
     forecasting = Forecasting(catalog, registry, batcher, limits)
+    backtesting = Backtesting(catalog, registry, batcher, limits)
     metrics.watch(waiting=lambda: batcher.waiting, loaded=lambda: registry.loaded)
 
     @contextlib.asynccontextmanager
@@ -64,7 +66,7 @@ def create_app(
             await registry.close()
             await jobs.close()
 
-    services = Services(settings, catalog, registry, batcher, forecasting, jobs, metrics, lifecycle)
+    services = Services(settings, catalog, registry, batcher, forecasting, backtesting, jobs, metrics, lifecycle)
     return make_application(services, version=version("outfielder"), keys=settings.all_api_keys(), lifespan=lifespan)
 
 

@@ -38,6 +38,9 @@ class Settings(BaseSettings):
     max_series_length: int = Field(
         100_000, ge=1000, description="The most points of one series, for models that read a series whole."
     )
+    backtest_inline_points: int = Field(
+        10_000, ge=0, description="The most points of a backtest that is answered at once; beyond, it is a job."
+    )
     drain_seconds: float = Field(
         0.5, ge=0, le=3600, description="How long a stopping API says that it is not ready before it stops listening."
     )

@@ -10,6 +10,7 @@ from starlette.requests import ClientDisconnect, Request
 
 from service.api.lifecycle import Lifecycle
 from service.jobs.queue import JobQueue
+from service.serving.backtesting import Backtesting
 from service.serving.batcher import Batcher
 from service.serving.forecasting import Forecasting
 from service.serving.registry import Registry
@@ -29,6 +30,7 @@ class Services:
     registry: Registry
     batcher: Batcher
     forecasting: Forecasting
+    backtesting: Backtesting
     jobs: JobQueue
     metrics: Metrics
     lifecycle: Lifecycle

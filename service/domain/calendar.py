@@ -70,6 +70,11 @@ def future_timestamps(freq: str, start: str, n_observed: int, horizon: int) -> l
         ) from error
 
 
+def check_frequency(freq: str) -> None:
+    """Raises InvalidRequest where a text is no pandas offset alias known here."""
+    _parse_freq(freq)
+
+
 def _parse_freq(freq: str) -> tuple[int, str, str | None]:
     match = _FREQ.fullmatch(freq)
     if match is not None:

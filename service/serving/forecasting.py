@@ -115,7 +115,7 @@ class Forecasting:
     ) -> tuple[Computed, list[Array] | None]:
         """Forecasts [horizon or more] of the rows and, where asked for, those of all steps [steps, own horizon]."""
         own = manifest.horizon
-        main = Call(engine, "rollout", plan.horizon) if plan.rolled_out else Call(engine, "forecast", own)
+        main = make_call(engine, plan, manifest)
         if not request.all_steps:
             return await self._batcher.run(main, inputs), None
         steps = await self._batcher.run(Call(engine, "all_steps", own), inputs)
@@ -153,12 +153,18 @@ def _assemble(rows: list[Row], answers: list[Array], sequences: list[Array] | No
         if np.isfinite(values).all() and (sequence is None or np.isfinite(sequence).all()):
             forecasts.append(SeriesForecast(row.id, values, row.timestamps, sequence))
         else:
-            forecasts.append(SeriesForecast(row.id, flaw=_overflow(row.pointer)))
+            forecasts.append(SeriesForecast(row.id, flaw=overflow(row.pointer)))
     raise_if_all_bad([forecast.flaw for forecast in forecasts])
     return forecasts
 
 
-def _overflow(pointer: str) -> Flaw:
+def make_call(engine: Engine, plan: Plan, manifest: Manifest) -> Call:
+    """The engine call that gives a plan's steps, or more."""
+    return Call(engine, "rollout", plan.horizon) if plan.rolled_out else Call(engine, "forecast", manifest.horizon)
+
+
+def overflow(pointer: str) -> Flaw:
+    """The flaw of a series whose forecast is not finite."""
     return Flaw(
         pointer,
         "out_of_range",

@@ -9,7 +9,9 @@ import httpx
 import pytest
 from pydantic import BaseModel
 
+from service.api.schemas.backtest import BacktestAnswer
 from service.api.schemas.forecast import ForecastAnswer
+from service.api.schemas.leaderboard import LeaderboardAnswer
 from service.api.schemas.models import ModelAnswer, ModelsAnswer
 from service.api.schemas.problem import Problem
 from service.api.schemas.train import JobAnswer, JobsAnswer
@@ -19,6 +21,7 @@ from tests.serving.models import add_kinds
 DOCS = (Path(__file__).parents[2] / "docs" / "api.md").read_text()
 ROUTES = {
     "POST /forecast",
+    "POST /backtest",
     "POST /train",
     "GET /jobs",
     "GET /jobs/{job_id}",
@@ -30,6 +33,7 @@ ROUTES = {
     "DELETE /models/{name}/versions/{version}",
     "PUT /models/{name}/aliases/{alias}",
     "PUT /models/default",
+    "GET /leaderboard",
     "GET /healthz",
     "GET /readyz",
     "GET /metrics",
@@ -105,6 +109,8 @@ def test_every_example_runs_as_it_is(schema: dict[str, Any], http: httpx.Client)
     ("method", "path", "body", "model"),
     [
         ("POST", "/forecast", {"series": [[1, 2], []], "all_steps": True, "freq": "D", "start": "2026-01-01"}, None),
+        ("POST", "/backtest", {"model": "lstm", "series": [[1, 2, 4, 3] * 5, []]}, BacktestAnswer),
+        ("GET", "/leaderboard", None, LeaderboardAnswer),
         ("GET", "/models", None, ModelsAnswer),
         ("GET", "/models/lstm", None, ModelAnswer),
         ("POST", "/train", {"architecture": "gru"}, JobAnswer),

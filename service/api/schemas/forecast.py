@@ -43,6 +43,8 @@ Version = Annotated[
     BeforeValidator(_check_version),
     WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string"}, {"type": "null"}]}),
 ]
+# Any of the forms of `service.domain.series`.
+SeriesJson = Annotated[Any, WithJsonSchema(_SERIES)]
 Level = Annotated[float, Field(gt=0, lt=100)]
 
 
@@ -52,7 +54,7 @@ class ForecastBody(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     # Its numbers are checked where they become arrays, in service.domain.series: once, and with pointers of ours.
-    series: Annotated[Any, WithJsonSchema(_SERIES)] = Field(
+    series: SeriesJson = Field(
         description="One series, many, series by id, or records; lengths may differ, null is a missing value"
     )
     model: str | None = Field(

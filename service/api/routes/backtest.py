@@ -1,0 +1,46 @@
+"""POST /backtest."""
+
+import asyncio
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+
+from service.api.bodies import read_body
+from service.api.dependencies import Injected, while_connected
+from service.api.openapi import problems, request_body
+from service.api.responses import json_response
+from service.api.schemas.backtest import BacktestAnswer, BacktestBody
+from service.api.still_training import explain_missing
+from service.errors import ModelNotFound
+from service.serving.study import read_material
+
+router = APIRouter(tags=["backtest"])
+
+MONTHLY = [112, 118, 132, 129, 121, 135, 148, 148, 136, 119, 104, 118, 115, 126, 141, 135, 125, 149, 170, 170, 158, 133]
+EXAMPLES: dict[str, dict[str, Any]] = {
+    "one series, three times, each a month later": {"model": "lstm", "series": MONTHLY, "horizon": 3, "freq": "MS"},
+    "many series, every origin of the last ten": {
+        "model": "lstm",
+        "series": {"north": MONTHLY, "south": MONTHLY[::-1]},
+        "horizon": 1,
+        "windows": 10,
+        "season": 12,
+    },
+}
+
+
+@router.post(
+    "/backtest",
+    response_model=BacktestAnswer,
+    responses=problems(400, 404, 409, 413, 415, 422, 429, 503),
+    openapi_extra=request_body(BacktestBody, EXAMPLES),
+)
+async def backtest(request: Request, services: Injected) -> Response:
+    """Forecasts the last points of series from what was known before, and scores a model and the baselines on them."""
+    body = await read_body(request, BacktestBody, services.settings.max_body_bytes)
+    material = await asyncio.to_thread(read_material, body.series, body.freq)
+    try:
+        study = await services.backtesting.prepare(body.to_request(), material)
+    except ModelNotFound as error:
+        raise await explain_missing(services.jobs, body.model, error) from error
+    return json_response(await while_connected(request, services.backtesting.run(study)))

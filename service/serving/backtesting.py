@@ -1,0 +1,129 @@
+"""The backtest use case: a version's forecasts at past origins, and the baselines' beside, scored against what came."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from service.domain.backtest import Pool, Scores, Track, forecast_naively, measure_forecast
+from service.domain.linear import LinearForecaster, fit_forecaster
+from service.domain.metrics import seasonal_scale
+from service.errors import Flaw
+from service.serving.batcher import Batcher
+from service.serving.engine import Array
+from service.serving.forecasting import Limits, make_call, overflow
+from service.serving.registry import Registry
+from service.serving.rows import raise_if_all_bad
+from service.serving.study import BacktestRequest, Material, Study, make_study
+from service.store.catalog import Catalog
+
+# A backtest's answer, as JSON.
+Answer = dict[str, Any]
+
+
+class Backtesting:
+    """Backtests the versions of a store."""
+
+    def __init__(self, catalog: Catalog, registry: Registry, batcher: Batcher, limits: Limits) -> None:
+        self._catalog = catalog
+        self._registry = registry
+        self._batcher = batcher
+        self._limits = limits
+
+    async def prepare(self, request: BacktestRequest, material: Material) -> Study:
+        """Checks everything that can be checked before forecasts are computed.
+
+        Raises:
+            InvalidRequest: the request is wrong, or every one of its series is.
+            ModelNotFound, VersionNotFound, NoChampion.
+        """
+        manifest = self._catalog.resolve(request.model, request.version)
+        return await asyncio.to_thread(make_study, request, material, manifest, self._limits)
+
+    async def run(self, study: Study, on_part: Callable[[int, int], None] = lambda done, total: None) -> Answer:
+        """Forecasts and scores.
+
+        Args:
+            on_part: told after each part how many series are done, and of how many. What it raises ends the backtest.
+
+        Raises:
+            InvalidRequest: no series has a forecast that 32-bit numbers hold.
+            NotFound, VersionDamaged, QueueFull, NotReady.
+        """
+        engine = await self._registry.engine(study.manifest)
+        call = make_call(engine, study.plan, study.manifest)
+        linear, reasons = await asyncio.to_thread(_fit_linear, study)
+        found: dict[str, dict[str, Scores] | Flaw] = {}
+        pool = Pool()
+        n_tracks = len(study.tracks)
+        for part in study.parts():
+            rows = await asyncio.to_thread(lambda tracks: [row for track in tracks for row in study.rows(track)], part)
+            computed = await self._batcher.run(call, rows)
+            found |= await asyncio.to_thread(_score_part, study, part, computed.rows, linear, pool)
+            on_part(len(found), n_tracks)
+        outcomes = [found.get(name, track) for name, track in study.series]
+        raise_if_all_bad([outcome if isinstance(outcome, Flaw) else None for outcome in outcomes])
+        return {
+            "model": study.manifest.name,
+            "version": study.manifest.version,
+            "horizon": study.plan.horizon,
+            "windows": study.rolling.windows,
+            "step": study.rolling.step,
+            "season": study.season,
+            "overall": pool.scores(),
+            "left_out": reasons,
+            "series": [_show(name, outcome) for (name, _), outcome in zip(study.series, outcomes, strict=True)],
+        }
+
+
+def _fit_linear(study: Study) -> tuple[LinearForecaster | None, dict[str, str]]:
+    """The linear baseline, fitted to what was known at the first origins; without it, why there is none."""
+    histories = [track.history(study.origins(track)[0]) for track in study.tracks]
+    try:
+        return fit_forecaster(histories, study.manifest.window, study.plan.horizon), {}
+    except ValueError as error:
+        return None, {"linear": str(error)}
+
+
+def _score_part(
+    study: Study, part: list[Track], answers: list[Array], linear: LinearForecaster | None, pool: Pool
+) -> dict[str, dict[str, Scores] | Flaw]:
+    """The scores of each series by its id, added to the pool; `answers` hold [horizon or more] for each origin."""
+    found: dict[str, dict[str, Scores] | Flaw] = {}
+    windows = study.rolling.windows
+    for i, track in enumerate(part):
+        forecast = np.stack(answers[i * windows : (i + 1) * windows])[:, : study.plan.horizon]
+        if not np.isfinite(forecast).all():
+            found[track.id] = overflow(track.pointer)
+            continue
+        actual = track.actuals(study.origins(track), study.plan.horizon)
+        scores = _score(study, track, actual, forecast, linear)
+        pool.add(scores, int(np.isfinite(actual).sum()))
+        found[track.id] = scores
+    return found
+
+
+def _score(
+    study: Study, track: Track, actual: np.ndarray[Any, Any], forecast: Array, linear: LinearForecaster | None
+) -> dict[str, Scores]:
+    histories = [track.history(origin) for origin in study.origins(track)]
+    scale = seasonal_scale(histories[0], study.season)
+    forecasts: dict[str, Any] = {"model": forecast, **forecast_naively(histories, study.plan.horizon, study.season)}
+    if linear is not None:
+        forecasts["linear"] = linear.forecast(histories)
+    widths = {}
+    if study.half_widths:
+        spreads = np.array([[study.spread(history)] for history in histories])
+        widths = {level: spreads * half_widths for level, half_widths in study.half_widths.items()}
+    return {
+        name: measure_forecast(actual, values, scale, widths if name == "model" else None)
+        for name, values in forecasts.items()
+    }
+
+
+def _show(name: str, outcome: Any) -> dict[str, Any]:
+    if isinstance(outcome, Flaw):
+        error = {"pointer": outcome.pointer, "code": outcome.code, "message": outcome.message}
+        return {"id": name, "error": error}
+    return {"id": name, **outcome}

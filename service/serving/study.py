@@ -1,0 +1,164 @@
+"""What a backtest request means for the version and the series that it reached: checked before anything is computed."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.domain.backtest import Rolling, Track, make_track
+from service.domain.calendar import check_frequency
+from service.domain.intervals import spread
+from service.domain.panel import Panel
+from service.domain.seasons import usual_season
+from service.domain.series import Missing, escape, read_numbers, split
+from service.errors import Flaw, InvalidRequest
+from service.serving.forecasting import Limits
+from service.serving.levels import find_half_widths
+from service.serving.plan import ForecastRequest, Plan, make_plan
+from service.serving.rows import raise_if_all_bad
+from service.store.manifest import Manifest
+
+# Each has its scores in the answer: about 30 MB of them.
+MAX_SERIES = 50_000
+# What is computed between two looks at whether the backtest is still wanted: rows, and points that they read.
+PART_ROWS = 4096
+PART_POINTS = 2**22
+
+
+@dataclass(frozen=True, slots=True)
+class BacktestRequest:
+    """A backtest as it was asked for, but for its series."""
+
+    model: str | None = None
+    version: int | str | None = None
+    horizon: int | None = None
+    windows: int = 3
+    step: int = 1
+    season: int | None = None
+    level: tuple[float, ...] = ()
+    missing: Missing = "interpolate"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Material:
+    """The series of a backtest: NaN where a value is missing. `pointers` is as `make_pointers` reads it."""
+
+    panel: Panel
+    pointers: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Study:
+    """A backtest that can be run. `half_widths` by level, each [horizon], are in spreads of the series."""
+
+    manifest: Manifest
+    plan: Plan
+    rolling: Rolling
+    season: int
+    half_widths: dict[str, NDArray[np.float64]]
+    series: list[tuple[str, Track | Flaw]]
+
+    @property
+    def tracks(self) -> list[Track]:
+        """The series that can be forecast."""
+        return [track for _, track in self.series if isinstance(track, Track)]
+
+    def spread(self, history: NDArray[np.float64]) -> float:
+        """The unit of the half widths, of a series whose past [time] this is: as the version was calibrated."""
+        calibration = getattr(self.manifest, "calibration", None) or {"season": 1}
+        return spread(history[-calibration.get("window", self.manifest.window) :], calibration["season"])
+
+    def origins(self, track: Track) -> list[int]:
+        return self.rolling.origins(track.n_points)
+
+    def rows(self, track: Track) -> list[NDArray[np.float32]]:
+        """What the version reads of a series at each origin; each [time]."""
+        histories = (track.history(origin) for origin in self.origins(track))
+        window = 0 if self.manifest.reads_whole_series else self.manifest.window
+        return [history[-window:].astype(np.float32) for history in histories]
+
+    def parts(self) -> Iterator[list[Track]]:
+        """The series that can be forecast, in parts that are computed at once; at least one a part."""
+        part: list[Track] = []
+        points = 0
+        for track in self.tracks:
+            longest = track.n_points if self.manifest.reads_whole_series else min(track.n_points, self.manifest.window)
+            cost = self.rolling.windows * (longest + self.rolling.horizon)
+            if part and (points + cost > PART_POINTS or (len(part) + 1) * self.rolling.windows > PART_ROWS):
+                yield part
+                part, points = [], 0
+            part.append(track)
+            points += cost
+        if part:
+            yield part
+
+
+def read_material(posted: Any, freq: str | None) -> Material:
+    """The series of a request, parsed JSON in any of the forms of `service.domain.series`.
+
+    Raises:
+        InvalidRequest: another shape, something in a series that is neither a number nor null, an unknown frequency.
+    """
+    if freq is not None:
+        check_frequency(freq)
+    series = split(posted)
+    panel = Panel(tuple(one.id for one in series), tuple(read_numbers(series)), (None,) * len(series), freq)
+    first = series[0].pointer
+    if first == "/series/0/values":
+        return Material(panel, "/series/{index}/values")
+    return Material(panel, "/series" if first == "/series" else "/series/{id}")
+
+
+def make_pointers(material: Material) -> list[str]:
+    """Where each series stands in the request: `{index}` and `{id}` in `pointers` are its own."""
+    return [material.pointers.format(index=i, id=escape(name)) for i, name in enumerate(material.panel.ids)]
+
+
+def make_study(request: BacktestRequest, material: Material, manifest: Manifest, limits: Limits) -> Study:
+    """Settles what the request leaves open, and sets aside the series that can't be forecast.
+
+    Raises:
+        InvalidRequest: the version can't do what is asked for, there are too many series, or none is long enough.
+    """
+    panel = material.panel
+    if panel.n_series > MAX_SERIES:
+        raise InvalidRequest.at(
+            material.pointers.partition("/{")[0],
+            "too_many_series",
+            f"Expected at most {MAX_SERIES} series in one backtest, got {panel.n_series}. Send them in several.",
+        )
+    asked = ForecastRequest(None, horizon=request.horizon)
+    plan = make_plan(asked, manifest, max_horizon=limits.max_horizon)
+    half_widths = find_half_widths(manifest, request.level, plan.horizon)
+    rolling = Rolling(plan.horizon, request.windows, request.step)
+    series: list[tuple[str, Track | Flaw]] = []
+    for name, pointer, values in zip(panel.ids, make_pointers(material), panel.values, strict=True):
+        track = make_track(name, pointer, values, request.missing)
+        series.append((name, track if isinstance(track, Flaw) else _misfit(track, rolling, manifest, limits) or track))
+    raise_if_all_bad([track if isinstance(track, Flaw) else None for _, track in series])
+    season = request.season or manifest.data.get("season") or usual_season(panel.freq)
+    return Study(manifest, plan, rolling, season, half_widths, series)
+
+
+def _misfit(track: Track, rolling: Rolling, manifest: Manifest, limits: Limits) -> Flaw | None:
+    needed = manifest.min_length + rolling.reach
+    if track.n_points < needed:
+        return Flaw(
+            track.pointer,
+            "too_short",
+            f"A backtest of {rolling.windows} windows of {rolling.horizon} steps, {rolling.step} apart, needs at least "
+            f"{needed} points: {manifest.min_length} that {manifest.name!r} reads and {rolling.reach} to compare with; "
+            f"the series has {track.n_points}, leading and trailing nulls not counted. Send more history, or ask for "
+            "fewer windows or steps.",
+        )
+    last = track.n_points - rolling.horizon
+    if manifest.reads_whole_series and last > limits.max_series_length:
+        return Flaw(
+            track.pointer,
+            "too_long",
+            f"{manifest.name!r} reads a series whole, {limits.max_series_length} points at most; this one has "
+            f"{last} before its last window. Send its last part.",
+        )
+    return None
