@@ -11,6 +11,15 @@ from pydantic import ValidationError
 
 from service.errors import ServiceError
 from service.settings import Settings
+from service.tables import (
+    format_mse,
+    print_backtest,
+    print_forecast,
+    print_jobs,
+    print_json,
+    print_leaderboard,
+    print_table,
+)
 
 if TYPE_CHECKING:
     from service.client import Client
@@ -23,11 +32,24 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+# What a job's progress counts.
+UNITS = {"train": "epoch", "backtest": "series"}
+
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 Url = Annotated[str | None, typer.Option(help="The server; by default OUTFIELDER_HOST and OUTFIELDER_PORT.")]
 Key = Annotated[str | None, typer.Option(help="An API key of the server.", envvar="OUTFIELDER_API_KEY")]
 Host = Annotated[str | None, typer.Option(help="The address to listen on.")]
 Port = Annotated[int | None, typer.Option(help="The port to listen on.", min=0, max=65535)]
+SeriesFile = Annotated[
+    Path,
+    typer.Argument(
+        help="CSV with the columns unique_id,ds,y (or y alone), a column of numbers, or JSON as in POST /forecast.",
+        exists=True,
+        dir_okay=False,
+        allow_dash=True,
+    ),
+]
+Version = Annotated[str | None, typer.Option(help="A version's number or an alias.")]
 Insecure = Annotated[bool, typer.Option("--insecure", help="Listen beyond this machine without an API key.")]
 
 
@@ -125,17 +147,9 @@ def train(
 
 @app.command()
 def forecast(
-    file: Annotated[
-        Path,
-        typer.Argument(
-            help="CSV with the columns unique_id,ds,y (or y alone), a column of numbers, or JSON as in POST /forecast.",
-            exists=True,
-            dir_okay=False,
-            allow_dash=True,
-        ),
-    ],
+    file: SeriesFile,
     model: Annotated[str | None, typer.Option(help="A stored model.")] = None,
-    version: Annotated[str | None, typer.Option(help="A version's number or an alias.")] = None,
+    version: Version = None,
     mode: Annotated[str | None, typer.Option(help="one_step, autoregressive, vector, sequence or auto.")] = None,
     horizon: Annotated[int | None, typer.Option(help="Steps ahead.")] = None,
     freq: Annotated[str | None, typer.Option(help="A pandas offset alias, for timestamps.")] = None,
@@ -144,13 +158,10 @@ def forecast(
     as_json: Json = False,
 ) -> None:
     """Forecast the series of a file."""
-    from service.series_file import read_series_file
-
-    content = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8-sig")
     request = {
-        "series": read_series_file(content, with_start=freq is not None),
+        "series": read_series(file, with_start=freq is not None),
         "model": model,
-        "version": int(version) if version is not None and version.isdigit() else version,
+        "version": read_version(version),
         "mode": mode,
         "horizon": horizon,
         "freq": freq,
@@ -161,6 +172,63 @@ def forecast(
         print_json(answer)
     else:
         print_forecast(answer)
+
+
+@app.command()
+def backtest(
+    file: SeriesFile,
+    model: Annotated[str | None, typer.Option(help="A stored model.")] = None,
+    version: Version = None,
+    horizon: Annotated[int | None, typer.Option(help="Steps ahead.")] = None,
+    windows: Annotated[int | None, typer.Option(help="Forecasts of each series; 3 unless told.")] = None,
+    step: Annotated[int | None, typer.Option(help="Points between two forecasts; 1 unless told.")] = None,
+    season: Annotated[int | None, typer.Option(help="Points of a season.")] = None,
+    level: Annotated[
+        list[float] | None, typer.Option(help="A prediction interval, in percent, whose coverage is wanted.")
+    ] = None,
+    freq: Annotated[str | None, typer.Option(help="A pandas offset alias, which tells the usual season.")] = None,
+    url: Url = None,
+    api_key: Key = None,
+    as_json: Json = False,
+) -> None:
+    """Score a model and the baselines on the last points of a file's series."""
+    request = {
+        "series": read_series(file),
+        "model": model,
+        "version": read_version(version),
+        "horizon": horizon,
+        "windows": windows,
+        "step": step,
+        "season": season,
+        "level": level or None,
+        "freq": freq,
+    }
+    with connect(url, api_key) as client:
+        answer = client.backtest(**{field: value for field, value in request.items() if value is not None})
+        if "overall" not in answer:
+            answer = require_result(follow(client, answer, quiet=as_json))
+    if as_json:
+        print_json(answer)
+    else:
+        print_backtest(answer)
+
+
+@app.command()
+def leaderboard(
+    metric: Annotated[str | None, typer.Option(help="mse, rmse, mae, smape or mase.")] = None,
+    part: Annotated[str | None, typer.Option(help="validation or test.")] = None,
+    url: Url = None,
+    api_key: Key = None,
+    as_json: Json = False,
+) -> None:
+    """Rank all versions and the baselines by their stored scores."""
+    given = {"metric": metric, "part": part}
+    with connect(url, api_key) as client:
+        groups = client.leaderboard(**{name: value for name, value in given.items() if value is not None})
+    if as_json:
+        print_json({"leaderboard": groups})
+    else:
+        print_leaderboard(groups)
 
 
 @app.command()
@@ -254,6 +322,19 @@ def connect(url: str | None, api_key: str | None) -> "Client":
     return Client(url if url is not None else url_of(read_settings()), api_key)
 
 
+def read_series(file: Path, *, with_start: bool = False) -> Any:
+    """The series of a file, or of standard input where it is `-`."""
+    from service.series_file import read_series_file
+
+    content = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8-sig")
+    return read_series_file(content, with_start=with_start)
+
+
+def read_version(text: str | None) -> int | str | None:
+    """Digits are a number; anything else can only be an alias."""
+    return int(text) if text is not None and text.isdigit() else text
+
+
 def parse_options(options: list[str]) -> dict[str, Any]:
     """FIELD=JSON pairs; what is no JSON is taken as a string."""
     fields: dict[str, Any] = {}
@@ -281,46 +362,19 @@ def follow(client: "Client", job: dict[str, Any], *, quiet: bool) -> dict[str, A
                 progress.update(task, note=event["status"])
                 return event
             loss = "" if event["val_loss"] is None else f"val_loss {event['val_loss']:.4g}"
-            note = f"epoch {event['epoch']}/{event['epochs']} {loss}"
+            note = f"{UNITS[job['kind']]} {event['epoch']}/{event['epochs']} {loss}"
             progress.update(task, total=event["epochs"] or None, completed=event["epoch"], note=note)
     return client.job(job["id"])
 
 
-def print_json(value: Any) -> None:
-    print(json.dumps(value, indent=2))
-
-
-def print_table(header: list[str], rows: list[list[str]]) -> None:
-    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-    for row in [header, *rows]:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-
-
-def print_jobs(found: list[dict[str, Any]]) -> None:
-    rows = []
-    for job in found:
-        progress = job["progress"]
-        state = "" if progress is None else f"{progress['epoch']}/{progress['epochs']}"
-        published = job["result"] or {}
-        outcome = (job["error"] or {}).get("message", "")
-        if published:
-            outcome = f"version {published['version']}, test MSE {format_mse(published['metrics'])}"
-        rows.append([job["id"], job["model"], job["status"], state, outcome])
-    print_table(["id", "model", "status", "epoch", "outcome"], rows)
-
-
-def print_forecast(answer: dict[str, Any]) -> None:
-    print(f"{answer['model']} version {answer['version']}, {answer['mode']}, {answer['horizon']} steps")
-    for one in answer["forecasts"]:
-        if "error" in one:
-            print(f"{one['id']}: {one['error']['message']}")
-            continue
-        stamps = one.get("timestamps") or range(1, len(one["values"]) + 1)
-        print_table([one["id"], "forecast"], [[str(s), f"{v:.6g}"] for s, v in zip(stamps, one["values"], strict=True)])
-
-
-def format_mse(metrics: dict[str, Any]) -> str:
-    return f"{metrics['test']['mse']:.4g}" if "test" in metrics else ""
+def require_result(job: dict[str, Any]) -> dict[str, Any]:
+    """What a job that has ended came to; where that is nothing, the command fails."""
+    if job["status"] != "succeeded":
+        reason = (job["error"] or {}).get("message", f"it was {job['status']}.")
+        print(f"outfielder: job {job['id']}: {reason}", file=sys.stderr)
+        raise typer.Exit(1)
+    result: dict[str, Any] = job["result"]
+    return result
 
 
 def main() -> None:

@@ -49,6 +49,10 @@ class Client:
         """POST /forecast. Raises RequestRefused."""
         return self._call("POST", "/forecast", json=request)
 
+    def backtest(self, **request: Any) -> dict[str, Any]:
+        """POST /backtest: the scores or, of many points, the job that will have them. Raises RequestRefused."""
+        return self._call("POST", "/backtest", json=request)
+
     def train(self, **request: Any) -> list[dict[str, Any]]:
         """POST /train: the jobs that were submitted. Raises RequestRefused."""
         answer = self._call("POST", "/train", json=request)
@@ -59,6 +63,11 @@ class Client:
         """GET /models. Raises RequestRefused."""
         models: list[dict[str, Any]] = self._call("GET", "/models")["models"]
         return models
+
+    def leaderboard(self, **parameters: str) -> list[dict[str, Any]]:
+        """GET /leaderboard. Raises RequestRefused."""
+        groups: list[dict[str, Any]] = self._call("GET", "/leaderboard", params=parameters)["leaderboard"]
+        return groups
 
     def job(self, job_id: str) -> dict[str, Any]:
         """GET /jobs/{id}. Raises RequestRefused."""

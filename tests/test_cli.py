@@ -15,7 +15,7 @@ from service.errors import InvalidRequest
 from service.first_run import choose_starters
 from tests.end_to_end.processes import Processes
 
-COMMANDS = ("up", "serve", "worker", "train", "forecast", "models", "jobs", "check-store")
+COMMANDS = ("up", "serve", "worker", "train", "forecast", "backtest", "leaderboard", "models", "jobs", "check-store")
 QUICK = ("--scaling", "standard", "--epochs", "2", "--set", 'data={"n_series": 200}')
 
 
@@ -106,6 +106,37 @@ def test_files_are_forecast(service: Processes, tmp_path: Path) -> None:
     assert "at least 50 points" in ran.stdout
     answer = as_json(service, "forecast", str(file), "--model", "demo", "--horizon", "3")
     assert len(answer["forecasts"][0]["values"]) == 3
+
+
+def test_a_model_is_measured_on_a_file(service: Processes, tmp_path: Path) -> None:
+    file = tmp_path / "loads.csv"
+    rows = "".join(f"north,{100 + step % 7}\n" for step in range(90))
+    file.write_text(f"unique_id,y\n{rows}south,5\n")
+    arguments = ("backtest", str(file), "--model", "demo", "--horizon", "3", "--windows", "5", "--season", "7")
+    ran = run(service, *arguments)
+    assert ran.returncode == 0, ran.stderr
+    assert "demo version 1, 5 windows of 3 steps, season 7" in ran.stdout
+    table = {line.split()[0]: line.split()[1:] for line in ran.stdout.splitlines()[1:]}
+    assert table["forecast"] == ["mse", "rmse", "mae", "smape", "mase"]
+    # A season that repeats itself exactly is forecast exactly, and has no scale.
+    assert table["seasonal_naive"] == ["0"] * 4
+    assert "south: " in ran.stdout
+    answer = as_json(service, *arguments)
+    assert list(answer["overall"]) == ["model", "naive", "seasonal_naive", "linear"]
+    refused = run(service, "backtest", str(file), "--model", "demo", "--windows", "0")
+    assert refused.returncode == 1
+    assert "/windows" in refused.stderr
+
+
+def test_models_and_baselines_are_ranked(service: Processes) -> None:
+    ran = run(service, "leaderboard", "--metric", "rmse")
+    assert ran.returncode == 0, ran.stderr
+    lines = [line.split() for line in ran.stdout.splitlines()]
+    assert any(line[1:] and line[1] == "demo" and line[3] == "linear" for line in lines)
+    assert any(line[1:] and line[1] == "naive" and line[2] == "baseline" for line in lines)
+    (group,) = as_json(service, "leaderboard")["leaderboard"][:1]
+    assert group["rows"][0]["rank"] == 1
+    assert run(service, "leaderboard", "--metric", "luck").returncode == 1
 
 
 def test_what_the_server_refuses_is_told_on_stderr(service: Processes, tmp_path: Path) -> None:
