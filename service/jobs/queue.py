@@ -17,7 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from service.errors import IdempotencyKeyReused, InvalidRequest, JobEnded, JobNotFound, NotReady, QueueFull
 from service.jobs.database import APPLICATION, APPLICATION_VERSION, PROGRESS, QUEUE, SERIALIZER, WORKFLOW, migrate
 from service.jobs.job import Job, JobEvent, JobStatus
-from service.jobs.records import STORED, has_begun, order_of, to_job
+from service.jobs.records import STORED, has_begun, kind_of, order_of, to_job
 
 logger = logging.getLogger(__name__)
 
@@ -111,7 +111,7 @@ class JobQueue:
     async def page(
         self, *, status: JobStatus | None = None, limit: int = 50, cursor: str | None = None
     ) -> tuple[list[Job], str | None]:
-        """Jobs, newest first, and the cursor of the next page.
+        """Jobs, newest first, and the cursor of the next page. Results of backtests, which are long, are left out.
 
         Jobs that are submitted while somebody turns the pages don't shift them.
 
@@ -120,7 +120,7 @@ class JobQueue:
         """
         before = None if cursor is None else _read_cursor(cursor)
         statuses = await self._newest(limit + 1, before, None if status is None else STORED[status])
-        jobs = [await self._to_job(found) for found in statuses[:limit]]
+        jobs = [await self._to_job(found) for found in await self._load_outputs(statuses[:limit])]
         return jobs, _make_cursor(order_of(statuses[limit - 1])) if len(statuses) > limit else None
 
     async def cancel(self, job_id: str) -> Job:
@@ -180,14 +180,18 @@ class JobQueue:
         found: list[WorkflowStatus] = []
         offset = 0
         while True:
-            chunk = await self._list(
-                status=stored, end_time=until, sort_desc=True, limit=CHUNK, offset=offset, load_output=True
-            )
+            chunk = await self._list(status=stored, end_time=until, sort_desc=True, limit=CHUNK, offset=offset)
             found += [status for status in chunk if before is None or order_of(status) < before]
             reached = (chunk[-1].created_at or 0) if len(chunk) == CHUNK else 0
             if reached == 0 or sum((status.created_at or 0) > reached for status in found) >= count:
                 return sorted(found, key=order_of, reverse=True)[:count]
             offset += CHUNK
+
+    async def _load_outputs(self, statuses: list[WorkflowStatus]) -> list[WorkflowStatus]:
+        """The same with results and errors, but for the results of backtests."""
+        short = [s.workflow_id for s in statuses if s.status != "SUCCESS" or kind_of(s) != "backtest"]
+        found = {status.workflow_id: status for status in await self._find(short)} if short else {}
+        return [found.get(status.workflow_id, status) for status in statuses]
 
     async def _find(self, ids: list[str]) -> list[WorkflowStatus]:
         return await self._list(workflow_ids=ids, load_output=True)
@@ -258,8 +262,7 @@ def _digest(request: dict[str, Any]) -> str:
 
 
 def _trains(status: WorkflowStatus, model: str) -> bool:
-    attributes = status.attributes or {}
-    return (attributes.get("kind"), attributes.get("model")) == ("train", model)
+    return kind_of(status) == "train" and (status.attributes or {}).get("model") == model
 
 
 def _make_cursor(order: int) -> str:

@@ -26,7 +26,7 @@ def to_job(status: WorkflowStatus, last: dict[str, Any] | None) -> Job:
     """Args: `last` is what the job reported last, or None."""
     attributes = status.attributes or {}
     shown = _SHOWN[str(status.status)]
-    kind: JobKind = attributes.get("kind", "train")
+    kind = kind_of(status)
     return Job(
         id=status.workflow_id,
         kind=kind,
@@ -47,6 +47,11 @@ def to_job(status: WorkflowStatus, last: dict[str, Any] | None) -> Job:
 def has_begun(status: WorkflowStatus) -> bool:
     """Whether the job may have reported something."""
     return _SHOWN[str(status.status)] != "queued" or (status.recovery_attempts or 0) > 0
+
+
+def kind_of(status: WorkflowStatus) -> JobKind:
+    kind: JobKind = (status.attributes or {}).get("kind", "train")
+    return kind
 
 
 def order_of(status: WorkflowStatus) -> int:

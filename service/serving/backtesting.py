@@ -45,7 +45,8 @@ class Backtesting:
         """Forecasts and scores.
 
         Args:
-            on_part: told after each part how many series are done, and of how many. What it raises ends the backtest.
+            on_part: told after each part, in a thread, how many series are done, and of how many. What it raises ends
+                the backtest.
 
         Raises:
             InvalidRequest: no series has a forecast that 32-bit numbers hold.
@@ -61,7 +62,7 @@ class Backtesting:
             rows = await asyncio.to_thread(lambda tracks: [row for track in tracks for row in study.rows(track)], part)
             computed = await self._batcher.run(call, rows)
             found |= await asyncio.to_thread(_score_part, study, part, computed.rows, linear, pool)
-            on_part(len(found), n_tracks)
+            await asyncio.to_thread(on_part, len(found), n_tracks)
         outcomes = [found.get(name, track) for name, track in study.series]
         raise_if_all_bad([outcome if isinstance(outcome, Flaw) else None for outcome in outcomes])
         return {

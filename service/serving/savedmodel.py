@@ -3,6 +3,8 @@
 import contextlib
 import os
 import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +14,17 @@ from service.errors import VersionDamaged
 from service.serving.engine import Array, Lengths
 from service.store.manifest import Manifest
 
+Place = Callable[[], AbstractContextManager[Any]]
+
 
 class SavedModelLoader:
     """Loads versions as `SavedModelEngine`s."""
 
     name = "savedmodel"
 
-    def __init__(self) -> None:
+    def __init__(self, *, beside_training: bool = False) -> None:
+        """Args: `beside_training`: the process also trains; leave it the GPUs, and forecast on the CPU."""
+        self._beside_training = beside_training
         self._tensorflow: Any = None
         self._importing = threading.Lock()
 
@@ -30,9 +36,10 @@ class SavedModelLoader:
         """
         with self._importing:
             if self._tensorflow is None:
-                self._tensorflow = _import_tensorflow()
+                self._tensorflow = _import_tensorflow(hide_gpus=not self._beside_training)
+        place = (lambda: self._tensorflow.device("/CPU:0")) if self._beside_training else contextlib.nullcontext
         try:
-            engine = SavedModelEngine(self._tensorflow, folder)
+            engine = SavedModelEngine(self._tensorflow, folder, place)
             engine.warm(manifest)
         # TensorFlow and its protocol buffers raise many unrelated classes for a folder that they can't read or run.
         except Exception as error:
@@ -45,10 +52,13 @@ class SavedModelLoader:
 class SavedModelEngine:
     """One loaded SavedModel."""
 
-    def __init__(self, tensorflow: Any, folder: Path) -> None:
+    def __init__(self, tensorflow: Any, folder: Path, place: Place = contextlib.nullcontext) -> None:
+        """Args: `place` gives the context in which it is loaded and runs."""
         self._tf = tensorflow
+        self._place = place
         # The loaded object owns the variables: its signatures alone would find them deleted.
-        self._loaded = tensorflow.saved_model.load(str(folder))
+        with place():
+            self._loaded = tensorflow.saved_model.load(str(folder))
         self._signatures = dict(self._loaded.signatures)
 
     def forecast(self, series: Array, lengths: Lengths) -> Array:
@@ -84,9 +94,10 @@ class SavedModelEngine:
 
     def _call(self, signature: str, series: Array, lengths: Lengths, **inputs: Any) -> dict[str, Any]:
         constant = self._tf.constant
-        answer: dict[str, Any] = self._signatures[signature](
-            series=constant(series[:, :, None]), lengths=constant(lengths), **inputs
-        )
+        with self._place():
+            answer: dict[str, Any] = self._signatures[signature](
+                series=constant(series[:, :, None]), lengths=constant(lengths), **inputs
+            )
         return answer
 
 
@@ -94,14 +105,15 @@ def _array(tensor: Any) -> Array:
     return np.asarray(tensor.numpy(), dtype=np.float32)
 
 
-def _import_tensorflow() -> Any:
+def _import_tensorflow(*, hide_gpus: bool) -> Any:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     # As in training: the same order of sums on every processor.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
     import tensorflow
 
-    # A process that serves must not take the memory of a GPU that a worker trains on. Whoever used TensorFlow in this
-    # process before has chosen its devices.
-    with contextlib.suppress(RuntimeError):
-        tensorflow.config.set_visible_devices([], "GPU")
+    if hide_gpus:
+        # A process that serves must not take the memory of a GPU that a worker trains on. Whoever used TensorFlow in
+        # this process before has chosen its devices.
+        with contextlib.suppress(RuntimeError):
+            tensorflow.config.set_visible_devices([], "GPU")
     return tensorflow

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -266,6 +267,27 @@ def test_pages_hold_every_job_once_newest_first_while_others_are_submitted(worke
             for cursor in ("?", "bm8=", ""):
                 with pytest.raises(InvalidRequest):
                     await queue.page(cursor=cursor)
+
+    run_async(scenario)
+
+
+def test_lists_leave_out_the_results_of_backtests_and_nothing_else(workers: Workers) -> None:
+    async def scenario() -> None:
+        async with open_queue(workers) as queue:
+            workers.start()
+            submitted = [
+                await queue.submit(REQUEST, task(**fields))
+                for fields in (
+                    {"kind": "train"},
+                    {"kind": "backtest"},
+                    {"kind": "backtest", "fails": "named"},
+                    {"kind": "train", "fails": "named"},
+                )
+            ]
+            done = [await until(queue, job.id, ended) for job in submitted]
+            assert done[1].result is not None
+            listed, _ = await queue.page()
+            assert listed[::-1] == [done[0], replace(done[1], result=None), *done[2:]]
 
     run_async(scenario)
 
