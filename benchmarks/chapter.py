@@ -81,7 +81,7 @@ def fit_row(row: Row, seed: int, epochs: int | None) -> Fitted:
         on_epoch=lambda epoch: None,
     )
     seconds = time.perf_counter() - started
-    metrics = evaluate(network, material)
+    metrics = evaluate(recipe, [network], material)
     return Fitted(network.count_params(), metrics["validation"]["mse"], metrics["test"]["mse"], seconds)
 
 

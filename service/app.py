@@ -18,6 +18,7 @@ from fastapi import FastAPI
 from service.api.application import make_application
 from service.api.dependencies import Services
 from service.api.lifecycle import Lifecycle
+from service.datasets.store import DatasetStore
 from service.errors import InsecureServer
 from service.jobs.queue import JobQueue
 from service.serving.backtesting import Backtesting
@@ -51,6 +52,7 @@ def create_app(
     limits = Limits(settings.max_horizon, settings.max_answer_values, settings.max_series_length)
     forecasting = Forecasting(catalog, registry, batcher, limits)
     backtesting = Backtesting(catalog, registry, batcher, limits)
+    datasets = DatasetStore(settings.datasets_dir)
     metrics.watch(waiting=lambda: batcher.waiting, loaded=lambda: registry.loaded)
 
     @contextlib.asynccontextmanager
@@ -66,7 +68,18 @@ def create_app(
             await registry.close()
             await jobs.close()
 
-    services = Services(settings, catalog, registry, batcher, forecasting, backtesting, jobs, metrics, lifecycle)
+    services = Services(
+        settings=settings,
+        catalog=catalog,
+        registry=registry,
+        batcher=batcher,
+        forecasting=forecasting,
+        backtesting=backtesting,
+        jobs=jobs,
+        datasets=datasets,
+        metrics=metrics,
+        lifecycle=lifecycle,
+    )
     return make_application(services, version=version("outfielder"), keys=settings.all_api_keys(), lifespan=lifespan)
 
 

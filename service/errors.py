@@ -103,6 +103,10 @@ class JobNotFound(NotFound):
     code = "job_not_found"
 
 
+class DatasetNotFound(NotFound):
+    code = "dataset_not_found"
+
+
 class Conflict(ServiceError):
     """The request is right, but not in the state that things are in (409)."""
 
@@ -127,6 +131,12 @@ class NoChampion(Conflict):
 
 class AliasInUse(Conflict):
     code = "alias_in_use"
+
+
+class DatasetInUse(Conflict):
+    """A job that has not ended reads the data set."""
+
+    code = "dataset_in_use"
 
 
 class JobEnded(Conflict):

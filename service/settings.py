@@ -55,6 +55,11 @@ class Settings(BaseSettings):
             return self.database_url
         return f"sqlite:///{(self.state_dir / 'jobs.sqlite').absolute()}"
 
+    @property
+    def datasets_dir(self) -> Path:
+        """The folder of uploads, and of series that jobs train on."""
+        return self.state_dir / "datasets"
+
     def all_api_keys(self) -> frozenset[str]:
         """The keys of both settings. Raises OSError when the key file can't be read."""
         lines = self.api_keys.split(",")

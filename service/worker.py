@@ -1,15 +1,20 @@
-"""Composition root of the training worker: takes jobs from the queue and trains them."""
+"""Composition root of the worker: takes jobs from the queue, trains models and backtests them."""
 
 import logging
 import os
 import signal
 import sys
 import threading
+from functools import partial
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from service.errors import SlotTaken
+from service.jobs.job import Progress
 from service.settings import Settings
+
+if TYPE_CHECKING:
+    from service.jobs.runner import JobRun
 
 logger = logging.getLogger(__name__)
 
@@ -24,8 +29,12 @@ def main(settings: Settings) -> int:
     # oneDNN's kernels order sums by the processor they find; without them a recipe gives the same model everywhere.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
     # TensorFlow and the job engine take seconds to import, which `--help` and the API need not wait for.
-    from service.domain.recipe import Recipe
+    from service.datasets.store import DatasetStore
+    from service.domain.plan import Plan
     from service.jobs.runner import JobRun, run_jobs
+    from service.serving.forecasting import Limits
+    from service.serving.offline import OfflineBacktests
+    from service.serving.savedmodel import SavedModelLoader
     from service.store.publish import sweep
     from service.telemetry.logging import configure
     from service.training.trainer import Trainer
@@ -39,10 +48,16 @@ def main(settings: Settings) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, ask_to_stop)
 
-    trainer = Trainer(settings.models_store)
+    load_panel = DatasetStore(settings.datasets_dir).load
+    trainer = Trainer(settings.models_store, load_panel)
+    loader = partial(SavedModelLoader, beside_training=True)
+    limits = Limits(settings.max_horizon, settings.max_answer_values, settings.max_series_length)
+    backtests = OfflineBacktests(settings.models_store, loader, limits, load_panel)
 
     def perform(task: dict[str, Any], run: JobRun) -> dict[str, Any]:
-        return trainer.train(Recipe.from_dict(task["recipe"]), run)
+        if task["kind"] == "backtest":
+            return backtests.run(task, partial(report_series, run), run.raise_if_stopped)
+        return trainer.train(Plan.from_dict(task["plan"]), run)
 
     sweep(settings.models_store)
     try:
@@ -59,6 +74,11 @@ def main(settings: Settings) -> int:
     finally:
         trainer.close()
     return 0
+
+
+def report_series(run: "JobRun", done: int, total: int, eta_seconds: float) -> None:
+    """Tells how far a backtest has come: series stand in the place of epochs."""
+    run.report(Progress(done, total, None, None, eta_seconds))
 
 
 def leave(status: int) -> None:

@@ -9,6 +9,7 @@ from fastapi import Depends
 from starlette.requests import ClientDisconnect, Request
 
 from service.api.lifecycle import Lifecycle
+from service.datasets.store import DatasetStore
 from service.jobs.queue import JobQueue
 from service.serving.backtesting import Backtesting
 from service.serving.batcher import Batcher
@@ -32,6 +33,7 @@ class Services:
     forecasting: Forecasting
     backtesting: Backtesting
     jobs: JobQueue
+    datasets: DatasetStore
     metrics: Metrics
     lifecycle: Lifecycle
 

@@ -1,17 +1,19 @@
 """Scores of a trained network and of the baselines it has to beat, in the user's units."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from service.domain.baselines import apply_linear, fit_linear, naive
 from service.domain.metrics import score
-from service.training.fit import predict
+from service.domain.recipe import Recipe
+from service.training.forecast import forecast
 from service.training.material import Material, Part
 from service.zoo.network import Network
 
 
-def evaluate(network: Network, material: Material) -> dict[str, Any]:
+def evaluate(recipe: Recipe, networks: Sequence[Network], material: Material) -> dict[str, Any]:
     """Scores on each part, and of naive and linear (least squares on the same training windows) beside.
 
     Returns:
@@ -27,16 +29,15 @@ def evaluate(network: Network, material: Material) -> dict[str, Any]:
 
     held_out = {"validation": material.validation, "test": material.test}
     return {
-        **{name: _score_network(network, part) for name, part in {"train": material.train, **held_out}.items()},
+        **{
+            name: score(part.futures, forecast(recipe, networks, part.inputs))
+            for name, part in {"train": material.train, **held_out}.items()
+        },
         "baselines": {
             "naive": {name: score(part.futures, naive(part.inputs, horizon)) for name, part in held_out.items()},
             "linear": {name: score(part.futures, linear(part)) for name, part in held_out.items()},
         },
     }
-
-
-def _score_network(network: Network, part: Part) -> dict[str, Any]:
-    return score(part.futures, part.statistics.inverse(predict(network, part.scaled_inputs)))
 
 
 def _scaled_futures(part: Part) -> np.ndarray[Any, np.dtype[np.float32]]:

@@ -19,12 +19,12 @@ from service.training.draws import Draws, Importance
 from service.training.fit import Epoch, fit
 from service.training.forecast import Forecaster
 from service.training.panel import PreparedPanel, Windows, shortened
+from service.training.report import refit_epochs
 from service.zoo.network import Network
 
 Array = NDArray[np.float64]
 
-# Of the epochs, how many a model that has been measured goes on for, with all points, and how much slower.
-REFIT_SHARE = 0.25
+# How much slower a model that has been measured goes on.
 REFIT_RATE = 0.5
 # Levels whose coverage is measured on the test part and told with the model.
 TOLD_LEVELS = (80, 95)
@@ -77,8 +77,7 @@ def refit(
     ends = prepared.rows.lengths
     importance = Importance(prepared.rows, ends, fitted.recipe.season)
     for member, network in zip(fitted.recipe.members or (fitted.recipe,), fitted.networks, strict=True):
-        epochs = max(1, round(REFIT_SHARE * member.epochs))
-        again = shortened(member, epochs, member.learning_rate * REFIT_RATE)
+        again = shortened(member, refit_epochs(member.epochs), member.learning_rate * REFIT_RATE)
         draws = Draws(again, prepared.rows, ends, importance)
         held_out = draws.examples(*_readable(prepared.validation, member), last_only=True)
         fit(

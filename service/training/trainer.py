@@ -1,4 +1,4 @@
-"""A training job from recipe to published version."""
+"""A training job from plan to published version."""
 
 import importlib.metadata
 import shutil
@@ -6,49 +6,36 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from numpy.typing import NDArray
 
-from service.domain.recipe import Recipe
-from service.domain.scaling import measure
+from service.domain.panel import Panel
+from service.domain.plan import Plan
 from service.errors import TrainingFailed
-from service.jobs.job import Progress
+from service.store.catalog import CHAMPION, Catalog
 from service.store.manifest import Manifest
 from service.store.publish import find_by_job, publish, staging
-from service.training.evaluate import evaluate
 from service.training.exporter import Exporter
-from service.training.fit import Epoch, fit, predict
-from service.training.material import Material, prepare
-from service.zoo.network import Network
-
-Array = NDArray[np.float32]
-
-# Series for the proof of an export, of each length.
-PROOF_SERIES = 8
-
-
-class Run(Protocol):
-    """What a job is told of its run, and tells."""
-
-    job_id: str
-    attempt: int
-
-    def report(self, progress: Progress) -> None: ...
-
-    def raise_if_stopped(self) -> None: ...
+from service.training.gate import save_measured
+from service.training.on_panel import train_on_panel
+from service.training.on_waves import train_on_waves
+from service.training.outcome import Outcome
+from service.training.panel import read_panel
+from service.training.report import Reporter, Run
 
 
 class Trainer:
     """Trains, proves and publishes models, one at a time."""
 
-    def __init__(self, store_root: Path) -> None:
+    def __init__(self, store_root: Path, load_panel: Callable[[str], Panel]) -> None:
+        """Args: `load_panel` gives the user's series by the id that they are kept under; raises ServiceError."""
         self.store_root = store_root
+        self._load_panel = load_panel
         self._exporter = Exporter()
 
-    def train(self, recipe: Recipe, run: Run) -> dict[str, Any]:
+    def train(self, plan: Plan, run: Run) -> dict[str, Any]:
         """Runs a job to its published version.
 
         A job that is run again after a crash trains again, unless its version is already there.
@@ -59,31 +46,25 @@ class Trainer:
         Raises:
             TrainingFailed: the model could not be exported, or gave no finite numbers.
         """
-        published = find_by_job(self.store_root, recipe.name, run.job_id)
+        published = find_by_job(self.store_root, plan.name, run.job_id)
         if published is not None:
-            return _result(published)
+            return self._crown(published)
         self._exporter.start()
         started = time.monotonic()
-        run.report(Progress(0, recipe.epochs, None, None, None))
-        material = prepare(recipe)
-        network, epochs = fit(
-            recipe,
-            (material.train.scaled_inputs, material.train.targets),
-            (material.validation.scaled_inputs, material.validation.targets),
-            on_batch=run.raise_if_stopped,
-            on_epoch=_reporter(recipe, run),
-        )
-        if not all(np.all(np.isfinite(weights)) for weights in network.get_weights()):
+        reporter = Reporter(plan, run)
+        outcome = self._fit(plan, run, reporter)
+        if not all(np.all(np.isfinite(weights)) for weights in outcome.weights):
             raise TrainingFailed("The training diverged: its weights are not finite. Try a lower learning_rate.")
-        metrics = evaluate(network, material)
         seconds = time.monotonic() - started
         run.raise_if_stopped()
-        manifest = _manifest(recipe, network, material, metrics, len(epochs), seconds, run.job_id)
+        manifest = _manifest(plan, outcome, seconds, run.job_id)
         folder = staging(self.store_root, run.job_id)
         try:
-            self._exporter.export(recipe, network.get_weights(), _proofs(recipe, network, material), folder)
+            self._exporter.export(outcome.recipe, outcome.weights, outcome.proofs, folder)
+            if outcome.measured_weights is not None:
+                save_measured(folder, outcome.measured_weights)
             run.raise_if_stopped()
-            return _result(publish(self.store_root, folder, manifest))
+            return self._crown(publish(self.store_root, folder, manifest))
         finally:
             # Published, it has another name by now; else nobody will ask for it.
             shutil.rmtree(folder, ignore_errors=True)
@@ -91,72 +72,55 @@ class Trainer:
     def close(self) -> None:
         self._exporter.close()
 
+    def _fit(self, plan: Plan, run: Run, reporter: Reporter) -> Outcome:
+        data = plan.recipes[0].own_data
+        if data is None:
+            return train_on_waves(plan, run.raise_if_stopped, reporter)
+        values = read_panel(self._load_panel(data.id), data.missing)
+        return train_on_panel(plan, values, self._catalog(), run.raise_if_stopped, reporter)
 
-def _reporter(recipe: Recipe, run: Run) -> Callable[[Epoch], None]:
-    """Reports each epoch, with the time left by the mean of those after the first, which compiles."""
-    seconds: list[float] = []
+    def _crown(self, published: Manifest) -> dict[str, Any]:
+        """Makes a version that passed its gate the champion, unless a later one is that already; then its result."""
+        if (published.gate or {}).get("passed"):
+            catalog = self._catalog()
+            champion = catalog.model(published.name).aliases.get(CHAMPION, 0)
+            if champion < published.version:
+                catalog.set_alias(published.name, CHAMPION, published.version)
+        return _result(published)
 
-    def report(epoch: Epoch) -> None:
-        seconds.append(epoch.seconds)
-        steady = seconds[1:] or seconds
-        left = (recipe.epochs - epoch.number) * sum(steady) / len(steady)
-        run.report(Progress(epoch.number, recipe.epochs, epoch.loss, epoch.val_loss, round(left, 1)))
-
-    return report
-
-
-def _proofs(recipe: Recipe, network: Network, material: Material) -> list[tuple[Array, Array]]:
-    """Test series of the window's length and of a shorter odd one, with the trained network's forecasts for them."""
-    inputs = material.test.inputs[:PROOF_SERIES]
-    lengths = {recipe.window, max(recipe.min_length, recipe.window // 2 + 1)}
-    return [(part := inputs[:, -length:], _forecast(recipe, network, part)) for length in sorted(lengths)]
-
-
-def _forecast(recipe: Recipe, network: Network, inputs: Array) -> Array:
-    statistics = measure(inputs, recipe.scaling)
-    return statistics.inverse(predict(network, statistics.transform(inputs)))
+    def _catalog(self) -> Catalog:
+        catalog = Catalog(self.store_root)
+        catalog.refresh()
+        return catalog
 
 
-def _manifest(
-    recipe: Recipe,
-    network: Network,
-    material: Material,
-    metrics: dict[str, Any],
-    epochs_run: int,
-    seconds: float,
-    job_id: str,
-) -> Manifest:
-    data = recipe.to_dict()["data"]
+def _manifest(plan: Plan, outcome: Outcome, seconds: float, job_id: str) -> Manifest:
+    recipe = outcome.recipe
     return Manifest(
-        name=recipe.name,
+        name=plan.name,
         version=0,
         created_at=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         architecture=recipe.architecture,
         head=recipe.head,
         hyper_parameters=recipe.to_dict(),
         modes=list(recipe.modes),
-        window=recipe.window,
+        window=recipe.longest_window,
         horizon=recipe.horizon,
         min_length=recipe.min_length,
         scaling=recipe.scaling,
         reads_whole_series=recipe.reads_whole_series,
-        data={
-            **data,
-            "digest": material.digest,
-            "n_windows": material.n_windows,
-            "freq": None,
-            "season": None,
-        },
+        data=outcome.data,
         seed=recipe.seed,
-        metrics=metrics,
-        gate=None,
-        epochs_run=epochs_run,
+        metrics=outcome.metrics,
+        gate=outcome.gate,
+        epochs_run=outcome.epochs_run,
         seconds=round(seconds, 3),
         device="gpu" if tf.config.list_physical_devices("GPU") else "cpu",
         library_versions={name: importlib.metadata.version(name) for name in ("outfielder", "keras", "numpy")}
         | {"tensorflow": tf.__version__},
         job_id=job_id,
-        parameters=network.count_params(),
+        parameters=sum(network.count_params() for network in outcome.networks),
+        calibration=outcome.calibration,
     )
 
 

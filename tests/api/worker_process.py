@@ -15,7 +15,7 @@ EPOCH_SECONDS = 0.2
 
 
 def train(task: dict[str, Any], run: JobRun) -> dict[str, Any]:
-    epochs = task["recipe"]["epochs"]
+    epochs = task["plan"]["recipes"][0]["epochs"]
     for epoch in range(epochs):
         run.report(Progress(epoch + 1, epochs, 1.0, 2.0, EPOCH_SECONDS * (epochs - epoch - 1)))
         deadline = time.monotonic() + EPOCH_SECONDS

@@ -17,8 +17,9 @@ MAY_KNOW = {
     "domain": {"errors"},
     "store": {"errors", "domain"},
     "jobs": {"errors", "domain"},
+    "datasets": {"errors", "domain"},
     "serving": {"errors", "domain", "store"},
-    "api": {"errors", "settings", "telemetry", "domain", "store", "jobs", "serving"},
+    "api": {"errors", "settings", "telemetry", "domain", "store", "jobs", "datasets", "serving"},
     "zoo": {"errors", "domain"},
     "training": {"errors", "domain", "store", "jobs", "zoo"},
 }
@@ -35,6 +36,7 @@ AT_HOME = {
     "tensorflow": {"zoo", "training", "serving/savedmodel.py"},
     "keras": {"zoo", "training", "worker.py"},
     "prometheus_client": {"telemetry"},
+    "pyarrow": {"datasets"},
 }
 DOMAIN_LIBRARIES = {"numpy", "service"}
 NOT_IN_DOMAIN = {"asyncio", "time", "os", "pathlib", "threading", "socket", "subprocess", "logging"}

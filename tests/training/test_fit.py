@@ -76,7 +76,7 @@ def test_early_stopping_ends_when_validation_no_longer_gains_and_keeps_the_best_
     best = min(epoch.val_loss for epoch in epochs)
     assert best < epochs[-1].val_loss
     material = prepare(recipe)
-    assert evaluate(network, material)["validation"]["mse"] == pytest.approx(best, rel=1e-3)
+    assert evaluate(recipe, [network], material)["validation"]["mse"] == pytest.approx(best, rel=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_options_reach_the_fit(options: dict[str, Any]) -> None:
 def test_naive_needs_no_fit_and_scores_as_its_own_baseline() -> None:
     recipe = resolve({"architecture": "naive", "data": {"n_series": 300}})
     network, epochs = run(recipe)
-    metrics = evaluate(network, prepare(recipe))
+    metrics = evaluate(recipe, [network], prepare(recipe))
     assert epochs == []
     assert metrics["test"]["mse"] == pytest.approx(metrics["baselines"]["naive"]["test"]["mse"])
     assert len(metrics["test"]["by_step"]["mse"]) == 10
@@ -107,7 +107,7 @@ def test_naive_needs_no_fit_and_scores_as_its_own_baseline() -> None:
 
 def test_scores_are_in_the_users_units_whatever_the_scaling() -> None:
     raw, scaled = (
-        evaluate(run(recipe)[0], prepare(recipe))
+        evaluate(recipe, [run(recipe)[0]], prepare(recipe))
         for recipe in (
             resolve({"architecture": "naive", "data": {"n_series": 100}, "scaling": scaling})
             for scaling in ("none", "standard")

@@ -5,8 +5,10 @@ from collections.abc import Iterator
 import pytest
 import tensorflow as tf
 
+from service.datasets.store import DatasetStore
+from service.domain.plan import Plan
+from service.domain.planning import plan
 from service.domain.recipe import Recipe
-from service.domain.settling import resolve
 from service.errors import TrainingFailed
 from service.jobs.job import Progress
 from service.store.catalog import Catalog
@@ -37,19 +39,19 @@ class Recorder:
 
 @pytest.fixture(scope="module")
 def trainer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trainer]:
-    one = Trainer(tmp_path_factory.mktemp("store"))
+    one = Trainer(tmp_path_factory.mktemp("store"), DatasetStore(tmp_path_factory.mktemp("datasets")).load)
     yield one
     one.close()
 
 
-def linear(name: str, **fields: object) -> Recipe:
-    return resolve({"architecture": "linear", "scaling": "standard", "epochs": 2, "name": name, **SMALL, **fields})
+def linear(name: str, **fields: object) -> Plan:
+    return plan({"architecture": "linear", "scaling": "standard", "epochs": 2, "name": name, **SMALL, **fields})
 
 
 def test_a_job_becomes_a_version_that_says_how_it_was_made(trainer: Trainer) -> None:
     run = Recorder("job-1")
-    recipe = linear("demo")
-    result = trainer.train(recipe, run)
+    made = linear("demo")
+    result = trainer.train(made, run)
     assert (result["model"], result["version"], result["gate"]) == ("demo", 1, None)
     assert [report.epoch for report in run.reports] == [0, 1, 2]
     assert run.reports[-1].eta_seconds == 0
@@ -57,7 +59,7 @@ def test_a_job_becomes_a_version_that_says_how_it_was_made(trainer: Trainer) -> 
     catalog.refresh()
     manifest = catalog.resolve("demo")
     catalog.verify(manifest)
-    assert Recipe.from_dict(manifest.hyper_parameters) == recipe
+    assert Recipe.from_dict(manifest.hyper_parameters) == made.recipes[0]
     assert manifest.job_id == "job-1"
     assert manifest.epochs_run == 2
     assert manifest.parameters == 510

@@ -1,5 +1,6 @@
 """POST /train."""
 
+import asyncio
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -9,7 +10,8 @@ from service.api.dependencies import Injected
 from service.api.headers import read_idempotency_key
 from service.api.openapi import problems, request_body
 from service.api.responses import json_response, list_response
-from service.api.schemas.train import WHOLE_CHAPTER, JobAnswer, JobsAnswer, TrainBody
+from service.api.schemas.train import JobAnswer, JobsAnswer, TrainBody
+from service.api.submission import WHOLE_CHAPTER, make_jobs
 
 router = APIRouter(tags=["train"])
 
@@ -24,6 +26,20 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "epochs": 5,
         "early_stopping": {"patience": 2},
         "data": {"kind": "synthetic", "n_series": 2000},
+    },
+    "the best of a few for series of your own": {
+        "architecture": "auto",
+        "name": "sales",
+        "horizon": 3,
+        "max_seconds": 60,
+        "data": {
+            "kind": "series",
+            "freq": "MS",
+            "series": {
+                "north": [112, 118, 132, 129, 121, 135, 148, 148, 136, 119, 104, 118, 115, 126, 141, 135, 125, 149],
+                "south": [70, 66, None, 61, 72, 80, 83, 81, 77, 70, 64, 71, 69, 75, 82, 79, 76, 85, 93, 90, 84, 80],
+            },
+        },
     },
     "all of the chapter's models": {"architecture": "chapter", "name": "trial", "epochs": 1},
 }
@@ -40,14 +56,17 @@ KEY_PARAMETER = {
     "/train",
     status_code=202,
     response_model=JobAnswer | JobsAnswer,
-    responses=problems(400, 409, 413, 415, 422, 429),
+    responses=problems(400, 404, 409, 413, 415, 422, 429),
     openapi_extra={**request_body(TrainBody, EXAMPLES), "parameters": [KEY_PARAMETER]},
 )
 async def train(request: Request, services: Injected) -> Response:
     """Submits a training job; with architecture `chapter` one for each of the chapter's models."""
     key = read_idempotency_key(request)
     body = await read_body(request, TrainBody, services.settings.max_body_bytes)
-    jobs = await services.jobs.submit_all(body.to_jobs(), idempotency_key=key)
+    # Series of one's own are read and kept, which takes as long as they are many.
+    jobs = await services.jobs.submit_all(
+        await asyncio.to_thread(make_jobs, body, services.datasets), idempotency_key=key
+    )
     if body.architecture == WHOLE_CHAPTER:
         return list_response("jobs", [job.to_dict() for job in jobs], status=202)
     return json_response(jobs[0].to_dict(), 202, {"Location": f"/jobs/{jobs[0].id}"})

@@ -1,51 +1,69 @@
-"""The body of POST /train, and the jobs that it asks for."""
+"""The body of POST /train, and what a job looks like."""
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from service.domain.presets import CHAPTER, Head, Normalization
-from service.domain.recipe import Initializer, Loss, Optimizer, Recipe, Scaling
-from service.domain.series import describe
-from service.domain.settling import resolve
-from service.errors import InvalidRequest
-from service.store.layout import NAME_PATTERN, is_name
+from service.api.schemas.forecast import SeriesJson
+from service.domain.presets import Head, Normalization
+from service.domain.recipe import Difference, Initializer, Loss, Optimizer, Scaling
+from service.store.layout import NAME_PATTERN
 
-# In place of an architecture: one job for each of the chapter's models.
-WHOLE_CHAPTER = "chapter"
-# Numbers that a fit holds in memory, inputs and targets together: 800 MB of float32.
-MAX_TRAINING_VALUES = 200_000_000
+FIELDS_OF_KIND = {
+    "synthetic": {"n_series", "n_steps", "noise", "seed"},
+    "series": {"series", "freq", "missing"},
+    "dataset": {"id", "missing"},
+}
 
 Count = Annotated[int, Field(ge=1, le=10_000)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 
 
-def _check_kind(kind: str) -> str:
-    if kind == "synthetic":
-        return kind
-    raise PydanticCustomError(
-        "data_kind_not_available",
-        "This server trains on 'synthetic' data only, the chapter's waves; got {given}.",
-        {"given": describe(kind)},
-    )
-
-
 class DataBody(BaseModel):
-    """What to train on: the chapter's waves."""
+    """What to train on: the chapter's waves, series of one's own, or an upload."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    kind: Annotated[str, AfterValidator(_check_kind)] = Field("synthetic", json_schema_extra={"enum": ["synthetic"]})
+    kind: Literal["synthetic", "series", "dataset"] = "synthetic"
     n_series: Annotated[int, Field(ge=10, le=1_000_000)] | None = Field(
-        None, description="70 % are for training, 20 % for validation, 10 % for test; by default 10,000"
+        None, description="synthetic: 70 % are for training, 20 % for validation, 10 % for test; by default 10,000"
     )
     n_steps: Annotated[int, Field(ge=2, le=20_000)] | None = Field(
-        None, description="Points of each series; by default window + horizon"
+        None, description="synthetic: points of each series; by default window + horizon"
     )
-    noise: Annotated[float, Field(ge=0, le=1000)] | None = Field(None, description="By default 0.1")
+    noise: Annotated[float, Field(ge=0, le=1000)] | None = Field(None, description="synthetic: by default 0.1")
     seed: Seed | None = None
+    # Its numbers are checked where they become arrays, in service.domain.series.
+    series: SeriesJson = Field(
+        None, description="series: one, many, by id, or records; lengths may differ, null is a missing value"
+    )
+    id: str | None = Field(None, max_length=100, description="dataset: the id of an upload")
+    freq: str | None = Field(
+        None, max_length=100, description="series: a pandas offset alias, from which season and horizon follow"
+    )
+    missing: Literal["interpolate", "ffill"] | None = Field(
+        None, description="series, dataset: what stands in for null; by default interpolate"
+    )
+
+    @model_validator(mode="after")
+    def _check_fields(self) -> "DataBody":
+        needed = {"synthetic": None, "series": "series", "dataset": "id"}[self.kind]
+        if needed is not None and getattr(self, needed) is None:
+            raise PydanticCustomError(
+                "missing_field",
+                "Data of kind {kind} needs the field {field}: add it.",
+                {"kind": self.kind, "field": needed},
+            )
+        for field in sorted(self.model_fields_set - FIELDS_OF_KIND[self.kind] - {"kind"}):
+            if getattr(self, field) is not None:
+                raise PydanticCustomError(
+                    "option_not_applicable",
+                    "Data of kind {kind} has no field {field}. Leave it out, or choose another kind.",
+                    {"kind": self.kind, "field": field},
+                )
+        return self
 
 
 class EarlyStoppingBody(BaseModel):
@@ -56,13 +74,22 @@ class EarlyStoppingBody(BaseModel):
     patience: Count = Field(5, description="Epochs without a better validation loss")
 
 
+class EnsembleBody(BaseModel):
+    """Several networks of one kind with seeds of their own, whose mean is the forecast."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    members: Annotated[int, Field(ge=1, le=10)]
+
+
 class TrainBody(BaseModel):
     """A model to train. What is left out is as the architecture's preset has it."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
     architecture: str = Field(
-        max_length=100, description="A preset, or `chapter` for one job for each of the chapter's models"
+        max_length=100,
+        description="A preset, `auto` for the best of a few, or `chapter` for one job for each of the chapter's models",
     )
     name: str | None = Field(
         None, pattern=NAME_PATTERN, description="The model's name; by default the architecture. With `chapter` a prefix"
@@ -70,8 +97,30 @@ class TrainBody(BaseModel):
     data: DataBody | None = None
     head: Head | None = None
     window: Count | None = Field(None, description="Points that the model learns to read")
-    horizon: Annotated[int, Field(ge=1, le=1000)] | None = Field(None, description="Steps that it learns to forecast")
-    scaling: Scaling | None = None
+    horizon: Annotated[int, Field(ge=1, le=1000)] | None = Field(
+        None,
+        description="Steps that it learns to forecast; of a one-step head on own series, how far it is calibrated",
+    )
+    scaling: Scaling | Literal["auto"] | None = Field(
+        None, description="By default none on waves; on own series auto: what validates best"
+    )
+    log: bool | None = Field(None, description="Own series: learn in logarithms")
+    difference: Difference | None = Field(
+        None, description="Own series: learn differences; by default against the season"
+    )
+    season: Annotated[int, Field(ge=1, le=336)] | None = Field(
+        None, description="Own series: points of the season; by default from freq and lengths"
+    )
+    refit: bool | None = Field(
+        None, description="Own series: go on with all points once the model has been measured; by default true"
+    )
+    ensemble: EnsembleBody | None = None
+    max_windows: Annotated[int, Field(ge=1, le=10_000_000)] | None = Field(
+        None, description="Own series: windows drawn in an epoch"
+    )
+    max_seconds: Annotated[float, Field(gt=0, le=86_400)] | None = Field(
+        None, description="When fitting ends; of auto, when the last fit must have ended (600 by default)"
+    )
     epochs: Count | None = None
     batch_size: Annotated[int, Field(ge=1, le=100_000)] | None = None
     learning_rate: Annotated[float, Field(gt=0, le=100)] | None = None
@@ -88,27 +137,6 @@ class TrainBody(BaseModel):
     readout: Literal["dense", "recurrent"] | None = Field(
         None, description="Of simple_rnn and deep_rnn: a dense layer, or a last recurrent unit"
     )
-
-    def to_jobs(self) -> list[tuple[dict[str, Any], dict[str, Any]]]:
-        """For each job to submit, its request as it will be shown, and its task.
-
-        Raises:
-            InvalidRequest: options that don't fit the architecture or each other.
-        """
-        given = self.model_dump(exclude_none=True)
-        if self.architecture != WHOLE_CHAPTER:
-            return [(given, _make_task(_settle(given)))]
-        prefix = "" if self.name is None else f"{self.name}-"
-        jobs = []
-        for architecture in CHAPTER:
-            request = {**given, "architecture": architecture, "name": f"{prefix}{architecture}"}
-            if not is_name(request["name"]):
-                raise InvalidRequest.at(
-                    "/name", "bad_name", f"{request['name']!r} is longer than 100 characters. Choose a shorter prefix."
-                )
-            applicable = _without_inapplicable(request)
-            jobs.append((applicable, _make_task(_settle(applicable))))
-        return jobs
 
 
 class JobBody(BaseModel):
@@ -151,32 +179,3 @@ class JobsAnswer(BaseModel):
 
     jobs: list[JobAnswer]
     next_cursor: str | None
-
-
-def _make_task(recipe: Recipe) -> dict[str, Any]:
-    return {"kind": "train", "model": recipe.name, "recipe": recipe.to_dict()}
-
-
-def _settle(request: dict[str, Any]) -> Recipe:
-    recipe = resolve(request)
-    targets = recipe.horizon if recipe.head == "sequence" else 1
-    waves = recipe.waves
-    n_values = waves.n_series * waves.n_steps * targets
-    if n_values > MAX_TRAINING_VALUES:
-        raise InvalidRequest.at(
-            "/data/n_series",
-            "too_much_data",
-            f"{waves.n_series} series of {waves.n_steps} points make about {n_values} numbers to train on: "
-            f"expected at most {MAX_TRAINING_VALUES}. Ask for fewer or shorter series.",
-        )
-    return recipe
-
-
-def _without_inapplicable(request: dict[str, Any]) -> dict[str, Any]:
-    """One of many jobs without the options that its architecture has not, such as the epochs of a naive model."""
-    try:
-        resolve(request)
-    except InvalidRequest as error:
-        absent = {flaw.pointer.removeprefix("/") for flaw in error.flaws if flaw.code == "option_not_applicable"}
-        return {key: value for key, value in request.items() if key not in absent}
-    return request

@@ -1,0 +1,115 @@
+"""From the body of POST /train to jobs: the data is read and kept, the plan made. Blocks; not for the event loop."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.api.schemas.train import TrainBody
+from service.datasets.store import DatasetStore
+from service.domain.calendar import check_frequency
+from service.domain.panel import Panel
+from service.domain.plan import Plan
+from service.domain.planning import plan
+from service.domain.presets import CHAPTER
+from service.domain.recipe import PanelData
+from service.domain.series import fill, read_numbers, split
+from service.errors import Flaw, InvalidRequest
+from service.store.layout import is_name
+
+# In place of an architecture: one job for each of the chapter's models.
+WHOLE_CHAPTER = "chapter"
+# Numbers that a fit on waves holds in memory, inputs and targets together: 800 MB of float32.
+MAX_TRAINING_VALUES = 200_000_000
+
+Lengths = NDArray[np.int64]
+# A job's request as it is shown, and its task.
+Submission = tuple[dict[str, Any], dict[str, Any]]
+
+
+def make_jobs(body: TrainBody, datasets: DatasetStore) -> list[Submission]:
+    """The jobs that a request asks for.
+
+    Raises:
+        InvalidRequest: options that don't fit the architecture, the data or each other; data that can't be trained on.
+        DatasetNotFound.
+    """
+    given = body.model_dump(exclude_none=True)
+    data, lengths = (None, None)
+    if body.data is not None and body.data.kind != "synthetic":
+        data, lengths = _read_data(given["data"], datasets)
+        shown = {"kind": data.kind, "digest": data.digest, "n_series": data.n_series, "n_points": data.n_points}
+        given["data"] = {**shown, "freq": data.freq} if data.kind == "series" else {**shown, "id": data.id}
+    if body.architecture != WHOLE_CHAPTER:
+        return [(given, _make_task(_settle(given, data, lengths)))]
+    prefix = "" if body.name is None else f"{body.name}-"
+    jobs = []
+    for architecture in CHAPTER:
+        request = {**given, "architecture": architecture, "name": f"{prefix}{architecture}"}
+        if not is_name(request["name"]):
+            raise InvalidRequest.at(
+                "/name", "bad_name", f"{request['name']!r} is longer than 100 characters. Choose a shorter prefix."
+            )
+        applicable = _without_inapplicable(request, data, lengths)
+        jobs.append((applicable, _make_task(_settle(applicable, data, lengths))))
+    return jobs
+
+
+def _read_data(data: dict[str, Any], datasets: DatasetStore) -> tuple[PanelData, Lengths]:
+    """The series of a request, kept for its job, and how many points each usable one has."""
+    if data["kind"] == "dataset":
+        panel, panel_id, pointers = datasets.load(data["id"]), data["id"], ["/data"]
+    else:
+        panel, pointers = _read_series(data["series"], data.get("freq"))
+        panel_id = datasets.keep(panel)
+    missing = data.get("missing", "interpolate")
+    filled = [fill(pointers[min(i, len(pointers) - 1)], values, missing) for i, values in enumerate(panel.values)]
+    usable = [values for values in filled if not isinstance(values, Flaw)]
+    if not usable:
+        raise InvalidRequest([flaw for flaw in filled if isinstance(flaw, Flaw)])
+    lengths = np.array([len(values) for values in usable], dtype=np.int64)
+    found = PanelData(data["kind"], panel_id, panel.digest(), panel.n_series, panel.n_points, panel.freq, missing)
+    return found, lengths
+
+
+def _read_series(posted: Any, freq: str | None) -> tuple[Panel, list[str]]:
+    """Inline series as a panel, and where each stands in the request."""
+    try:
+        if freq is not None:
+            check_frequency(freq)
+        series = split(posted)
+        numbers = read_numbers(series)
+    except InvalidRequest as error:
+        raise InvalidRequest([Flaw(f"/data{flaw.pointer}", flaw.code, flaw.message) for flaw in error.flaws]) from error
+    ids, starts = tuple(one.id for one in series), tuple(one.start for one in series)
+    return Panel(ids, tuple(numbers), starts, freq), [f"/data{one.pointer}" for one in series]
+
+
+def _make_task(made: Plan) -> dict[str, Any]:
+    return {"kind": "train", "model": made.name, "plan": made.to_dict()}
+
+
+def _settle(request: dict[str, Any], data: PanelData | None, lengths: Lengths | None) -> Plan:
+    made = plan(request, data, lengths)
+    for recipe in made.recipes if data is None else ():
+        targets = recipe.horizon if recipe.head == "sequence" else 1
+        waves = recipe.waves
+        n_values = waves.n_series * waves.n_steps * targets
+        if n_values > MAX_TRAINING_VALUES:
+            raise InvalidRequest.at(
+                "/data/n_series",
+                "too_much_data",
+                f"{waves.n_series} series of {waves.n_steps} points make about {n_values} numbers to train on: "
+                f"expected at most {MAX_TRAINING_VALUES}. Ask for fewer or shorter series.",
+            )
+    return made
+
+
+def _without_inapplicable(request: dict[str, Any], data: PanelData | None, lengths: Lengths | None) -> dict[str, Any]:
+    """One of many jobs without the options that its architecture has not, such as the epochs of a naive model."""
+    try:
+        plan(request, data, lengths)
+    except InvalidRequest as error:
+        absent = {flaw.pointer.removeprefix("/") for flaw in error.flaws if flaw.code == "option_not_applicable"}
+        return {key: value for key, value in request.items() if key not in absent}
+    return request

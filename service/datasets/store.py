@@ -1,0 +1,183 @@
+"""The folder of uploads: each a panel and its facts, there whole or not at all."""
+
+import os
+import re
+import shutil
+import time
+import uuid
+import zipfile
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import orjson
+
+from service.datasets.dataset import Dataset, Finding
+from service.domain.panel import Panel
+from service.errors import DatasetNotFound, InvalidRequest
+
+FACTS = "facts.json"
+VALUES = "values.npz"
+STAGING = ".staging"
+# Series that came with a request, not as an upload: kept for its job under what they hold, never listed.
+INLINE = "inline-"
+_ID = re.compile(r"(inline-)?[0-9a-f]{32}\Z")
+_CURSOR = re.compile(r"[0-9]{1,19}-[0-9a-f]{32}\Z")
+
+
+class DatasetStore:
+    """Uploads on disk. Safe for several threads and processes; everything here does file I/O."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def add(self, panel: Panel, audit: Iterable[Finding] = ()) -> Dataset:
+        """Keeps a panel as a new data set."""
+        dataset = Dataset(
+            uuid.uuid4().hex,
+            datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            panel.n_series,
+            panel.n_points,
+            panel.freq,
+            tuple(audit),
+        )
+        self._write(dataset.id, panel, dataset)
+        return dataset
+
+    def keep(self, panel: Panel) -> str:
+        """Keeps a panel that came with a request, once for all requests with the same one. Returns its id."""
+        panel_id = INLINE + panel.digest()[:32]
+        if not self._touch(panel_id):
+            self._write(panel_id, panel, None)
+        return panel_id
+
+    def load(self, dataset_id: str) -> Panel:
+        """The panel of a data set, or of `keep`. What is read is not about to expire.
+
+        Raises:
+            DatasetNotFound.
+        """
+        folder = self._folder(dataset_id)
+        self._touch(dataset_id)
+        try:
+            with np.load(folder / VALUES, allow_pickle=False) as archive:
+                flat, lengths, text = archive["flat"], archive["lengths"], archive["text"]
+        except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+            raise _missing(dataset_id) from error
+        names = orjson.loads(text.tobytes())
+        values = tuple(np.split(flat, np.cumsum(lengths)[:-1]))
+        return Panel(tuple(names["ids"]), values, tuple(names["starts"]), names["freq"])
+
+    def get(self, dataset_id: str) -> Dataset:
+        """A data set's facts. Raises DatasetNotFound."""
+        try:
+            return _read_facts(self._folder(dataset_id) / FACTS)
+        except OSError as error:
+            raise _missing(dataset_id) from error
+
+    def page(self, *, limit: int = 50, cursor: str | None = None) -> tuple[list[Dataset], str | None]:
+        """Data sets, newest first, and the cursor of the next page.
+
+        Raises:
+            InvalidRequest: the cursor is not one of ours.
+        """
+        if cursor is not None and not _CURSOR.match(cursor):
+            raise InvalidRequest.at("/cursor", "bad_cursor", "The cursor is not one that a list gave: leave it out.")
+        found = []
+        for path in self.root.glob(f"[0-9a-f]*/{FACTS}"):
+            try:
+                # Facts are written once; reading a data set touches its folder alone.
+                found.append((f"{path.stat().st_mtime_ns:019d}-{path.parent.name}", path))
+            except FileNotFoundError:  # deleted meanwhile
+                continue
+        before = [(key, path) for key, path in sorted(found, reverse=True) if cursor is None or key < cursor]
+        datasets = []
+        for _, path in before[:limit]:
+            try:
+                datasets.append(_read_facts(path))
+            except FileNotFoundError:
+                continue
+        return datasets, before[limit - 1][0] if len(before) > limit else None
+
+    def delete(self, dataset_id: str) -> None:
+        """Removes a data set. Raises DatasetNotFound."""
+        self._remove(self._folder(dataset_id), dataset_id)
+
+    def expire(self, older_than_seconds: float) -> None:
+        """Removes what nobody has read for so long, and what interrupted uploads left behind."""
+        for folder in [*self.root.glob("[0-9a-z]*"), *(self.root / STAGING).glob("*")]:
+            try:
+                if time.time() - folder.stat().st_mtime >= older_than_seconds:
+                    self._remove(folder, folder.name)
+            except (FileNotFoundError, DatasetNotFound):  # another process was faster
+                continue
+
+    def scratch(self) -> Path:
+        """An empty folder, in the same file system, for what an upload needs until it is kept. Its user removes it."""
+        folder = self.root / STAGING / uuid.uuid4().hex
+        folder.mkdir(parents=True)
+        return folder
+
+    def _folder(self, dataset_id: str) -> Path:
+        if not _ID.match(dataset_id):
+            raise _missing(dataset_id)
+        return self.root / dataset_id
+
+    def _touch(self, dataset_id: str) -> bool:
+        try:
+            os.utime(self._folder(dataset_id))
+        except OSError:
+            return False
+        return True
+
+    def _write(self, dataset_id: str, panel: Panel, facts: Dataset | None) -> None:
+        scratch = self.scratch()
+        try:
+            names = orjson.dumps({"ids": panel.ids, "starts": panel.starts, "freq": panel.freq})
+            with (scratch / VALUES).open("wb") as file:
+                np.savez(
+                    file,
+                    flat=np.concatenate([np.asarray(one, np.float64) for one in panel.values]),
+                    lengths=np.array([len(one) for one in panel.values], np.int64),
+                    text=np.frombuffer(names, np.uint8),
+                )
+                _flush(file)
+            if facts is not None:
+                with (scratch / FACTS).open("wb") as file:
+                    file.write(orjson.dumps(facts.to_dict()))
+                    _flush(file)
+            try:
+                scratch.rename(self.root / dataset_id)
+            except OSError:
+                # Another request has just kept the same panel.
+                if not (self.root / dataset_id).is_dir():
+                    raise
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+    def _remove(self, folder: Path, dataset_id: str) -> None:
+        trash = self.root / STAGING / f"deleted-{uuid.uuid4().hex}"
+        trash.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            # One rename hides it whole; what a crash leaves of the rest is swept later.
+            folder.rename(trash)
+        except OSError as error:
+            raise _missing(dataset_id) from error
+        shutil.rmtree(trash, ignore_errors=True)
+
+
+def _flush(file: BinaryIO) -> None:
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _read_facts(path: Path) -> Dataset:
+    facts = orjson.loads(path.read_bytes())
+    return Dataset(**{**facts, "audit": tuple(Finding(**finding) for finding in facts["audit"])})
+
+
+def _missing(dataset_id: str) -> DatasetNotFound:
+    shown = dataset_id if len(dataset_id) <= 60 else dataset_id[:60] + "..."
+    return DatasetNotFound(f"There is no data set {shown!r}. It may have expired; GET /datasets lists what is there.")

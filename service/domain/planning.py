@@ -1,0 +1,69 @@
+"""From a training request to the plan of its job."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from service.domain.plan import Plan
+from service.domain.recipe import PanelData, Recipe, Scaling
+from service.domain.settling import Lengths, resolve
+from service.errors import Flaw, InvalidRequest
+
+AUTO = "auto"
+# What `auto` takes when it is not told.
+AUTO_SECONDS = 600.0
+# On own series: windows of these shares of the usual one, each in both units. Together they err less than each alone,
+# for they err differently.
+_WINDOWS_AND_SCALINGS: tuple[tuple[float, Scaling], ...] = (
+    (1.0, "standard"),
+    (1.5, "mean"),
+    (0.75, "standard"),
+    (1.0, "mean"),
+    (1.5, "standard"),
+    (0.75, "mean"),
+)
+_FOR_SERIES = "mlp"
+# On waves.
+_FOR_WAVES = ("wavenet", "gru", "lstm")
+# Options that `auto` settles by itself.
+_CHOSEN = (
+    "window", "scaling", "log", "difference", "units", "layers", "dropout", "recurrent_dropout", "normalization",
+    "kernel_initializer", "readout", "ensemble", "head",
+)  # fmt: skip
+
+
+def plan(request: Mapping[str, Any], data: PanelData | None = None, lengths: Lengths | None = None) -> Plan:
+    """The plan of a training request; arguments and errors as of `service.domain.settling.resolve`."""
+    given = {key: value for key, value in request.items() if value is not None}
+    if given["architecture"] != AUTO:
+        recipe = resolve(given, data, lengths)
+        return Plan(recipe.name, (recipe,))
+    flaws = [
+        Flaw(f"/{option}", "option_not_applicable", f"Architecture 'auto' chooses {option!r} by itself. Leave it out.")
+        for option in _CHOSEN
+        if option in given
+    ]
+    if flaws:
+        raise InvalidRequest(flaws)
+    seconds = float(given.pop("max_seconds", AUTO_SECONDS))
+    name = given.setdefault("name", AUTO)
+    if data is None or lengths is None:
+        recipes = tuple(resolve({**given, "architecture": one}) for one in _FOR_WAVES)
+    else:
+        recipes = _candidates(resolve({**given, "architecture": _FOR_SERIES}, data, lengths), lengths)
+    return Plan(name, recipes, seconds)
+
+
+def _candidates(usual: Recipe, lengths: Lengths) -> tuple[Recipe, ...]:
+    longest = int(max(usual.window, np.quantile(lengths, 0.9) - 2 * usual.evaluated_horizon))
+    found: list[Recipe] = []
+    for i, (share, scaling) in enumerate(_WINDOWS_AND_SCALINGS):
+        whole_seasons = max(1, round(share * usual.window / usual.season)) * usual.season
+        window = min(whole_seasons, longest)
+        candidate = replace(
+            usual, window=window, scaling=scaling, seed=usual.seed + i, min_history=min(usual.min_history, window)
+        )
+        found.append(candidate)
+    return tuple(found)

@@ -1,0 +1,126 @@
+"""From the user's own series to a model: tries the plan's recipes, measures the best, judges it, fits it to the end."""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.domain.metrics import score
+from service.domain.plan import Plan
+from service.domain.recipe import Recipe
+from service.errors import TrainingFailed
+from service.store.catalog import Catalog
+from service.training.forecast import forecast
+from service.training.gate import judge
+from service.training.outcome import Outcome
+from service.training.own_series import Fitted, combine, evaluate_panel, fit_panel, refit
+from service.training.panel import PreparedPanel, prepare_panel
+from service.training.report import Reporter, refit_epochs
+from service.zoo.network import Network
+
+logger = logging.getLogger(__name__)
+
+Array = NDArray[np.float64]
+
+# More members gain little and cost every forecast.
+MOST_MEMBERS = 6
+# A combination must gain so much to be worth its cost.
+LEAST_GAIN = 0.001
+PROOF_SERIES = 8
+
+
+def train_on_panel(
+    plan: Plan, values: list[Array], catalog: Catalog, on_batch: Callable[[], None], reporter: Reporter
+) -> Outcome:
+    """Fits, chooses, measures, judges, and goes on with all points.
+
+    Raises:
+        TrainingFailed: the series are too short, or a fit gives no finite numbers.
+    """
+    prepared = prepare_panel(values, plan.recipes[0])
+    fits = _try_all(plan, prepared, on_batch, reporter)
+    best = _choose(fits, prepared, plan.name)
+    metrics, calibration = evaluate_panel(best, prepared)
+    recipe = best.recipe
+    is_judged = not recipe.preset.is_baseline
+    gate = judge(plan.name, best, prepared, metrics["baselines"], catalog) if is_judged else None
+    measured = None
+    if recipe.refit:
+        measured = [weights for network in best.networks for weights in network.get_weights()]
+        refit(best, prepared, on_batch, reporter.epoch)
+    data = plan.recipes[0].to_dict()["data"]
+    return Outcome(
+        recipe,
+        best.networks,
+        metrics,
+        {
+            **data,
+            "n_windows": int(np.maximum(prepared.split.train_ends - recipe.horizon - recipe.min_history + 1, 0).sum()),
+            "season": recipe.season,
+        },
+        len(best.epochs),
+        _proofs(recipe, best.networks, prepared),
+        calibration,
+        gate,
+        measured,
+    )
+
+
+def _try_all(plan: Plan, prepared: PreparedPanel, on_batch: Callable[[], None], reporter: Reporter) -> list[Fitted]:
+    """Fits the plan's recipes one after the other, as many as there is time for; one at least."""
+    started = time.monotonic()
+    fits: list[Fitted] = []
+    for recipe in plan.recipes:
+        if fits and plan.max_seconds is not None:
+            # What is left must hold another fit and, of all that may be chosen, the end.
+            longest = max(one.seconds for one in fits)
+            ending = 0.5 * sum(one.seconds for one in fits)
+            if time.monotonic() - started + longest + ending > plan.max_seconds:
+                reporter.skip(recipe.epochs + refit_epochs(recipe.epochs))
+                continue
+        one = fit_panel(recipe, prepared, on_batch, reporter.epoch)
+        if np.isfinite(one.validation).all():
+            fits.append(one)
+        logger.info("%s: validates at %.4f after %.1f s", recipe.architecture, _loss([one], prepared), one.seconds)
+    if not fits:
+        raise TrainingFailed("The training diverged: its forecasts are not finite. Try a lower learning_rate.")
+    return fits
+
+
+def _choose(fits: Sequence[Fitted], prepared: PreparedPanel, name: str) -> Fitted:
+    """The fit that validates best, or the combination: begun with the best, others join while it gains by them.
+
+    Source: R. Caruana et al., "Ensemble Selection from Libraries of Models", 2004.
+    """
+    ranked = sorted(fits, key=lambda one: _loss([one], prepared))
+    chosen, rest = [ranked[0]], list(ranked[1:])
+    while rest and len(chosen) < MOST_MEMBERS:
+        next_one = min(rest, key=lambda one: _loss([*chosen, one], prepared))
+        if _loss([*chosen, next_one], prepared) > _loss(chosen, prepared) * (1 - LEAST_GAIN):
+            break
+        chosen.append(next_one)
+        rest.remove(next_one)
+    return chosen[0] if len(chosen) == 1 else combine(chosen, name)
+
+
+def _loss(fits: Sequence[Fitted], prepared: PreparedPanel) -> float:
+    windows = prepared.validation
+    scores = score(windows.actual, np.mean([one.validation for one in fits], axis=0), windows.scale)
+    loss = scores["mase"] if scores["mase"] is not None else scores["mae"]
+    return float(loss) if np.isfinite(loss) else float("inf")
+
+
+def _proofs(
+    recipe: Recipe, networks: list[Network], prepared: PreparedPanel
+) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+    """The newest points of a few series, of the window's length and of a shorter odd one, with forecasts for them."""
+    rows = prepared.rows
+    longest = min(recipe.longest_window, int(rows.lengths.max()))
+    proofs = []
+    for length in sorted({longest, max(recipe.min_length, longest // 2 + 1)}):
+        series = np.flatnonzero(rows.lengths >= length)[:PROOF_SERIES]
+        inputs = rows.inputs(series, rows.lengths[series], length).astype(np.float32)
+        proofs.append((inputs, forecast(recipe, networks, inputs)))
+    return proofs

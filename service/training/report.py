@@ -1,0 +1,51 @@
+"""A job's progress, over all the fits that it takes."""
+
+from typing import Protocol
+
+from service.domain.plan import Plan
+from service.jobs.job import Progress
+from service.training.fit import Epoch
+
+# Going on after measuring takes a quarter of the epochs again.
+REFIT_SHARE = 0.25
+
+
+class Run(Protocol):
+    """What a job is told of its run, and tells."""
+
+    job_id: str
+    attempt: int
+
+    def report(self, progress: Progress) -> None: ...
+
+    def raise_if_stopped(self) -> None: ...
+
+
+class Reporter:
+    """Counts the epochs of a job's fits as if they were one."""
+
+    def __init__(self, plan: Plan, run: Run) -> None:
+        self._run = run
+        self._done = 0
+        self._seconds: list[float] = []
+        members = [member for recipe in plan.recipes for member in (recipe.members or (recipe,))]
+        self._total = sum(member.epochs for member in members)
+        self._total += sum(refit_epochs(member.epochs) for member in members if member.refit)
+        run.report(Progress(0, self._total, None, None, None))
+
+    def epoch(self, epoch: Epoch) -> None:
+        """Reports an epoch, with the time left by the mean of those that compiled nothing."""
+        self._done += 1
+        if epoch.number > 1 or not self._seconds:
+            self._seconds.append(epoch.seconds)
+        left = max(0, self._total - self._done) * sum(self._seconds) / len(self._seconds)
+        self._run.report(Progress(self._done, self._total, epoch.loss, epoch.val_loss, round(left, 1)))
+
+    def skip(self, epochs: int) -> None:
+        """Takes epochs off that will not be run after all."""
+        self._total = max(self._done, self._total - epochs)
+
+
+def refit_epochs(epochs: int) -> int:
+    """How many epochs a model that has been measured goes on for."""
+    return max(1, round(REFIT_SHARE * epochs))
