@@ -18,7 +18,7 @@ def find_half_widths(manifest: Manifest, levels: Sequence[float], horizon: int) 
     """
     if not levels:
         return {}
-    calibration = getattr(manifest, "calibration", None)
+    calibration = manifest.calibration
     subject = f"Version {manifest.version} of {manifest.name!r}"
     if calibration is None:
         raise InvalidRequest.at(
@@ -45,6 +45,12 @@ def find_half_widths(manifest: Manifest, levels: Sequence[float], horizon: int) 
             f"{100 * fewest / (fewest + 1):.4g} %; got {highest:g} %. Ask for a lower level.",
         )
     return {format_level(level): intervals.half_widths(residuals, level, horizon) for level in levels}
+
+
+def find_spread(manifest: Manifest, history: NDArray[np.floating]) -> float:
+    """The unit of the half widths, of a series whose past [time] this is: as the version was calibrated."""
+    calibration = manifest.calibration or {"season": 1, "window": manifest.window}
+    return intervals.spread(history[-calibration["window"] :], calibration["season"])
 
 
 def format_level(level: float) -> str:

@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.domain.backtest import Rolling, Track, make_track
-from service.domain.calendar import check_frequency
 from service.domain.intervals import spread
 from service.domain.panel import Panel
 from service.domain.seasons import usual_season
@@ -67,8 +66,8 @@ class Study:
 
     def spread(self, history: NDArray[np.float64]) -> float:
         """The unit of the half widths, of a series whose past [time] this is: as the version was calibrated."""
-        calibration = getattr(self.manifest, "calibration", None) or {"season": 1}
-        return spread(history[-calibration.get("window", self.manifest.window) :], calibration["season"])
+        calibration = self.manifest.calibration or {"window": self.manifest.window, "season": 1}
+        return spread(history[-calibration["window"] :], calibration["season"])
 
     def origins(self, track: Track) -> list[int]:
         return self.rolling.origins(track.n_points)
@@ -99,10 +98,8 @@ def read_material(posted: Any, freq: str | None) -> Material:
     """The series of a request, parsed JSON in any of the forms of `service.domain.series`.
 
     Raises:
-        InvalidRequest: another shape, something in a series that is neither a number nor null, an unknown frequency.
+        InvalidRequest: another shape, or something in a series that is neither a number nor null.
     """
-    if freq is not None:
-        check_frequency(freq)
     series = split(posted)
     panel = Panel(tuple(one.id for one in series), tuple(read_numbers(series)), (None,) * len(series), freq)
     first = series[0].pointer

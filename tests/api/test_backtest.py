@@ -1,12 +1,18 @@
 """POST /backtest on a real server."""
 
+import shutil
+import time
 from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 
 from service.api.schemas.backtest import BacktestAnswer
+from service.api.schemas.train import JobAnswer
+from service.datasets.store import DatasetStore
+from service.domain.panel import Panel
 from tests.api.server import assert_problem, client
 from tests.serving.models import KINDS
 
@@ -55,6 +61,7 @@ def test_a_model_is_measured_beside_the_baselines(http: httpx.Client) -> None:
     [
         ({"series": [1, 2]}, "/series", "too_short"),
         ({"series": None}, "/series", "wrong_type"),
+        ({"dataset": "d"}, "/dataset", "conflicting_fields"),
         ({"window": 3}, "/window", "unknown_field"),
         ({"windows": 0}, "/windows", "out_of_bounds"),
         ({"windows": 1001}, "/windows", "out_of_bounds"),
@@ -71,6 +78,61 @@ def test_a_model_is_measured_beside_the_baselines(http: httpx.Client) -> None:
 )
 def test_a_wrong_request_is_refused(http: httpx.Client, fields: dict[str, Any], pointer: str, code: str) -> None:
     assert_problem(http.post("/backtest", json={"series": SERIES, **fields}), 422, code, pointer)
+
+
+def test_the_series_of_an_upload_are_measured_as_if_they_were_posted(stored_kinds: Path, tmp_path: Path) -> None:
+    panel = Panel(("a", "b"), (np.array(SERIES), np.array([np.nan, *SERIES[1:]])), (None, None), "D")
+    dataset = DatasetStore(tmp_path / "datasets").add(panel)
+    with client(stored_kinds, tmp_path) as http:
+        uploaded = http.post("/backtest", json={"dataset": dataset.id}).json()
+        posted = http.post("/backtest", json={"series": {"a": SERIES, "b": [None, *SERIES[1:]]}, "freq": "D"}).json()
+        assert uploaded == posted
+        assert uploaded["season"] == 7
+        assert http.post("/backtest", json={"dataset": dataset.id, "freq": "MS"}).json()["season"] == 12
+        short = http.post("/backtest", json={"dataset": dataset.id, "windows": 100})
+        assert_problem(short, 422, "too_short", "/dataset")
+        assert_problem(http.post("/backtest", json={"dataset": "0" * 32}), 404, "dataset_not_found")
+        assert_problem(http.post("/backtest", json={"dataset": "../../etc"}), 404, "dataset_not_found")
+        assert_problem(http.post("/backtest", json={}), 422, "missing_field", "/series")
+
+
+def test_many_points_are_a_job_that_shows_counts_in_place_of_series(stored_kinds: Path, tmp_path: Path) -> None:
+    with client(stored_kinds, tmp_path, backtest_inline_points=119) as http:
+        assert http.post("/backtest", json={"series": SERIES}).status_code == 200
+        body = {"series": {"a": SERIES, "b": SERIES}, "level": [], "windows": 2, "version": None}
+        response = http.post("/backtest", json=body)
+        assert response.status_code == 202, response.text
+        job = response.json()
+        JobAnswer.model_validate(job, strict=True)
+        assert response.headers["location"] == f"/jobs/{job['id']}"
+        assert (job["kind"], job["status"], job["model"]) == ("backtest", "queued", "lstm")
+        counts = job["request"].pop("series")
+        assert (counts["n_series"], counts["n_points"], len(counts["digest"])) == (2, 120, 64)
+        assert job["request"] == {"level": [], "windows": 2, "version": None}
+        assert [one["id"] for one in http.get("/jobs").json()["jobs"]] == [job["id"]]
+        # What is wrong is told at once, not by a job that fails.
+        assert_problem(http.post("/backtest", json={**body, "windows": 100}), 422, "too_short", "/series/a")
+        assert_problem(http.post("/backtest", json={**body, "level": [80]}), 422, "level_not_calibrated")
+        assert http.post(f"/jobs/{job['id']}/cancel").json()["status"] == "cancelled"
+
+
+def test_a_backtest_of_a_model_does_not_make_it_one_in_training(stored_kinds: Path, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    shutil.copytree(stored_kinds, store)
+    with client(store, tmp_path / "state", backtest_inline_points=0) as http:
+        assert http.post("/backtest", json={"series": SERIES}).status_code == 202
+        for folder in store.iterdir():
+            shutil.rmtree(folder)
+        wait_until_empty(http)
+        assert_problem(http.post("/forecast", json={"series": [1]}), 404, "model_not_found")
+        assert_problem(http.post("/forecast", json={"series": [1], "model": "lstm"}), 404, "model_not_found")
+
+
+def wait_until_empty(http: httpx.Client) -> None:
+    deadline = time.monotonic() + 10
+    while http.get("/models").json()["models"]:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def test_what_is_not_there_is_not_found_and_what_is_coming_is_a_conflict(tmp_path: Path) -> None:

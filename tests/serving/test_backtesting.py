@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -123,7 +122,6 @@ def test_a_bad_series_is_told_and_its_neighbours_are_measured(tmp_path: Path) ->
         (MONTHLY, {"horizon": 1001}, [("/horizon", "horizon_out_of_bounds")]),
         (MONTHLY, {"level": (80.0,)}, [("/level", "level_not_calibrated")]),
         ([1, "2"], {}, [("/series/1", "wrong_type")]),
-        (MONTHLY, {"freq": "fortnight"}, [("/freq", "unknown_frequency")]),
     ],
 )
 def test_what_can_not_be_measured_is_refused(
@@ -173,24 +171,26 @@ def test_a_baseline_that_can_not_be_fitted_is_left_out_with_the_reason(stored_ki
     assert run(stored_kinds, [5.0] * 60, model="whole")["overall"]["naive"]["mase"] is None
 
 
-def test_coverage_is_that_of_the_forecast_plus_and_minus_widths_in_spreads(stored_kinds: Path) -> None:
-    residuals = np.sort(RNG.random((6, 50)) * 3, axis=1)
-
-    async def main() -> dict[str, Any]:
-        async with opened(stored_kinds) as backtesting:
-            request = BacktestRequest(model="lstm", horizon=6, windows=8)
-            prepared = await backtesting.prepare(request, read_material(MONTHLY, None))
-            widths = {level: half_widths(residuals, float(level), 6) for level in ("50", "97.5")}
-            return await backtesting.run(replace(prepared, half_widths=widths))
-
-    found = asyncio.run(main())["overall"]
-    error = np.abs(errors(MONTHLY, KINDS["lstm"], 6, 8, 1))
-    spreads = np.array([[spread(np.array(MONTHLY[: 54 - window][-50:]), 1)] for window in range(8)])
-    for level, share in found["model"]["coverage"].items():
-        inside = error <= spreads * half_widths(residuals, float(level), 6)
-        assert share == pytest.approx(100 * inside.mean())
-    assert 0 < found["model"]["coverage"]["50"] < found["model"]["coverage"]["97.5"]
-    assert "coverage" not in found["naive"]
+def test_coverage_is_that_of_the_forecast_plus_and_minus_widths_in_spreads(tmp_path: Path) -> None:
+    residuals = np.sort(RNG.random((6, 50)) * 2, axis=1)
+    kind = Kind(window=40)
+    add_version(tmp_path, "m", kind, calibration={"season": 12, "window": 30, "residuals": residuals.tolist()})
+    found = run(tmp_path, {"a": MONTHLY, "short": MONTHLY[:21]}, model="m", horizon=6, windows=8, level=(50.0, 97.5))
+    coverages = []
+    for values, one in zip((MONTHLY, MONTHLY[:21]), found["series"], strict=True):
+        error = np.abs(errors(values, kind, 6, 8, 1))
+        histories = [np.array(values[: len(values) - 6 - window][-30:]) for window in range(8)]
+        spreads = np.array([[spread(history, 12)] for history in histories])
+        expected = {
+            level: 100 * (error <= spreads * half_widths(residuals, float(level), 6)).mean() for level in ("50", "97.5")
+        }
+        assert one["model"]["coverage"] == pytest.approx(expected)
+        assert 0 < expected["50"] < expected["97.5"]
+        assert "coverage" not in one["naive"]
+        coverages.append(expected["50"])
+    assert found["overall"]["model"]["coverage"]["50"] == pytest.approx(np.mean(coverages))
+    with pytest.raises(InvalidRequest, match="calibrated for 6 steps"):
+        run(tmp_path, MONTHLY, model="m", horizon=7, level=(80.0,))
 
 
 def calibrated(n_steps: int, n_residuals: int) -> Any:

@@ -7,12 +7,13 @@ from fastapi import APIRouter, Request, Response
 
 from service.api.bodies import read_body
 from service.api.dependencies import Injected, while_connected
+from service.api.measuring import load_material, submit_backtest
 from service.api.openapi import problems, request_body
 from service.api.responses import json_response
 from service.api.schemas.backtest import BacktestAnswer, BacktestBody
+from service.api.schemas.train import JobAnswer
 from service.api.still_training import explain_missing
 from service.errors import ModelNotFound
-from service.serving.study import read_material
 
 router = APIRouter(tags=["backtest"])
 
@@ -32,15 +33,21 @@ EXAMPLES: dict[str, dict[str, Any]] = {
 @router.post(
     "/backtest",
     response_model=BacktestAnswer,
-    responses=problems(400, 404, 409, 413, 415, 422, 429, 503),
+    responses={
+        202: {"model": JobAnswer, "description": "A job, of more points than are measured at once"},
+        **problems(400, 404, 409, 413, 415, 422, 429, 503),
+    },
     openapi_extra=request_body(BacktestBody, EXAMPLES),
 )
 async def backtest(request: Request, services: Injected) -> Response:
     """Forecasts the last points of series from what was known before, and scores a model and the baselines on them."""
     body = await read_body(request, BacktestBody, services.settings.max_body_bytes)
-    material = await asyncio.to_thread(read_material, body.series, body.freq)
+    material = await asyncio.to_thread(load_material, body, services.datasets)
     try:
         study = await services.backtesting.prepare(body.to_request(), material)
     except ModelNotFound as error:
         raise await explain_missing(services.jobs, body.model, error) from error
-    return json_response(await while_connected(request, services.backtesting.run(study)))
+    if material.panel.n_points <= services.settings.backtest_inline_points:
+        return json_response(await while_connected(request, services.backtesting.run(study)))
+    job = await submit_backtest(services, body, study, material)
+    return json_response(job.to_dict(), 202, {"Location": f"/jobs/{job.id}"})

@@ -17,8 +17,9 @@ class BacktestBody(BaseModel):
 
     # Its numbers are checked where they become arrays, in service.domain.series: once, and with pointers of ours.
     series: SeriesJson = Field(
-        description="One series, many, series by id, or records; lengths may differ, null is a missing value"
+        None, description="One series, many, series by id, or records; lengths may differ, null is a missing value"
     )
+    dataset: str | None = Field(None, max_length=100, description="The id of an upload, in place of `series`")
     model: str | None = Field(
         None, pattern=NAME_PATTERN, description="A stored model's name; by default the store's default model"
     )
@@ -33,7 +34,9 @@ class BacktestBody(BaseModel):
     )
     level: list[Level] = Field([], max_length=20, description="Prediction intervals whose coverage is wanted")
     missing: Missing = Field("interpolate", description="What stands in for null before an origin")
-    freq: str | None = Field(None, max_length=100, description="A pandas offset alias, for `season`")
+    freq: str | None = Field(
+        None, max_length=100, description="A pandas offset alias, for `season`; by default the upload's"
+    )
 
     def to_request(self) -> BacktestRequest:
         """The request as the use case takes it."""

@@ -1,0 +1,51 @@
+"""From the body of POST /backtest to its series, and to a job where they are many."""
+
+import asyncio
+from dataclasses import replace
+from typing import Any
+
+from service.api.dependencies import Services
+from service.api.schemas.backtest import BacktestBody
+from service.api.sources import check_source
+from service.datasets.store import DatasetStore
+from service.domain.calendar import check_frequency
+from service.jobs.job import Job
+from service.serving.offline import make_task
+from service.serving.study import Material, Study, read_material
+
+
+def load_material(body: BacktestBody, datasets: DatasetStore) -> Material:
+    """The series to be measured on. Blocks: not for the event loop.
+
+    Raises:
+        InvalidRequest: not exactly one of series and dataset, series that can't be read, an unknown frequency.
+        DatasetNotFound.
+    """
+    check_source(body.model_fields_set)
+    if body.freq is not None:
+        check_frequency(body.freq)
+    if body.dataset is None:
+        return read_material(body.series, body.freq)
+    panel = datasets.load(body.dataset)
+    return Material(panel if body.freq is None else replace(panel, freq=body.freq), "/dataset")
+
+
+async def submit_backtest(services: Services, body: BacktestBody, study: Study, material: Material) -> Job:
+    """Leaves a backtest to a worker. The job shows what was asked for, inline series as digest and counts.
+
+    Raises:
+        QueueFull.
+    """
+    shown, panel_id = await asyncio.to_thread(_keep, services.datasets, body, material)
+    task = make_task(study, body.to_request(), material.pointers, panel_id)
+    return await services.jobs.submit(shown, task)
+
+
+def _keep(datasets: DatasetStore, body: BacktestBody, material: Material) -> tuple[dict[str, Any], str]:
+    """The request as it is shown, and the id that its series are kept under."""
+    shown = body.model_dump(exclude_unset=True, exclude={"series"})
+    if body.dataset is not None:
+        return shown, body.dataset
+    panel = material.panel
+    counts = {"digest": panel.digest(), "n_series": panel.n_series, "n_points": panel.n_points}
+    return {**shown, "series": counts}, datasets.keep(panel)
