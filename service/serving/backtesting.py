@@ -13,6 +13,7 @@ from service.errors import Flaw
 from service.serving.batcher import Batcher
 from service.serving.engine import Array
 from service.serving.forecasting import Limits, make_call, overflow
+from service.serving.levels import find_spread
 from service.serving.registry import Registry
 from service.serving.rows import raise_if_all_bad
 from service.serving.study import BacktestRequest, Material, Study, make_study
@@ -115,7 +116,7 @@ def _score(
         forecasts["linear"] = linear.forecast(histories)
     widths = {}
     if study.half_widths:
-        spreads = np.array([[study.spread(history)] for history in histories])
+        spreads = np.array([[find_spread(study.manifest, history)] for history in histories])
         widths = {level: spreads * half_widths for level, half_widths in study.half_widths.items()}
     return {
         name: measure_forecast(actual, values, scale, widths if name == "model" else None)

@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.domain.backtest import Rolling, Track, make_track
-from service.domain.intervals import spread
 from service.domain.panel import Panel
 from service.domain.seasons import usual_season
 from service.domain.series import Missing, escape, read_numbers, split
@@ -63,11 +62,6 @@ class Study:
     def tracks(self) -> list[Track]:
         """The series that can be forecast."""
         return [track for _, track in self.series if isinstance(track, Track)]
-
-    def spread(self, history: NDArray[np.float64]) -> float:
-        """The unit of the half widths, of a series whose past [time] this is: as the version was calibrated."""
-        calibration = self.manifest.calibration or {"window": self.manifest.window, "season": 1}
-        return spread(history[-calibration["window"] :], calibration["season"])
 
     def origins(self, track: Track) -> list[int]:
         return self.rolling.origins(track.n_points)
