@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check format lock bench-chapter bench-autoregression clean
+.PHONY: help setup run test check format lock bench-chapter bench-autoregression bench-accuracy clean
 
 help:  ## Say what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-21s %s\n", $$1, $$2}'
@@ -40,11 +40,23 @@ bench-chapter: setup  ## Train every preset as the chapter does, beside the publ
 bench-autoregression: setup  ## What 10 and 100 steps cost, against feeding the whole series again
 	$(BIN)/python -m benchmarks.autoregression
 
+PEERS := .venv-peers
+PEERS_STAMP := $(PEERS)/.installed
+
+$(PEERS_STAMP): benchmarks/peers.lock
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r benchmarks/peers.lock
+	@touch $@
+
+bench-accuracy: setup $(PEERS_STAMP)  ## Train on competition series, beside Theta and AutoETS (about an hour and a half)
+	$(BIN)/python -m benchmarks.accuracy --peers $(PEERS)/bin/python
+
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate
 
-lock:  ## Resolve both lock files anew (needs uv); versions and hashes only
+lock:  ## Resolve the lock files anew (needs uv); versions and hashes only
 	$(LOCK) pyproject.toml --group dev --output-file requirements.lock
 	$(LOCK) pyproject.toml --constraint requirements.lock --output-file requirements-runtime.lock
+	$(LOCK) benchmarks/peers.in --output-file benchmarks/peers.lock
 
 clean:  ## Remove the environment and caches; keeps trained models and jobs
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info build dist
