@@ -6,11 +6,13 @@ from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from service.domain.series import split
 from service.errors import Flaw, InvalidRequest
 from service.serving.batcher import Batcher, Call, Computed
 from service.serving.engine import Array, Engine
+from service.serving.levels import find_spread
 from service.serving.plan import ForecastRequest, Plan, make_plan
 from service.serving.registry import Registry
 from service.serving.rows import Row, count_points, raise_if_all_bad, read_rows
@@ -18,6 +20,7 @@ from service.store.catalog import Catalog
 from service.store.manifest import Manifest
 
 T = TypeVar("T")
+Bounds = NDArray[np.float64]
 
 # Beyond so many numbers, pure computation goes to a thread: about 2 ms, which other requests would wait for.
 INLINE_NUMBERS = 20_000
@@ -34,12 +37,16 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class SeriesForecast:
-    """One series' forecast: `values` [horizon], `sequence` [steps, horizon] where asked for; or its flaw."""
+    """One series' forecast: `values` [horizon], `sequence` [steps, horizon] where asked for; or its flaw.
+
+    `intervals` are lower and upper bounds by level, each [horizon].
+    """
 
     id: str
     values: Array | None = None
     timestamps: list[str] | None = None
     sequence: Array | None = None
+    intervals: dict[str, tuple[Bounds, Bounds]] | None = None
     flaw: Flaw | None = None
 
 
@@ -84,7 +91,7 @@ class Forecasting:
         n_values = self._count_answer_values(inputs, request, plan, manifest)
         engine = await self._registry.engine(manifest)
         computed, sequences = await self._run(engine, inputs, request, plan, manifest)
-        forecasts = await _compute(n_values, lambda: _assemble(rows, computed.rows, sequences, plan))
+        forecasts = await _compute(n_values, lambda: _assemble(rows, computed.rows, sequences, plan, manifest))
         return Forecast(
             manifest.name,
             manifest.version,
@@ -98,7 +105,7 @@ class Forecasting:
         self, inputs: list[Array], request: ForecastRequest, plan: Plan, manifest: Manifest
     ) -> int:
         """How many numbers the answer will hold, refused before anything is computed where they are too many."""
-        n_values = len(inputs) * plan.horizon
+        n_values = len(inputs) * plan.horizon * (1 + 2 * len(plan.half_widths))
         if request.all_steps:
             n_values += sum(map(len, inputs)) * manifest.horizon
         if n_values > self._limits.max_answer_values:
@@ -135,7 +142,9 @@ async def _compute(n_numbers: int, work: Callable[[], T]) -> T:
     return work() if n_numbers <= INLINE_NUMBERS else await asyncio.to_thread(work)
 
 
-def _assemble(rows: list[Row], answers: list[Array], sequences: list[Array] | None, plan: Plan) -> list[SeriesForecast]:
+def _assemble(
+    rows: list[Row], answers: list[Array], sequences: list[Array] | None, plan: Plan, manifest: Manifest
+) -> list[SeriesForecast]:
     """Joins the answers, one for each row without a flaw, with the series that they are for.
 
     Raises:
@@ -151,11 +160,21 @@ def _assemble(rows: list[Row], answers: list[Array], sequences: list[Array] | No
         values = np.ascontiguousarray(answers[i][: plan.horizon])
         sequence = None if sequences is None else np.ascontiguousarray(sequences[i][:, : plan.horizon])
         if np.isfinite(values).all() and (sequence is None or np.isfinite(sequence).all()):
-            forecasts.append(SeriesForecast(row.id, values, row.timestamps, sequence))
+            intervals = _surround(row, values, plan, manifest) if plan.half_widths else None
+            forecasts.append(SeriesForecast(row.id, values, row.timestamps, sequence, intervals))
         else:
             forecasts.append(SeriesForecast(row.id, flaw=overflow(row.pointer)))
     raise_if_all_bad([forecast.flaw for forecast in forecasts])
     return forecasts
+
+
+def _surround(row: Row, values: Array, plan: Plan, manifest: Manifest) -> dict[str, tuple[Bounds, Bounds]]:
+    """The intervals of one series' forecast, as wide as the series moves."""
+    spread = 0.0 if row.values is None else find_spread(manifest, row.values)
+    return {
+        level: (values - half_widths * spread, values + half_widths * spread)
+        for level, half_widths in plan.half_widths.items()
+    }
 
 
 def make_call(engine: Engine, plan: Plan, manifest: Manifest) -> Call:

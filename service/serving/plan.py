@@ -1,10 +1,14 @@
 """What a forecast request means for the version that it reached: the mode, the horizon, the engine calls."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 from service.domain.series import Missing
 from service.errors import Flaw, InvalidRequest
+from service.serving.levels import find_half_widths
 from service.store.manifest import Manifest
 
 AskedMode = Literal["auto", "one_step", "autoregressive", "vector", "sequence"]
@@ -30,11 +34,15 @@ class ForecastRequest:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How a version answers: `horizon` steps in a mode; `rolled_out` beyond the version's own horizon."""
+    """How a version answers: `horizon` steps in a mode; `rolled_out` beyond the version's own horizon.
+
+    `half_widths` are those of the intervals asked for, by level, each [horizon], in spreads of the series.
+    """
 
     mode: str
     horizon: int
     rolled_out: bool
+    half_widths: dict[str, NDArray[np.float64]] = field(default_factory=dict, compare=False)
 
 
 def make_plan(request: ForecastRequest, manifest: Manifest, *, max_horizon: int) -> Plan:
@@ -79,20 +87,12 @@ def make_plan(request: ForecastRequest, manifest: Manifest, *, max_horizon: int)
                 f"Forecasts at all steps exist in mode 'sequence' only; the mode is {mode!r}.",
             )
         )
-    if request.level:
-        flaws.append(
-            Flaw(
-                "/level",
-                "level_not_calibrated",
-                f"{_name(manifest)} holds no calibration residuals, so it has no prediction intervals at any level. "
-                "Leave `level` out.",
-            )
-        )
     if flaws:
         raise InvalidRequest(flaws)
     default = AUTOREGRESSIVE_HORIZON if mode == "autoregressive" else manifest.horizon
     horizon = default if request.horizon is None else request.horizon
-    return Plan(mode, horizon, rolled_out=horizon > manifest.horizon)
+    half_widths = find_half_widths(manifest, request.level, horizon)
+    return Plan(mode, horizon, rolled_out=horizon > manifest.horizon, half_widths=half_widths)
 
 
 def _auto(request: ForecastRequest, manifest: Manifest) -> str:

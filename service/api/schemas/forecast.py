@@ -97,6 +97,15 @@ class SeriesError(BaseModel):
     message: str
 
 
+class Interval(BaseModel):
+    """A prediction interval at every step."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    lower: list[float] = Field(description="[horizon]")
+    upper: list[float] = Field(description="[horizon]")
+
+
 class SeriesAnswer(BaseModel):
     """One series' forecast, or its error."""
 
@@ -105,6 +114,7 @@ class SeriesAnswer(BaseModel):
     id: str
     values: list[float] | None = Field(None, description="[horizon]")
     timestamps: list[str] | None = Field(None, description="[horizon]; with freq and start")
+    intervals: dict[str, Interval] | None = Field(None, description="By level in percent; with level")
     sequence: list[list[float]] | None = Field(None, description="[steps, horizon]; with all_steps")
     error: SeriesError | None = None
 
@@ -152,6 +162,8 @@ def _series_to_json(one: SeriesForecast) -> dict[str, Any]:
     answer: dict[str, Any] = {"id": one.id, "values": one.values}
     if one.timestamps is not None:
         answer["timestamps"] = one.timestamps
+    if one.intervals is not None:
+        answer["intervals"] = {level: {"lower": low, "upper": high} for level, (low, high) in one.intervals.items()}
     if one.sequence is not None:
         answer["sequence"] = one.sequence
     return answer
