@@ -115,9 +115,9 @@ def _score(
     if linear is not None:
         forecasts["linear"] = linear.forecast(histories)
     widths = {}
-    if study.half_widths:
+    if study.plan.half_widths:
         spreads = np.array([[find_spread(study.manifest, history)] for history in histories])
-        widths = {level: spreads * half_widths for level, half_widths in study.half_widths.items()}
+        widths = {level: spreads * half_widths for level, half_widths in study.plan.half_widths.items()}
     return {
         name: measure_forecast(actual, values, scale, widths if name == "model" else None)
         for name, values in forecasts.items()

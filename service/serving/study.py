@@ -13,7 +13,6 @@ from service.domain.seasons import usual_season
 from service.domain.series import Missing, escape, read_numbers, split
 from service.errors import Flaw, InvalidRequest
 from service.serving.forecasting import Limits
-from service.serving.levels import find_half_widths
 from service.serving.plan import ForecastRequest, Plan, make_plan
 from service.serving.rows import raise_if_all_bad
 from service.store.manifest import Manifest
@@ -49,13 +48,12 @@ class Material:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Study:
-    """A backtest that can be run. `half_widths` by level, each [horizon], are in spreads of the series."""
+    """A backtest that can be run."""
 
     manifest: Manifest
     plan: Plan
     rolling: Rolling
     season: int
-    half_widths: dict[str, NDArray[np.float64]]
     series: list[tuple[str, Track | Flaw]]
 
     @property
@@ -120,9 +118,8 @@ def make_study(request: BacktestRequest, material: Material, manifest: Manifest,
             "too_many_series",
             f"Expected at most {MAX_SERIES} series in one backtest, got {panel.n_series}. Send them in several.",
         )
-    asked = ForecastRequest(None, horizon=request.horizon)
+    asked = ForecastRequest(None, horizon=request.horizon, level=request.level)
     plan = make_plan(asked, manifest, max_horizon=limits.max_horizon)
-    half_widths = find_half_widths(manifest, request.level, plan.horizon)
     rolling = Rolling(plan.horizon, request.windows, request.step)
     series: list[tuple[str, Track | Flaw]] = []
     for name, pointer, values in zip(panel.ids, make_pointers(material), panel.values, strict=True):
@@ -130,7 +127,7 @@ def make_study(request: BacktestRequest, material: Material, manifest: Manifest,
         series.append((name, track if isinstance(track, Flaw) else _misfit(track, rolling, manifest, limits) or track))
     raise_if_all_bad([track if isinstance(track, Flaw) else None for _, track in series])
     season = request.season or manifest.data.get("season") or usual_season(panel.freq)
-    return Study(manifest, plan, rolling, season, half_widths, series)
+    return Study(manifest, plan, rolling, season, series)
 
 
 def _misfit(track: Track, rolling: Rolling, manifest: Manifest, limits: Limits) -> Flaw | None:
