@@ -21,13 +21,13 @@ class Row:
     Equal scores share a `rank`; without a score there is none.
     """
 
+    rank: int | None
     kind: Literal["model", "baseline"]
     model: str
     version: int | None
     architecture: str | None
     is_current: bool
     scores: dict[str, float | None]
-    rank: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +60,18 @@ def rank(entries: Iterable[ModelEntry], *, part: Part = "test", metric: Metric |
 def _make_group(found: list[tuple[Manifest, bool]], horizon: int, part: Part, metric: Metric | None) -> Group:
     rows = [
         Row(
-            "model", manifest.name, manifest.version, manifest.architecture, is_current, _scores(manifest.metrics[part])
+            rank=None,
+            kind="model",
+            model=manifest.name,
+            version=manifest.version,
+            architecture=manifest.architecture,
+            is_current=is_current,
+            scores=_scores(manifest.metrics[part]),
         )
         for manifest, is_current in found
     ]
     rows += [
-        Row("baseline", name, None, None, False, _scores(parts[part]))
+        Row(None, "baseline", name, None, None, False, _scores(parts[part]))
         for manifest, _ in found
         for name, parts in manifest.metrics.get("baselines", {}).items()
         if part in parts
