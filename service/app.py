@@ -1,5 +1,6 @@
 """Composition root of the API process: makes the collaborators, joins them, serves."""
 
+import asyncio
 import contextlib
 import ipaddress
 import logging
@@ -18,6 +19,7 @@ from fastapi import FastAPI
 from service.api.application import make_application
 from service.api.dependencies import Services
 from service.api.lifecycle import Lifecycle
+from service.datasets.intake import Intake
 from service.datasets.store import DatasetStore
 from service.errors import InsecureServer
 from service.jobs.queue import JobQueue
@@ -38,6 +40,8 @@ MAX_COMPUTE_THREADS = 4
 # What a request in progress is given when the process ends.
 GRACE_SECONDS = 10
 BACKLOG = 2048
+DAY_SECONDS = 86_400
+EXPIRE_EVERY_SECONDS = 3600
 
 
 def create_app(
@@ -53,17 +57,25 @@ def create_app(
     forecasting = Forecasting(catalog, registry, batcher, limits)
     backtesting = Backtesting(catalog, registry, batcher, limits)
     datasets = DatasetStore(settings.datasets_dir)
+    intake = Intake(
+        datasets,
+        max_bytes=settings.max_upload_bytes,
+        max_points=settings.max_dataset_points,
+        max_series=settings.max_dataset_series,
+    )
     metrics.watch(waiting=lambda: batcher.waiting, loaded=lambda: registry.loaded)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await jobs.open()
         await registry.open()
+        expiring = asyncio.create_task(_expire(datasets, settings.dataset_days * DAY_SECONDS))
         lifecycle.start()
         try:
             yield
         finally:
             lifecycle.drain()
+            expiring.cancel()
             await batcher.close()
             await registry.close()
             await jobs.close()
@@ -77,10 +89,21 @@ def create_app(
         backtesting=backtesting,
         jobs=jobs,
         datasets=datasets,
+        intake=intake,
         metrics=metrics,
         lifecycle=lifecycle,
     )
     return make_application(services, version=version("outfielder"), keys=settings.all_api_keys(), lifespan=lifespan)
+
+
+async def _expire(datasets: DatasetStore, seconds: float) -> None:
+    """Removes uploads that nobody has used for so long, now and every hour."""
+    while True:
+        try:
+            await asyncio.to_thread(datasets.expire, seconds)
+        except OSError:
+            logger.exception("old uploads can't be removed")
+        await asyncio.sleep(EXPIRE_EVERY_SECONDS)
 
 
 def build_app(settings: Settings, lifecycle: Lifecycle | None = None) -> FastAPI:

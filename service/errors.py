@@ -71,6 +71,20 @@ class BodyTooLarge(ServiceError):
         self.limit_bytes = limit_bytes
 
 
+class UploadTooLarge(BodyTooLarge):
+    """An upload is over the limit for uploads (413)."""
+
+    code = "upload_too_large"
+
+    def __init__(self, limit_bytes: int) -> None:
+        ServiceError.__init__(
+            self,
+            f"The upload is over the limit of {limit_bytes} bytes (counted after decompression). Send it in several "
+            "parts, or raise OUTFIELDER_MAX_UPLOAD_BYTES on the server.",
+        )
+        self.limit_bytes = limit_bytes
+
+
 class UnsupportedMediaType(ServiceError):
     """The body is of a type, or has an encoding, that the route does not read (415)."""
 

@@ -13,7 +13,7 @@ from service.api.dependencies import Services
 from service.api.middleware import KeyMiddleware, RequestMiddleware
 from service.api.openapi import complete_schema
 from service.api.problems import make_error_problem, make_problem
-from service.api.routes import backtest, forecast, jobs, leaderboard, models, operations, train
+from service.api.routes import backtest, datasets, forecast, jobs, leaderboard, models, operations, train
 from service.api.validation import invalid
 from service.errors import InvalidRequest, ServiceError
 
@@ -38,7 +38,7 @@ def make_application(
         redirect_slashes=False,
     )
     app.state.services = services
-    for module in (forecast, backtest, train, jobs, models, leaderboard, operations):
+    for module in (forecast, backtest, train, jobs, datasets, models, leaderboard, operations):
         app.include_router(module.router)
     app.add_exception_handler(ServiceError, _answer_service_error)
     app.add_exception_handler(RequestValidationError, _answer_invalid_parameters)

@@ -3,7 +3,7 @@
 import asyncio
 import re
 import zlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any, TypeVar
 
 import orjson
@@ -16,6 +16,7 @@ from service.errors import BodyTooLarge, InvalidRequest, MalformedBody, Malforme
 
 Body = TypeVar("Body", bound=BaseModel)
 
+JSON = "application/json"
 GZIP_WINDOW_BITS = 16 + zlib.MAX_WBITS
 # Decompressed in steps that take about a millisecond, so that others are served in between.
 INFLATE_STEP_BYTES = 2**18
@@ -57,19 +58,30 @@ def parse_json(text: bytes) -> Any:
     return value
 
 
-async def _read_bytes(request: Request, limit_bytes: int) -> bytes:
+def read_media_type(request: Request, known: Sequence[str] = (JSON,)) -> str:
+    """What the body's Content-Type says that it is. Raises UnsupportedMediaType where that is not one of `known`."""
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type != "application/json":
-        raise UnsupportedMediaType(
-            f"Expected the header Content-Type: application/json, got {describe(media_type) if media_type else 'none'}."
-        )
+    if media_type in known:
+        return media_type
+    raise UnsupportedMediaType(
+        f"Expected the header Content-Type: {' or '.join(known)}, got {describe(media_type) if media_type else 'none'}."
+    )
+
+
+def stream_body(request: Request) -> AsyncIterator[bytes]:
+    """The body in pieces, decompressed. Raises UnsupportedMediaType for another encoding than gzip."""
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
     if encoding not in ("identity", "gzip"):
         raise UnsupportedMediaType(f"Expected Content-Encoding gzip, or none, got {describe(encoding)}.")
+    return request.stream() if encoding == "identity" else _inflate(request.stream())
+
+
+async def _read_bytes(request: Request, limit_bytes: int) -> bytes:
+    read_media_type(request)
+    chunks = stream_body(request)
     declared = request.headers.get("content-length", "")
     if declared.isascii() and declared.isdigit() and int(declared[:20]) > limit_bytes:
         raise BodyTooLarge(limit_bytes)
-    chunks = request.stream() if encoding == "identity" else _inflate(request.stream())
     body = bytearray()
     async for chunk in chunks:
         body += chunk

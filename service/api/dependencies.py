@@ -9,6 +9,7 @@ from fastapi import Depends
 from starlette.requests import ClientDisconnect, Request
 
 from service.api.lifecycle import Lifecycle
+from service.datasets.intake import Intake
 from service.datasets.store import DatasetStore
 from service.jobs.queue import JobQueue
 from service.serving.backtesting import Backtesting
@@ -34,6 +35,7 @@ class Services:
     backtesting: Backtesting
     jobs: JobQueue
     datasets: DatasetStore
+    intake: Intake
     metrics: Metrics
     lifecycle: Lifecycle
 

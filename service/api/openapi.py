@@ -9,13 +9,22 @@ from pydantic.json_schema import models_json_schema
 
 from service.api.problems import MEDIA_TYPE
 from service.api.schemas.backtest import BacktestBody
+from service.api.schemas.datasets import DatasetBody
 from service.api.schemas.forecast import ForecastBody
 from service.api.schemas.models import AliasBody, DefaultBody
 from service.api.schemas.problem import Problem
 from service.api.schemas.train import TrainBody
 
 REFERENCE = "#/components/schemas/{model}"
-DESCRIBED: tuple[type[BaseModel], ...] = (ForecastBody, BacktestBody, TrainBody, AliasBody, DefaultBody, Problem)
+DESCRIBED: tuple[type[BaseModel], ...] = (
+    ForecastBody,
+    BacktestBody,
+    TrainBody,
+    DatasetBody,
+    AliasBody,
+    DefaultBody,
+    Problem,
+)
 
 Responses = dict[int | str, dict[str, Any]]
 

@@ -7,6 +7,7 @@ import time
 import uuid
 import zipfile
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
@@ -21,6 +22,8 @@ from service.errors import DatasetNotFound, InvalidRequest
 FACTS = "facts.json"
 VALUES = "values.npz"
 STAGING = ".staging"
+# What lies there longer belongs to a process that died.
+LONGEST_UPLOAD_SECONDS = 6 * 3600
 # Series that came with a request, not as an upload: kept for its job under what they hold, never listed.
 INLINE = "inline-"
 _ID = re.compile(r"(inline-)?[0-9a-f]{32}\Z")
@@ -35,22 +38,38 @@ class DatasetStore:
 
     def add(self, panel: Panel, audit: Iterable[Finding] = ()) -> Dataset:
         """Keeps a panel as a new data set."""
-        dataset = Dataset(
-            uuid.uuid4().hex,
-            datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-            panel.n_series,
-            panel.n_points,
-            panel.freq,
-            tuple(audit),
-        )
-        self._write(dataset.id, panel, dataset)
+        scratch = self.scratch()
+        try:
+            write_panel(scratch, panel, audit)
+            return self.adopt(scratch)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+    def adopt(self, scratch: Path) -> Dataset:
+        """Makes a folder of `scratch`, filled by `write_panel`, a new data set."""
+        dataset_id = uuid.uuid4().hex
+        dataset = replace(_read_facts(scratch / FACTS), id=dataset_id)
+        (scratch / FACTS).write_bytes(orjson.dumps(dataset.to_dict()))
+        scratch.rename(self.root / dataset_id)
         return dataset
 
     def keep(self, panel: Panel) -> str:
         """Keeps a panel that came with a request, once for all requests with the same one. Returns its id."""
         panel_id = INLINE + panel.digest()[:32]
-        if not self._touch(panel_id):
-            self._write(panel_id, panel, None)
+        if self._touch(panel_id):
+            return panel_id
+        scratch = self.scratch()
+        try:
+            write_panel(scratch, panel, ())
+            # Whatever is listed has facts; these are not for anybody to see.
+            (scratch / FACTS).unlink()
+            scratch.rename(self.root / panel_id)
+        except OSError:
+            # Another request has just kept the same panel.
+            if not self._touch(panel_id):
+                raise
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
         return panel_id
 
     def load(self, dataset_id: str) -> Panel:
@@ -107,9 +126,11 @@ class DatasetStore:
 
     def expire(self, older_than_seconds: float) -> None:
         """Removes what nobody has read for so long, and what interrupted uploads left behind."""
+        leftovers = min(older_than_seconds, LONGEST_UPLOAD_SECONDS)
         for folder in [*self.root.glob("[0-9a-z]*"), *(self.root / STAGING).glob("*")]:
+            limit = leftovers if folder.parent.name == STAGING else older_than_seconds
             try:
-                if time.time() - folder.stat().st_mtime >= older_than_seconds:
+                if time.time() - folder.stat().st_mtime >= limit:
                     self._remove(folder, folder.name)
             except (FileNotFoundError, DatasetNotFound):  # another process was faster
                 continue
@@ -132,31 +153,6 @@ class DatasetStore:
             return False
         return True
 
-    def _write(self, dataset_id: str, panel: Panel, facts: Dataset | None) -> None:
-        scratch = self.scratch()
-        try:
-            names = orjson.dumps({"ids": panel.ids, "starts": panel.starts, "freq": panel.freq})
-            with (scratch / VALUES).open("wb") as file:
-                np.savez(
-                    file,
-                    flat=np.concatenate([np.asarray(one, np.float64) for one in panel.values]),
-                    lengths=np.array([len(one) for one in panel.values], np.int64),
-                    text=np.frombuffer(names, np.uint8),
-                )
-                _flush(file)
-            if facts is not None:
-                with (scratch / FACTS).open("wb") as file:
-                    file.write(orjson.dumps(facts.to_dict()))
-                    _flush(file)
-            try:
-                scratch.rename(self.root / dataset_id)
-            except OSError:
-                # Another request has just kept the same panel.
-                if not (self.root / dataset_id).is_dir():
-                    raise
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
-
     def _remove(self, folder: Path, dataset_id: str) -> None:
         trash = self.root / STAGING / f"deleted-{uuid.uuid4().hex}"
         trash.parent.mkdir(parents=True, exist_ok=True)
@@ -166,6 +162,24 @@ class DatasetStore:
         except OSError as error:
             raise _missing(dataset_id) from error
         shutil.rmtree(trash, ignore_errors=True)
+
+
+def write_panel(folder: Path, panel: Panel, audit: Iterable[Finding]) -> None:
+    """Writes a panel and its facts, durably, into a folder of `DatasetStore.scratch`."""
+    names = orjson.dumps({"ids": panel.ids, "starts": panel.starts, "freq": panel.freq})
+    with (folder / VALUES).open("wb") as file:
+        np.savez(
+            file,
+            flat=np.concatenate([np.asarray(one, np.float64) for one in panel.values]),
+            lengths=np.array([len(one) for one in panel.values], np.int64),
+            text=np.frombuffer(names, np.uint8),
+        )
+        _flush(file)
+    created_at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    facts = Dataset("", created_at, panel.n_series, panel.n_points, panel.freq, tuple(audit))
+    with (folder / FACTS).open("wb") as file:
+        file.write(orjson.dumps(facts.to_dict()))
+        _flush(file)
 
 
 def _flush(file: BinaryIO) -> None:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from service.domain.panel import Panel
 from service.errors import Flaw, InvalidRequest
 
 Array = NDArray[np.float64]
@@ -33,11 +34,14 @@ _JSON_TYPES = {
 
 @dataclass(frozen=True, slots=True)
 class PostedSeries:
-    """One series of a request. `pointer` leads to its list of values; `start` is its own, where it has one."""
+    """One series of a request. `pointer` leads to its list of values; `start` is its own, where it has one.
+
+    `values` are parsed JSON; of an upload they are an array [time], NaN for null.
+    """
 
     id: str
     pointer: str
-    values: list[Any]
+    values: list[Any] | Array
     start: str | None = None
 
 
@@ -67,6 +71,14 @@ def split(posted: Any) -> list[PostedSeries]:
     if posted == [] or posted == {}:
         raise InvalidRequest.at("/series", "empty", "There is no series: expected at least one, got none.")
     raise _wrong_type("/series", "one series, many, series by id, or records", posted)
+
+
+def unpack(panel: Panel, pointer: str) -> list[PostedSeries]:
+    """The series of an upload, as if they had been posted; `pointer` leads to its id in the request."""
+    return [
+        PostedSeries(name, pointer, values, start)
+        for name, values, start in zip(panel.ids, panel.values, panel.starts, strict=True)
+    ]
 
 
 def read_all(series: list[PostedSeries], missing: Missing) -> list[Array | Flaw]:
@@ -153,12 +165,15 @@ def _all_plain(numbers: Array, ends: NDArray[np.intp]) -> bool:
 
 def _join(series: list[PostedSeries]) -> tuple[Array, NDArray[np.intp]]:
     """The numbers of all series one behind the other, NaN for null, and where each series ends."""
+    ends = np.cumsum([len(one.values) for one in series])
+    if isinstance(series[0].values, np.ndarray):
+        return np.concatenate([np.asarray(one.values, dtype=np.float64) for one in series]), ends
     # All at once: a conversion for each of thousands of short series costs three times as much.
     flat = list(chain.from_iterable(one.values for one in series))
     if not set(map(type, flat)) <= _NUMBERS_AND_NULL:
         raise InvalidRequest([flaw for one in series if (flaw := _mistyped(one)) is not None])
     # None becomes NaN; JSON itself holds no NaN that this could be taken for.
-    return np.array(flat, dtype=np.float64), np.cumsum([len(one.values) for one in series])
+    return np.array(flat, dtype=np.float64), ends
 
 
 def _fill_gaps(values: Array, known: NDArray[np.intp], missing: Missing) -> Array:

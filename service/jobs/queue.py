@@ -138,6 +138,15 @@ class JobQueue:
         of_model = [status for status in active if _trains(status, model)]
         return await self._to_job(min(of_model, key=order_of)) if of_model else None
 
+    async def find_reader(self, dataset_id: str) -> Job | None:
+        """A waiting or running job that reads this data set."""
+        for status in await self._list(status=[*STORED["queued"], *STORED["running"]]):
+            request = (status.attributes or {}).get("request", {})
+            data = request.get("data")
+            if dataset_id in (request.get("dataset"), data.get("id") if isinstance(data, dict) else None):
+                return await self._to_job(status)
+        return None
+
     async def count(self, status: JobStatus) -> int:
         """How many jobs have this status."""
         return len(await self._list(status=STORED[status]))

@@ -8,7 +8,8 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from service.domain.series import split
+from service.domain.panel import Panel
+from service.domain.series import split, unpack
 from service.errors import Flaw, InvalidRequest
 from service.serving.batcher import Batcher, Call, Computed
 from service.serving.engine import Array, Engine
@@ -80,7 +81,8 @@ class Forecasting:
         """
         manifest = self._catalog.resolve(request.model, request.version)
         plan = make_plan(request, manifest, max_horizon=self._limits.max_horizon)
-        series = split(request.series)
+        posted = request.series
+        series = unpack(posted, "/dataset") if isinstance(posted, Panel) else split(posted)
         rows = await _compute(
             count_points(series),
             lambda: read_rows(

@@ -18,7 +18,7 @@ AUTOREGRESSIVE_HORIZON = 10
 
 @dataclass(frozen=True, slots=True)
 class ForecastRequest:
-    """A forecast as it was asked for. `series` is parsed JSON, in any of the forms of `service.domain.series`."""
+    """A forecast as it was asked for. `series` is a Panel, or JSON in one of the forms of `service.domain.series`."""
 
     series: Any
     model: str | None = None

@@ -24,10 +24,8 @@ logger = logging.getLogger(__name__)
 
 Array = NDArray[np.float64]
 
-# More members gain little and cost every forecast.
-MOST_MEMBERS = 6
-# A combination must gain so much to be worth its cost.
-LEAST_GAIN = 0.001
+# A member leaves the ensemble only where that gains so much: less may be the luck of the validation windows.
+LEAST_GAIN = 0.005
 PROOF_SERIES = 8
 
 
@@ -90,18 +88,20 @@ def _try_all(plan: Plan, prepared: PreparedPanel, on_batch: Callable[[], None], 
 
 
 def _choose(fits: Sequence[Fitted], prepared: PreparedPanel, name: str) -> Fitted:
-    """The fit that validates best, or the combination: begun with the best, others join while it gains by them.
+    """All fits as one ensemble but for those without which it validates better; or one alone, where that is better.
 
-    Source: R. Caruana et al., "Ensemble Selection from Libraries of Models", 2004.
+    To begin with all, and not with the best, keeps the luck of few validation windows out of the choice.
     """
-    ranked = sorted(fits, key=lambda one: _loss([one], prepared))
-    chosen, rest = [ranked[0]], list(ranked[1:])
-    while rest and len(chosen) < MOST_MEMBERS:
-        next_one = min(rest, key=lambda one: _loss([*chosen, one], prepared))
-        if _loss([*chosen, next_one], prepared) > _loss(chosen, prepared) * (1 - LEAST_GAIN):
+    chosen = list(fits)
+    while len(chosen) > 1:
+        without = [[other for other in chosen if other is not one] for one in chosen]
+        best = min(without, key=lambda others: _loss(others, prepared))
+        if _loss(best, prepared) > _loss(chosen, prepared) * (1 - LEAST_GAIN):
             break
-        chosen.append(next_one)
-        rest.remove(next_one)
+        chosen = best
+    alone = min(fits, key=lambda one: _loss([one], prepared))
+    if _loss([alone], prepared) < _loss(chosen, prepared) * (1 - LEAST_GAIN):
+        chosen = [alone]
     return chosen[0] if len(chosen) == 1 else combine(chosen, name)
 
 

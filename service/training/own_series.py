@@ -24,8 +24,6 @@ from service.zoo.network import Network
 
 Array = NDArray[np.float64]
 
-# How much slower a model that has been measured goes on.
-REFIT_RATE = 0.5
 # Levels whose coverage is measured on the test part and told with the model.
 TOLD_LEVELS = (80, 95)
 # Numbers that a manifest holds for its intervals. As many residuals a step make any usual level exact.
@@ -73,11 +71,11 @@ def fit_panel(
 def refit(
     fitted: Fitted, prepared: PreparedPanel, on_batch: Callable[[], None], on_epoch: Callable[[Epoch], None]
 ) -> None:
-    """Goes on with windows of all points, the newest included, at a lower rate and for a few epochs."""
+    """Goes on with windows of all points, the newest included, for a few epochs."""
     ends = prepared.rows.lengths
     importance = Importance(prepared.rows, ends, fitted.recipe.season)
     for member, network in zip(fitted.recipe.members or (fitted.recipe,), fitted.networks, strict=True):
-        again = shortened(member, refit_epochs(member.epochs), member.learning_rate * REFIT_RATE)
+        again = shortened(member, refit_epochs(member.epochs))
         draws = Draws(again, prepared.rows, ends, importance)
         held_out = draws.examples(*_readable(prepared.validation, member), last_only=True)
         fit(

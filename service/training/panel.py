@@ -76,9 +76,9 @@ def prepare_panel(values: list[Array], recipe: Recipe) -> PreparedPanel:
     return PreparedPanel(rows, cut, validation, test, horizon, recipe.season)
 
 
-def shortened(recipe: Recipe, epochs: int, learning_rate: float) -> Recipe:
+def shortened(recipe: Recipe, epochs: int) -> Recipe:
     """The recipe of a fit that goes on for a few epochs, with other draws than the first."""
-    return replace(recipe, epochs=epochs, learning_rate=learning_rate, patience=None, seed=recipe.seed + 1)
+    return replace(recipe, epochs=epochs, patience=None, seed=recipe.seed + 1)
 
 
 def _windows(rows: Rows, series: Positions, ends: Positions, horizon: int, season: int) -> Windows:

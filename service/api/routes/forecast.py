@@ -1,5 +1,6 @@
 """POST /forecast."""
 
+import asyncio
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -9,6 +10,7 @@ from service.api.dependencies import Injected, while_connected
 from service.api.openapi import problems, request_body
 from service.api.responses import json_response
 from service.api.schemas.forecast import ForecastAnswer, ForecastBody, to_json
+from service.api.sources import check_source
 from service.api.still_training import explain_missing
 from service.errors import ModelNotFound
 
@@ -49,8 +51,10 @@ EXAMPLES: dict[str, dict[str, Any]] = {
 async def forecast(request: Request, services: Injected) -> Response:
     """Forecasts one series or many. A series that can't be forecast has an `error` in its place."""
     body = await read_body(request, ForecastBody, services.settings.max_body_bytes)
+    check_source(body.model_fields_set)
+    panel = None if body.dataset is None else await asyncio.to_thread(services.datasets.load, body.dataset)
     try:
-        answer = await while_connected(request, services.forecasting.forecast(body.to_request()))
+        answer = await while_connected(request, services.forecasting.forecast(body.to_request(panel)))
     except ModelNotFound as error:
         raise await explain_missing(services.jobs, body.model, error) from error
     n_forecasts = sum(one.flaw is None for one in answer.series)

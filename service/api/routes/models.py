@@ -53,6 +53,8 @@ async def delete_version(name: str, version: str, services: Injected) -> Respons
 async def put_alias(name: str, alias: str, request: Request, services: Injected) -> Response:
     """Points an alias at a version, which is loaded first: no request waits for it, none fails."""
     body = await read_body(request, AliasBody, services.settings.max_body_bytes)
+    # A version that was published a moment ago may not have been noticed yet.
+    await services.registry.refresh()
     await services.registry.engine(services.catalog.resolve(name, body.version))
     await asyncio.to_thread(services.catalog.set_alias, name, alias, body.version)
     return json_response(_show(services, name))

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
+from service.domain.panel import Panel
 from service.domain.presets import Mode
 from service.domain.series import Missing, describe
 from service.serving.forecasting import Forecast, SeriesForecast
@@ -57,6 +58,7 @@ class ForecastBody(BaseModel):
     series: SeriesJson = Field(
         description="One series, many, series by id, or records; lengths may differ, null is a missing value"
     )
+    dataset: str | None = Field(None, max_length=100, description="In place of series: the id of an upload")
     model: str | None = Field(
         None, pattern=NAME_PATTERN, description="A stored model's name; by default the store's default model"
     )
@@ -71,10 +73,16 @@ class ForecastBody(BaseModel):
     freq: str | None = Field(None, max_length=100, description="A pandas offset alias; with start, for timestamps")
     start: str | None = Field(None, max_length=100, description="ISO 8601 date-time of each series' first point")
 
-    def to_request(self) -> ForecastRequest:
-        """The request as the use case takes it."""
+    def to_request(self, panel: Panel | None = None) -> ForecastRequest:
+        """The request as the use case takes it, with the upload that it names.
+
+        An upload's own frequency and times give time stamps, where it has both.
+        """
+        freq = self.freq
+        if freq is None and panel is not None and (self.start is not None or None not in panel.starts):
+            freq = panel.freq
         return ForecastRequest(
-            series=self.series,
+            series=self.series if panel is None else panel,
             model=self.model,
             version=self.version,
             mode=self.mode,
@@ -82,7 +90,7 @@ class ForecastBody(BaseModel):
             level=tuple(self.level),
             all_steps=self.all_steps,
             missing=self.missing,
-            freq=self.freq,
+            freq=freq,
             start=self.start,
         )
 

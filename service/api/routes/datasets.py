@@ -1,0 +1,75 @@
+"""The /datasets routes."""
+
+import asyncio
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request, Response
+
+from service.api.bodies import JSON, read_body, read_media_type, stream_body
+from service.api.dependencies import Injected
+from service.api.openapi import problems, request_body
+from service.api.responses import json_response, list_response
+from service.api.schemas.datasets import DatasetAnswer, DatasetBody, DatasetsAnswer, summarize
+from service.datasets.inline import keep_posted
+from service.datasets.read import CSV, PARQUET
+from service.errors import DatasetInUse
+
+router = APIRouter(tags=["datasets"])
+
+EXAMPLES: dict[str, dict[str, Any]] = {
+    "two shops, one day missing": {
+        "series": {"north": [12, 15, None, 18, 20, 17, 9], "south": [3, 4, 4, 5, 7, 6, 2]},
+        "freq": "D",
+        "start": "2026-01-05",
+    },
+}
+CSV_EXAMPLE = "unique_id,ds,y\nnorth,2026-01-05,12\nnorth,2026-01-06,15\nnorth,2026-01-07,11\nsouth,2026-01-05,3\n"
+BODY: dict[str, Any] = request_body(DatasetBody, EXAMPLES)
+BODY["requestBody"]["content"] |= {
+    CSV: {"schema": {"type": "string"}, "examples": {"long format": {"summary": "long format", "value": CSV_EXAMPLE}}},
+    PARQUET: {"schema": {"type": "string", "format": "binary"}},
+}
+
+
+@router.post(
+    "/datasets",
+    status_code=201,
+    response_model=DatasetAnswer,
+    responses=problems(400, 413, 415, 422),
+    openapi_extra=BODY,
+)
+async def upload(request: Request, services: Injected) -> Response:
+    """Keeps series for training and forecasts: CSV or Parquet in long format (`unique_id,ds,y`), or JSON."""
+    media_type = read_media_type(request, (CSV, PARQUET, JSON))
+    if media_type == JSON:
+        body = await read_body(request, DatasetBody, services.settings.max_body_bytes)
+        dataset = await asyncio.to_thread(keep_posted, services.datasets, body.series, body.freq, body.start)
+    else:
+        dataset = await services.intake.take(stream_body(request), media_type)
+    return json_response(dataset.to_dict(), 201, {"Location": f"/datasets/{dataset.id}"})
+
+
+@router.get("/datasets", response_model=DatasetsAnswer, responses=problems(422))
+async def list_datasets(
+    services: Injected, limit: Annotated[int, Query(ge=1, le=1000)] = 50, cursor: str | None = None
+) -> Response:
+    """Uploads, newest first."""
+    datasets, next_cursor = await asyncio.to_thread(services.datasets.page, limit=limit, cursor=cursor)
+    return list_response("datasets", [summarize(dataset) for dataset in datasets], next_cursor)
+
+
+@router.get("/datasets/{dataset_id}", response_model=DatasetAnswer, responses=problems(404))
+async def get_dataset(dataset_id: str, services: Injected) -> Response:
+    """An upload and what its audit found."""
+    return json_response((await asyncio.to_thread(services.datasets.get, dataset_id)).to_dict())
+
+
+@router.delete("/datasets/{dataset_id}", status_code=204, responses=problems(404, 409))
+async def delete_dataset(dataset_id: str, services: Injected) -> Response:
+    """Removes an upload that no queued or running job reads."""
+    await asyncio.to_thread(services.datasets.get, dataset_id)
+    job = await services.jobs.find_reader(dataset_id)
+    if job is not None:
+        raise DatasetInUse(f"Job {job.id!r} reads the data set. Wait for its end, or cancel it.")
+    await asyncio.to_thread(services.datasets.delete, dataset_id)
+    return Response(status_code=204)

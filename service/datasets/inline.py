@@ -1,0 +1,26 @@
+"""Series that were posted as JSON, as a data set."""
+
+from typing import Any
+
+from service.datasets.audit import audit
+from service.datasets.dataset import Dataset
+from service.datasets.store import DatasetStore
+from service.domain.calendar import future_timestamps
+from service.domain.panel import Panel
+from service.domain.series import read_numbers, split
+
+
+def keep_posted(store: DatasetStore, posted: Any, freq: str | None, start: str | None) -> Dataset:
+    """Keeps series in any of the forms of `service.domain.series`. Blocks.
+
+    Raises:
+        InvalidRequest: another form, something that is no number, a wrong frequency or start.
+    """
+    series = split(posted)
+    values = read_numbers(series)
+    starts = tuple(start if one.start is None else one.start for one in series)
+    for one in {one for one in starts if one is not None}:
+        # Whoever gives times finds out now, not with the first forecast, that they are none.
+        future_timestamps(freq or "D", one, 0, 1)
+    panel = Panel(tuple(one.id for one in series), tuple(values), starts, freq)
+    return store.add(panel, audit(panel))
