@@ -40,6 +40,8 @@ def main(settings: Settings) -> int:
     from service.training.trainer import Trainer
 
     configure()
+    # It takes every further graph of a process for a mistake; here each job has its own.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     stop = threading.Event()
 
     def ask_to_stop(number: int, frame: FrameType | None) -> None:

@@ -1,5 +1,6 @@
 """/openapi.json says what the server does: its routes, its answers, and examples that run as they are."""
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from pydantic import BaseModel
 
 from service.api.schemas.backtest import BacktestAnswer
+from service.api.schemas.datasets import DatasetAnswer, DatasetsAnswer
 from service.api.schemas.forecast import ForecastAnswer
 from service.api.schemas.leaderboard import LeaderboardAnswer
 from service.api.schemas.models import ModelAnswer, ModelsAnswer
@@ -27,6 +29,10 @@ ROUTES = {
     "GET /jobs/{job_id}",
     "GET /jobs/{job_id}/events",
     "POST /jobs/{job_id}/cancel",
+    "POST /datasets",
+    "GET /datasets",
+    "GET /datasets/{dataset_id}",
+    "DELETE /datasets/{dataset_id}",
     "GET /models",
     "GET /models/{name}",
     "GET /models/{name}/versions/{version}",
@@ -95,8 +101,14 @@ def test_every_example_runs_as_it_is(schema: dict[str, Any], http: httpx.Client)
     for name, operation in operations(schema).items():
         method, path = name.split()
         body = operation.get("requestBody", {"content": {"application/json": {"examples": {}}}})
-        for title, example in body["content"]["application/json"]["examples"].items():
-            response = http.request(method, fill(path), json=example["value"])
+        examples = [
+            (media_type, title, example["value"])
+            for media_type, content in body["content"].items()
+            for title, example in content.get("examples", {}).items()
+        ]
+        for media_type, title, value in examples:
+            content = value if isinstance(value, str) else json.dumps(value)
+            response = http.request(method, fill(path), content=content, headers={"Content-Type": media_type})
             assert response.is_success, (title, response.text)
             assert str(response.status_code) in operation["responses"], title
             for one in response.json().get("forecasts", []):
@@ -111,6 +123,8 @@ def test_every_example_runs_as_it_is(schema: dict[str, Any], http: httpx.Client)
         ("POST", "/forecast", {"series": [[1, 2], []], "all_steps": True, "freq": "D", "start": "2026-01-01"}, None),
         ("POST", "/backtest", {"model": "lstm", "series": [[1, 2, 4, 3] * 5, []]}, BacktestAnswer),
         ("GET", "/leaderboard", None, LeaderboardAnswer),
+        ("POST", "/datasets", {"series": [[1, None, 3]]}, DatasetAnswer),
+        ("GET", "/datasets", None, DatasetsAnswer),
         ("GET", "/models", None, ModelsAnswer),
         ("GET", "/models/lstm", None, ModelAnswer),
         ("POST", "/train", {"architecture": "gru"}, JobAnswer),

@@ -56,7 +56,7 @@ class ForecastBody(BaseModel):
 
     # Its numbers are checked where they become arrays, in service.domain.series: once, and with pointers of ours.
     series: SeriesJson = Field(
-        description="One series, many, series by id, or records; lengths may differ, null is a missing value"
+        None, description="One series, many, series by id, or records; lengths may differ, null is a missing value"
     )
     dataset: str | None = Field(None, max_length=100, description="In place of series: the id of an upload")
     model: str | None = Field(

@@ -1,0 +1,280 @@
+"""Uploads on a real server: good files, bad files, forecasts from them, and what is left of each on disk."""
+
+import gzip
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tests.api.server import assert_problem, client
+
+CSV = "text/csv"
+PARQUET = "application/vnd.apache.parquet"
+
+
+@pytest.fixture(scope="module")
+def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("state")
+
+
+@pytest.fixture(scope="module")
+def http(stored_kinds: Path, state: Path) -> Iterator[httpx.Client]:
+    limits = {"max_upload_bytes": 60 * 2**20, "max_dataset_points": 2_000_000, "max_dataset_series": 1000}
+    with client(stored_kinds, state, **limits) as http:
+        http.timeout = httpx.Timeout(120)
+        yield http
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_left_of_what_was_refused(http: httpx.Client, state: Path) -> Iterator[None]:
+    yield
+    assert http.get("/healthz").status_code == 200
+    folder = state / "datasets"
+    kept = {path.name for path in folder.glob("[0-9a-f]*")} if folder.exists() else set()
+    assert kept == {one["id"] for one in http.get("/datasets", params={"limit": 1000}).json()["datasets"]}
+    assert not list((folder / ".staging").glob("*"))
+
+
+def post(http: httpx.Client, content: bytes, media_type: str = CSV, **headers: str) -> httpx.Response:
+    return http.post("/datasets", content=content, headers={"Content-Type": media_type, **headers})
+
+
+def kept(response: httpx.Response) -> dict[str, Any]:
+    assert response.status_code == 201, response.text
+    answer: dict[str, Any] = response.json()
+    assert response.headers["location"] == f"/datasets/{answer['id']}"
+    return answer
+
+
+def codes(answer: dict[str, Any]) -> set[tuple[str, str | None]]:
+    return {(finding["code"], finding["id"]) for finding in answer["audit"]}
+
+
+def to_csv(rows: list[tuple[Any, ...]], header: str = "unique_id,ds,y") -> bytes:
+    return "\n".join([header, *(",".join(map(str, row)) for row in rows)]).encode()
+
+
+def to_parquet(**columns: Any) -> bytes:
+    sink = io.BytesIO()
+    pq.write_table(pa.table(columns), sink)
+    return sink.getvalue()
+
+
+def days(n: int, start: str = "2024-01-01") -> list[str]:
+    return [str(day) for day in np.arange(start, np.datetime64(start) + n, dtype="datetime64[D]")]
+
+
+def test_an_upload_is_kept_listed_shown_and_deleted(http: httpx.Client) -> None:
+    answer = kept(post(http, to_csv([("a", day, i) for i, day in enumerate(days(10))])))
+    assert (answer["n_series"], answer["n_points"], answer["freq"], answer["audit"]) == (1, 10, "D", [])
+    assert http.get(f"/datasets/{answer['id']}").json() == answer
+    listed = http.get("/datasets").json()["datasets"]
+    assert listed[0] == {**{key: answer[key] for key in answer if key != "audit"}, "n_findings": 0}
+    second = kept(post(http, to_csv([("b", day, i) for i, day in enumerate(days(4))])))
+    first_page = http.get("/datasets", params={"limit": 1}).json()
+    assert [one["id"] for one in first_page["datasets"]] == [second["id"]]
+    next_page = http.get("/datasets", params={"limit": 1, "cursor": first_page["next_cursor"]}).json()
+    assert [one["id"] for one in next_page["datasets"]] == [answer["id"]]
+    for dataset in (answer, second):
+        assert http.delete(f"/datasets/{dataset['id']}").status_code == 204
+        assert_problem(http.get(f"/datasets/{dataset['id']}"), 404, "dataset_not_found")
+        assert_problem(http.delete(f"/datasets/{dataset['id']}"), 404, "dataset_not_found")
+
+
+@pytest.mark.parametrize("name", ["x", "inline-" + 32 * "0", "..%2f..", 32 * "0"])
+def test_ids_that_are_none_are_not_found(http: httpx.Client, name: str) -> None:
+    assert http.get(f"/datasets/{name}").status_code == 404
+    assert_problem(http.get("/datasets", params={"cursor": name}), 422, "bad_cursor")
+    assert_problem(http.post("/forecast", json={"model": "lstm", "dataset": name}), 404, "dataset_not_found")
+
+
+def test_csv_parquet_json_and_gzip_of_the_same_series_give_the_same_forecasts(http: httpx.Client) -> None:
+    values = [3.5, 1.25, 4.0, 1.5, 5.0, 9.0]
+    rows = [("a", day, value) for day, value in zip(days(6), values, strict=True)]
+    german = ["\ufeffds;y;unique_id", *(f"{day};{value};a".replace(".", ",") for _, day, value in rows)]
+    files = [
+        post(http, to_csv(rows)),
+        post(http, gzip.compress(to_csv(rows)), **{"Content-Encoding": "gzip"}),
+        post(http, "\r\n".join(german).encode()),
+        post(http, to_parquet(unique_id=6 * ["a"], ds=np.array(days(6), "datetime64[us]"), y=values), PARQUET),
+        http.post("/datasets", json={"series": {"a": values}, "freq": "D", "start": "2024-01-01"}),
+    ]  # fmt: skip
+    answers = []
+    for response in files:
+        dataset = kept(response)
+        assert dataset["freq"] == "D"
+        answers.append(http.post("/forecast", json={"model": "lstm", "dataset": dataset["id"]}).json()["forecasts"])
+    assert all(answer == answers[0] for answer in answers)
+    posted = {"model": "lstm", "series": {"a": values}, "freq": "D", "start": "2024-01-01"}
+    assert http.post("/forecast", json=posted).json()["forecasts"] == answers[0]
+    assert answers[0][0]["timestamps"][0] == "2024-01-07"
+
+
+def test_gaps_nulls_doubles_and_disorder_are_mended_and_told(http: httpx.Client) -> None:
+    day = days(8)
+    rows: list[tuple[Any, ...]] = [
+        ("a", day[0], 1),
+        ("a", day[3], 4),
+        ("a", day[1], 9),
+        ("a", day[1], 2),
+        ("a", day[5], ""),
+    ]
+    rows += [("b", one, 7) for one in day]
+    answer = kept(post(http, to_csv([*rows, ("a", day[4], 5), ("a", day[6], 7)])))
+    assert codes(answer) == {
+        ("not_sorted", "a"), ("duplicate_stamps", "a"), ("gaps", "a"), ("missing_values", "a"), ("constant", "b"),
+    }  # fmt: skip
+    request = {"model": "lstm", "dataset": answer["id"], "missing": "interpolate"}
+    forecasts = http.post("/forecast", json=request).json()["forecasts"]
+    posted = {"model": "lstm", "series": [[1, 2, None, 4, 5, None, 7], 8 * [7]], "freq": "D", "start": day[0]}
+    expected = http.post("/forecast", json=posted).json()["forecasts"]
+    assert [one["values"] for one in forecasts] == [one["values"] for one in expected]
+    assert [one["timestamps"] for one in forecasts] == [one["timestamps"] for one in expected]
+
+
+def test_months_and_wall_times_over_a_clock_change_stay_regular(http: httpx.Client) -> None:
+    ends = ["2024-01-31", "2024-02-29", "2024-03-31", "2024-04-30", "2024-05-31", "2024-07-31"]
+    answer = kept(post(http, to_csv([("a", end, i) for i, end in enumerate(ends)])))
+    assert (answer["freq"], answer["n_points"], codes(answer)) == ("ME", 7, {("gaps", "a"), ("missing_values", "a")})
+    spring = [f"2024-03-{day}T00:00:00+{'01' if day < 32 else '02'}:00" for day in range(28, 32)]
+    spring += [f"2024-04-0{day}T00:00:00+02:00" for day in range(1, 5)]
+    answer = kept(post(http, to_csv([("a", stamp, i) for i, stamp in enumerate(spring)])))
+    assert (answer["freq"], answer["n_points"], answer["audit"]) == ("D", 8, [])
+    forecast = http.post("/forecast", json={"model": "lstm", "dataset": answer["id"], "horizon": 1}).json()
+    assert forecast["forecasts"][0]["timestamps"][0].startswith("2024-04-05T00:00:00")
+
+
+BAD: dict[str, tuple[bytes, str, str, str | None]] = {
+    "empty": (b"", CSV, "empty", ""),
+    "header alone": (b"unique_id,ds,y\n", CSV, "empty", ""),
+    "not numeric": (to_csv([("a", "2024-01-01", 1), ("a", "2024-01-02", "twelve")]), CSV, "not_a_number", "/y/1"),
+    "true and false": (to_csv([("a", "2024-01-01", "true")]), CSV, "not_a_number", "/y/0"),
+    "infinite": (to_csv([("a", "2024-01-01", "inf")]), CSV, "out_of_range", "/y/0"),
+    "beyond 32 bits": (to_csv([("a", "2024-01-01", 1e300)]), CSV, "out_of_range", "/y/0"),
+    "another column": (b"id,ds,y\na,2024-01-01,1\n", CSV, "unknown_column", "/columns"),
+    "a column twice": (b"y,y\n1,2\n", CSV, "duplicate_column", "/columns"),
+    "no values": (b"unique_id,ds\na,2024-01-01\n", CSV, "missing_column", "/columns"),
+    "too many cells": (b"unique_id,ds,y\na,2024-01-01,1,2\n", CSV, "unreadable_file", ""),
+    "no id": (to_csv([("", "2024-01-01", 1)]), CSV, "missing_value", "/unique_id/0"),
+    "no time": (to_csv([("a", "", 1)]), CSV, "bad_timestamp", "/ds/0"),
+    "no such day": (to_csv([("a", "2024-02-30", 1)]), CSV, "bad_timestamp", "/ds/0"),
+    "words for time": (to_csv([("a", "yesterday", 1)]), CSV, "bad_timestamp", "/ds/0"),
+    "mixed zones": (to_csv([("a", "2024-01-01T00Z", 1), ("a", "2024-01-02T00:00", 2)]), CSV, "mixed_zones", "/ds"),
+    "latin-1": ("unique_id,ds,y\nk\u00f6ln,2024-01-01,1\n".encode("latin-1"), CSV, "unreadable_file", ""),
+    "rubbish": (bytes(range(255, 10, -1)) * 100, CSV, "unreadable_file", ""),
+    "rubbish as Parquet": (bytes(range(256)) * 100, PARQUET, "unreadable_file", ""),
+    "CSV as Parquet": (to_csv([("a", "2024-01-01", 1)]), PARQUET, "unreadable_file", ""),
+    "Parquet as CSV": (to_parquet(y=[1.0, 2.0]), CSV, "unreadable_file", ""),
+    "half a Parquet file": (to_parquet(y=list(range(1000)))[:-100], PARQUET, "unreadable_file", ""),
+    "nested Parquet": (to_parquet(y=[[1.0], [2.0]]), PARQUET, "not_a_number", "/y"),
+    "text in Parquet": (to_parquet(y=["1", "two"]), PARQUET, "not_a_number", "/y/1"),
+    "numbers for time": (to_parquet(y=[1.0], ds=[5]), PARQUET, "bad_timestamp", "/ds"),
+    "too many rows": (b"y\n" + b"1\n" * 2_000_001, CSV, "too_many_points", ""),
+    "too many series": (to_csv([(i, "2024-01-01", 1) for i in range(1001)]), CSV, "too_many_series", ""),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_bad_file_is_refused_by_name(http: httpx.Client, name: str) -> None:
+    content, media_type, code, pointer = BAD[name]
+    assert_problem(post(http, content, media_type), 422, code, pointer)
+
+
+def test_a_parquet_bomb_is_refused_before_it_unfolds(http: httpx.Client) -> None:
+    many = to_parquet(y=pa.array(np.zeros(50_000_000)))
+    assert len(many) < 2**20
+    assert_problem(post(http, many, PARQUET), 422, "too_many_points", "")
+    # Few rows, of which each names a text of 100 MB once it is no longer a dictionary's.
+    text = pa.DictionaryArray.from_arrays(pa.array(np.zeros(200, np.int32)), pa.array([100 * 2**20 * "x"]))
+    sink = io.BytesIO()
+    pq.write_table(pa.table({"unique_id": text, "y": np.zeros(200)}), sink, compression="zstd")
+    assert len(sink.getvalue()) < 2**20
+    response = post(http, sink.getvalue(), PARQUET)
+    assert response.status_code == 422, response.text
+    assert response.json()["errors"][0]["code"] in ("unreadable_file", "out_of_bounds", "too_many_points")
+
+
+AUDITED: dict[str, tuple[bytes, set[tuple[str, str | None]]]] = {
+    "all null": (to_csv([("a", day, "") for day in days(9)]), {("all_null", "a")}),
+    "all constant": (to_csv([("a", day, 5) for day in days(9)]), {("constant", "a")}),
+    "one point": (to_csv([("a", "2024-01-01", 5)]), {("short", "a")}),
+    "no times": (b"y\n1\n2\n3\n4\n", {("no_times", None)}),
+    "irregular": (
+        to_csv([("a", f"2024-01-{at}:07:00", 1.5 * i) for i, at in enumerate(("01T03", "02T09", "05T01", "06T02"))]),
+        {("irregular", "a")},
+    ),
+    "mixed frequency": (
+        to_csv([("a", day, i) for i, day in enumerate(days(9))] + [("b", f"2024-0{i}-01", i) for i in range(1, 8)]),
+        {("mixed_frequency", None)},
+    ),
+    "a stamp a century off": (
+        to_csv([("a", day, i) for i, day in enumerate([*days(30), "2199-01-01"])]),
+        {("gaps", "a")},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", AUDITED)
+def test_odd_series_are_kept_and_told(http: httpx.Client, name: str) -> None:
+    content, expected = AUDITED[name]
+    answer = kept(post(http, content))
+    assert codes(answer) == expected
+    assert all(finding["message"].endswith(".") for finding in answer["audit"])
+
+
+def test_very_many_findings_are_cut_with_a_count(http: httpx.Client) -> None:
+    rows = [(i, day, value) for i in range(900) for day, value in zip(days(9)[::2], (5, "", 5, 5, 5), strict=True)]
+    answer = kept(post(http, to_csv([*rows, *((i, days(12)[-1], 5) for i in range(900))])))
+    assert len(answer["audit"]) == 1000
+    assert answer["audit"][-1]["code"] == "more"
+
+
+def test_an_upload_over_the_limit_is_refused_also_where_gzip_hides_it(http: httpx.Client) -> None:
+    large = b"y\n" + b"1\n" * (31 * 2**20)
+    assert_problem(post(http, large), 413, "upload_too_large")
+    assert_problem(post(http, gzip.compress(large), **{"Content-Encoding": "gzip"}), 413, "upload_too_large")
+
+
+def test_other_media_types_and_broken_gzip_are_refused(http: httpx.Client) -> None:
+    assert_problem(post(http, b"y\n1\n", "application/xml"), 415, "unsupported_media_type")
+    assert_problem(post(http, b"y\n1\n", **{"Content-Encoding": "br"}), 415, "unsupported_media_type")
+    assert_problem(post(http, b"no gzip", **{"Content-Encoding": "gzip"}), 400, "malformed_body")
+    assert_problem(http.post("/datasets", json={"series": []}), 422, "empty", "/series")
+    assert_problem(http.post("/datasets", json={"series": [1, "2"]}), 422, "wrong_type")
+    assert_problem(
+        http.post("/datasets", json={"series": [1], "freq": "X", "start": "2024-01-01"}), 422, "unknown_frequency"
+    )
+
+
+def test_a_forecast_names_either_series_or_an_upload(http: httpx.Client) -> None:
+    assert_problem(http.post("/forecast", json={"series": [1], "dataset": "x"}), 422, "conflicting_fields", "/dataset")
+
+
+def test_an_upload_that_a_job_reads_is_not_deleted(http: httpx.Client) -> None:
+    rng = np.random.default_rng(0)
+    rows = [("a", day, value) for day, value in zip(days(80), rng.random(80).round(3), strict=True)]
+    dataset = kept(post(http, to_csv(rows)))
+    job = http.post("/train", json={"architecture": "gru", "data": {"kind": "dataset", "id": dataset["id"]}}).json()
+    assert job["request"]["data"]["id"] == dataset["id"]
+    assert_problem(http.delete(f"/datasets/{dataset['id']}"), 409, "dataset_in_use")
+    assert http.post(f"/jobs/{job['id']}/cancel").status_code == 202
+    assert http.delete(f"/datasets/{dataset['id']}").status_code == 204
+
+
+def test_ten_million_points_are_kept_where_the_limit_allows(stored_kinds: Path, tmp_path: Path) -> None:
+    n = 10_000_000
+    file = to_parquet(
+        y=np.random.default_rng(0).random(n, np.float32),
+        unique_id=pa.array(["a", "b"]).take(pa.array(np.arange(n) % 2)),
+    )
+    with client(stored_kinds, tmp_path) as http:
+        http.timeout = httpx.Timeout(120)
+        answer = kept(post(http, file, PARQUET))
+    assert (answer["n_series"], answer["n_points"], json.dumps(answer["audit"]).count("no_times")) == (2, n, 1)
