@@ -1,0 +1,66 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.domain.differencing import base
+from service.domain.examples import gather, make_examples
+from service.domain.recipe import PanelData, Recipe
+from service.domain.settling import resolve
+
+LENGTHS = np.full(40, 200, dtype=np.int64)
+DATA = PanelData("series", "x", "d", 40, 8000, "QS")
+
+
+def recipe(architecture: str, **fields: object) -> Recipe:
+    return resolve({"architecture": architecture, "horizon": 3, "window": 12, **fields}, DATA, LENGTHS)
+
+
+def test_windows_are_cut_left_aligned_with_nan_behind() -> None:
+    rows = gather([np.arange(5.0), np.arange(10.0, 16.0)])
+    inputs = rows.inputs(np.array([0, 1, 1]), np.array([3, 6, 1]), 4)
+    assert np.array_equal(inputs, [[0, 1, 2, np.nan], [12, 13, 14, 15], [10, np.nan, np.nan, np.nan]], equal_nan=True)
+    assert rows.futures(np.array([0, 1]), np.array([3, 2]), 2).tolist() == [[3, 4], [12, 13]]
+    assert rows.history(1, 3).tolist() == [10, 11, 12]
+
+
+@given(st.sampled_from(("none", "first", "seasonal")), st.integers(5, 12), st.integers(0, 100))
+def test_targets_are_the_future_from_the_last_known_values_of_its_phase(difference: str, known: int, seed: int) -> None:
+    made = recipe("vector_rnn", difference=difference, scaling="none", season=4)
+    values = np.random.default_rng(seed).random(known + 3)
+    inputs = np.full((1, 12), np.nan)
+    inputs[0, :known] = values[:known]
+    examples = make_examples(made, inputs, values[None, known:], np.ones(1))
+    expected = values[None, known:] - base(values[None, :known], 3, made.lag)
+    assert np.allclose(examples.targets, expected, atol=1e-6)
+    assert int(np.isfinite(examples.x).sum()) == known - made.lag
+
+
+@pytest.mark.parametrize("architecture", ["lstm", "conv_gru"])
+@given(known=st.integers(8, 12), seed=st.integers(0, 100))
+def test_a_sequence_has_targets_at_its_own_steps_alone(architecture: str, known: int, seed: int) -> None:
+    made = recipe(architecture, difference="seasonal", scaling="none", season=4)
+    values = np.random.default_rng(seed).random(known + 3)
+    inputs = np.full((1, 12), np.nan)
+    inputs[0, :known] = values[:known]
+    examples = make_examples(made, inputs, values[None, known:], np.ones(1))
+    steps = np.flatnonzero(examples.weights[0])
+    ends = known - (1 if architecture == "lstm" else 2) * np.arange(len(steps))[::-1]
+    assert len(steps) == (known - 4 if architecture == "lstm" else (known - 4 - 4) // 2 + 1)
+    for step, end in zip(steps, ends, strict=True):
+        expected = values[None, end : end + 3] - base(values[None, :end], 3, 4)
+        assert np.allclose(examples.targets[0, step], expected[0], atol=1e-6)
+    last = make_examples(made, inputs, values[None, known:], np.ones(1), last_only=True)
+    assert np.flatnonzero(last.weights[0]).tolist() == [steps[-1]]
+    assert last.weights.mean() == pytest.approx(1)
+
+
+def test_errors_count_in_the_users_units_whatever_the_scaling() -> None:
+    inputs = 50 + 10 * np.random.default_rng(0).random((4, 12))
+    futures = inputs[:, :3]
+    for scaling in ("none", "standard", "mean", "robust"):
+        made = recipe("vector_rnn", scaling=scaling)
+        one = make_examples(made, inputs, futures, np.full(4, 0.5))
+        other = make_examples(made, inputs, futures + 7, np.full(4, 0.5))
+        moved = np.abs(other.targets - one.targets).mean(axis=1)
+        assert np.allclose(moved * one.weights, 3.5, rtol=1e-4)
