@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,12 +13,13 @@ from service.domain.plan import Plan
 from service.domain.recipe import Recipe
 from service.errors import TrainingFailed
 from service.store.catalog import Catalog
+from service.training.calibration import calibrate
 from service.training.forecast import forecast
 from service.training.gate import judge
 from service.training.outcome import Outcome
-from service.training.own_series import Fitted, combine, evaluate_panel, fit_panel, refit
-from service.training.panel import PreparedPanel, prepare_panel
-from service.training.report import Reporter, refit_epochs
+from service.training.own_series import Fitted, combine, fit_panel, forecast_windows, go_on, score_baselines
+from service.training.panel import PreparedPanel, Windows, prepare_panel
+from service.training.report import REFIT_SHARE, Reporter, refit_epochs
 from service.zoo.network import Network
 
 logger = logging.getLogger(__name__)
@@ -40,14 +42,24 @@ def train_on_panel(
     prepared = prepare_panel(values, plan.recipes[0])
     fits = _try_all(plan, prepared, on_batch, reporter)
     best = _choose(fits, prepared, plan.name)
-    metrics, calibration = evaluate_panel(best, prepared)
     recipe = best.recipe
+    baselines = score_baselines(recipe, prepared)
     is_judged = not recipe.preset.is_baseline
-    gate = judge(plan.name, best, prepared, metrics["baselines"], catalog) if is_judged else None
+    gate = judge(plan.name, best, prepared, baselines, catalog) if is_judged else None
     measured = None
     if recipe.refit:
         measured = [weights for network in best.networks for weights in network.get_weights()]
-        refit(best, prepared, on_batch, reporter.epoch)
+        # What is tested knows all that came before the test, as what is published will know all there is.
+        go_on(best, prepared, np.maximum(prepared.rows.lengths - prepared.horizon, 0), on_batch, reporter.epoch)
+    metrics: dict[str, Any] = {"validation": _score(prepared.validation, best.validation)}
+    calibration = None
+    if len(prepared.test):
+        tested = forecast_windows(recipe, best.networks, prepared, prepared.test)
+        calibration, covered = calibrate(recipe, prepared, best.validation, tested)
+        metrics["test"] = {**_score(prepared.test, tested), "coverage": covered}
+    metrics["baselines"] = baselines
+    if recipe.refit:
+        go_on(best, prepared, prepared.rows.lengths, on_batch, reporter.epoch)
     data = plan.recipes[0].to_dict()["data"]
     return Outcome(
         recipe,
@@ -74,9 +86,9 @@ def _try_all(plan: Plan, prepared: PreparedPanel, on_batch: Callable[[], None], 
         if fits and plan.max_seconds is not None:
             # What is left must hold another fit and, of all that may be chosen, the end.
             longest = max(one.seconds for one in fits)
-            ending = 0.5 * sum(one.seconds for one in fits)
+            ending = 2 * REFIT_SHARE * sum(one.seconds for one in fits)
             if time.monotonic() - started + longest + ending > plan.max_seconds:
-                reporter.skip(recipe.epochs + refit_epochs(recipe.epochs))
+                reporter.skip(recipe.epochs + 2 * refit_epochs(recipe.epochs))
                 continue
         one = fit_panel(recipe, prepared, on_batch, reporter.epoch)
         if np.isfinite(one.validation).all():
@@ -103,6 +115,10 @@ def _choose(fits: Sequence[Fitted], prepared: PreparedPanel, name: str) -> Fitte
     if _loss([alone], prepared) < _loss(chosen, prepared) * (1 - LEAST_GAIN):
         chosen = [alone]
     return chosen[0] if len(chosen) == 1 else combine(chosen, name)
+
+
+def _score(windows: Windows, forecasts: Array) -> dict[str, Any]:
+    return score(windows.actual, forecasts, windows.scale)
 
 
 def _loss(fits: Sequence[Fitted], prepared: PreparedPanel) -> float:

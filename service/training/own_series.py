@@ -1,4 +1,4 @@
-"""Trains on the user's own series: fits, scores, calibrates, and goes on with all points once that is done."""
+"""Fits recipes to the user's own series, and scores forecasts and baselines on their held-out windows."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 
 from service.domain.baselines import seasonal_naive
 from service.domain.examples import Positions
-from service.domain.intervals import half_widths, needed, spread
 from service.domain.linear import fit_forecaster
-from service.domain.metrics import coverage, score
+from service.domain.metrics import score
 from service.domain.recipe import Recipe
 from service.training.choice import choose_transform
 from service.training.draws import Draws, Importance
@@ -23,13 +22,6 @@ from service.training.report import refit_epochs
 from service.zoo.network import Network
 
 Array = NDArray[np.float64]
-
-# Levels whose coverage is measured on the test part and told with the model.
-TOLD_LEVELS = (80, 95)
-# Numbers that a manifest holds for its intervals. As many residuals a step make any usual level exact.
-MAX_RESIDUALS = 30_000
-FEWEST_RESIDUALS = 100
-SIGNIFICANT_DIGITS = 6
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,14 +60,17 @@ def fit_panel(
     return Fitted(recipe, networks, epochs, forecasts, time.monotonic() - started)
 
 
-def refit(
-    fitted: Fitted, prepared: PreparedPanel, on_batch: Callable[[], None], on_epoch: Callable[[Epoch], None]
+def go_on(
+    fitted: Fitted,
+    prepared: PreparedPanel,
+    ends: Positions,
+    on_batch: Callable[[], None],
+    on_epoch: Callable[[Epoch], None],
 ) -> None:
-    """Goes on with windows of all points, the newest included, for a few epochs."""
-    ends = prepared.rows.lengths
+    """Goes on for a few epochs with windows of the first `ends` [n_series] points of each series."""
     importance = Importance(prepared.rows, ends, fitted.recipe.season)
     for member, network in zip(fitted.recipe.members or (fitted.recipe,), fitted.networks, strict=True):
-        again = shortened(member, refit_epochs(member.epochs))
+        again = shortened(member, refit_epochs(member.epochs), seed=member.seed + int(ends.sum()) % 1000 + 1)
         draws = Draws(again, prepared.rows, ends, importance)
         held_out = draws.examples(*_readable(prepared.validation, member), last_only=True)
         fit(
@@ -92,30 +87,6 @@ def forecast_windows(recipe: Recipe, networks: Sequence[Network], prepared: Prep
     """Forecasts of scored windows: [n, horizon]."""
     inputs = prepared.rows.inputs(windows.series, windows.ends, recipe.longest_window)
     return Forecaster(recipe, networks).forecast(inputs, prepared.horizon)
-
-
-def evaluate_panel(fitted: Fitted, prepared: PreparedPanel) -> tuple[dict[str, Any], dict[str, Any] | None]:
-    """Scores on the held-out parts beside the baselines, and the calibration of prediction intervals.
-
-    Returns:
-        Metrics `{"validation", "test", "baselines": {"naive", "seasonal_naive", "linear"}}`, test with `coverage` by
-        level, measured with the calibration from validation; and the calibration, for a manifest.
-    """
-    recipe = fitted.recipe
-    calibration = calibrate(fitted, prepared)
-    parts = {"validation": prepared.validation, "test": prepared.test}
-    baselines = score_baselines(recipe, prepared)
-    metrics: dict[str, Any] = {}
-    for name, windows in parts.items():
-        if not len(windows):
-            continue
-        forecasts = (
-            fitted.validation if name == "validation" else forecast_windows(recipe, fitted.networks, prepared, windows)
-        )
-        metrics[name] = score(windows.actual, forecasts, windows.scale)
-        if name == "test":
-            metrics[name]["coverage"] = _coverage(calibration, prepared, windows, forecasts)
-    return {**metrics, "baselines": baselines}, calibration
 
 
 def score_baselines(recipe: Recipe, prepared: PreparedPanel) -> dict[str, Any]:
@@ -144,43 +115,6 @@ def score_baselines(recipe: Recipe, prepared: PreparedPanel) -> dict[str, Any]:
                 ]
                 found[name][part] = score(windows.actual, forecaster(histories), windows.scale)
     return found
-
-
-def calibrate(fitted: Fitted, prepared: PreparedPanel) -> dict[str, Any]:
-    """The validation residuals in spreads, ascending by step; of very many an even choice."""
-    windows = prepared.validation
-    spreads = _spreads(fitted.recipe, prepared, windows)
-    residuals = np.abs(windows.actual - fitted.validation) / spreads[:, None]
-    most = max(FEWEST_RESIDUALS, MAX_RESIDUALS // prepared.horizon)
-    if len(residuals) > most:
-        residuals = residuals[np.linspace(0, len(residuals) - 1, most).astype(int)]
-    by_step = [[float(f"{value:.{SIGNIFICANT_DIGITS}g}") for value in step] for step in np.sort(residuals, axis=0).T]
-    return {"season": fitted.recipe.season, "window": fitted.recipe.longest_window, "residuals": by_step}
-
-
-def _coverage(
-    calibration: dict[str, Any], prepared: PreparedPanel, windows: Windows, forecasts: Array
-) -> dict[str, float]:
-    residuals = calibration["residuals"]
-    found = {}
-    spreads = _spread_rows(prepared, windows, calibration["window"], calibration["season"])
-    for level in TOLD_LEVELS:
-        if len(residuals[0]) < needed(level):
-            continue
-        width = half_widths(residuals, level, prepared.horizon) * spreads[:, None]
-        found[str(level)] = coverage(windows.actual, forecasts - width, forecasts + width)
-    return found
-
-
-def _spreads(recipe: Recipe, prepared: PreparedPanel, windows: Windows) -> Array:
-    return _spread_rows(prepared, windows, recipe.longest_window, recipe.season)
-
-
-def _spread_rows(prepared: PreparedPanel, windows: Windows, window: int, season: int) -> Array:
-    histories = (
-        prepared.rows.history(int(i), int(end))[-window:] for i, end in zip(windows.series, windows.ends, strict=True)
-    )
-    return np.array([spread(history, season) for history in histories])
 
 
 def _readable(windows: Windows, member: Recipe) -> tuple[Positions, Positions]:

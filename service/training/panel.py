@@ -76,9 +76,9 @@ def prepare_panel(values: list[Array], recipe: Recipe) -> PreparedPanel:
     return PreparedPanel(rows, cut, validation, test, horizon, recipe.season)
 
 
-def shortened(recipe: Recipe, epochs: int) -> Recipe:
-    """The recipe of a fit that goes on for a few epochs, with other draws than the first."""
-    return replace(recipe, epochs=epochs, patience=None, seed=recipe.seed + 1)
+def shortened(recipe: Recipe, epochs: int, seed: int) -> Recipe:
+    """The recipe of a fit that goes on for a few epochs, with draws of its own."""
+    return replace(recipe, epochs=epochs, patience=None, seed=seed)
 
 
 def _windows(rows: Rows, series: Positions, ends: Positions, horizon: int, season: int) -> Windows:
