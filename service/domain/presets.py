@@ -131,7 +131,7 @@ PRESETS: dict[str, Preset] = {
             readout="residual",
             units=128,
             layers=2,
-            dropout=0.1,
+            dropout=0.2,
             heads=("vector",),
             in_chapter=False,
         ),

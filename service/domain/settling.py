@@ -119,8 +119,11 @@ def _panel(given: Mapping[str, Any], preset: Preset, head: Head, data: PanelData
     usual = "none" if preset.is_baseline or not chosen else "first" if season == 1 else "seasonal"
     difference = given.get("difference", usual)
     lag = {"none": 0, "first": 1, "seasonal": season}[difference]
+    if "window" not in given and lag > 1:
+        # So that as many differences are left as values would have been read.
+        window += lag
     return {
-        "window": window + (lag if "window" not in given and lag > 1 else 0),
+        "window": window,
         # A one-step head forecasts one step; what is asked for is how far its roll-out is scored and calibrated.
         "horizon": 1 if head == "one_step" else horizon,
         "evaluated_horizon": horizon,

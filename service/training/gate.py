@@ -107,7 +107,9 @@ def _load(champion: Manifest, folder: Path) -> Any:
         return lambda **inputs: loaded.signatures["rollout"](**inputs)
     with np.load(measured) as archive:
         weights = [archive[f"arr_{i}"] for i in range(len(archive.files))]
-    return make_serving_graph(Recipe.from_dict(champion.hyper_parameters), weights).rollout
+    graph = make_serving_graph(Recipe.from_dict(champion.hyper_parameters), weights)
+    # Its functions hold it weakly: the call must keep it alive.
+    return lambda **inputs: graph.rollout(**inputs)
 
 
 def _show(value: float | None) -> str:

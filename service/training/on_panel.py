@@ -58,7 +58,9 @@ def train_on_panel(
         calibration, covered = calibrate(recipe, prepared, best.validation, tested)
         metrics["test"] = {**_score(prepared.test, tested), "coverage": covered}
     metrics["baselines"] = baselines
-    if recipe.refit:
+    if measured is not None:
+        # From the same start: to go on from what was tested would fit the older points once more.
+        set_weights(best.networks, measured)
         go_on(best, prepared, prepared.rows.lengths, on_batch, reporter.epoch)
     data = plan.recipes[0].to_dict()["data"]
     return Outcome(
@@ -76,6 +78,15 @@ def train_on_panel(
         gate,
         measured,
     )
+
+
+def set_weights(networks: Sequence[Network], weights: Sequence[NDArray[np.float32]]) -> None:
+    """Gives networks weights that stand one network's after the other's."""
+    rest = list(weights)
+    for network in networks:
+        count = len(network.get_weights())
+        network.set_weights(rest[:count])
+        rest = rest[count:]
 
 
 def _try_all(plan: Plan, prepared: PreparedPanel, on_batch: Callable[[], None], reporter: Reporter) -> list[Fitted]:

@@ -13,9 +13,7 @@ def test_the_base_is_the_seasonal_naive_forecast(lag: int, horizon: int, extra: 
 
 
 @given(st.integers(1, 12), st.integers(1, 30), st.integers(0, 20))
-def test_answers_that_are_fed_back_are_the_differences_of_the_longer_series(
-    lag: int, horizon: int, extra: int
-) -> None:
+def test_answers_that_are_fed_back_are_the_differences_of_the_longer_series(lag: int, horizon: int, extra: int) -> None:
     series = np.random.default_rng(horizon).random((2, lag + extra + horizon))
     known = series[:, : lag + extra]
     answers = series[:, lag + extra :] - base(known, horizon, lag)
