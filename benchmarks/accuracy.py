@@ -265,7 +265,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cases", default=",".join(case.key for case in CASES[:5]), help="keys, separated by commas")
     parser.add_argument("--peers", help="a Python with statsforecast; by default no peers")
-    parser.add_argument("--without-presets", action="store_true", help="only what auto makes of each")
+    parser.add_argument("--models", help="architectures, separated by commas; by default auto, and presets where asked")
     arguments = parser.parse_args()
     print(describe_machine(), flush=True)
     reached = True
@@ -274,8 +274,8 @@ def main() -> int:
             series = load(case)
             rows = [measure("seasonal naive", case, series, seasonal_naive(case, series), 0.0)]
             rows += peers(arguments.peers, case, series) if arguments.peers else []
-            architectures = ("auto", *(PRESETS if case.with_presets and not arguments.without_presets else ()))
-            for architecture in architectures:
+            usual = ("auto", *(PRESETS if case.with_presets else ()))
+            for architecture in arguments.models.split(",") if arguments.models else usual:
                 name, seconds = train(http, case, series, architecture)
                 label = "**auto**" if architecture == "auto" else architecture
                 forecasts, inside = forecast(http, case, series, name)

@@ -32,6 +32,7 @@ class Preset:
     one unit, a `decoder` that is fed its own output (encoder-decoder), `unrolled`: the features are the input of the
     first step of a recurrent layer and zeros that of the others (vector-to-sequence), or `residual`: what residual
     layers add to the seasonal naive forecast.
+    `panel_epochs` are those on series of one's own, of which each epoch draws other windows.
     `heads` are those that the body and readout can have. `in_chapter` marks the rows of the chapter's table.
     """
 
@@ -45,6 +46,7 @@ class Preset:
     normalization: Normalization = "none"
     learning_rate: float = 0.001
     dropout: float = 0.0
+    panel_epochs: int = 10
     heads: tuple[Head, ...] = HEADS
     in_chapter: bool = True
 
@@ -132,6 +134,7 @@ PRESETS: dict[str, Preset] = {
             units=128,
             layers=2,
             dropout=0.2,
+            panel_epochs=20,
             heads=("vector",),
             in_chapter=False,
         ),

@@ -78,7 +78,7 @@ def _settle(given: Mapping[str, Any], preset: Preset, head: Head, settled: Mappi
         kernel_initializer=given.get("kernel_initializer", "glorot_uniform"),
         optimizer=given.get("optimizer", "adam"),
         learning_rate=given.get("learning_rate", preset.learning_rate),
-        epochs=given.get("epochs", 20) if preset.is_fitted else 0,
+        epochs=given.get("epochs", preset.panel_epochs if "max_windows" in settled else 20) if preset.is_fitted else 0,
         seed=given.get("seed", 42),
         patience=None if early_stopping is None else early_stopping["patience"],
         max_seconds=given.get("max_seconds"),

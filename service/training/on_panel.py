@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 Array = NDArray[np.float64]
 
 # A member leaves the ensemble only where that gains so much: less may be the luck of the validation windows.
-LEAST_GAIN = 0.005
+LEAST_GAIN = 0.03
 PROOF_SERIES = 8
 
 

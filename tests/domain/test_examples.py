@@ -19,7 +19,8 @@ def recipe(architecture: str, **fields: object) -> Recipe:
 def test_windows_are_cut_left_aligned_with_nan_behind() -> None:
     rows = gather([np.arange(5.0), np.arange(10.0, 16.0)])
     inputs = rows.inputs(np.array([0, 1, 1]), np.array([3, 6, 1]), 4)
-    assert np.array_equal(inputs, [[0, 1, 2, np.nan], [12, 13, 14, 15], [10, np.nan, np.nan, np.nan]], equal_nan=True)
+    nan = np.nan
+    assert np.array_equal(inputs, np.array([[0, 1, 2, nan], [12, 13, 14, 15], [10, nan, nan, nan]]), equal_nan=True)
     assert rows.futures(np.array([0, 1]), np.array([3, 2]), 2).tolist() == [[3, 4], [12, 13]]
     assert rows.history(1, 3).tolist() == [10, 11, 12]
 
