@@ -148,7 +148,8 @@ def _min_history(preset: Preset, season: int, window: int, horizon: int, lag: in
     if preset.is_fixed_length:
         return window
     least = lag + (CONV_KERNEL if preset.body == "conv_gru" else 1)
-    affordable = int(np.quantile(lengths, 0.1)) - 2 * horizon
+    # Most short series should be validated, and every other one trained on.
+    affordable = min(int(np.quantile(lengths, 0.1)) - 2 * horizon, int(np.median(lengths)) - 3 * horizon)
     return max(least, min(window, max(2 * season, 4), affordable))
 
 
@@ -289,16 +290,16 @@ def _panel_misfits(given: Mapping[str, Any], recipe: Recipe, lengths: Lengths) -
                 f"{recipe.window}. Give a longer window or a shorter season.",
             )
         )
-    needed = recipe.min_history + 2 * recipe.evaluated_horizon
+    needed = recipe.min_history + 2 * recipe.evaluated_horizon + recipe.horizon
     longest = int(np.max(lengths))
-    if not flaws and longest <= needed:
+    if not flaws and longest < needed:
         flaws.append(
             Flaw(
                 "/data",
                 "series_too_short",
                 f"The longest series has {longest} points. With a horizon of {recipe.evaluated_horizon}, held out "
                 f"twice to validate and to test, and {recipe.min_history} points to read, training needs at least "
-                f"{needed + 1}. Send more history, or ask for a shorter horizon.",
+                f"{needed}. Send more history, or ask for a shorter horizon.",
             )
         )
     return flaws

@@ -12,7 +12,7 @@ from typing import Any
 README = Path(__file__).parents[2] / "README.md"
 ADDRESS = "localhost:8000"
 # What is another at every run.
-VOLATILE = {"id", "submitted_at", "started_at", "finished_at", "request_id", "timing_ms"}
+VOLATILE = {"id", "created_at", "submitted_at", "started_at", "finished_at", "request_id", "timing_ms"}
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,12 @@ def is_complete(command: str) -> bool:
 class Shell:
     """Runs commands in one shell's memory: what one sets, the next can use."""
 
-    def __init__(self, address: str, environment: dict[str, str]) -> None:
+    def __init__(
+        self, address: str, environment: dict[str, str], folder: Path | None = None, patience_seconds: float = 120
+    ) -> None:
         self._address = address
+        self._folder = folder
+        self._patience_seconds = patience_seconds
         binary = Path(sys.executable).parent
         self._environment = {**os.environ, **environment, "PATH": f"{binary}:{os.environ['PATH']}"}
         self._memory: list[str] = []
@@ -55,7 +59,13 @@ class Shell:
             return ""
         script = "\n".join([*self._memory, command])
         ran = subprocess.run(
-            ["bash", "-c", script], env=self._environment, capture_output=True, text=True, timeout=120, check=False
+            ["bash", "-c", script],
+            env=self._environment,
+            cwd=self._folder,
+            capture_output=True,
+            text=True,
+            timeout=self._patience_seconds,
+            check=False,
         )
         return ran.stdout + ran.stderr
 
