@@ -35,6 +35,8 @@ app = typer.Typer(
 # What a job's progress counts.
 UNITS = {"train": "epoch", "backtest": "series"}
 
+MEDIA_TYPES = {".parquet": "application/vnd.apache.parquet", ".json": "application/json"}
+
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 Url = Annotated[str | None, typer.Option(help="The server; by default OUTFIELDER_HOST and OUTFIELDER_PORT.")]
 Key = Annotated[str | None, typer.Option(help="An API key of the server.", envvar="OUTFIELDER_API_KEY")]
@@ -103,10 +105,20 @@ def worker() -> None:
 
 @app.command()
 def train(
-    architecture: Annotated[str, typer.Argument(help="A preset, or 'chapter' for all of the chapter's models.")],
+    architecture: Annotated[
+        str, typer.Argument(help="A preset, 'auto', or 'chapter' for all of the chapter's models.")
+    ],
     name: Annotated[str | None, typer.Option(help="The model's name.")] = None,
     head: Annotated[str | None, typer.Option(help="one_step, vector or sequence.")] = None,
-    scaling: Annotated[str | None, typer.Option(help="none or standard.")] = None,
+    file: Annotated[
+        Path | None,
+        typer.Option(
+            help="Series of your own, CSV or Parquet with unique_id,ds,y, or JSON: uploaded, then trained on.",
+            exists=True,
+            dir_okay=False,
+        ),
+    ] = None,
+    scaling: Annotated[str | None, typer.Option(help="none, standard, mean, robust or auto.")] = None,
     window: Annotated[int | None, typer.Option(help="Points that the model learns to read.")] = None,
     horizon: Annotated[int | None, typer.Option(help="Steps that it learns to forecast.")] = None,
     epochs: Annotated[int | None, typer.Option()] = None,
@@ -134,6 +146,11 @@ def train(
         **parse_options(option or []),
     }  # fmt: skip
     with connect(url, api_key) as client:
+        if file is not None:
+            dataset = client.upload(file.read_bytes(), MEDIA_TYPES.get(file.suffix.lower(), "text/csv"))
+            for finding in dataset["audit"]:
+                print(f"{finding['id'] or file}: {finding['message']}", file=sys.stderr)
+            fields["data"] = {"kind": "dataset", "id": dataset["id"]}
         jobs = client.train(**{field: value for field, value in fields.items() if value is not None})
         if wait:
             jobs = [follow(client, job, quiet=as_json) for job in jobs]

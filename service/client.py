@@ -59,6 +59,10 @@ class Client:
         jobs: list[dict[str, Any]] = answer.get("jobs", [answer])
         return jobs
 
+    def upload(self, content: bytes, media_type: str) -> dict[str, Any]:
+        """POST /datasets. Raises RequestRefused."""
+        return self._call("POST", "/datasets", content=content, headers={"Content-Type": media_type})
+
     def models(self) -> list[dict[str, Any]]:
         """GET /models. Raises RequestRefused."""
         models: list[dict[str, Any]] = self._call("GET", "/models")["models"]

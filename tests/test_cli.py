@@ -74,6 +74,19 @@ def test_training_shows_its_progress_and_the_model(service: Processes) -> None:
     assert as_json(service, "train", "naive", "--name", "quiet", "--wait")["result"]["version"] == 1
 
 
+def test_a_file_is_uploaded_and_trained_on(service: Processes) -> None:
+    file = service.folder / "shop.csv"
+    rows = [f"a,2024-{1 + i // 28:02}-{1 + i % 28:02},{100 + 10 * (i % 7) + i / 9:.1f}" for i in range(200)]
+    file.write_text("\n".join(["unique_id,ds,y", *rows, "b,2024-01-01,5"]))
+    arguments = ("--file", str(file), "--horizon", "7", "--epochs", "1", "--name", "shop")
+    ran = run(service, "train", "linear", *arguments, "--wait", "--json")
+    assert ran.returncode == 0, ran.stderr
+    assert "b: It has 1 points" in ran.stderr
+    job = json.loads(ran.stdout)
+    assert job["request"]["data"]["kind"] == "dataset"
+    assert job["result"]["metrics"]["test"]["mase"] > 0
+
+
 def test_models_and_jobs_are_listed_for_people_and_machines(service: Processes) -> None:
     table = run(service, "models").stdout.splitlines()
     assert table[0].split()[:2] == ["name", "architecture"]

@@ -14,22 +14,35 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.floating]
 
+# Of longer histories the last seasons say how much the series moves now; of one without a season the last points.
+SEASONS = 3
+POINTS = 24
+# Fewer differences have no deviation that would mean something.
+FEWEST_DIFFERENCES = 4
+# A series that grows by the same amount every season still errs by some part of it.
+TREND_SHARE = 0.1
 # A spread under this share of the largest magnitude is rounding noise of float32.
 RELATIVE_FLOOR = 1e-6
 
 
 def spread(history: Array, season: int) -> float:
-    """How much a series moves: its mean absolute seasonal difference, within the points given; history [time].
+    """How much a series moves, beyond what repeats and grows: history [time].
 
-    Where they are no longer than a season, the mean absolute difference of neighbours; of one point its magnitude.
-    Never 0, so that residuals can be divided by it.
+    The mean absolute deviation of the seasonal differences of its last three seasons from their mean, so that steady
+    growth, which a model forecasts, counts little. Where there are few differences their mean magnitude, where it is
+    no longer than a season differences of neighbours, of one point its magnitude. Never 0, so that residuals can be
+    divided by it.
     """
-    values = history.astype(np.float64)
+    values = history[-(SEASONS * season if season > 1 else POINTS) :].astype(np.float64)
     floor = max(RELATIVE_FLOOR * float(np.abs(values).max()), 1e-30)
     lag = season if len(values) > season else 1
     if len(values) <= lag:
         return max(float(np.abs(values).max()), floor)
-    return max(float(np.abs(values[lag:] - values[:-lag]).mean()), floor)
+    differences = values[lag:] - values[:-lag]
+    magnitude = float(np.abs(differences).mean())
+    if len(differences) < FEWEST_DIFFERENCES:
+        return max(magnitude, floor)
+    return max(float(np.abs(differences - differences.mean()).mean()), TREND_SHARE * magnitude, floor)
 
 
 def needed(level: float) -> int:

@@ -35,7 +35,7 @@ def choose_transform(recipe: Recipe, prepared: PreparedPanel) -> Recipe:
     rng = np.random.default_rng(recipe.seed)
     train = _origins(prepared.split.train_ends, recipe, horizon, rng)
     held_out = prepared.validation.series[:SCORED_WINDOWS], prepared.validation.ends[:SCORED_WINDOWS]
-    is_positive = bool((prepared.rows.flat > 0).all())
+    is_positive = all((history > 0).all() for history in prepared.histories(prepared.split.train_ends))
     best, least = recipe, np.inf
     scalings = SCALINGS if recipe.lag == 0 else SCALINGS[:2]
     for scaling, log in product(scalings, (False, True) if is_positive else (False,)):
@@ -44,7 +44,12 @@ def choose_transform(recipe: Recipe, prepared: PreparedPanel) -> Recipe:
         # A tie goes to the plainer one, which comes first.
         if loss < least * (1 - 1e-3):
             best, least = candidate, loss
-    return replace(best, chosen_on_validation=False)
+    members = tuple(_settle(member, best) for member in recipe.members)
+    return replace(_settle(recipe, best), members=members)
+
+
+def _settle(recipe: Recipe, best: Recipe) -> Recipe:
+    return replace(recipe, scaling=best.scaling, log=best.log, chosen_on_validation=False)
 
 
 def _loss(

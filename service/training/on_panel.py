@@ -39,7 +39,8 @@ def train_on_panel(
     Raises:
         TrainingFailed: the series are too short, or a fit gives no finite numbers.
     """
-    prepared = prepare_panel(values, plan.recipes[0])
+    data = plan.recipes[0].own_data
+    prepared = prepare_panel(values, plan.recipes[0], "interpolate" if data is None else data.missing)
     fits = _try_all(plan, prepared, on_batch, reporter)
     best = _choose(fits, prepared, plan.name)
     recipe = best.recipe
@@ -62,13 +63,12 @@ def train_on_panel(
         # From the same start: to go on from what was tested would fit the older points once more.
         set_weights(best.networks, measured)
         go_on(best, prepared, prepared.rows.lengths, on_batch, reporter.epoch)
-    data = plan.recipes[0].to_dict()["data"]
     return Outcome(
         recipe,
         best.networks,
         metrics,
         {
-            **data,
+            **plan.recipes[0].to_dict()["data"],
             "n_windows": int(np.maximum(prepared.split.train_ends - recipe.horizon - recipe.min_history + 1, 0).sum()),
             "season": recipe.season,
         },

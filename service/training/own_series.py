@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -18,10 +19,15 @@ from service.training.draws import Draws, Importance
 from service.training.fit import Epoch, fit
 from service.training.forecast import Forecaster
 from service.training.panel import PreparedPanel, Windows, shortened
-from service.training.report import refit_epochs
+from service.training.report import REFIT_SHARE, refit_epochs
 from service.zoo.network import Network
 
 Array = NDArray[np.float64]
+
+
+# Validation windows that a fit is watched on, epoch by epoch; scored are all of them.
+MOST_WATCHED = 2000
+MOST_WATCHED_VALUES = 20_000_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,7 +50,7 @@ def fit_panel(
         recipe = choose_transform(recipe, prepared)
     importance = Importance(prepared.rows, prepared.split.train_ends, recipe.season)
     networks, epochs = [], []
-    for member in recipe.members or (recipe,):
+    for member in map(_share_seconds, _members(recipe), repeat(len(recipe.members) or 1)):
         draws = Draws(member, prepared.rows, prepared.split.train_ends, importance)
         held_out = draws.examples(*_readable(prepared.validation, member), last_only=True)
         network, run = fit(
@@ -69,8 +75,13 @@ def go_on(
 ) -> None:
     """Goes on for a few epochs with windows of the first `ends` [n_series] points of each series."""
     importance = Importance(prepared.rows, ends, fitted.recipe.season)
-    for member, network in zip(fitted.recipe.members or (fitted.recipe,), fitted.networks, strict=True):
-        again = shortened(member, refit_epochs(member.epochs), seed=member.seed + int(ends.sum()) % 1000 + 1)
+    n_members = len(fitted.networks)
+    for member, network in zip(_members(fitted.recipe), fitted.networks, strict=True):
+        again = shortened(
+            _share_seconds(member, n_members),
+            refit_epochs(member.epochs),
+            seed=member.seed + int(ends.sum()) % 1000 + 1,
+        )
         draws = Draws(again, prepared.rows, ends, importance)
         held_out = draws.examples(*_readable(prepared.validation, member), last_only=True)
         fit(
@@ -81,6 +92,17 @@ def go_on(
             on_epoch=on_epoch,
             network=network,
         )
+
+
+def _members(recipe: Recipe) -> tuple[Recipe, ...]:
+    return recipe.members or (recipe,)
+
+
+def _share_seconds(member: Recipe, n_members: int) -> Recipe:
+    """A member with its part of the seconds that all have together for fitting and going on twice."""
+    if member.max_seconds is None:
+        return member
+    return replace(member, max_seconds=member.max_seconds / n_members / (1 + 2 * REFIT_SHARE))
 
 
 def forecast_windows(recipe: Recipe, networks: Sequence[Network], prepared: PreparedPanel, windows: Windows) -> Array:
@@ -118,8 +140,12 @@ def score_baselines(recipe: Recipe, prepared: PreparedPanel) -> dict[str, Any]:
 
 
 def _readable(windows: Windows, member: Recipe) -> tuple[Positions, Positions]:
-    """The windows whose histories a member can read."""
-    enough = windows.ends >= member.min_history
+    """The windows whose histories a member can read; of very many an even choice, as many as memory is good for."""
+    enough = np.flatnonzero(windows.ends >= member.min_history)
+    steps = member.window if member.head == "sequence" else 1
+    most = max(1, min(MOST_WATCHED, MOST_WATCHED_VALUES // (steps * member.horizon)))
+    if len(enough) > most:
+        enough = enough[np.linspace(0, len(enough) - 1, most).astype(int)]
     return windows.series[enough], windows.ends[enough]
 
 

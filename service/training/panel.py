@@ -9,7 +9,7 @@ from service.domain.examples import Positions, Rows, gather
 from service.domain.metrics import seasonal_scale
 from service.domain.panel import Panel
 from service.domain.recipe import Recipe
-from service.domain.series import fill
+from service.domain.series import Missing, fill
 from service.domain.splits import Split, split
 from service.errors import Flaw, TrainingFailed
 
@@ -45,28 +45,33 @@ class PreparedPanel:
         return [self.rows.history(i, int(end)) for i, end in enumerate(ends)]
 
 
-def read_panel(panel: Panel, missing: str) -> list[Array]:
-    """The series without missing values, those that hold no usable number left out.
+def read_panel(panel: Panel) -> list[Array]:
+    """The series from their first known value on, NaN for missing ones; those that can't be used are left out.
 
     Raises:
         TrainingFailed: none is left.
     """
-    values = [fill("", one, "ffill" if missing == "ffill" else "interpolate") for one in panel.values]
-    usable = [one for one in values if not isinstance(one, Flaw)]
+    usable = [one for one in panel.values if not isinstance(fill("", one, "interpolate"), Flaw)]
     if not usable:
         raise TrainingFailed("No series of the data holds a number that can be trained on.")
-    return usable
+    return [one[int(np.argmax(~np.isnan(one))) :] for one in usable]
 
 
-def prepare_panel(values: list[Array], recipe: Recipe) -> PreparedPanel:
-    """Cuts series [time] for a recipe's horizon.
+def prepare_panel(values: list[Array], recipe: Recipe, missing: Missing = "interpolate") -> PreparedPanel:
+    """Cuts series [time] for a recipe's horizon, and fills what is missing without a look over the cuts.
 
     Raises:
         TrainingFailed: all series are too short.
     """
-    rows = gather(values)
     horizon = recipe.evaluated_horizon
-    cut = split(rows.lengths, horizon, recipe.min_history)
+    lengths = np.array([len(one) for one in values], dtype=np.int64)
+    cut = split(lengths, horizon, recipe.min_history)
+    rows = gather(
+        [
+            fill_parts(one, (int(end), len(one) - horizon), missing)
+            for one, end in zip(values, cut.train_ends, strict=True)
+        ]
+    )
     validation, test = (_windows(rows, *origins, horizon, recipe.season) for origins in (cut.validation, cut.test))
     if not len(validation) or not (cut.train_ends >= recipe.min_history + recipe.horizon).any():
         raise TrainingFailed(
@@ -76,9 +81,29 @@ def prepare_panel(values: list[Array], recipe: Recipe) -> PreparedPanel:
     return PreparedPanel(rows, cut, validation, test, horizon, recipe.season)
 
 
+def fill_parts(values: Array, cuts: tuple[int, ...], missing: Missing) -> Array:
+    """A series without missing values: before each cut, of ascending ones, filled with what is known before it.
+
+    A gap over a cut is so carried forward up to it: to interpolate would tell training what comes after.
+    """
+    if not np.isnan(values).any():
+        return values
+    filled = _fill(values, missing)
+    for cut in reversed([cut for cut in cuts if 0 < cut < len(values)]):
+        filled[:cut] = _fill(values[:cut], missing)
+    return filled
+
+
+def _fill(values: Array, missing: Missing) -> Array:
+    found = fill("", values, missing)
+    # It begins with a known value, and was read before: nothing can be wrong with it.
+    return values.copy() if isinstance(found, Flaw) else found.copy()
+
+
 def shortened(recipe: Recipe, epochs: int, seed: int) -> Recipe:
     """The recipe of a fit that goes on for a few epochs, with draws of its own."""
-    return replace(recipe, epochs=epochs, patience=None, seed=seed)
+    seconds = None if recipe.max_seconds is None else recipe.max_seconds * epochs / recipe.epochs
+    return replace(recipe, epochs=epochs, patience=None, seed=seed, max_seconds=seconds)
 
 
 def _windows(rows: Rows, series: Positions, ends: Positions, horizon: int, season: int) -> Windows:

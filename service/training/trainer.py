@@ -76,7 +76,7 @@ class Trainer:
         data = plan.recipes[0].own_data
         if data is None:
             return train_on_waves(plan, run.raise_if_stopped, reporter)
-        values = read_panel(self._load_panel(data.id), data.missing)
+        values = read_panel(self._load_panel(data.id))
         return train_on_panel(plan, values, self._catalog(), run.raise_if_stopped, reporter)
 
     def _crown(self, published: Manifest) -> dict[str, Any]:

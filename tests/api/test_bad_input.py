@@ -11,6 +11,7 @@ import pytest
 from tests.api.server import assert_problem
 
 JSON = {"Content-Type": "application/json"}
+LONG = [float(i % 7) for i in range(100)]
 GOOD = {"model": "whole", "series": [1, 2, 3, 4, 5]}
 
 
@@ -105,7 +106,7 @@ FORECASTS: list[tuple[dict[str, Any], int, str, str | None]] = [
     ({"level": 80}, 422, "wrong_type", "/level"),
     ({"missing": "guess"}, 422, "unknown_choice", "/missing"),
     ({"horizn": 3}, 422, "unknown_field", "/horizn"),
-    ({"dataset": "abc"}, 422, "unknown_field", "/dataset"),
+    ({"dataset": "abc"}, 422, "conflicting_fields", "/dataset"),
     ({"a/b~c": 1}, 422, "unknown_field", "/a~1b~0c"),
     ({"freq": "D"}, 422, "missing_field", "/start"),
     ({"start": "2026-01-01"}, 422, "missing_field", "/freq"),
@@ -125,7 +126,7 @@ def test_a_wrong_forecast_request_is_answered_with_what_is_wrong_and_where(
 TRAININGS: list[tuple[dict[str, Any], str, str]] = [
     ({}, "missing_field", "/architecture"),
     ({"architecture": "transformer"}, "unknown_architecture", "/architecture"),
-    ({"architecture": "auto"}, "unknown_architecture", "/architecture"),
+    ({"architecture": "auto", "window": 5}, "option_not_applicable", "/window"),
     ({"architecture": 5}, "wrong_type", "/architecture"),
     ({"architecture": "lstm", "name": "../x"}, "bad_name", "/name"),
     ({"architecture": "lstm", "name": "x" * 300}, "bad_name", "/name"),
@@ -143,7 +144,28 @@ TRAININGS: list[tuple[dict[str, Any], str, str]] = [
     ({"architecture": "lstm", "seed": -1}, "out_of_bounds", "/seed"),
     ({"architecture": "lstm", "early_stopping": {"patients": 5}}, "unknown_field", "/early_stopping/patients"),
     ({"architecture": "lstm", "early_stopping": True}, "wrong_type", "/early_stopping"),
-    ({"architecture": "lstm", "data": {"kind": "series"}}, "data_kind_not_available", "/data/kind"),
+    ({"architecture": "lstm", "data": {"kind": "sines"}}, "unknown_choice", "/data/kind"),
+    ({"architecture": "lstm", "data": {"kind": "series"}}, "missing_field", "/data"),
+    ({"architecture": "lstm", "data": {"kind": "dataset", "series": [1, 2]}}, "missing_field", "/data"),
+    ({"architecture": "lstm", "data": {"kind": "series", "series": [1], "noise": 1}}, "option_not_applicable", "/data"),
+    ({"architecture": "lstm", "data": {"kind": "series", "series": [1, 2, 3]}}, "series_too_short", "/data"),
+    ({"architecture": "lstm", "data": {"kind": "series", "series": [1, "2"]}}, "wrong_type", "/data/series/1"),
+    ({"architecture": "lstm", "data": {"kind": "series", "series": [[None]]}}, "all_null", "/data/series/0"),
+    (
+        {"architecture": "lstm", "data": {"kind": "series", "series": LONG, "freq": "X"}},
+        "unknown_frequency",
+        "/data/freq",
+    ),
+    (
+        {"architecture": "lstm", "difference": "seasonal", "data": {"kind": "series", "series": LONG}},
+        "season_needed",
+        "/difference",
+    ),
+    ({"architecture": "mlp", "difference": "first"}, "option_not_applicable", "/difference"),
+    ({"architecture": "lstm", "season": 500, "data": {"kind": "series", "series": LONG}}, "out_of_bounds", "/season"),
+    ({"architecture": "lstm", "difference": "seasonal"}, "option_not_applicable", "/difference"),
+    ({"architecture": "lstm", "scaling": "auto"}, "option_not_applicable", "/scaling"),
+    ({"architecture": "naive", "ensemble": {"members": 2}}, "option_not_applicable", "/ensemble"),
     ({"architecture": "lstm", "data": {"n_series": 1}}, "out_of_bounds", "/data/n_series"),
     ({"architecture": "lstm", "data": {"n_serie": 100}}, "unknown_field", "/data/n_serie"),
     ({"architecture": "lstm", "data": {"n_series": 10**6, "n_steps": 10**4}}, "too_much_data", "/data/n_series"),

@@ -55,3 +55,17 @@ def test_the_spread_follows_the_scale_of_the_series_and_is_never_zero(factor: fl
     assert spread(history * factor, season) == pytest.approx(spread(history, season) * factor)
     assert spread(np.full(length, factor), season) > 0
     assert spread(np.zeros(length), season) > 0
+
+
+def test_a_trend_and_a_season_are_no_spread_and_noise_is() -> None:
+    time = np.arange(60)
+    regular = 100 + 2.0 * time + 10 * np.sin(2 * np.pi * time / 12)
+    noisy = regular + 5 * np.random.default_rng(0).standard_normal(60)
+    assert spread(regular, 12) == pytest.approx(0.1 * 24)
+    assert 4 < spread(noisy, 12) < 9
+
+
+def test_what_was_longer_ago_than_three_seasons_does_not_count() -> None:
+    calm = np.random.default_rng(0).standard_normal(36)
+    wild = np.concatenate([1000 * np.random.default_rng(1).standard_normal(50), calm])
+    assert spread(wild, 12) == spread(calm, 12)
