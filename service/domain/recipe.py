@@ -7,6 +7,7 @@ from typing import Any, Literal
 from service.domain.presets import MODES, PRESETS, Head, Mode, Normalization, Preset, Readout
 
 Scaling = Literal["none", "standard", "mean", "robust"]
+AskedScaling = Literal["none", "standard", "mean", "robust", "auto"]
 Difference = Literal["none", "first", "seasonal"]
 Optimizer = Literal["adam", "nadam", "rmsprop", "sgd"]
 Loss = Literal["mse", "mae"]

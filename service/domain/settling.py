@@ -272,7 +272,7 @@ def _short_window(given: Mapping[str, Any], recipe: Recipe, otherwise: str) -> l
 
 
 def _panel_misfits(given: Mapping[str, Any], recipe: Recipe, lengths: Lengths) -> list[Flaw]:
-    flaws = _short_window(given, recipe, "/data")
+    flaws = _short_window(given, recipe, "/data") if "window" in given else []
     if recipe.difference == "seasonal" and recipe.season == 1 and "difference" in given:
         flaws.append(
             Flaw(

@@ -170,7 +170,7 @@ TRAININGS: list[tuple[dict[str, Any], str, str]] = [
     ({"architecture": "lstm", "data": {"n_serie": 100}}, "unknown_field", "/data/n_serie"),
     ({"architecture": "lstm", "data": {"n_series": 10**6, "n_steps": 10**4}}, "too_much_data", "/data/n_series"),
     ({"architecture": "lstm", "data": []}, "wrong_type", "/data"),
-    ({"architecture": "lstm", "scaling": "robust"}, "unknown_choice", "/scaling"),
+    ({"architecture": "lstm", "scaling": "minmax"}, "unknown_choice", "/scaling"),
     ({"architecture": "naive", "epochs": 5}, "option_not_applicable", "/epochs"),
     ({"architecture": "lstm", "window": 50, "data": {"n_steps": 40}}, "series_too_short", "/data/n_steps"),
     ({"architecture": "lstm", "head": "one_step", "horizon": 3}, "horizon_not_available", "/horizon"),

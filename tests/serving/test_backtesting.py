@@ -172,7 +172,7 @@ def test_a_baseline_that_can_not_be_fitted_is_left_out_with_the_reason(stored_ki
 
 
 def test_coverage_is_that_of_the_forecast_plus_and_minus_widths_in_spreads(tmp_path: Path) -> None:
-    residuals = np.sort(RNG.random((6, 50)) * 2, axis=1)
+    residuals = np.sort(RNG.random((6, 50)) * 10, axis=1)
     kind = Kind(window=40)
     add_version(tmp_path, "m", kind, calibration={"season": 12, "window": 30, "residuals": residuals.tolist()})
     found = run(tmp_path, {"a": MONTHLY, "short": MONTHLY[:21]}, model="m", horizon=6, windows=8, level=(50.0, 97.5))

@@ -7,7 +7,7 @@ from pydantic_core import PydanticCustomError
 
 from service.api.schemas.forecast import SeriesJson
 from service.domain.presets import Head, Normalization
-from service.domain.recipe import Difference, Initializer, Loss, Optimizer, Scaling
+from service.domain.recipe import AskedScaling, Difference, Initializer, Loss, Optimizer
 from service.store.layout import NAME_PATTERN
 
 FIELDS_OF_KIND = {
@@ -101,7 +101,7 @@ class TrainBody(BaseModel):
         None,
         description="Steps that it learns to forecast; of a one-step head on own series, how far it is calibrated",
     )
-    scaling: Scaling | Literal["auto"] | None = Field(
+    scaling: AskedScaling | None = Field(
         None, description="By default none on waves; on own series auto: what validates best"
     )
     log: bool | None = Field(None, description="Own series: learn in logarithms")
