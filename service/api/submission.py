@@ -64,6 +64,9 @@ def _read_data(data: dict[str, Any], datasets: DatasetStore) -> tuple[PanelData,
         panel_id = datasets.keep(panel)
     missing = data.get("missing", "interpolate")
     filled = [fill(pointers[min(i, len(pointers) - 1)], values, missing) for i, values in enumerate(panel.values)]
+    refused = [flaw for flaw in filled if isinstance(flaw, Flaw) and flaw.code == "missing_value"]
+    if refused:
+        raise InvalidRequest(refused)
     usable = [values for values in filled if not isinstance(values, Flaw)]
     if not usable:
         raise InvalidRequest([flaw for flaw in filled if isinstance(flaw, Flaw)])

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from service.domain.presets import MODES, PRESETS, Head, Mode, Normalization, Preset, Readout
+from service.domain.series import Missing
 
 Scaling = Literal["none", "standard", "mean", "robust"]
 AskedScaling = Literal["none", "standard", "mean", "robust", "auto"]
@@ -49,7 +50,7 @@ class PanelData:
     n_series: int
     n_points: int
     freq: str | None
-    missing: Literal["interpolate", "ffill"] = "interpolate"
+    missing: Missing = "interpolate"
 
 
 @dataclass(frozen=True, slots=True)

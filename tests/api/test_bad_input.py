@@ -157,6 +157,11 @@ TRAININGS: list[tuple[dict[str, Any], str, str]] = [
         "/data/freq",
     ),
     (
+        {"architecture": "lstm", "data": {"kind": "series", "series": [*LONG, None], "missing": "error"}},
+        "missing_value",
+        "/data/series/100",
+    ),
+    (
         {"architecture": "lstm", "difference": "seasonal", "data": {"kind": "series", "series": LONG}},
         "season_needed",
         "/difference",

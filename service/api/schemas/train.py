@@ -8,6 +8,7 @@ from pydantic_core import PydanticCustomError
 from service.api.schemas.forecast import SeriesJson
 from service.domain.presets import Head, Normalization
 from service.domain.recipe import AskedScaling, Difference, Initializer, Loss, Optimizer
+from service.domain.series import Missing
 from service.store.layout import NAME_PATTERN
 
 FIELDS_OF_KIND = {
@@ -43,7 +44,7 @@ class DataBody(BaseModel):
     freq: str | None = Field(
         None, max_length=100, description="series: a pandas offset alias, from which season and horizon follow"
     )
-    missing: Literal["interpolate", "ffill"] | None = Field(
+    missing: Missing | None = Field(
         None, description="series, dataset: what stands in for null; by default interpolate"
     )
 
