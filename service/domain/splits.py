@@ -42,7 +42,7 @@ def split(lengths: Origins, horizon: int, min_history: int) -> Split:
     n_origins = np.ones(len(lengths), dtype=np.int64)
     if len(validated):
         wanted = -(-ENOUGH_ORIGINS // len(validated))
-        room = lengths - 2 * horizon - min_history  # points that training keeps beside its shortest history
+        room = lengths - 3 * horizon - min_history + 1  # with more, training would keep no window and its targets
         n_origins = np.clip((LONGEST_VALIDATION * lengths).astype(np.int64), 1, wanted)
         n_origins = np.clip(np.minimum(n_origins, room), 1, None)
     rows = np.repeat(validated, n_origins[validated])

@@ -1,8 +1,8 @@
 """Windows of a panel, drawn anew for every epoch: each series equally often, whatever its length and magnitude."""
 
+from collections.abc import Iterator
 from typing import Any
 
-import keras
 import numpy as np
 from numpy.typing import NDArray
 
@@ -46,12 +46,15 @@ def bounded(examples: Examples, mean: float) -> Examples:
     return Examples(examples.x, examples.targets, weights)
 
 
-class Draws(keras.utils.PyDataset):
-    """Batches of training windows. The same recipe and panel give the same batches."""
+class Draws:
+    """Batches of training windows. The same recipe and panel give the same batches in the same order.
+
+    Not a Keras dataset: between two epochs Keras reads one ahead in a thread of its own, and what it then gets depends
+    on the machine's load.
+    """
 
     def __init__(self, recipe: Recipe, rows: Rows, ends: Positions, importance: Importance) -> None:
         """Args: `ends` [n_series] is how many points of each series training may see, targets included."""
-        super().__init__()
         self._recipe = recipe
         self._rows = rows
         self._importance = importance
@@ -64,7 +67,6 @@ class Draws(keras.utils.PyDataset):
             self._n_batches = max(1, min(self._n_batches, -(-2 * self.n_windows // recipe.batch_size)))
         self.mean_weight = 1.0
         self.mean_weight = self._mean_weight()
-        self.on_epoch_end()
 
     @property
     def n_windows(self) -> int:
@@ -74,13 +76,11 @@ class Draws(keras.utils.PyDataset):
     def __len__(self) -> int:
         return self._n_batches
 
-    def __getitem__(self, index: int) -> tuple[Any, Any, Any]:
-        series, ends = self._batches[index]
-        examples = self.examples(series, ends)
-        return examples.x[:, :, None], examples.targets, examples.weights
-
-    def on_epoch_end(self) -> None:
-        self._batches = [self._draw(self._recipe.batch_size) for _ in range(self._n_batches)]
+    def __iter__(self) -> Iterator[tuple[Any, Any, Any]]:
+        """Inputs, targets and weights, batch after batch, without end; `len` of them are an epoch."""
+        while True:
+            examples = self.examples(*self._draw(self._recipe.batch_size))
+            yield examples.x[:, :, None], examples.targets, examples.weights
 
     def examples(self, series: Positions, ends: Positions, *, last_only: bool = False) -> Examples:
         """The examples of windows that end at `ends`, weighted as in training."""

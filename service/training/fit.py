@@ -11,6 +11,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from service.domain.recipe import Recipe
+from service.training.draws import Draws
 from service.zoo.network import Network, make_network
 
 Array = NDArray[np.float32]
@@ -60,7 +61,7 @@ def fit(
         network = make_network(recipe)
     if not recipe.preset.is_fitted:
         return network, []
-    drawn = isinstance(train, keras.utils.PyDataset)
+    drawn = isinstance(train, Draws)
     network.compile(
         loss=recipe.loss,
         optimizer=_optimizer(recipe, len(train) if drawn else None),
@@ -79,8 +80,9 @@ def fit(
                 restore_best_weights=True,
             )
         )
-    inputs: dict[str, Any] = {"x": train}
-    if not drawn:
+    if drawn:
+        inputs: dict[str, Any] = {"x": iter(train), "steps_per_epoch": len(train)}
+    else:
         inputs = {"x": train[0][:, :, None], "y": train[1], "batch_size": recipe.batch_size}
     network.fit(
         **inputs,

@@ -22,6 +22,8 @@ def test_no_validation_or_test_target_is_seen_in_training_and_no_test_target_in_
         assert end >= min_history
         assert cut.train_ends[series] <= end
     assert (cut.train_ends >= 0).all()
+    trainable = lengths >= min_history + 3 * horizon
+    assert (cut.train_ends[trainable] >= min_history + horizon).all()
 
 
 def test_a_single_series_is_validated_at_several_origins_of_its_last_fifth() -> None:

@@ -187,6 +187,14 @@ def test_what_does_not_beat_seasonal_naive_is_no_champion(workshop: Workshop) ->
     assert workshop.catalog().model("walk").current is None
 
 
+def test_a_baseline_is_scored_and_skips_the_gate(workshop: Workshop) -> None:
+    unfitted = {"epochs": None, "max_windows": None, "batch_size": None}
+    manifest = workshop.train(monthly(), architecture="naive", name="baseline", **unfitted)
+    assert manifest.gate is None
+    assert manifest.metrics["test"]["mase"] == pytest.approx(manifest.metrics["baselines"]["naive"]["test"]["mase"])
+    assert manifest.calibration is not None
+
+
 def test_a_single_series_is_enough_and_has_intervals(workshop: Workshop) -> None:
     manifest = workshop.train([monthly(1, 300)[0]], architecture="mlp", name="alone")
     assert manifest.calibration is not None
