@@ -70,28 +70,34 @@ class Shell:
         return ran.stdout + ran.stderr
 
 
-def same(shown: str, printed: str) -> bool:
-    """Whether an output is what the README shows, but for ids, times and the last digits of what was learned."""
+def same(shown: str, printed: str, tolerance: float = 0.02) -> bool:
+    """Whether an output is what the README shows, but for ids, times and the last digits of what was learned.
+
+    Args:
+        tolerance: how far numbers may be apart, as a share of the larger.
+    """
     try:
-        return _alike(json.loads(shown), json.loads(printed))
+        return _alike(json.loads(shown), json.loads(printed), tolerance)
     except json.JSONDecodeError:
         pass
     shown_words, printed_words = (re.findall(r"[^\s:,{}\"]+", text) for text in (shown, printed))
-    return len(shown_words) == len(printed_words) and all(map(_alike_words, shown_words, printed_words))
+    return len(shown_words) == len(printed_words) and all(
+        _alike_words(a, b, tolerance) for a, b in zip(shown_words, printed_words, strict=True)
+    )
 
 
-def _alike_words(a: str, b: str) -> bool:
+def _alike_words(a: str, b: str, tolerance: float) -> bool:
     try:
-        return _alike(float(a), float(b))
+        return _alike(float(a.strip("[]")), float(b.strip("[]")), tolerance)
     except ValueError:
         return a == b or (len(a) >= 20 and len(a) == len(b))
 
 
-def _alike(a: Any, b: Any) -> bool:
+def _alike(a: Any, b: Any, tolerance: float) -> bool:
     if isinstance(a, dict) and isinstance(b, dict):
-        return a.keys() == b.keys() and all(key in VOLATILE or _alike(a[key], b[key]) for key in a)
+        return a.keys() == b.keys() and all(key in VOLATILE or _alike(a[key], b[key], tolerance) for key in a)
     if isinstance(a, list) and isinstance(b, list):
-        return len(a) == len(b) and all(map(_alike, a, b))
+        return len(a) == len(b) and all(_alike(one, other, tolerance) for one, other in zip(a, b, strict=True))
     if isinstance(a, float) and isinstance(b, float):
-        return abs(a - b) <= 0.02 * max(abs(a), abs(b), 1e-9)
+        return abs(a - b) <= tolerance * max(abs(a), abs(b), 1e-9)
     return bool(a == b)
