@@ -20,6 +20,7 @@ from service.api.application import make_application
 from service.api.dependencies import Services
 from service.api.lifecycle import Lifecycle
 from service.datasets.intake import Intake
+from service.datasets.limits import Limits as DatasetLimits
 from service.datasets.store import DatasetStore
 from service.errors import InsecureServer
 from service.jobs.queue import JobQueue
@@ -57,12 +58,8 @@ def create_app(
     forecasting = Forecasting(catalog, registry, batcher, limits)
     backtesting = Backtesting(catalog, registry, batcher, limits)
     datasets = DatasetStore(settings.datasets_dir)
-    intake = Intake(
-        datasets,
-        max_bytes=settings.max_upload_bytes,
-        max_points=settings.max_dataset_points,
-        max_series=settings.max_dataset_series,
-    )
+    dataset_limits = DatasetLimits(settings.max_dataset_points, settings.max_dataset_series)
+    intake = Intake(datasets, dataset_limits, max_bytes=settings.max_upload_bytes)
     metrics.watch(waiting=lambda: batcher.waiting, loaded=lambda: registry.loaded)
 
     @contextlib.asynccontextmanager

@@ -5,14 +5,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
-from service.datasets.table import Limits, Table, check_columns, gather
+from service.datasets.limits import Limits
+from service.datasets.table import Table, check_columns, gather
 from service.errors import InvalidRequest
 
 BLOCK_BYTES = 4 * 2**20
 LONGEST_HEADER_BYTES = 10_000
 DELIMITERS = ",;\t|"
+# What stands for a missing value; of ids it may be a name, such as Namibia's.
 MISSING = ["", "NA", "N/A", "NaN", "nan", "null", "NULL", "None", "none", "-"]
 
 
@@ -24,15 +27,14 @@ def read_csv(path: Path, limits: Limits) -> Table:
             `service.datasets.table.gather` refuses.
     """
     names, delimiter = _read_header(path)
-    text = dict.fromkeys(("unique_id", "ds"), pa.string())
     try:
-        # As text where it is not all numbers, so that the row at fault can be named.
-        return gather(_batches(path, names, delimiter, {**text, "y": pa.float64()}), limits)
+        return gather(_read(path, names, delimiter, pa.float64()), limits)
     except pa.ArrowInvalid as error:
         if "CSV conversion error" not in str(error):
             raise _unreadable(error) from error
     try:
-        return gather(_batches(path, names, delimiter, {**text, "y": pa.string()}), limits)
+        # Once more as text, so that the row at fault can be named.
+        return gather(_read_values_as_text(path, names, delimiter), limits)
     except pa.ArrowInvalid as error:
         raise _unreadable(error) from error
 
@@ -51,20 +53,32 @@ def _read_header(path: Path) -> tuple[list[str], str]:
     return check_columns(names), delimiter
 
 
-def _batches(path: Path, names: list[str], delimiter: str, types: dict[str, pa.DataType]) -> Iterator[pa.RecordBatch]:
+def _read(path: Path, names: list[str], delimiter: str, values: pa.DataType) -> Iterator[pa.RecordBatch]:
     with pa_csv.open_csv(
         path,
         read_options=pa_csv.ReadOptions(column_names=names, skip_rows=1, block_size=BLOCK_BYTES, use_threads=False),
         parse_options=pa_csv.ParseOptions(delimiter=delimiter),
         convert_options=pa_csv.ConvertOptions(
-            column_types=types,
+            column_types={"unique_id": pa.string(), "ds": pa.string(), "y": values},
             null_values=MISSING,
-            # Of ids and times an empty field is one, so that its row can be named.
-            strings_can_be_null=True,
-            decimal_point="," if delimiter == ";" else ".",
+            strings_can_be_null=False,
+            decimal_point=_decimal_point(delimiter),
         ),
     ) as reader:
         yield from reader
+
+
+def _read_values_as_text(path: Path, names: list[str], delimiter: str) -> Iterator[pa.RecordBatch]:
+    position = names.index("y")
+    for batch in _read(path, names, delimiter, pa.string()):
+        text = pc.utf8_trim_whitespace(batch.column(position))
+        text = pc.replace_substring(text, _decimal_point(delimiter), ".")
+        text = pc.if_else(pc.is_in(text, pa.array(MISSING)), None, text)
+        yield batch.set_column(position, "y", text)
+
+
+def _decimal_point(delimiter: str) -> str:
+    return "," if delimiter == ";" else "."
 
 
 def _unreadable(error: pa.ArrowInvalid) -> InvalidRequest:

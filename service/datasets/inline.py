@@ -4,19 +4,22 @@ from typing import Any
 
 from service.datasets.audit import audit
 from service.datasets.dataset import Dataset
+from service.datasets.limits import Limits
 from service.datasets.store import DatasetStore
 from service.domain.calendar import future_timestamps
 from service.domain.panel import Panel
 from service.domain.series import read_numbers, split
 
 
-def keep_posted(store: DatasetStore, posted: Any, freq: str | None, start: str | None) -> Dataset:
+def keep_posted(store: DatasetStore, limits: Limits, posted: Any, freq: str | None, start: str | None) -> Dataset:
     """Keeps series in any of the forms of `service.domain.series`. Blocks.
 
     Raises:
-        InvalidRequest: another form, something that is no number, a wrong frequency or start.
+        InvalidRequest: another form, something that is no number, a wrong frequency or start, more than the limits.
     """
     series = split(posted)
+    limits.check_series(len(series))
+    limits.check_points(sum(len(one.values) for one in series))
     values = read_numbers(series)
     starts = tuple(start if one.start is None else one.start for one in series)
     for one in {one for one in starts if one is not None}:

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from service.datasets.dataset import Dataset
+from service.datasets.limits import Limits
 from service.datasets.read import UPLOAD
 from service.datasets.store import DatasetStore
 from service.errors import Flaw, InvalidRequest, UploadTooLarge
@@ -18,35 +19,56 @@ READ_SECONDS = 600
 # At once; each may take gigabytes of memory.
 MAX_READERS = 2
 WRITE_BYTES = 2**20
+# One allocator that gives memory back, and no threads: each would count against the limit of memory.
+READER_ENVIRONMENT = {"ARROW_DEFAULT_MEMORY_POOL": "system", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 
 class Intake:
     """Turns request bodies into data sets. A failure, or a caller that goes away, leaves nothing behind."""
 
-    def __init__(self, store: DatasetStore, *, max_bytes: int, max_points: int, max_series: int) -> None:
+    def __init__(
+        self, store: DatasetStore, limits: Limits, *, max_bytes: int, read_seconds: float = READ_SECONDS
+    ) -> None:
+        self.limits = limits
         self._store = store
         self._max_bytes = max_bytes
-        self._limits = (str(max_points), str(max_series))
+        self._read_seconds = read_seconds
         self._readers = asyncio.Semaphore(MAX_READERS)
 
-    async def take(self, chunks: AsyncIterator[bytes], media_type: str) -> Dataset:
-        """Reads a file of CSV or Parquet.
+    async def save(self, chunks: AsyncIterator[bytes]) -> Path:
+        """Streams a body to a folder of its own, which is for `read` and removed by it.
 
         Raises:
-            UploadTooLarge.
-            InvalidRequest: the file can't be read, or holds too much.
+            UploadTooLarge, and whatever the stream raises.
         """
         folder = await asyncio.to_thread(self._store.scratch)
         try:
-            await self._save(chunks, folder / UPLOAD)
-            async with self._readers:
-                await self._read(folder, media_type)
-            (folder / UPLOAD).unlink()
-            return await asyncio.to_thread(self._store.adopt, folder)
-        finally:
-            await asyncio.shield(asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True))
+            await self._write(chunks, folder / UPLOAD)
+        except BaseException:
+            await _remove(folder)
+            raise
+        return folder
 
-    async def _save(self, chunks: AsyncIterator[bytes], path: Path) -> None:
+    async def read(self, folder: Path, media_type: str) -> Dataset:
+        """Makes a data set of a folder of `save`, which holds CSV or Parquet.
+
+        Raises:
+            InvalidRequest: the file can't be read, or holds too much.
+        """
+        keeping: asyncio.Future[Dataset] | None = None
+        try:
+            async with self._readers:
+                await self._run_reader(folder, media_type)
+            (folder / UPLOAD).unlink()
+            keeping = asyncio.ensure_future(asyncio.to_thread(self._store.adopt, folder))
+            return await asyncio.shield(keeping)
+        finally:
+            if keeping is not None:
+                # The folder is not taken from under it, also where nobody waits for the answer any more.
+                await asyncio.wait([keeping])
+            await _remove(folder)
+
+    async def _write(self, chunks: AsyncIterator[bytes], path: Path) -> None:
         size = 0
         waiting = bytearray()
         with path.open("wb") as file:
@@ -60,24 +82,21 @@ class Intake:
                     waiting.clear()
             await asyncio.to_thread(file.write, bytes(waiting))
 
-    async def _read(self, folder: Path, media_type: str) -> None:
+    async def _run_reader(self, folder: Path, media_type: str) -> None:
+        limits = (str(self.limits.max_points), str(self.limits.max_series))
+        # What a file can make this process do, it does without our keys.
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("OUTFIELDER_")}
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "service.datasets.read", str(folder), media_type, *self._limits),
+            *(sys.executable, "-m", "service.datasets.read", str(folder), media_type, *limits),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
-            # One allocator that gives memory back, and no threads: each would count against the limit of memory.
-            env={
-                **os.environ,
-                "ARROW_DEFAULT_MEMORY_POOL": "system",
-                "OMP_NUM_THREADS": "1",
-                "OPENBLAS_NUM_THREADS": "1",
-            },
+            env=inherited | READER_ENVIRONMENT,
         )
         try:
-            output, _ = await asyncio.wait_for(process.communicate(), READ_SECONDS)
+            output, _ = await asyncio.wait_for(process.communicate(), self._read_seconds)
         except TimeoutError as error:
-            raise _unreadable(f"it takes longer than {READ_SECONDS} s") from error
+            raise _unreadable(f"it takes longer than {self._read_seconds:g} s") from error
         finally:
             if process.returncode is None:
                 with contextlib.suppress(ProcessLookupError):
@@ -89,6 +108,10 @@ class Intake:
             raise _unreadable("reading it takes more memory or time than this server gives it") from error
         if "flaws" in answer:
             raise InvalidRequest([Flaw(*flaw) for flaw in answer["flaws"]])
+
+
+async def _remove(folder: Path) -> None:
+    await asyncio.shield(asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True))
 
 
 def _unreadable(why: str) -> InvalidRequest:

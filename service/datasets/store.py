@@ -49,8 +49,8 @@ class DatasetStore:
         """Makes a folder of `scratch`, filled by `write_panel`, a new data set."""
         dataset_id = uuid.uuid4().hex
         dataset = replace(_read_facts(scratch / FACTS), id=dataset_id)
-        (scratch / FACTS).write_bytes(orjson.dumps(dataset.to_dict()))
-        scratch.rename(self.root / dataset_id)
+        _write(scratch / FACTS, orjson.dumps(dataset.to_dict()))
+        self._publish(scratch, dataset_id)
         return dataset
 
     def keep(self, panel: Panel) -> str:
@@ -63,7 +63,7 @@ class DatasetStore:
             write_panel(scratch, panel, ())
             # Whatever is listed has facts; these are not for anybody to see.
             (scratch / FACTS).unlink()
-            scratch.rename(self.root / panel_id)
+            self._publish(scratch, panel_id)
         except OSError:
             # Another request has just kept the same panel.
             if not self._touch(panel_id):
@@ -141,6 +141,12 @@ class DatasetStore:
         folder.mkdir(parents=True)
         return folder
 
+    def _publish(self, scratch: Path, name: str) -> None:
+        """Shows a folder whole, and durably. Raises OSError where the name is taken."""
+        _flush_folder(scratch)
+        scratch.rename(self.root / name)
+        _flush_folder(self.root)
+
     def _folder(self, dataset_id: str) -> Path:
         if not _ID.match(dataset_id):
             raise _missing(dataset_id)
@@ -177,14 +183,26 @@ def write_panel(folder: Path, panel: Panel, audit: Iterable[Finding]) -> None:
         _flush(file)
     created_at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     facts = Dataset("", created_at, panel.n_series, panel.n_points, panel.freq, tuple(audit))
-    with (folder / FACTS).open("wb") as file:
-        file.write(orjson.dumps(facts.to_dict()))
+    _write(folder / FACTS, orjson.dumps(facts.to_dict()))
+
+
+def _write(path: Path, content: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(content)
         _flush(file)
 
 
 def _flush(file: BinaryIO) -> None:
     file.flush()
     os.fsync(file.fileno())
+
+
+def _flush_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _read_facts(path: Path) -> Dataset:

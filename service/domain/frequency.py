@@ -42,12 +42,15 @@ def place(stamps: Stamps, freq: str) -> Places:
         return _whole(seconds - seconds[0], count * {"s": 1, "min": 60, "h": 3600}[unit])
     if unit in ("D", "W"):
         return _whole(seconds - seconds[0], count * DAY_SECONDS * (7 if unit == "W" else 1))
+    dates = days.astype("datetime64[D]")
+    at_one_time = seconds % DAY_SECONDS == seconds[0] % DAY_SECONDS
     if unit == "B":
-        is_open = np.is_busday(days.astype("datetime64[D]"))
-        places = np.busday_count(days[0].astype("datetime64[D]"), days.astype("datetime64[D]"))
-        return np.where(is_open, places, -1).astype(np.int64)
+        places = np.busday_count(dates[0], dates)
+        return np.where(np.is_busday(dates) & at_one_time, places, -1).astype(np.int64)
     months = _months(days)
-    return _whole(months - months[0], count * {"M": 1, "Q": 3, "Y": 12}[unit[0]])
+    on_edge = _are_last_of_month(dates) if unit[1] == "E" else dates == dates.astype("datetime64[M]")
+    places = _whole(months - months[0], count * {"M": 1, "Q": 3, "Y": 12}[unit[0]])
+    return np.where(on_edge & at_one_time, places, -1)
 
 
 def _infer_days(days: Places) -> str | None:
@@ -56,16 +59,15 @@ def _infer_days(days: Places) -> str | None:
     months = _months(days)
     month_steps = np.diff(months)
     dates = days.astype("datetime64[D]")
-    of_month = (dates - dates.astype("datetime64[M]")).astype(np.int64)
-    at_end = (dates + 1).astype("datetime64[M]") != dates.astype("datetime64[M]")
-    if (month_steps > 0).all() and ((of_month == 0).all() or at_end.all()):
-        return _infer_months(months, month_steps, "E" if at_end.all() else "S")
+    at_start, at_end = (dates == dates.astype("datetime64[M]")).all(), _are_last_of_month(dates).all()
+    if (month_steps > 0).all() and (at_start or at_end):
+        return _infer_months(months, month_steps, "E" if at_end else "S")
     step = _commonest_step(steps)
     if step is None:
         return None
-    if step == 1 and np.is_busday(dates).all() and (steps == 3).any():
-        # Daily but for week-ends, of which one must be seen.
-        return "B" if (steps >= 3).mean() > 1 / 15 else "D"
+    if step == 1 and np.is_busday(dates).all() and np.busday_count(dates[0], dates[-1]) < days[-1] - days[0]:
+        # Daily but for week-ends, of which at least one was passed.
+        return "B"
     if step % 7 == 0:
         weekday = WEEKDAYS[int((days[0] + _EPOCH_WEEKDAY) % 7)]
         return f"{step // 7 if step > 7 else ''}W-{weekday}"
@@ -98,6 +100,10 @@ def _commonest_step(steps: Places) -> int | None:
 def _months(days: Places) -> Places:
     """Months since 1970."""
     return days.astype("datetime64[D]").astype("datetime64[M]").astype(np.int64)
+
+
+def _are_last_of_month(dates: Stamps) -> NDArray[np.bool_]:
+    return (dates + 1).astype("datetime64[M]") != dates.astype("datetime64[M]")
 
 
 def _whole(distance: Places, step: int) -> Places:

@@ -82,7 +82,8 @@ class Forecasting:
         manifest = self._catalog.resolve(request.model, request.version)
         plan = make_plan(request, manifest, max_horizon=self._limits.max_horizon)
         posted = request.series
-        series = unpack(posted, "/dataset") if isinstance(posted, Panel) else split(posted)
+        # An upload may hold very many series.
+        series = await asyncio.to_thread(unpack, posted, "/dataset") if isinstance(posted, Panel) else split(posted)
         rows = await _compute(
             count_points(series),
             lambda: read_rows(

@@ -18,7 +18,10 @@ AUTOREGRESSIVE_HORIZON = 10
 
 @dataclass(frozen=True, slots=True)
 class ForecastRequest:
-    """A forecast as it was asked for. `series` is a Panel, or JSON in one of the forms of `service.domain.series`."""
+    """A forecast as it was asked for. `series` is a Panel, or JSON in one of the forms of `service.domain.series`.
+
+    A panel's own frequency and times give time stamps where it has them, without being asked for.
+    """
 
     series: Any
     model: str | None = None

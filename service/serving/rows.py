@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.domain.calendar import future_timestamps
+from service.domain.panel import Panel
 from service.domain.series import PostedSeries, read_all
 from service.errors import Flaw, InvalidRequest
 from service.serving.engine import Array
@@ -95,8 +96,12 @@ class _Calendar:
     """The time stamps of forecasts, computed once for series of one start and length."""
 
     def __init__(self, request: ForecastRequest, horizon: int) -> None:
-        self._freq = request.freq
+        panel = request.series if isinstance(request.series, Panel) else None
+        self._freq = request.freq if panel is None or request.freq is not None else panel.freq
         self._start = request.start
+        # Of an upload only some series may have times: the others get no stamps.
+        has_times = panel is not None and any(start is not None for start in panel.starts)
+        self._is_asked = panel is None or request.start is not None or (request.freq is not None and not has_times)
         self._horizon = horizon
         self._known: dict[tuple[str, int], list[str]] = {}
 
@@ -107,7 +112,7 @@ class _Calendar:
             InvalidRequest: the frequency, or the start that all series share, is wrong or missing.
         """
         start = self._start if series.start is None else series.start
-        if self._freq is None and start is None:
+        if (self._freq is None and start is None) or (not self._is_asked and None in (self._freq, start)):
             return None
         if self._freq is None:
             raise InvalidRequest.at("/freq", "missing_field", "`start` needs `freq`, such as 'D' or 'h': add it.")

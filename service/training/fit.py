@@ -81,7 +81,7 @@ def fit(
             )
         )
     if drawn:
-        inputs: dict[str, Any] = {"x": iter(train), "steps_per_epoch": len(train)}
+        inputs: dict[str, Any] = {"x": iter(train), "steps_per_epoch": len(train), "shuffle": False}
     else:
         inputs = {"x": train[0][:, :, None], "y": train[1], "batch_size": recipe.batch_size}
     network.fit(

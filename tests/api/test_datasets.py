@@ -142,13 +142,41 @@ def test_gaps_nulls_doubles_and_disorder_are_mended_and_told(http: httpx.Client)
 def test_months_and_wall_times_over_a_clock_change_stay_regular(http: httpx.Client) -> None:
     ends = ["2024-01-31", "2024-02-29", "2024-03-31", "2024-04-30", "2024-05-31", "2024-07-31"]
     answer = kept(post(http, to_csv([("a", end, i) for i, end in enumerate(ends)])))
-    assert (answer["freq"], answer["n_points"], codes(answer)) == ("ME", 7, {("gaps", "a"), ("missing_values", "a")})
+    assert (answer["freq"], answer["n_points"], codes(answer)) == ("ME", 7, {("gaps", "a")})
     spring = [f"2024-03-{day}T00:00:00+{'01' if day < 32 else '02'}:00" for day in range(28, 32)]
     spring += [f"2024-04-0{day}T00:00:00+02:00" for day in range(1, 5)]
     answer = kept(post(http, to_csv([("a", stamp, i) for i, stamp in enumerate(spring)])))
-    assert (answer["freq"], answer["n_points"], answer["audit"]) == ("D", 8, [])
+    assert (answer["freq"], answer["n_points"], codes(answer)) == ("D", 8, {("mixed_offsets", "a")})
     forecast = http.post("/forecast", json={"model": "lstm", "dataset": answer["id"], "horizon": 1}).json()
-    assert forecast["forecasts"][0]["timestamps"][0].startswith("2024-04-05T00:00:00")
+    assert forecast["forecasts"][0]["timestamps"] == ["2024-04-05T00:00:00"]
+
+
+def test_series_without_a_place_in_time_are_forecast_without_time_stamps(http: httpx.Client) -> None:
+    odd = [("odd", f"2024-01-0{i}T0{i * i % 7}:00", i) for i in range(1, 9)]
+    alone = kept(post(http, to_csv(odd)))
+    request = {"model": "lstm", "horizon": 2}
+    [forecast] = http.post("/forecast", json={**request, "dataset": alone["id"]}).json()["forecasts"]
+    assert "timestamps" not in forecast
+    refused = http.post("/forecast", json={**request, "dataset": alone["id"], "freq": "D"})
+    assert_problem(refused, 422, "missing_field", "/start")
+    mixed = kept(post(http, to_csv([*odd, *(("a", day, i) for i, day in enumerate(days(6)))])))
+    forecasts = http.post("/forecast", json={**request, "dataset": mixed["id"]}).json()["forecasts"]
+    assert [one.get("timestamps") for one in forecasts] == [None, ["2024-01-07", "2024-01-08"]]
+    assert forecasts[0]["values"] == forecast["values"]
+
+
+def test_a_zone_by_name_goes_on_over_its_clock_changes(http: httpx.Client) -> None:
+    first = np.datetime64("2024-03-29T23:00")
+    stamps = pa.array(np.arange(first, first + np.timedelta64(20, "h"), np.timedelta64(1, "h")).astype("datetime64[us]"))
+    zoned = stamps.cast(pa.timestamp("us", tz="UTC")).cast(pa.timestamp("us", tz="Europe/Berlin"))
+    answer = kept(post(http, to_parquet(ds=zoned, y=list(range(20))), PARQUET))
+    assert (answer["freq"], answer["audit"]) == ("h", [])
+    forecast = http.post("/forecast", json={"model": "lstm", "dataset": answer["id"], "mode": "autoregressive"}).json()
+    stamps_ahead = forecast["forecasts"][0]["timestamps"]
+    assert stamps_ahead[5:7] == [
+        "2024-03-31T01:00:00+01:00[Europe/Berlin]",
+        "2024-03-31T03:00:00+02:00[Europe/Berlin]",
+    ]
 
 
 BAD: dict[str, tuple[bytes, str, str, str | None]] = {
@@ -173,6 +201,7 @@ BAD: dict[str, tuple[bytes, str, str, str | None]] = {
     "CSV as Parquet": (to_csv([("a", "2024-01-01", 1)]), PARQUET, "unreadable_file", ""),
     "Parquet as CSV": (to_parquet(y=[1.0, 2.0]), CSV, "unreadable_file", ""),
     "half a Parquet file": (to_parquet(y=list(range(1000)))[:-100], PARQUET, "unreadable_file", ""),
+    "a comma that is no point": (b"unique_id;ds;y\na;2024-01-01;1,5\na;2024-01-02;much\n", CSV, "not_a_number", "/y/1"),
     "nested Parquet": (to_parquet(y=[[1.0], [2.0]]), PARQUET, "not_a_number", "/y"),
     "text in Parquet": (to_parquet(y=["1", "two"]), PARQUET, "not_a_number", "/y/1"),
     "numbers for time": (to_parquet(y=[1.0], ds=[5]), PARQUET, "bad_timestamp", "/ds"),
@@ -240,6 +269,10 @@ def test_an_upload_over_the_limit_is_refused_also_where_gzip_hides_it(http: http
     large = b"y\n" + b"1\n" * (31 * 2**20)
     assert_problem(post(http, large), 413, "upload_too_large")
     assert_problem(post(http, gzip.compress(large), **{"Content-Encoding": "gzip"}), 413, "upload_too_large")
+
+
+def test_posted_series_are_counted_as_well(http: httpx.Client) -> None:
+    assert_problem(http.post("/datasets", json={"series": 1001 * [[1]]}), 422, "too_many_series")
 
 
 def test_other_media_types_and_broken_gzip_are_refused(http: httpx.Client) -> None:

@@ -21,7 +21,7 @@ def stamps_of(freq: str, n: int) -> np.ndarray:
 def test_a_frequency_is_told_from_its_stamps_also_where_some_are_missing(freq: str, n: int, random: object) -> None:
     stamps = stamps_of(freq, n)
     assert infer(stamps) == freq
-    kept = sorted(random.sample(range(n), round(0.85 * n)))  # type: ignore[attr-defined]
+    kept = sorted(random.sample(range(n), n - n // 5))  # type: ignore[attr-defined]
     assert infer(stamps[kept]) == freq
     assert place(stamps[kept], freq).tolist() == [index - kept[0] for index in kept]
 
@@ -41,3 +41,23 @@ def test_a_stamp_out_of_step_has_no_place(freq: str, moved: np.timedelta64) -> N
     places = place(stamps, freq)
     assert places[20] == -1
     assert np.delete(places, 20).tolist() == [*range(20), *range(21, 50)]
+
+
+def test_weekdays_are_daily_until_a_week_end_is_left_out() -> None:
+    week = np.arange("2024-01-01", "2024-01-06", dtype="datetime64[D]")
+    assert infer(week) == "D"
+    assert infer(np.append(week, np.datetime64("2024-01-08"))) == "B"
+    assert infer(np.append(week, np.datetime64("2024-01-06"))) == "D"
+
+
+@pytest.mark.parametrize(
+    ("freq", "stamps", "places"),
+    [
+        ("MS", ["2024-01-01", "2024-01-15", "2024-03-01"], [0, -1, 2]),
+        ("ME", ["2024-01-31", "2024-02-28", "2024-02-29"], [0, -1, 1]),
+        ("QE-DEC", ["2024-03-31", "2024-05-31", "2024-06-30"], [0, -1, 1]),
+        ("B", ["2024-01-05", "2024-01-06", "2024-01-08", "2024-01-09T01:00"], [0, -1, 1, -1]),
+    ],
+)
+def test_days_between_have_no_place(freq: str, stamps: list[str], places: list[int]) -> None:
+    assert place(np.array(stamps, "datetime64[us]"), freq).tolist() == places

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 
 from service.api.bodies import JSON, read_body, read_media_type, stream_body
-from service.api.dependencies import Injected
+from service.api.dependencies import Injected, while_connected
 from service.api.openapi import problems, request_body
 from service.api.responses import json_response, list_response
 from service.api.schemas.datasets import DatasetAnswer, DatasetBody, DatasetsAnswer, summarize
@@ -43,9 +43,12 @@ async def upload(request: Request, services: Injected) -> Response:
     media_type = read_media_type(request, (CSV, PARQUET, JSON))
     if media_type == JSON:
         body = await read_body(request, DatasetBody, services.settings.max_body_bytes)
-        dataset = await asyncio.to_thread(keep_posted, services.datasets, body.series, body.freq, body.start)
+        dataset = await asyncio.to_thread(
+            keep_posted, services.datasets, services.intake.limits, body.series, body.freq, body.start
+        )
     else:
-        dataset = await services.intake.take(stream_body(request), media_type)
+        folder = await services.intake.save(stream_body(request))
+        dataset = await while_connected(request, services.intake.read(folder, media_type))
     return json_response(dataset.to_dict(), 201, {"Location": f"/datasets/{dataset.id}"})
 
 

@@ -74,13 +74,7 @@ class ForecastBody(BaseModel):
     start: str | None = Field(None, max_length=100, description="ISO 8601 date-time of each series' first point")
 
     def to_request(self, panel: Panel | None = None) -> ForecastRequest:
-        """The request as the use case takes it, with the upload that it names.
-
-        An upload's own frequency and times give time stamps, where it has both.
-        """
-        freq = self.freq
-        if freq is None and panel is not None and (self.start is not None or None not in panel.starts):
-            freq = panel.freq
+        """The request as the use case takes it, with the upload that it names."""
         return ForecastRequest(
             series=self.series if panel is None else panel,
             model=self.model,
@@ -90,7 +84,7 @@ class ForecastBody(BaseModel):
             level=tuple(self.level),
             all_steps=self.all_steps,
             missing=self.missing,
-            freq=freq,
+            freq=self.freq,
             start=self.start,
         )
 

@@ -1,0 +1,168 @@
+import os
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.datasets.dataset import Finding
+from service.datasets.store import FACTS, STAGING, VALUES, DatasetStore, write_panel
+from service.domain.panel import Panel
+from service.errors import DatasetNotFound, InvalidRequest
+
+HOUR = 3600
+PANEL = Panel(("a", "ü"), (np.array([1.5, np.nan, -3]), np.array([7.0])), ("2024-01-01", None), "D")
+OTHER = Panel(("a",), (np.array([1.0]),), (None,), None)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> DatasetStore:
+    return DatasetStore(tmp_path / "state" / "datasets")
+
+
+def same(one: Panel, other: Panel) -> bool:
+    return one.digest() == other.digest()
+
+
+def age(path: Path, seconds: float) -> None:
+    """Makes a folder look as if nobody had touched it for so long."""
+    then = time.time() - seconds
+    os.utime(path, (then, then))
+
+
+def test_what_is_added_is_loaded_again_as_it_was(store: DatasetStore) -> None:
+    finding = Finding("gaps", "a", "One.")
+    dataset = store.add(PANEL, [finding])
+    assert same(store.load(dataset.id), PANEL)
+    assert store.get(dataset.id) == dataset
+    assert (dataset.n_series, dataset.n_points, dataset.freq, dataset.audit) == (2, 4, "D", (finding,))
+    assert dataset.created_at.endswith("Z")
+
+
+@given(
+    st.lists(st.lists(st.none() | st.floats(allow_nan=False, allow_infinity=False), min_size=1), min_size=1),
+    st.none() | st.just("MS"),
+)
+def test_any_panel_survives(tmp_path_factory: pytest.TempPathFactory, lists: list[list[float]], freq: str) -> None:
+    store = DatasetStore(tmp_path_factory.mktemp("datasets"))
+    values = tuple(np.array(one, np.float64) for one in lists)
+    panel = Panel(tuple(map(str, range(len(values)))), values, (None,) * len(values), freq)
+    loaded = store.load(store.add(panel).id)
+    assert same(loaded, panel)
+    assert all(one.dtype == np.float64 for one in loaded.values)
+
+
+def test_pages_go_from_the_newest_to_the_oldest_also_while_some_are_deleted(store: DatasetStore) -> None:
+    assert store.page() == ([], None)
+    ids = [store.add(OTHER).id for _ in range(5)]
+    for i, dataset_id in enumerate(ids):
+        os.utime(store.root / dataset_id / FACTS, ns=(i, i))
+    store.load(ids[0])
+    first, cursor = store.page(limit=2)
+    assert [one.id for one in first] == [ids[4], ids[3]]
+    store.delete(ids[3])
+    rest, end = store.page(limit=9, cursor=cursor)
+    assert ([one.id for one in rest], end) == ([ids[2], ids[1], ids[0]], None)
+
+
+@pytest.mark.parametrize(
+    "name", ["", ".", "..", "../x", "/etc/passwd", STAGING, 32 * "G", 32 * "0" + "\n", "inline-../../x", "inline-"]
+)
+def test_a_name_that_is_no_id_never_reaches_the_disk(store: DatasetStore, name: str) -> None:
+    store.add(PANEL)
+    outside = store.root.parent / "x"
+    outside.mkdir()
+    for act in (store.load, store.get, store.delete):
+        with pytest.raises(DatasetNotFound):
+            act(name)
+    assert outside.exists()
+    with pytest.raises(InvalidRequest):
+        store.page(cursor=name)
+
+
+def test_an_absent_or_deleted_data_set_is_not_found(store: DatasetStore) -> None:
+    dataset = store.add(PANEL)
+    store.delete(dataset.id)
+    for act in (store.load, store.get, store.delete):
+        with pytest.raises(DatasetNotFound, match=dataset.id):
+            act(dataset.id)
+    assert list((store.root / STAGING).iterdir()) == []
+
+
+def test_inline_series_are_kept_once_and_never_listed(store: DatasetStore) -> None:
+    panel_id = store.keep(PANEL)
+    assert panel_id == store.keep(PANEL) == f"inline-{PANEL.digest()[:32]}"
+    assert store.keep(OTHER) != panel_id
+    assert same(store.load(panel_id), PANEL)
+    assert store.page() == ([], None)
+    with pytest.raises(DatasetNotFound):
+        store.get(panel_id)
+
+
+def test_many_threads_keep_the_same_panel(store: DatasetStore) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        ids = set(pool.map(lambda _: store.keep(PANEL), range(32)))
+    assert len(ids) == 1
+    assert same(store.load(ids.pop()), PANEL)
+    assert list((store.root / STAGING).iterdir()) == []
+
+
+def test_another_process_finds_what_this_one_kept(store: DatasetStore) -> None:
+    dataset = store.add(PANEL)
+    code = (
+        "import sys; from pathlib import Path; from service.datasets.store import DatasetStore;"
+        "print(DatasetStore(Path(sys.argv[1])).load(sys.argv[2]).digest())"
+    )
+    output = subprocess.check_output([sys.executable, "-c", code, str(store.root), dataset.id], text=True, timeout=60)
+    assert output.strip() == PANEL.digest()
+
+
+def test_what_nobody_reads_expires_and_what_is_read_stays(store: DatasetStore) -> None:
+    old, used = store.add(PANEL).id, store.add(PANEL).id
+    old_inline, used_inline = store.keep(PANEL), store.keep(OTHER)
+    for name in (old, used, old_inline, used_inline):
+        age(store.root / name, 10 * HOUR)
+    store.load(used)
+    store.keep(OTHER)
+    store.expire(5 * HOUR)
+    assert {path.name for path in store.root.iterdir()} == {used, used_inline, STAGING}
+
+
+def test_expiring_sweeps_what_a_crash_left_but_no_upload_in_progress(store: DatasetStore) -> None:
+    left, deleted, running = store.scratch(), store.root / STAGING / "deleted-1", store.scratch()
+    write_panel(left, PANEL, ())
+    deleted.mkdir()
+    for folder in (left, deleted):
+        age(folder, 7 * HOUR)
+    store.expire(30 * 24 * HOUR)
+    assert list((store.root / STAGING).iterdir()) == [running]
+
+
+def test_expiring_an_empty_state_folder_is_no_error(store: DatasetStore) -> None:
+    store.expire(HOUR)
+
+
+def test_a_failed_write_leaves_nothing(store: DatasetStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match="No space"):
+        store.add(PANEL)
+    with pytest.raises(OSError, match="No space"):
+        store.keep(PANEL)
+    assert [path.name for path in store.root.iterdir()] == [STAGING]
+    assert list((store.root / STAGING).iterdir()) == []
+
+
+def test_a_file_that_would_run_code_is_not_read(store: DatasetStore) -> None:
+    dataset = store.add(PANEL)
+    objects = np.array([print], dtype=object)
+    np.savez(store.root / dataset.id / VALUES, flat=objects, lengths=objects, text=objects)
+    with pytest.raises(DatasetNotFound):
+        store.load(dataset.id)
