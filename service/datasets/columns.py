@@ -132,7 +132,11 @@ def _read_typed(column: Any) -> Times:
         raise _beyond_years()
     if zone is None:
         return Times(utc, None)
-    wall = _to_microseconds(pc.local_timestamp(stamps))
+    try:
+        wall = _to_microseconds(pc.local_timestamp(stamps))
+    except pa.ArrowInvalid:
+        message = f"The column 'ds' is of zone {_shorten(zone)!r}, which is not known here: expected an IANA name."
+        raise InvalidRequest.at("/ds", "bad_timestamp", message) from None
     return Times(wall, _seconds(wall - utc), zone if _NAMED_ZONE.fullmatch(zone) else None)
 
 

@@ -103,7 +103,7 @@ def _months(days: Places) -> Places:
 
 
 def _are_last_of_month(dates: Stamps) -> NDArray[np.bool_]:
-    return (dates + 1).astype("datetime64[M]") != dates.astype("datetime64[M]")
+    return np.asarray((dates + 1).astype("datetime64[M]") != dates.astype("datetime64[M]"))
 
 
 def _whole(distance: Places, step: int) -> Places:

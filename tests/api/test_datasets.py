@@ -3,7 +3,11 @@
 import gzip
 import io
 import json
-from collections.abc import Iterator
+import os
+import socket
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -167,11 +171,13 @@ def test_series_without_a_place_in_time_are_forecast_without_time_stamps(http: h
 
 def test_a_zone_by_name_goes_on_over_its_clock_changes(http: httpx.Client) -> None:
     first = np.datetime64("2024-03-29T23:00")
-    stamps = pa.array(np.arange(first, first + np.timedelta64(20, "h"), np.timedelta64(1, "h")).astype("datetime64[us]"))
+    stamps = pa.array(
+        np.arange(first, first + np.timedelta64(20, "h"), np.timedelta64(1, "h")).astype("datetime64[us]")
+    )
     zoned = stamps.cast(pa.timestamp("us", tz="UTC")).cast(pa.timestamp("us", tz="Europe/Berlin"))
     answer = kept(post(http, to_parquet(ds=zoned, y=list(range(20))), PARQUET))
     assert (answer["freq"], answer["audit"]) == ("h", [])
-    forecast = http.post("/forecast", json={"model": "lstm", "dataset": answer["id"], "mode": "autoregressive"}).json()
+    forecast = http.post("/forecast", json={"model": "lstm", "dataset": answer["id"], "horizon": 10}).json()
     stamps_ahead = forecast["forecasts"][0]["timestamps"]
     assert stamps_ahead[5:7] == [
         "2024-03-31T01:00:00+01:00[Europe/Berlin]",
@@ -299,6 +305,71 @@ def test_an_upload_that_a_job_reads_is_not_deleted(http: httpx.Client) -> None:
     assert_problem(http.delete(f"/datasets/{dataset['id']}"), 409, "dataset_in_use")
     assert http.post(f"/jobs/{job['id']}/cancel").status_code == 202
     assert http.delete(f"/datasets/{dataset['id']}").status_code == 204
+
+
+def test_a_client_that_goes_away_half_way_leaves_nothing(http: httpx.Client, state: Path) -> None:
+    with socket.create_connection((http.base_url.host, http.base_url.port or 0)) as connection:
+        connection.sendall(
+            b"POST /datasets HTTP/1.1\r\nHost: x\r\nContent-Type: text/csv\r\nContent-Length: 5000000\r\n\r\ny\n"
+            + 10_000 * b"1\n"
+        )
+        wait_until(lambda: staged(state) > 0)
+    wait_until(lambda: staged(state) == 0)
+
+
+def test_a_client_that_does_not_wait_for_the_reader_leaves_nothing(http: httpx.Client, state: Path) -> None:
+    body = b"y\n" + 1_000_000 * b"1\n"
+    n_before = len(http.get("/datasets").json()["datasets"])
+    with socket.create_connection((http.base_url.host, http.base_url.port or 0)) as connection:
+        head = f"POST /datasets HTTP/1.1\r\nHost: x\r\nContent-Type: text/csv\r\nContent-Length: {len(body)}\r\n\r\n"
+        connection.sendall(head.encode() + body)
+        wait_until(lambda: written(state) == len(body))
+    wait_until(lambda: staged(state) == 0)
+    assert len(http.get("/datasets").json()["datasets"]) == n_before
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def staged(state: Path) -> int:
+    return len(list((state / "datasets" / ".staging").glob("*")))
+
+
+def written(state: Path) -> int:
+    """Bytes of the only upload in progress."""
+    return sum(path.stat().st_size for path in (state / "datasets" / ".staging").glob("*/upload"))
+
+
+def test_the_server_answers_others_while_it_reads_an_upload(http: httpx.Client) -> None:
+    content = b"unique_id,y\n" + b"".join(b"%d,%d\n" % (i % 900, i % 7) for i in range(1_000_000))
+    with ThreadPoolExecutor(1) as pool:
+        uploading = pool.submit(post, http, content)
+        longest, n_answers = 0.0, 0
+        while not uploading.done():
+            began = time.monotonic()
+            assert http.get("/healthz").status_code == 200
+            longest, n_answers = max(longest, time.monotonic() - began), n_answers + 1
+        assert kept(uploading.result())["n_points"] == 1_000_000
+    assert n_answers > 10
+    # Far above what an answer takes, far below what reading takes on a busy machine.
+    assert longest < 0.5
+
+
+def test_uploads_expire_when_the_server_starts(stored_kinds: Path, tmp_path: Path) -> None:
+    with client(stored_kinds, tmp_path) as http:
+        dataset = kept(post(http, b"y\n1\n"))
+    folder = tmp_path / "datasets" / dataset["id"]
+    day_ago = time.time() - 86_400
+    os.utime(folder, (day_ago, day_ago))
+    with client(stored_kinds, tmp_path, dataset_days=2) as http:
+        assert http.get(f"/datasets/{dataset['id']}").status_code == 200
+    with client(stored_kinds, tmp_path, dataset_days=0.5) as http:
+        wait_until(lambda: not folder.exists())
+        assert_problem(http.get(f"/datasets/{dataset['id']}"), 404, "dataset_not_found")
 
 
 def test_ten_million_points_are_kept_where_the_limit_allows(stored_kinds: Path, tmp_path: Path) -> None:

@@ -84,6 +84,6 @@ def test_the_domain_needs_numpy_and_the_standard_library_alone_and_does_no_io(fi
     assert roots.isdisjoint(NOT_IN_DOMAIN)
 
 
-def test_the_api_process_starts_without_tensorflow_and_keras() -> None:
-    code = "import sys, service.app; sys.exit(bool({'tensorflow', 'keras'} & sys.modules.keys()))"
+def test_the_api_process_starts_without_tensorflow_keras_and_pyarrow() -> None:
+    code = "import sys, service.app; sys.exit(bool({'tensorflow', 'keras', 'pyarrow'} & sys.modules.keys()))"
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0

@@ -147,6 +147,4 @@ def test_an_offset_that_stays_is_kept(offset: str, start: str) -> None:
 def test_a_zone_by_name_is_kept() -> None:
     gridded = make_grids(with_offsets([f"2024-07-0{day}T06:00+02" for day in range(1, 6)], "Europe/Berlin"), LIMITS)
     assert gridded.panel.starts == ("2024-07-01T06:00:00+02:00[Europe/Berlin]",)
-    assert future_timestamps("D", gridded.panel.starts[0] or "", 122, 1) == [
-        "2024-10-31T06:00:00+01:00[Europe/Berlin]"
-    ]
+    assert future_timestamps("D", gridded.panel.starts[0] or "", 122, 1) == ["2024-10-31T06:00:00+01:00[Europe/Berlin]"]

@@ -129,6 +129,8 @@ def test_an_ensemble_forecasts_the_mean_of_its_members(workshop: Workshop) -> No
     assert np.abs(answers[0] - answers[1]).max() > 1e-4 * np.abs(answers[0]).max()
 
 
+# Six fits, each compiled three times.
+@pytest.mark.timeout(900)
 def test_auto_publishes_what_validates_best_and_says_of_what_it_is_made(workshop: Workshop) -> None:
     manifest = workshop.train(monthly(), architecture="auto", name="best")
     assert manifest.architecture == "mlp"
@@ -152,12 +154,14 @@ def test_test_values_reach_neither_scores_of_validation_nor_what_was_measured(wo
     assert np.array_equal(forecast(workshop.load(first), rows, 6), forecast(workshop.load(second), rows, 6))
 
 
+@pytest.mark.timeout(600)
 def test_the_same_request_gives_the_same_model(workshop: Workshop) -> None:
     first, second = (workshop.train(monthly(), architecture="mlp", name="twice") for _ in range(2))
     rows = monthly(3, seed=8)
     assert np.array_equal(forecast(workshop.load(first), rows, 9), forecast(workshop.load(second), rows, 9))
 
 
+@pytest.mark.timeout(600)
 def test_the_gate_lets_the_better_pass_and_keeps_the_worse_with_a_reason(workshop: Workshop) -> None:
     series = monthly(60)
     good = workshop.train(series, architecture="mlp", name="gated", epochs=10)

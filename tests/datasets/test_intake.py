@@ -1,0 +1,144 @@
+"""Uploads from the stream to the store, with the reader as the process that it is."""
+
+import asyncio
+import json
+import os
+import sys
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from service.datasets.dataset import Dataset
+from service.datasets.intake import Intake
+from service.datasets.limits import Limits
+from service.datasets.read import CSV
+from service.datasets.store import STAGING, DatasetStore
+from service.errors import InvalidRequest, UploadTooLarge
+
+pytestmark = pytest.mark.anyio
+LIMITS = Limits(max_points=1000, max_series=10)
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> DatasetStore:
+    return DatasetStore(tmp_path)
+
+
+def make_intake(store: DatasetStore, read_seconds: float = 60) -> Intake:
+    return Intake(store, LIMITS, max_bytes=10_000, read_seconds=read_seconds)
+
+
+async def stream(*chunks: bytes) -> AsyncIterator[bytes]:
+    for chunk in chunks:
+        yield chunk
+
+
+async def take(intake: Intake, *chunks: bytes) -> Dataset:
+    return await intake.read(await intake.save(stream(*chunks)), CSV)
+
+
+def staged(store: DatasetStore) -> list[Path]:
+    return list((store.root / STAGING).iterdir())
+
+
+def replace_reader(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, code: str) -> None:
+    """Puts another program in the reader's place: it gets the same arguments."""
+    script = tmp_path / "python"
+    script.write_text(f"#!/bin/sh\n{code}\n")
+    script.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(script))
+
+
+async def test_a_file_becomes_a_data_set(store: DatasetStore) -> None:
+    dataset = await take(make_intake(store), b"unique_id,y\na,", b"1\n", b"a,2\n")
+    assert store.get(dataset.id) == dataset
+    assert store.load(dataset.id).values[0].tolist() == [1, 2]
+    assert sorted(path.name for path in (store.root / dataset.id).iterdir()) == ["facts.json", "values.npz"]
+    assert staged(store) == []
+
+
+async def test_a_refused_file_leaves_nothing(store: DatasetStore) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        await take(make_intake(store), b"unique_id,y\na,one\n")
+    assert caught.value.flaws[0].pointer == "/y/0"
+    with pytest.raises(UploadTooLarge):
+        await take(make_intake(store), b"y\n", b"1\n" * 6000)
+    assert staged(store) == []
+    assert store.page() == ([], None)
+
+
+async def test_a_stream_that_breaks_leaves_nothing(store: DatasetStore) -> None:
+    async def broken() -> AsyncIterator[bytes]:
+        yield b"y\n1\n"
+        raise ConnectionResetError
+
+    with pytest.raises(ConnectionResetError):
+        await make_intake(store).save(broken())
+    assert staged(store) == []
+
+
+async def test_a_reader_that_takes_too_long_is_ended(
+    store: DatasetStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replace_reader(monkeypatch, tmp_path, f"echo $$ > {tmp_path}/pid; exec sleep 60")
+    with pytest.raises(InvalidRequest, match=r"longer than 0\.5 s"):
+        await take(make_intake(store, read_seconds=0.5), b"y\n1\n")
+    assert_ended(tmp_path / "pid")
+    assert staged(store) == []
+
+
+async def test_a_caller_that_goes_away_ends_the_reader(
+    store: DatasetStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replace_reader(monkeypatch, tmp_path, f"echo $$ > {tmp_path}/pid; exec sleep 60")
+    taking = asyncio.ensure_future(take(make_intake(store), b"y\n1\n"))
+    await asyncio.to_thread(wait_for, tmp_path / "pid")
+    taking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await taking
+    assert_ended(tmp_path / "pid")
+    assert staged(store) == []
+
+
+@pytest.mark.parametrize("code", ["kill -9 $$", "kill -SEGV $$", "exit 1", "echo rubbish"])
+async def test_a_reader_that_dies_is_the_files_fault(
+    store: DatasetStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str
+) -> None:
+    replace_reader(monkeypatch, tmp_path, code)
+    with pytest.raises(InvalidRequest) as caught:
+        await take(make_intake(store), b"y\n1\n")
+    assert caught.value.flaws[0].code == "unreadable_file"
+    assert staged(store) == []
+
+
+async def test_the_reader_is_not_told_our_keys(
+    store: DatasetStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OUTFIELDER_API_KEYS", "secret")
+    replace_reader(
+        monkeypatch, tmp_path, f"env > {tmp_path}/environment; echo '{json.dumps({'flaws': [['', 'x', 'X.']]})}'"
+    )
+    with pytest.raises(InvalidRequest, match=r"X\."):
+        await take(make_intake(store), b"y\n1\n")
+    environment = (tmp_path / "environment").read_text()
+    assert "PATH=" in environment
+    assert "secret" not in environment
+
+
+def wait_for(file: Path) -> None:
+    deadline = time.monotonic() + 30
+    while not file.exists() or not file.read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def assert_ended(file: Path) -> None:
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(file.read_text()), 0)
