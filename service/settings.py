@@ -32,7 +32,9 @@ class Settings(BaseSettings):
     max_horizon: int = Field(1000, ge=1, le=100_000, description="The most steps ahead that a request may ask for.")
     max_body_bytes: int = Field(128 * 2**20, ge=1024, description="The largest request body, after decompression.")
     max_upload_bytes: int = Field(2**30, ge=1024, description="The largest upload, after decompression.")
-    max_dataset_points: int = Field(20_000_000, ge=1, description="The most points that an upload may hold, gaps included.")
+    max_dataset_points: int = Field(
+        20_000_000, ge=1, description="The most points that an upload may hold, gaps included."
+    )
     max_dataset_series: int = Field(200_000, ge=1, description="The most series that an upload may hold.")
     dataset_days: float = Field(30, gt=0, description="Days after which an upload that nobody has used is removed.")
     queue_limit: int = Field(1000, ge=1, description="The most forecasts, and the most jobs, that may wait.")
