@@ -49,7 +49,8 @@ def fit(
         validation: inputs and targets, and weights beside batches with weights.
         on_batch: called after every batch; what it raises ends the fit.
         on_epoch: called after every epoch; what it raises ends the fit.
-        network: one to go on with; by default a fresh one.
+        network: one that this function returned, to go on with windows of the same shapes: its optimiser begins anew,
+            and nothing is compiled again; by default a fresh one.
 
     Returns:
         The network and its epochs. Early stopping keeps the weights with the best validation loss (for sequence heads,
@@ -62,13 +63,18 @@ def fit(
     if not recipe.preset.is_fitted:
         return network, []
     drawn = isinstance(train, Draws)
-    network.compile(
-        loss=recipe.loss,
-        optimizer=_optimizer(recipe, len(train) if drawn else None),
-        # Weights say which step of a drawn window counts; otherwise the last step has a figure of its own.
-        metrics=[] if drawn else _metrics(recipe),
-        jit_compile=_compiles(recipe),
-    )
+    steps = recipe.epochs * len(train) if drawn else None
+    if network.compiled:
+        _rewind(network, recipe, steps)
+    else:
+        network.learning_rate = recipe.learning_rate if steps is None else HalfCosine(recipe.learning_rate, steps)
+        network.compile(
+            loss=recipe.loss,
+            optimizer=type(keras.optimizers.get(recipe.optimizer))(learning_rate=network.learning_rate),
+            # Weights say which step of a drawn window counts; otherwise the last step has a figure of its own.
+            metrics=[] if drawn else _metrics(recipe),
+            jit_compile=_compiles(recipe),
+        )
     watch = _Watch(on_batch, on_epoch, recipe.max_seconds)
     callbacks: list[Any] = [watch]
     if recipe.patience is not None:
@@ -114,12 +120,33 @@ def last_time_step_loss(loss: str) -> Callable[[Any, Any], Any]:
     return last_time_step
 
 
-def _optimizer(recipe: Recipe, batches: int | None) -> Any:
-    """With a count of batches an epoch, the learning rate falls to zero along half a cosine."""
-    rate: Any = recipe.learning_rate
-    if batches is not None:
-        rate = keras.optimizers.schedules.CosineDecay(rate, recipe.epochs * batches)
-    return type(keras.optimizers.get(recipe.optimizer))(learning_rate=rate)
+class HalfCosine(keras.optimizers.schedules.LearningRateSchedule):
+    """A learning rate that falls to zero along half a cosine.
+
+    Its number of steps is a variable, so that a compiled training step serves fits of other lengths too.
+    Source: I. Loshchilov and F. Hutter, SGDR: Stochastic Gradient Descent with Warm Restarts, 2017 (without restarts).
+    """
+
+    def __init__(self, initial: float, steps: int) -> None:
+        self.initial = initial
+        self.steps = tf.Variable(float(steps), trainable=False)
+
+    def __call__(self, step: Any) -> Any:
+        share = tf.minimum(tf.cast(step, tf.float32) / self.steps, 1.0)
+        return self.initial * 0.5 * (1.0 + tf.cos(np.pi * share))
+
+    def get_config(self) -> dict[str, Any]:
+        return {"initial": self.initial, "steps": int(self.steps.numpy())}
+
+
+def _rewind(network: Network, recipe: Recipe, steps: int | None) -> None:
+    """Makes a network's optimiser as it was before its first step."""
+    for variable in network.optimizer.variables:
+        variable.assign(np.zeros(variable.shape, variable.dtype))
+    if steps is None:
+        network.optimizer.learning_rate = recipe.learning_rate
+    else:
+        network.learning_rate.steps.assign(float(steps))
 
 
 def _metrics(recipe: Recipe) -> list[Any]:

@@ -27,6 +27,8 @@ class Network(keras.Model):
         self.is_padded = recipe.own_data is not None
         self.body: AnyBody = make_body(recipe)
         self.readout = make_readout(recipe)
+        # A number or a schedule, from the fit on.
+        self.learning_rate: Any = None
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         self.body.build(input_shape)

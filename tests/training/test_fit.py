@@ -1,14 +1,17 @@
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 
-from service.domain.recipe import Recipe
+from service.domain.recipe import PanelData, Recipe
 from service.domain.settling import resolve
+from service.training.draws import Draws, Importance
 from service.training.evaluate import evaluate
 from service.training.fit import Epoch, fit
 from service.training.material import prepare
-from service.zoo.network import Network
+from service.training.panel import prepare_panel
+from service.zoo.network import Network, make_network
 
 SMALL = {"data": {"n_series": 200}, "epochs": 2}
 
@@ -124,3 +127,29 @@ def test_training_never_sees_validation_or_test_series() -> None:
     assert not parts[0] & parts[1]
     assert not parts[0] & parts[2]
     assert not parts[1] & parts[2]
+
+
+def test_going_on_begins_as_a_first_fit_does() -> None:
+    series = [np.sin(np.arange(60) / (3 + i)) * 10.0**i for i in range(3)]
+    data = PanelData("series", "kept", "digest", 3, 180, None)
+    recipe = resolve(
+        {"architecture": "mlp", "horizon": 4, "season": 1, "window": 12, "dropout": 0, "epochs": 3, "max_windows": 200},
+        data,
+        np.array([60, 60, 60]),
+    )
+    prepared = prepare_panel(series, recipe, "interpolate")
+    ends = prepared.split.train_ends
+
+    def fit_draws(network: Network | None = None) -> Network:
+        draws = Draws(recipe, prepared.rows, ends, Importance(prepared.rows, ends, recipe.season))
+        held_out = draws.examples(prepared.validation.series, prepared.validation.ends, last_only=True)
+        watched = (held_out.x, held_out.targets, held_out.weights)
+        return fit(recipe, draws, watched, on_batch=lambda: None, on_epoch=lambda epoch: None, network=network)[0]
+
+    keras.utils.set_random_seed(recipe.seed)
+    start = make_network(recipe).get_weights()
+    network = fit_draws()
+    first = network.get_weights()
+    network.set_weights(start)
+    second = fit_draws(network).get_weights()
+    assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
