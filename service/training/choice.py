@@ -20,7 +20,7 @@ SCALINGS: tuple[Scaling, ...] = ("standard", "robust", "mean")
 # Windows that the linear model is fitted to; it has a few hundred coefficients at most.
 FITTED_WINDOWS = 4000
 SCORED_WINDOWS = 2000
-# Longer windows cost the square of them and change no choice.
+# Points that the linear model reads, differenced or not; more cost the square of them and change no choice.
 LONGEST_WINDOW = 120
 
 
@@ -31,7 +31,7 @@ def choose_transform(recipe: Recipe, prepared: PreparedPanel) -> Recipe:
     units. The difference that the recipe has is kept.
     """
     horizon = min(recipe.evaluated_horizon, recipe.horizon) if recipe.head != "one_step" else 1
-    window = min(recipe.window, LONGEST_WINDOW)
+    window = min(recipe.window, recipe.lag + LONGEST_WINDOW)
     rng = np.random.default_rng(recipe.seed)
     train = _origins(prepared.split.train_ends, recipe, horizon, rng)
     held_out = prepared.validation.series[:SCORED_WINDOWS], prepared.validation.ends[:SCORED_WINDOWS]
