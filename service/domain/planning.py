@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from service.domain.plan import Plan
+from service.domain.presets import PRESETS
 from service.domain.recipe import PanelData, Recipe, Scaling
 from service.domain.settling import Lengths, resolve
 from service.errors import Flaw, InvalidRequest
@@ -25,6 +26,8 @@ _WINDOWS_AND_SCALINGS: tuple[tuple[float, Scaling], ...] = (
     (0.75, "mean"),
 )
 _FOR_SERIES = "mlp"
+# A linear member costs seconds, and stays sensible where one long series gives a network too little to learn from.
+_LINEAR = "ridge"
 # On waves.
 _FOR_WAVES = ("wavenet", "gru", "lstm")
 # Options that `auto` settles by itself.
@@ -66,4 +69,27 @@ def _candidates(usual: Recipe, lengths: Lengths) -> tuple[Recipe, ...]:
             usual, window=window, scaling=scaling, seed=usual.seed + i, min_history=min(usual.min_history, window)
         )
         found.append(candidate)
-    return tuple(found)
+    shorter = min(usual.season + min(usual.horizon, usual.season), longest)
+    linear: tuple[tuple[int, Scaling], ...] = (
+        (found[0].window, "standard"),
+        (found[0].window, "mean"),
+        (shorter, "standard"),
+    )
+    return (*found, *(_ridge(found[0], window, scaling) for window, scaling in linear))
+
+
+def _ridge(usual: Recipe, window: int, scaling: Scaling) -> Recipe:
+    preset = PRESETS[_LINEAR]
+    return replace(
+        usual,
+        architecture=preset.name,
+        readout=preset.readout,
+        units=0,
+        layers=0,
+        dropout=0.0,
+        loss="mse",
+        epochs=1,
+        window=window,
+        scaling=scaling,
+        min_history=min(usual.min_history, window),
+    )

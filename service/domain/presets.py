@@ -10,7 +10,7 @@ from typing import Literal
 Head = Literal["one_step", "vector", "sequence"]
 Mode = Literal["one_step", "autoregressive", "vector", "sequence"]
 Body = Literal["naive", "linear", "window", "simple_rnn", "lstm", "gru", "conv_gru", "wavenet"]
-Readout = Literal["repeat", "dense", "residual", "recurrent", "decoder", "unrolled"]
+Readout = Literal["repeat", "dense", "affine", "residual", "recurrent", "decoder", "unrolled"]
 Normalization = Literal["none", "layer", "batch"]
 
 HEADS: tuple[Head, ...] = ("one_step", "vector", "sequence")
@@ -30,8 +30,8 @@ class Preset:
 
     `readout` is how features become a forecast: `repeat` the last value, a `dense` layer, a last `recurrent` layer of
     one unit, a `decoder` that is fed its own output (encoder-decoder), `unrolled`: the features are the input of the
-    first step of a recurrent layer and zeros that of the others (vector-to-sequence), or `residual`: what residual
-    layers add to the seasonal naive forecast.
+    first step of a recurrent layer and zeros that of the others (vector-to-sequence), or what is added to the seasonal
+    naive forecast: an `affine` function of the window, or what `residual` layers make of it.
     `panel_epochs` are those on series of one's own, of which each epoch draws other windows.
     `heads` are those that the body and readout can have. `in_chapter` marks the rows of the chapter's table.
     """
@@ -53,6 +53,16 @@ class Preset:
     @property
     def is_fitted(self) -> bool:
         return self.body != "naive"
+
+    @property
+    def is_solved(self) -> bool:
+        """Whether its weights are the solution of an equation, and not fitted step by step."""
+        return self.readout == "affine"
+
+    @property
+    def corrects(self) -> bool:
+        """Whether it begins with the seasonal naive forecast, so that its window holds a season."""
+        return self.readout in ("affine", "residual")
 
     @property
     def is_fixed_length(self) -> bool:
@@ -122,6 +132,18 @@ PRESETS: dict[str, Preset] = {
             "vector",
             readout="unrolled",
             layers=1,
+            heads=("vector",),
+            in_chapter=False,
+        ),
+        Preset(
+            "ridge",
+            "Ridge regression on the last window corrects the seasonal naive forecast: solved at once, not fitted.",
+            "window",
+            "vector",
+            readout="affine",
+            units=0,
+            layers=0,
+            panel_epochs=1,
             heads=("vector",),
             in_chapter=False,
         ),

@@ -78,7 +78,7 @@ def _settle(given: Mapping[str, Any], preset: Preset, head: Head, settled: Mappi
         kernel_initializer=given.get("kernel_initializer", "glorot_uniform"),
         optimizer=given.get("optimizer", "adam"),
         learning_rate=given.get("learning_rate", preset.learning_rate),
-        epochs=given.get("epochs", preset.panel_epochs if "max_windows" in settled else 20) if preset.is_fitted else 0,
+        epochs=_epochs(given, preset, is_panel="max_windows" in settled),
         seed=given.get("seed", 42),
         patience=None if early_stopping is None else early_stopping["patience"],
         max_seconds=given.get("max_seconds"),
@@ -87,6 +87,15 @@ def _settle(given: Mapping[str, Any], preset: Preset, head: Head, settled: Mappi
     if members == 1:
         return recipe
     return replace(recipe, members=tuple(replace(recipe, seed=recipe.seed + i) for i in range(members)))
+
+
+def _epochs(given: Mapping[str, Any], preset: Preset, *, is_panel: bool) -> int:
+    if not preset.is_fitted:
+        return 0
+    if preset.is_solved:
+        return 1
+    epochs: int = given.get("epochs", preset.panel_epochs if is_panel else 20)
+    return epochs
 
 
 def _synthetic(given: Mapping[str, Any], head: Head) -> dict[str, Any]:
@@ -114,7 +123,7 @@ def _panel(given: Mapping[str, Any], preset: Preset, head: Head, data: PanelData
     window: int = given.get("window", choose_window(season, horizon, lengths))
     batch_size: int = given.get("batch_size", PANEL_BATCH_SIZE)
     scaling = given.get("scaling", "auto")
-    own_choice = preset.readout == "residual"
+    own_choice = preset.corrects
     chosen = scaling == "auto" and not own_choice and preset.is_fitted
     usual = "none" if preset.is_baseline or not chosen else "first" if season == 1 else "seasonal"
     difference = given.get("difference", usual)
@@ -135,7 +144,7 @@ def _panel(given: Mapping[str, Any], preset: Preset, head: Head, data: PanelData
         "difference": difference,
         "chosen_on_validation": chosen,
         "min_history": _min_history(preset, season, window, horizon, lag, lengths),
-        "loss": given.get("loss", "mae"),
+        "loss": "mse" if preset.is_solved else given.get("loss", "mae"),
         "batch_size": batch_size,
         "max_windows": given.get("max_windows", BATCHES_PER_EPOCH * batch_size),
         "refit": given.get("refit", True) and preset.is_fitted,
@@ -220,12 +229,17 @@ def _absent(preset: Preset) -> set[str]:
             "epochs", "batch_size", "learning_rate", "optimizer", "early_stopping", "loss", "kernel_initializer",
             "max_windows", "max_seconds", "refit", "log", "difference", "ensemble",
         }  # fmt: skip
+    if preset.is_solved:
+        absent |= {
+            "epochs", "batch_size", "learning_rate", "optimizer", "early_stopping", "loss", "kernel_initializer",
+            "max_windows", "max_seconds", "ensemble",
+        }  # fmt: skip
     if preset.units == 0:
         absent |= {"units", "layers"} if preset.readout != "unrolled" else set()
         absent |= {"dropout", "recurrent_dropout", "normalization"}
     elif preset.body not in RECURRENT_BODIES:
         absent |= {"recurrent_dropout"}
-    if preset.readout == "residual":
+    if preset.corrects:
         absent |= {"normalization", "difference"}
     if preset.readout != "recurrent":
         absent |= {"readout"}
@@ -281,7 +295,7 @@ def _panel_misfits(given: Mapping[str, Any], recipe: Recipe, lengths: Lengths) -
                 "Seasonal differences need a season of at least 2 points: give `season`, or a `freq` that has one.",
             )
         )
-    if recipe.preset.readout == "residual" and recipe.window < recipe.season:
+    if recipe.preset.corrects and recipe.window < recipe.season:
         flaws.append(
             Flaw(
                 "/window",

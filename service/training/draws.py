@@ -1,6 +1,7 @@
 """Windows of a panel, drawn anew for every epoch: each series equally often, whatever its length and magnitude."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,8 @@ Array = NDArray[np.float64]
 
 # An error in a series that hardly moves would outweigh all others.
 MOST_IMPORTANCE = 5.0
+# Windows of one piece, where many are read.
+CHUNK = 4096
 # Windows whose mean importance is that of all.
 SAMPLE = 2000
 
@@ -69,12 +72,34 @@ class Draws:
         self.mean_weight = self._mean_weight()
 
     @property
+    def width(self) -> int:
+        """How many points a window holds."""
+        return self._recipe.window - self._recipe.lag
+
+    @property
     def n_windows(self) -> int:
         """How many different windows there are."""
         return int(self._counts.sum())
 
     def __len__(self) -> int:
         return self._n_batches
+
+    def every(self, most: int) -> Iterator[Examples]:
+        """Each window once, in chunks, all windows of one series together counting as much as those of another.
+
+        Of more than `most` windows as many are drawn.
+        """
+        if self.n_windows > most:
+            chunks = (self._draw(min(CHUNK, most - i)) for i in range(0, most, CHUNK))
+            yield from (self.examples(*chunk) for chunk in chunks)
+            return
+        series = np.repeat(np.arange(len(self._counts)), self._counts)
+        ends = self._recipe.min_history + np.concatenate([np.arange(count) for count in self._counts])
+        share = self.n_windows / len(self._usable) / np.maximum(self._counts, 1)
+        for i in range(0, len(series), CHUNK):
+            chunk = series[i : i + CHUNK]
+            examples = self.examples(chunk, ends[i : i + CHUNK])
+            yield replace(examples, weights=(examples.weights * share[chunk]).astype(np.float32))
 
     def __iter__(self) -> Iterator[tuple[Any, Any, Any]]:
         """Inputs, targets and weights, batch after batch, without end; `len` of them are an epoch."""

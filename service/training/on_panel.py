@@ -26,8 +26,10 @@ logger = logging.getLogger(__name__)
 
 Array = NDArray[np.float64]
 
-# A member leaves the ensemble only where that gains so much: less may be the luck of the validation windows.
+# A member leaves the ensemble only where that gains this share, and the more the fewer series there are: less may be
+# the luck of the validation windows.
 LEAST_GAIN = 0.03
+LUCK_OF_ONE_SERIES = 0.3
 PROOF_SERIES = 8
 
 
@@ -42,7 +44,7 @@ def train_on_panel(
     data = plan.recipes[0].own_data
     prepared = prepare_panel(values, plan.recipes[0], "interpolate" if data is None else data.missing)
     fits = _try_all(plan, prepared, on_batch, reporter)
-    best = _choose(fits, prepared, plan.name)
+    best = choose(fits, prepared, plan.name)
     recipe = best.recipe
     baselines = score_baselines(recipe, prepared)
     is_judged = not recipe.preset.is_baseline
@@ -110,20 +112,22 @@ def _try_all(plan: Plan, prepared: PreparedPanel, on_batch: Callable[[], None], 
     return fits
 
 
-def _choose(fits: Sequence[Fitted], prepared: PreparedPanel, name: str) -> Fitted:
+def choose(fits: Sequence[Fitted], prepared: PreparedPanel, name: str) -> Fitted:
     """All fits as one ensemble but for those without which it validates better; or one alone, where that is better.
 
     To begin with all, and not with the best, keeps the luck of few validation windows out of the choice.
     """
     chosen = list(fits)
+    n_series = len(np.unique(prepared.validation.series))
+    needed = 1 - LEAST_GAIN - LUCK_OF_ONE_SERIES / np.sqrt(n_series)
     while len(chosen) > 1:
         without = [[other for other in chosen if other is not one] for one in chosen]
         best = min(without, key=lambda others: _loss(others, prepared))
-        if _loss(best, prepared) > _loss(chosen, prepared) * (1 - LEAST_GAIN):
+        if _loss(best, prepared) > _loss(chosen, prepared) * needed:
             break
         chosen = best
     alone = min(fits, key=lambda one: _loss([one], prepared))
-    if _loss([alone], prepared) < _loss(chosen, prepared) * (1 - LEAST_GAIN):
+    if _loss([alone], prepared) < _loss(chosen, prepared) * needed:
         chosen = [alone]
     return chosen[0] if len(chosen) == 1 else combine(chosen, name)
 

@@ -27,8 +27,9 @@ class Network(keras.Model):
         self.is_padded = recipe.own_data is not None
         self.body: AnyBody = make_body(recipe)
         self.readout = make_readout(recipe)
-        # A number or a schedule, from the fit on.
+        # From the fit on: a number or a schedule, and a ridge regression's penalty.
         self.learning_rate: Any = None
+        self.penalty: float | None = None
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         self.body.build(input_shape)
@@ -52,6 +53,13 @@ class Network(keras.Model):
         else:
             features, lengths = self.body.steps(x, lengths, training=training)
         return self.readout(features if self.head == "sequence" else _last(features, lengths), training=training)
+
+    def parts(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Of an affine readout what its weights apply to [batch, window], and what their product is added to."""
+        own = ops.isfinite(x)
+        lengths = ops.sum(ops.cast(own[:, :, 0], "int32"), axis=1)
+        features = cast(LagBody, self.body).begin(ops.where(own, x, 0.0), lengths)[0]
+        return self.readout.centered(features)[0], self.readout.seasonal_naive(features)
 
     def begin(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, State]:
         """The forecast after each row's last point, and the state to resume from: x right-padded, lengths [batch].

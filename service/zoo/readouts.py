@@ -22,13 +22,10 @@ class Repeat(keras.layers.Layer):
         return ops.repeat(features, self.horizon, axis=-1)
 
 
-class Residual(keras.layers.Layer):
-    """Residual layers whose answer corrects the seasonal naive forecast.
+class Correction(keras.layers.Layer):
+    """What is added to the seasonal naive forecast, or to the naive one where the window holds no season.
 
-    Their features are a window's values and, for each, whether it is one (`service.zoo.bodies.WindowBody`). The
-    forecast begins as seasonal naive, or naive where the window holds no season: the last layer's weights start at
-    zero. Blocks are normalised before they begin, as in R. Xiong et al., "On Layer Normalization in the Transformer
-    Architecture", 2020.
+    Features are a window's values and, for each, whether it is one (`service.zoo.bodies.WindowBody`).
     """
 
     def __init__(self, recipe: Recipe, **kwargs: Any) -> None:
@@ -36,6 +33,48 @@ class Residual(keras.layers.Layer):
         self.window = recipe.window
         self.horizon = recipe.horizon
         self.season = recipe.season
+        # With weights of zero the forecast is seasonal naive: where fitting starts from.
+        self.answer = keras.layers.Dense(recipe.horizon, kernel_initializer="zeros")
+
+    def centered(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Values from the mean of those there are, zero where there is none, and whether there is one."""
+        values, own = features[..., : self.window], features[..., self.window :]
+        count = ops.sum(own, axis=-1, keepdims=True)
+        mean = ops.sum(values, axis=-1, keepdims=True) / ops.maximum(count, 1.0)
+        return (values - mean) * own, own
+
+    def seasonal_naive(self, features: Tensor) -> Tensor:
+        """[batch, 2 window] -> [batch, horizon]."""
+        values, own = features[..., : self.window], features[..., self.window :]
+        season = values[..., self.window - self.season :]
+        known = own[..., self.window - self.season :]
+        season = ops.where(known > 0, season, values[..., -1:])
+        repeats = -(-self.horizon // self.season)
+        return ops.concatenate([season] * repeats, axis=-1)[..., : self.horizon]
+
+
+class Affine(Correction):
+    """An affine function of the window corrects the seasonal naive forecast."""
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        self.answer.build((None, self.window))
+        super().build(input_shape)
+
+    def call(self, features: Tensor, training: bool = False) -> Tensor:
+        """[batch, 2 window] -> [batch, horizon]."""
+        del training
+        return self.answer(self.centered(features)[0]) + self.seasonal_naive(features)
+
+
+class Residual(Correction):
+    """Residual layers whose answer corrects the seasonal naive forecast.
+
+    Blocks are normalised before they begin, as in R. Xiong et al., "On Layer Normalization in the Transformer
+    Architecture", 2020.
+    """
+
+    def __init__(self, recipe: Recipe, **kwargs: Any) -> None:
+        super().__init__(recipe, **kwargs)
         kernel = recipe.kernel_initializer
         self.embed = keras.layers.Dense(recipe.units, kernel_initializer=kernel)
         self.norms = [keras.layers.LayerNormalization() for _ in range(recipe.layers + 1)]
@@ -46,7 +85,6 @@ class Residual(keras.layers.Layer):
         ]
         self.dropouts = [keras.layers.Dropout(recipe.dropout) for _ in range(recipe.layers)]
         self.narrow = [keras.layers.Dense(recipe.units, kernel_initializer=kernel) for _ in range(recipe.layers)]
-        self.answer = keras.layers.Dense(recipe.horizon, kernel_initializer="zeros")
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         self.embed.build(input_shape)
@@ -61,21 +99,10 @@ class Residual(keras.layers.Layer):
 
     def call(self, features: Tensor, training: bool = False) -> Tensor:
         """[batch, 2 window] -> [batch, horizon]."""
-        values, own = features[..., : self.window], features[..., self.window :]
-        # From the mean of the values there are, so that a missing one, at zero, is an average one.
-        count = ops.sum(own, axis=-1, keepdims=True)
-        mean = ops.sum(values, axis=-1, keepdims=True) / ops.maximum(count, 1.0)
-        x = self.embed(ops.concatenate([(values - mean) * own, own], axis=-1))
+        x = self.embed(ops.concatenate(self.centered(features), axis=-1))
         for norm, wide, dropout, narrow in zip(self.norms[:-1], self.wide, self.dropouts, self.narrow, strict=True):
             x = x + narrow(dropout(wide(norm(x)), training=training))
-        return self.answer(self.norms[-1](x)) + self._seasonal_naive(values, own)
-
-    def _seasonal_naive(self, values: Tensor, own: Tensor) -> Tensor:
-        season = values[..., self.window - self.season :]
-        known = own[..., self.window - self.season :]
-        season = ops.where(known > 0, season, values[..., -1:])
-        repeats = -(-self.horizon // self.season)
-        return ops.concatenate([season] * repeats, axis=-1)[..., : self.horizon]
+        return self.answer(self.norms[-1](x)) + self.seasonal_naive(features)
 
 
 class Unrolled(keras.layers.Layer):
@@ -144,6 +171,8 @@ def make_readout(recipe: Recipe) -> Any:
             return Decoder(recipe)
         case "unrolled":
             return Unrolled(recipe)
+        case "affine":
+            return Affine(recipe)
         case "residual":
             return Residual(recipe)
         case "dense":

@@ -1,6 +1,7 @@
 """Series of one's own, from the plan to published versions, with the real exporting process."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,9 @@ from service.errors import InvalidRequest, TrainingFailed
 from service.store.catalog import Catalog
 from service.store.manifest import Manifest
 from service.training.gate import MEASURED
+from service.training.on_panel import choose
+from service.training.own_series import Fitted
+from service.training.panel import PreparedPanel, prepare_panel
 from service.training.trainer import Trainer
 from tests.training.test_trainer import Recorder
 
@@ -45,7 +49,8 @@ class Workshop:
         ids = tuple(str(i) for i in range(len(series)))
         panel = Panel(ids, tuple(series), (None,) * len(series), "MS")
         data = PanelData("series", self.datasets.keep(panel), panel.digest(), len(series), panel.n_points, "MS")
-        return plan({**SMALL, "horizon": 6, **request}, data, np.array([len(one) for one in series]))
+        small = SMALL if request["architecture"] != "ridge" else {}
+        return plan({**small, "horizon": 6, **request}, data, np.array([len(one) for one in series]))
 
     def train(self, series: list[np.ndarray], **request: Any) -> Manifest:
         self.jobs += 1
@@ -85,6 +90,7 @@ def forecast(loaded: Any, rows: list[np.ndarray], horizon: int) -> np.ndarray:
     "request_",
     [
         {"architecture": "mlp"},
+        {"architecture": "ridge"},
         {"architecture": "lstm", "units": 4, "layers": 1},
         {"architecture": "deep_rnn", "units": 4, "layers": 1},
         {"architecture": "conv_gru", "units": 4, "layers": 1, "difference": "first", "scaling": "mean"},
@@ -129,13 +135,14 @@ def test_an_ensemble_forecasts_the_mean_of_its_members(workshop: Workshop) -> No
     assert np.abs(answers[0] - answers[1]).max() > 1e-4 * np.abs(answers[0]).max()
 
 
-# Six fits, each compiled three times.
+# Nine fits.
 @pytest.mark.timeout(900)
 def test_auto_publishes_what_validates_best_and_says_of_what_it_is_made(workshop: Workshop) -> None:
     manifest = workshop.train(monthly(), architecture="auto", name="best")
-    assert manifest.architecture == "mlp"
     members = manifest.hyper_parameters["members"] or [manifest.hyper_parameters]
-    assert len({(member["window"], member["scaling"]) for member in members}) == len(members) > 1
+    made_of = {(member["architecture"], member["window"], member["scaling"]) for member in members}
+    assert len(made_of) == len(members)
+    assert {architecture for architecture, _, _ in made_of} <= {"mlp", "ridge"}
     assert manifest.window == max(member["window"] for member in members)
     quick = workshop.train(monthly(), architecture="auto", name="quick", max_seconds=0.01)
     assert len(quick.hyper_parameters["members"]) == 0
@@ -214,3 +221,36 @@ def test_series_that_are_too_short_are_left_out_and_when_all_are_it_is_said(work
     assert caught.value.flaws[0].code == "series_too_short"
     with pytest.raises(TrainingFailed, match="number"):
         workshop.train([np.full(80, np.nan)], architecture="mlp", name="none")
+
+
+def fits_with(errors: list[float], n_series: int) -> tuple[list[Fitted], PreparedPanel]:
+    """Fits whose validation forecasts are wrong by independent errors of these sizes."""
+    series = monthly(n_series)
+    lengths = np.array([len(one) for one in series])
+    data = PanelData("series", "kept", "digest", n_series, int(lengths.sum()), "MS")
+    recipe = plan({"architecture": "mlp", "horizon": 6}, data, lengths).recipes[0]
+    prepared = prepare_panel(series, recipe, "interpolate")
+    windows = prepared.validation
+    rng = np.random.default_rng(4)
+    noise = rng.standard_normal((len(errors), *windows.actual.shape)) * windows.scale[:, None]
+    fits = [
+        Fitted(replace(recipe, seed=i), [], [], windows.actual + error * own, 1.0)
+        for i, (error, own) in enumerate(zip(errors, noise, strict=True))
+    ]
+    return fits, prepared
+
+
+@pytest.mark.parametrize(
+    ("errors", "n_series", "stay"),
+    [
+        ([1.0, 1.0, 1.0], 100, [0, 1, 2]),
+        ([1.0, 1.0, 9.0], 100, [0, 1]),
+        ([0.1, 9.0, 9.0], 100, [0]),
+        # Of one series the difference may be luck.
+        ([1.0, 1.0, 2.2], 1, [0, 1, 2]),
+        ([1.0, 1.0, 2.2], 100, [0, 1]),
+    ],
+)
+def test_a_member_leaves_where_that_gains_more_than_luck(errors: list[float], n_series: int, stay: list[int]) -> None:
+    chosen = choose(*fits_with(errors, n_series), "best").recipe
+    assert [member.seed for member in chosen.members or (chosen,)] == stay
