@@ -26,6 +26,8 @@ logger = logging.getLogger(__name__)
 
 Array = NDArray[np.float64]
 
+# Another architecture's fits join the first one's only where that gains this share.
+GAIN_OF_JOINING = 0.01
 # A member leaves the ensemble only where that gains this share, and the more the fewer series there are: less may be
 # the luck of the validation windows.
 LEAST_GAIN = 0.03
@@ -115,9 +117,12 @@ def _try_all(plan: Plan, prepared: PreparedPanel, on_batch: Callable[[], None], 
 def choose(fits: Sequence[Fitted], prepared: PreparedPanel, name: str) -> Fitted:
     """All fits as one ensemble but for those without which it validates better; or one alone, where that is better.
 
-    To begin with all, and not with the best, keeps the luck of few validation windows out of the choice.
+    To begin with all of an architecture, and not with the best, keeps the luck of few validation windows out of the
+    choice.
     """
-    chosen = list(fits)
+    chosen = [one for one in fits if one.recipe.architecture == fits[0].recipe.architecture]
+    if _loss(fits, prepared) < _loss(chosen, prepared) * (1 - GAIN_OF_JOINING):
+        chosen = list(fits)
     n_series = len(np.unique(prepared.validation.series))
     needed = 1 - LEAST_GAIN - LUCK_OF_ONE_SERIES / np.sqrt(n_series)
     while len(chosen) > 1:

@@ -223,8 +223,8 @@ def test_series_that_are_too_short_are_left_out_and_when_all_are_it_is_said(work
         workshop.train([np.full(80, np.nan)], architecture="mlp", name="none")
 
 
-def fits_with(errors: list[float], n_series: int) -> tuple[list[Fitted], PreparedPanel]:
-    """Fits whose validation forecasts are wrong by independent errors of these sizes."""
+def fits_with(errors: list[float], n_series: int, n_ridges: int = 0) -> tuple[list[Fitted], PreparedPanel]:
+    """Fits whose validation forecasts are wrong by independent errors of these sizes; the last may be linear."""
     series = monthly(n_series)
     lengths = np.array([len(one) for one in series])
     data = PanelData("series", "kept", "digest", n_series, int(lengths.sum()), "MS")
@@ -234,7 +234,13 @@ def fits_with(errors: list[float], n_series: int) -> tuple[list[Fitted], Prepare
     rng = np.random.default_rng(4)
     noise = rng.standard_normal((len(errors), *windows.actual.shape)) * windows.scale[:, None]
     fits = [
-        Fitted(replace(recipe, seed=i), [], [], windows.actual + error * own, 1.0)
+        Fitted(
+            replace(recipe, seed=i, architecture="ridge" if i >= len(errors) - n_ridges else "mlp"),
+            [],
+            [],
+            windows.actual + error * own,
+            1.0,
+        )
         for i, (error, own) in enumerate(zip(errors, noise, strict=True))
     ]
     return fits, prepared
@@ -254,3 +260,9 @@ def fits_with(errors: list[float], n_series: int) -> tuple[list[Fitted], Prepare
 def test_a_member_leaves_where_that_gains_more_than_luck(errors: list[float], n_series: int, stay: list[int]) -> None:
     chosen = choose(*fits_with(errors, n_series), "best").recipe
     assert [member.seed for member in chosen.members or (chosen,)] == stay
+
+
+@pytest.mark.parametrize(("errors", "stay"), [([1.0, 1.0, 1.0], [0, 1, 2]), ([1.0, 1.0, 2.0], [0, 1])])
+def test_another_architecture_joins_where_it_helps(errors: list[float], stay: list[int]) -> None:
+    chosen = choose(*fits_with(errors, 100, n_ridges=1), "best").recipe
+    assert [member.seed for member in chosen.members] == stay
