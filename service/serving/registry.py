@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import time
 from collections import OrderedDict
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +17,9 @@ logger = logging.getLogger(__name__)
 
 # A change made by another process is served within a second: a quarter for the look, the rest for loading.
 REFRESH_SECONDS = 0.25
+
+# How long a version that could not be loaded is left alone, unless a request asks for it.
+RETRY_SECONDS = 10.0
 
 # A number is never used again, but a store that was wiped by hand begins anew.
 _Key = tuple[str, int, str]
@@ -31,6 +35,7 @@ class Registry:
         self._max_loaded = max_loaded
         self._preload = tuple(preload)
         self._engines: OrderedDict[_Key, asyncio.Task[Engine]] = OrderedDict()
+        self._failed_at: dict[_Key, float] = {}
         # Loading is nearly all Python, so more threads would only take turns.
         self._loader = ThreadPoolExecutor(1, thread_name_prefix="load")
         self._unreadable: StoreUnreadable | None = None
@@ -136,11 +141,13 @@ class Registry:
 
     def _loading_ended(self, key: _Key, task: asyncio.Task[Engine]) -> None:
         if _is_loaded(task):
+            self._failed_at.pop(key, None)
             self._unload_oldest()
             return
         # Not kept: the next request tries again, for the files may have been restored.
         if self._engines.get(key) is task:
             del self._engines[key]
+        self._failed_at[key] = time.monotonic()
         error = None if task.cancelled() else task.exception()
         if error is not None and not isinstance(error, NotFound):
             logger.error("version %d of %r can't be loaded", key[1], key[0], exc_info=error)
@@ -155,6 +162,8 @@ class Registry:
         kept = {_key(manifest) for entry in self._catalog.models() for manifest in entry.versions}
         for key in [key for key, task in self._engines.items() if key not in kept and task.done()]:
             del self._engines[key]
+        for key in self._failed_at.keys() - kept:
+            del self._failed_at[key]
 
     def _follow(self) -> None:
         """Begins to load the current versions of the default model and of those in use, so that few requests wait."""
@@ -163,8 +172,12 @@ class Registry:
             in_use.add(self._catalog.default)
         for name in in_use:
             manifest = self._current(name)
-            if manifest is not None and _key(manifest) not in self._engines:
+            if manifest is not None and _key(manifest) not in self._engines and self._may_load(_key(manifest)):
                 self._begin_loading(manifest)
+
+    def _may_load(self, key: _Key) -> bool:
+        failed_at = self._failed_at.get(key)
+        return failed_at is None or time.monotonic() - failed_at > RETRY_SECONDS
 
     def _current(self, name: str) -> Manifest | None:
         try:

@@ -124,6 +124,19 @@ async def test_a_version_without_the_signatures_is_damaged_even_if_its_files_are
             await registry.engine(catalog.resolve("m"))
 
 
+async def test_a_version_that_cannot_be_loaded_is_not_tried_again_at_every_look(tmp_path: Path) -> None:
+    add_version(tmp_path, "m", Kind(head="vector"), head="sequence", modes=["sequence", "vector"])
+    async with opened(tmp_path) as (catalog, registry, loader):
+        await until(lambda: loader.loaded)
+        for _ in range(3):
+            await registry.refresh()
+            await asyncio.sleep(0.05)
+        assert len(loader.loaded) == 1
+        with pytest.raises(VersionDamaged):
+            await registry.engine(catalog.resolve("m"))
+        assert len(loader.loaded) <= 2  # one more if the first had ended, for a request always tries
+
+
 async def test_a_deleted_version_is_unloaded_and_not_found(tmp_path: Path) -> None:
     add_version(tmp_path, "m", Kind())
     add_version(tmp_path, "m", Kind())
