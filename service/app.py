@@ -22,11 +22,11 @@ from service.api.lifecycle import Lifecycle
 from service.datasets.intake import Intake
 from service.datasets.limits import Limits as DatasetLimits
 from service.datasets.store import DatasetStore
+from service.engines.loaders import make_loader
 from service.errors import InsecureServer
 from service.jobs.queue import JobQueue
 from service.serving.backtesting import Backtesting
 from service.serving.batcher import Batcher
-from service.serving.engine import make_loader
 from service.serving.forecasting import Forecasting, Limits
 from service.serving.registry import Registry
 from service.settings import Settings

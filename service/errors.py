@@ -143,6 +143,12 @@ class NoChampion(Conflict):
     code = "no_champion"
 
 
+class EngineNotAvailable(Conflict):
+    """The engine of the setting can't run the version."""
+
+    code = "engine_not_available"
+
+
 class AliasInUse(Conflict):
     code = "alias_in_use"
 

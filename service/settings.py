@@ -27,7 +27,9 @@ class Settings(BaseSettings):
         "all",
         description="What `outfielder up` trains first when the store is empty: `all`, `none`, or names.",
     )
-    engine: Literal["auto", "savedmodel"] = Field("auto", description="The engine that runs the models.")
+    engine: Literal["auto", "savedmodel", "onnx"] = Field(
+        "auto", description="The engine that runs the models; `auto` is the fastest that can run a version."
+    )
     preload: str = Field("", description="Comma-separated models to load and warm before the API is ready.")
     max_horizon: int = Field(1000, ge=1, le=100_000, description="The most steps ahead that a request may ask for.")
     max_body_bytes: int = Field(128 * 2**20, ge=1024, description="The largest request body, after decompression.")

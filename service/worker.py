@@ -31,10 +31,10 @@ def main(settings: Settings) -> int:
     # TensorFlow and the job engine take seconds to import, which `--help` and the API need not wait for.
     from service.datasets.store import DatasetStore
     from service.domain.plan import Plan
+    from service.engines.loaders import AutoLoader
     from service.jobs.runner import JobRun, run_jobs
     from service.serving.forecasting import Limits
     from service.serving.offline import OfflineBacktests
-    from service.serving.savedmodel import SavedModelLoader
     from service.store.publish import sweep
     from service.telemetry.logging import configure
     from service.training.trainer import Trainer
@@ -52,7 +52,7 @@ def main(settings: Settings) -> int:
 
     load_panel = DatasetStore(settings.datasets_dir).load
     trainer = Trainer(settings.models_store, load_panel)
-    loader = partial(SavedModelLoader, beside_training=True)
+    loader = partial(AutoLoader, beside_training=True)
     limits = Limits(settings.max_horizon, settings.max_answer_values, settings.max_series_length)
     backtests = OfflineBacktests(settings.models_store, loader, limits, load_panel)
 

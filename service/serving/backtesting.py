@@ -9,9 +9,9 @@ import numpy as np
 from service.domain.backtest import Pool, Scores, Track, forecast_naively, measure_forecast
 from service.domain.linear import LinearForecaster, fit_forecaster
 from service.domain.metrics import seasonal_scale
+from service.engines.engine import Array
 from service.errors import Flaw
 from service.serving.batcher import Batcher
-from service.serving.engine import Array
 from service.serving.forecasting import Limits, make_call, overflow
 from service.serving.levels import find_spread
 from service.serving.registry import Registry

@@ -11,8 +11,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+from service.engines.engine import Array, Engine
 from service.errors import NotReady, QueueFull
-from service.serving.engine import Array, Engine
 
 logger = logging.getLogger(__name__)
 

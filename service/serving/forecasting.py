@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from service.domain.panel import Panel
 from service.domain.series import split, unpack
+from service.engines.engine import Array, Engine
 from service.errors import Flaw, InvalidRequest
 from service.serving.batcher import Batcher, Call, Computed
-from service.serving.engine import Array, Engine
 from service.serving.levels import find_spread
 from service.serving.plan import ForecastRequest, Plan, make_plan
 from service.serving.registry import Registry

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from service.domain.panel import Panel
+from service.engines.engine import Loader
 from service.errors import BacktestFailed, InvalidRequest
 from service.serving.backtesting import Answer, Backtesting
 from service.serving.batcher import Batcher
-from service.serving.engine import Loader
 from service.serving.forecasting import Limits
 from service.serving.registry import Registry
 from service.serving.study import BacktestRequest, Material, Study

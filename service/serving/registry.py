@@ -8,8 +8,8 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 
+from service.engines.engine import Choice, Engine, Loader
 from service.errors import NoChampion, NotFound, NotReady, ServiceError, StoreUnreadable
-from service.serving.engine import Engine, Loader
 from service.store.catalog import Catalog
 from service.store.manifest import Manifest
 
@@ -41,10 +41,9 @@ class Registry:
         self._unreadable: StoreUnreadable | None = None
         self._watching: asyncio.Task[None] | None = None
 
-    @property
-    def engine_name(self) -> str:
-        """The engine that runs the versions."""
-        return self._load.name
+    def choose(self, manifest: Manifest) -> Choice:
+        """The engine that runs a version."""
+        return self._load.choose(manifest)
 
     @property
     def loaded(self) -> int:

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from service.domain.calendar import future_timestamps
 from service.domain.panel import Panel
 from service.domain.series import PostedSeries, read_all
+from service.engines.engine import Array
 from service.errors import Flaw, InvalidRequest
-from service.serving.engine import Array
 from service.serving.plan import ForecastRequest
 from service.store.manifest import Manifest
 

@@ -13,6 +13,9 @@ class Manifest:
     `calibration` is what prediction intervals are made from: `{"season", "window", "residuals"}`, for each step the
     absolute validation residuals in spreads (`service.domain.intervals`), ascending; None without.
 
+    `engines` says of each engine beside TensorFlow how far its forecasts were from the SavedModel's at publication
+    (`{"onnx": {"difference": 2e-7}}`, as a share of their magnitude), or the `reason` why it can't run the version.
+
     `metrics` holds `train`, `validation` and `test`, each `{"mse", "rmse", "mae", "by_step": {"mse": [..]}}`, and
     `baselines`: `{"naive": {"validation": {..}, "test": {..}}, "linear": {..}}`. `files` maps a path inside the
     version's folder to its SHA-256.
@@ -41,6 +44,7 @@ class Manifest:
     job_id: str | None
     parameters: int
     calibration: dict[str, Any] | None = None
+    engines: dict[str, Any] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
 
     def to_json(self) -> bytes:

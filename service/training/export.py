@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from service.domain.recipe import Recipe
 from service.errors import ExportMismatch
-from service.training.graph import make_serving_graph
+from service.training.graph import AnyGraph, make_serving_graph
+from service.training.translation.publication import add_graphs
 
 Array = NDArray[np.float32]
 
@@ -35,14 +36,18 @@ class Proof:
     forecasts: Array
 
 
-def export(recipe: Recipe, weights: list[Array], folder: Path) -> None:
+def export(recipe: Recipe, weights: list[Array], folder: Path) -> AnyGraph:
     """Writes the SavedModel of a recipe with trained weights, in the order of Keras' `get_weights`.
 
     Those of an ensemble's members stand one after the other.
+
+    Returns:
+        The graph that was saved.
     """
     keras.backend.clear_session()
     graph = make_serving_graph(recipe, weights)
     tf.saved_model.save(graph, str(folder), signatures=graph.signatures())
+    return graph
 
 
 def prove(folder: Path, proofs: list[Proof]) -> float:
@@ -92,7 +97,7 @@ def _pad(values: Array, length: int) -> Array:
 def main() -> None:
     """Answers requests on standard input, one JSON object a line: recipe, weights, folder, proofs.
 
-    `weights` and `proofs` name NumPy archives. Each gets one line on standard output: `{"difference"}` or
+    `weights` and `proofs` name NumPy archives. Each gets one line on standard output: `{"difference", "engines"}` or
     `{"code", "message"}`.
     """
     answers = os.fdopen(os.dup(1), "w", buffering=1)
@@ -107,8 +112,11 @@ def main() -> None:
                 arrays = [archive[f"arr_{i}"] for i in range(len(archive.files))]
             proofs = [Proof(*pair) for pair in zip(arrays[::2], arrays[1::2], strict=True)]
             folder = Path(request["folder"])
-            export(Recipe.from_dict(request["recipe"]), weights, folder)
-            answer: dict[str, Any] = {"difference": prove(folder, proofs)}
+            recipe = Recipe.from_dict(request["recipe"])
+            graph = export(recipe, weights, folder)
+            difference = prove(folder, proofs)
+            engines = add_graphs(graph, recipe, folder, [proof.inputs for proof in proofs])
+            answer: dict[str, Any] = {"difference": difference, "engines": engines}
         except ExportMismatch as error:
             answer = {"code": error.code, "message": error.message}
         print(json.dumps(answer), file=answers, flush=True)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,14 @@ Array = NDArray[np.float32]
 
 # TensorFlow keeps part of every graph it has traced: a fresh process now and then keeps memory flat.
 EXPORTS_PER_PROCESS = 25
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """What was exported: how far the SavedModel's numbers were from the trained network's, and `Manifest.engines`."""
+
+    difference: float
+    engines: dict[str, Any]
 
 
 class Exporter:
@@ -47,18 +56,15 @@ class Exporter:
 
     def export(
         self, recipe: Recipe, weights: Sequence[Array], proofs: Sequence[tuple[Array, Array]], folder: Path
-    ) -> float:
-        """Writes the SavedModel into `folder` and proves that it gives the trained network's numbers.
+    ) -> Export:
+        """Writes the SavedModel and the fast engine's graphs into `folder` and proves that they give the same numbers.
 
         Args:
             weights: as Keras' `get_weights` gives them.
             proofs: series [n, time] with the trained network's forecasts [n, horizon], both in the user's units.
 
-        Returns:
-            The largest relative difference seen.
-
         Raises:
-            ExportMismatch: the numbers differ.
+            ExportMismatch: the SavedModel's numbers differ. Graphs whose numbers differ are left out.
             TrainingFailed: the process died.
         """
         self.start()
@@ -77,7 +83,7 @@ class Exporter:
         self._exports += 1
         if "code" in answer:
             raise ExportMismatch(answer["message"])
-        return float(answer["difference"])
+        return Export(float(answer["difference"]), answer["engines"])
 
     def close(self) -> None:
         """Ends the process; it has nothing to lose."""

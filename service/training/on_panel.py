@@ -26,12 +26,12 @@ logger = logging.getLogger(__name__)
 
 Array = NDArray[np.float64]
 
-# Another architecture's fits join the first one's only where that gains this share.
-GAIN_OF_JOINING = 0.01
-# A member leaves the ensemble only where that gains this share, and the more the fewer series there are: less may be
-# the luck of the validation windows.
-LEAST_GAIN = 0.03
+# What validation says of one series may be luck by this share; of many, by this over the root of their number.
 LUCK_OF_ONE_SERIES = 0.3
+# Another architecture's fits join the first one's where that gains this share; of few series, where it may.
+GAIN_OF_JOINING = 0.01
+# A member leaves the ensemble only where that gains this share, and more than luck.
+LEAST_GAIN = 0.03
 PROOF_SERIES = 8
 
 
@@ -120,11 +120,11 @@ def choose(fits: Sequence[Fitted], prepared: PreparedPanel, name: str) -> Fitted
     To begin with all of an architecture, and not with the best, keeps the luck of few validation windows out of the
     choice.
     """
+    luck = LUCK_OF_ONE_SERIES / np.sqrt(len(np.unique(prepared.validation.series)))
     chosen = [one for one in fits if one.recipe.architecture == fits[0].recipe.architecture]
-    if _loss(fits, prepared) < _loss(chosen, prepared) * (1 - GAIN_OF_JOINING):
+    if _loss(fits, prepared) < _loss(chosen, prepared) * (1 - GAIN_OF_JOINING + luck):
         chosen = list(fits)
-    n_series = len(np.unique(prepared.validation.series))
-    needed = 1 - LEAST_GAIN - LUCK_OF_ONE_SERIES / np.sqrt(n_series)
+    needed = 1 - LEAST_GAIN - luck
     while len(chosen) > 1:
         without = [[other for other in chosen if other is not one] for one in chosen]
         best = min(without, key=lambda others: _loss(others, prepared))

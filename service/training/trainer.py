@@ -4,6 +4,7 @@ import importlib.metadata
 import shutil
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -60,11 +61,11 @@ class Trainer:
         manifest = _manifest(plan, outcome, seconds, run.job_id)
         folder = staging(self.store_root, run.job_id)
         try:
-            self._exporter.export(outcome.recipe, outcome.weights, outcome.proofs, folder)
+            export = self._exporter.export(outcome.recipe, outcome.weights, outcome.proofs, folder)
             if outcome.measured_weights is not None:
                 save_measured(folder, outcome.measured_weights)
             run.raise_if_stopped()
-            return self._crown(publish(self.store_root, folder, manifest))
+            return self._crown(publish(self.store_root, folder, replace(manifest, engines=export.engines)))
         finally:
             # Published, it has another name by now; else nobody will ask for it.
             shutil.rmtree(folder, ignore_errors=True)

@@ -18,10 +18,11 @@ MAY_KNOW = {
     "store": {"errors", "domain"},
     "jobs": {"errors", "domain"},
     "datasets": {"errors", "domain"},
-    "serving": {"errors", "domain", "store"},
-    "api": {"errors", "settings", "telemetry", "domain", "store", "jobs", "datasets", "serving"},
+    "engines": {"errors", "domain", "store"},
+    "serving": {"errors", "domain", "store", "engines"},
+    "api": {"errors", "settings", "telemetry", "domain", "store", "jobs", "datasets", "engines", "serving"},
     "zoo": {"errors", "domain"},
-    "training": {"errors", "domain", "store", "jobs", "zoo"},
+    "training": {"errors", "domain", "store", "jobs", "engines", "zoo"},
 }
 # Who may import these, rooms or single files.
 AT_HOME = {
@@ -33,8 +34,10 @@ AT_HOME = {
     "pydantic_settings": {"settings.py"},
     "dbos": {"jobs"},
     "sqlalchemy": {"jobs"},
-    "tensorflow": {"zoo", "training", "serving/savedmodel.py"},
+    "tensorflow": {"zoo", "training", "engines/savedmodel.py"},
     "keras": {"zoo", "training", "worker.py"},
+    "onnx": {"training"},
+    "onnxruntime": {"engines"},
     "prometheus_client": {"telemetry"},
     "pyarrow": {"datasets"},
 }

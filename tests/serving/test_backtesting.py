@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from service.domain.intervals import half_widths, spread
+from service.engines.loaders import make_loader
 from service.errors import InvalidRequest
 from service.serving import study
 from service.serving.backtesting import Backtesting
 from service.serving.batcher import Batcher
-from service.serving.engine import make_loader
 from service.serving.forecasting import Limits
 from service.serving.levels import find_half_widths
 from service.serving.registry import Registry

@@ -7,9 +7,9 @@ import time
 import numpy as np
 import pytest
 
+from service.engines.engine import Array, Lengths
 from service.errors import NotReady, QueueFull
 from service.serving.batcher import MAX_CELLS, MAX_ROWS, Batcher, Call
-from service.serving.engine import Array, Lengths
 
 pytestmark = pytest.mark.anyio
 

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from service.engines.loaders import make_loader
 from service.errors import InvalidRequest, QueueFull
 from service.serving.batcher import Batcher
-from service.serving.engine import make_loader
 from service.serving.forecasting import Forecast, Forecasting, Limits
 from service.serving.plan import ForecastRequest
 from service.serving.registry import Registry

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from service.domain.panel import Panel
+from service.engines.savedmodel import SavedModelLoader
 from service.errors import BacktestFailed, NotFound, VersionNotFound
 from service.serving import study
 from service.serving.offline import OfflineBacktests, make_task
-from service.serving.savedmodel import SavedModelLoader
 from service.serving.study import BacktestRequest, Material, read_material
 from service.store.catalog import Catalog
 from tests.serving.models import Kind, add_version

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from service.engines.engine import Engine
+from service.engines.savedmodel import SavedModelLoader
 from service.errors import NotReady, StoreUnreadable, VersionDamaged, VersionNotFound
-from service.serving.engine import Engine
 from service.serving.registry import Registry
-from service.serving.savedmodel import SavedModelLoader
 from service.store.catalog import Catalog
 from service.store.manifest import Manifest
 from tests.serving.models import Kind, add_version

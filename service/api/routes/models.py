@@ -75,7 +75,7 @@ async def put_default(request: Request, services: Injected) -> Response:
 
 def _show(services: Services, name: str) -> dict[str, Any]:
     catalog = services.catalog
-    return to_json(catalog.model(name), engine=services.registry.engine_name, is_default=name == catalog.default)
+    return to_json(catalog.model(name), services.registry.choose, is_default=name == catalog.default)
 
 
 def _read_version(text: str) -> int | str:

@@ -1,11 +1,14 @@
 """Bodies and answers of the /models routes."""
 
+from collections.abc import Callable
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from service.engines.engine import Choice
 from service.store.catalog import ModelEntry
 from service.store.layout import NAME_PATTERN
+from service.store.manifest import Manifest
 
 
 class AliasBody(BaseModel):
@@ -41,7 +44,8 @@ class ModelAnswer(BaseModel):
     horizon: int
     min_length: int = Field(description="The fewest points that it forecasts from")
     scaling: str
-    engine: str
+    engine: str | None = Field(description="What runs the current version; null where the setting allows none that can")
+    engine_reason: str
     metrics: dict[str, Any]
 
 
@@ -54,9 +58,10 @@ class ModelsAnswer(BaseModel):
     next_cursor: str | None
 
 
-def to_json(entry: ModelEntry, *, engine: str, is_default: bool) -> dict[str, Any]:
-    """A ModelAnswer to be written."""
+def to_json(entry: ModelEntry, choose: Callable[[Manifest], Choice], *, is_default: bool) -> dict[str, Any]:
+    """A ModelAnswer to be written. `choose` says what runs a version."""
     shown = entry.current or entry.versions[-1]
+    choice = choose(shown)
     return {
         "name": entry.name,
         "versions": [manifest.version for manifest in entry.versions],
@@ -70,6 +75,7 @@ def to_json(entry: ModelEntry, *, engine: str, is_default: bool) -> dict[str, An
         "horizon": shown.horizon,
         "min_length": shown.min_length,
         "scaling": shown.scaling,
-        "engine": engine,
+        "engine": choice.engine,
+        "engine_reason": choice.reason,
         "metrics": shown.metrics,
     }

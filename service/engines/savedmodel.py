@@ -10,23 +10,29 @@ from typing import Any
 
 import numpy as np
 
+from service.engines.engine import Array, Choice, Lengths
 from service.errors import VersionDamaged
-from service.serving.engine import Array, Lengths
 from service.store.manifest import Manifest
 
 Place = Callable[[], AbstractContextManager[Any]]
 
 
+NAME = "savedmodel"
+
+
 class SavedModelLoader:
     """Loads versions as `SavedModelEngine`s."""
-
-    name = "savedmodel"
 
     def __init__(self, *, beside_training: bool = False) -> None:
         """Args: `beside_training`: the process also trains; leave it the GPUs, and forecast on the CPU."""
         self._beside_training = beside_training
         self._tensorflow: Any = None
         self._importing = threading.Lock()
+
+    def choose(self, manifest: Manifest) -> Choice:
+        """This engine, which runs every version."""
+        del manifest
+        return Choice(NAME, "The setting says so.")
 
     def __call__(self, folder: Path, manifest: Manifest) -> "SavedModelEngine":
         """Loads a version's folder and proves a call of each signature that it will be asked for.

@@ -1,5 +1,6 @@
-"""What runs a version's forecasts, and where engines are made by name."""
+"""What runs a version's forecasts, and what loads it."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -31,25 +32,21 @@ class Engine(Protocol):
         ...
 
 
-class Loader(Protocol):
-    """Loads versions for one kind of engine."""
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which engine serves a version, by name, and why that one; None where none can."""
 
-    @property
-    def name(self) -> str:
-        """The engine's name, as clients see it."""
+    engine: str | None
+    reason: str
+
+
+class Loader(Protocol):
+    """Loads versions."""
+
+    def choose(self, manifest: Manifest) -> Choice:
+        """The engine that serves a version."""
         ...
 
     def __call__(self, folder: Path, manifest: Manifest) -> Engine:
-        """The engine of a version's folder, ready to answer. Blocks. Raises VersionDamaged."""
+        """The engine of a version's folder, ready to answer. Blocks. Raises VersionDamaged, EngineNotAvailable."""
         ...
-
-
-def make_loader(name: str) -> Loader:
-    """What loads versions for the engine of this name; `auto` is the fastest that can run every version.
-
-    Raises:
-        KeyError: there is no such engine; settings allow known names only.
-    """
-    from service.serving.savedmodel import SavedModelLoader
-
-    return {"auto": SavedModelLoader, "savedmodel": SavedModelLoader}[name]()

@@ -1,0 +1,119 @@
+"""The fast engine: a version's ONNX graphs in native code, without TensorFlow."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from service.engines.engine import Array, Choice, Lengths
+from service.errors import EngineNotAvailable, VersionDamaged
+from service.store.manifest import Manifest
+
+# Where the graphs lie inside a version's folder; TensorFlow ignores what is in `assets.extra`.
+FOLDER = "assets.extra"
+NAME = "onnx"
+
+
+def graph_path(call: str) -> str:
+    """Where the graph of an engine's call lies, inside a version's folder."""
+    return f"{FOLDER}/{call}.onnx"
+
+
+class OnnxLoader:
+    """Loads versions as `OnnxEngine`s."""
+
+    def choose(self, manifest: Manifest) -> Choice:
+        """This engine, where the version has its graphs."""
+        if has_graphs(manifest):
+            return Choice(NAME, "Its graphs gave the SavedModel's own numbers when it was published.")
+        return Choice(None, f"The engine {NAME!r} can't run it: {why_not(manifest)}")
+
+    def __call__(self, folder: Path, manifest: Manifest) -> "OnnxEngine":
+        """Loads a version's graphs and runs each once.
+
+        Raises:
+            EngineNotAvailable: there are none.
+            VersionDamaged: they can't be loaded.
+        """
+        if not has_graphs(manifest):
+            raise EngineNotAvailable(
+                f"Version {manifest.version} of {manifest.name!r} can't be run by the engine {NAME!r}: "
+                f"{why_not(manifest)} Set OUTFIELDER_ENGINE to auto, or train it again."
+            )
+        try:
+            engine = OnnxEngine(folder, None if manifest.reads_whole_series else manifest.window)
+            engine.warm(manifest)
+        # The runtime raises classes of its own, which share no base but this.
+        except Exception as error:
+            raise VersionDamaged(
+                f"Version {manifest.version} of {manifest.name!r} can't be loaded by the engine {NAME!r}. Set "
+                "OUTFIELDER_ENGINE to savedmodel, or train it again."
+            ) from error
+        return engine
+
+
+def has_graphs(manifest: Manifest) -> bool:
+    """Whether a version was published with graphs for this engine."""
+    return graph_path("forecast") in manifest.files
+
+
+def why_not(manifest: Manifest) -> str:
+    """Why a version has no graphs for this engine."""
+    reason = manifest.engines.get(NAME, {}).get("reason")
+    return str(reason) if reason else "it was published without graphs."
+
+
+class OnnxEngine:
+    """One version's graphs, each with one thread: concurrent calls share the cores, and none waits for another."""
+
+    def __init__(self, folder: Path, window: int | None) -> None:
+        """Args: `window` is how many of a series' last points the version reads; None for all."""
+        self._window = window
+        self._forecast = _open(folder / graph_path("forecast"))
+        self._rollout = _open(folder / graph_path("rollout"))
+        steps = folder / graph_path("all_steps")
+        self._all_steps = _open(steps) if steps.exists() else None
+
+    def forecast(self, series: Array, lengths: Lengths) -> Array:
+        series, lengths = self._cut(series, lengths)
+        answer: Array = self._forecast.run(None, {"series": series, "lengths": lengths})[0]
+        return answer
+
+    def rollout(self, series: Array, lengths: Lengths, horizon: int) -> Array:
+        series, lengths = self._cut(series, lengths)
+        inputs = {"series": series, "lengths": lengths, "horizon": np.array(horizon, np.int64)}
+        answer: Array = self._rollout.run(None, inputs)[0]
+        return answer
+
+    def all_steps(self, series: Array, lengths: Lengths) -> tuple[Array, Lengths]:
+        if self._all_steps is None:
+            raise ValueError("this version has no sequence head")
+        series, lengths = self._cut(series, lengths)
+        forecast, steps = self._all_steps.run(None, {"series": series, "lengths": lengths})
+        return forecast, steps
+
+    def warm(self, manifest: Manifest) -> None:
+        """Runs each graph once: the first run of a graph allocates what later ones use again."""
+        length = manifest.min_length + 1
+        series, lengths = np.zeros((1, length), np.float32), np.array([length], np.int32)
+        self.forecast(series, lengths)
+        self.rollout(series, lengths, manifest.horizon + 1)
+        if self._all_steps is not None:
+            self.all_steps(series, lengths)
+
+    def _cut(self, series: Array, lengths: Lengths) -> tuple[Array, Lengths]:
+        """Each row's last `window` points, moved to the left; rows that are shorter stay."""
+        if self._window is None or series.shape[1] <= self._window:
+            return series, lengths
+        first = np.maximum(lengths - self._window, 0)
+        positions = first[:, None] + np.arange(self._window)
+        return np.take_along_axis(series, positions, axis=1), np.minimum(lengths, self._window, dtype=np.int32)
+
+
+def _open(path: Path) -> Any:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])

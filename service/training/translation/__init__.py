@@ -1,0 +1,1 @@
+"""Trained networks as ONNX graphs, which the fast engine runs without TensorFlow."""

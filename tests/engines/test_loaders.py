@@ -1,0 +1,95 @@
+"""Which engine runs a version, and what happens when it can't."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from service.domain.settling import resolve
+from service.engines.loaders import make_loader
+from service.engines.onnx import OnnxEngine
+from service.engines.savedmodel import SavedModelEngine
+from service.errors import EngineNotAvailable, VersionDamaged
+from service.store.catalog import Catalog
+from service.store.manifest import Manifest
+from service.store.publish import publish, staging
+from service.training.export import export
+from service.training.translation.publication import add_graphs
+from tests.serving.models import Kind, add_version
+from tests.training.exports import fresh, waves
+
+SERIES = waves(4, 50)
+LENGTHS = np.full(4, 50, np.int32)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with one version that has graphs for the fast engine, and one that has none."""
+    root = tmp_path_factory.mktemp("store")
+    recipe = resolve({"architecture": "gru"})
+    staged = staging(root, "job")
+    graph = export(recipe, fresh(recipe).get_weights(), staged)
+    engines = add_graphs(graph, recipe, staged, [SERIES])
+    plain = add_version(root, "plain", Kind())
+    fields = {name: getattr(plain, name) for name in plain.__dataclass_fields__}
+    publish(root, staged, Manifest(**{**fields, "name": "fast", "engines": engines, "files": {}}))
+    return root
+
+
+def find(root: Path, name: str) -> tuple[Path, Manifest]:
+    catalog = Catalog(root)
+    catalog.refresh()
+    manifest = catalog.resolve(name)
+    return catalog.folder(manifest), manifest
+
+
+def test_the_fast_engine_runs_what_has_graphs_and_tensorflow_the_rest(store: Path) -> None:
+    load = make_loader("auto")
+    assert isinstance(load(*find(store, "fast")), OnnxEngine)
+    assert isinstance(load(*find(store, "plain")), SavedModelEngine)
+    assert load.choose(find(store, "fast")[1]).engine == "onnx"
+    choice = load.choose(find(store, "plain")[1])
+    assert (choice.engine, choice.reason) == ("savedmodel", "Not the engine 'onnx': it was published without graphs.")
+
+
+def test_both_engines_give_the_same_forecasts(store: Path) -> None:
+    fast, complete = (make_loader(name)(*find(store, "fast")) for name in ("onnx", "savedmodel"))
+    assert np.allclose(fast.forecast(SERIES, LENGTHS), complete.forecast(SERIES, LENGTHS), atol=1e-6)
+    assert np.allclose(fast.rollout(SERIES, LENGTHS, 25), complete.rollout(SERIES, LENGTHS, 25), atol=1e-5)
+    for got, expected in zip(fast.all_steps(SERIES, LENGTHS), complete.all_steps(SERIES, LENGTHS), strict=True):
+        assert np.allclose(got, expected, atol=1e-6)
+
+
+def test_the_fast_engine_alone_refuses_what_has_no_graphs(store: Path) -> None:
+    load = make_loader("onnx")
+    assert load.choose(find(store, "plain")[1]).engine is None
+    with pytest.raises(EngineNotAvailable, match="Set OUTFIELDER_ENGINE to auto"):
+        load(*find(store, "plain"))
+
+
+def test_graphs_that_cannot_be_read_are_damage_and_not_a_crash(store: Path, tmp_path: Path) -> None:
+    (tmp_path / "assets.extra").mkdir()
+    for call in ("forecast", "rollout"):
+        (tmp_path / f"assets.extra/{call}.onnx").write_bytes(b"nothing of use")
+    with pytest.raises(VersionDamaged, match="OUTFIELDER_ENGINE"):
+        make_loader("auto")(tmp_path, find(store, "fast")[1])
+
+
+def test_the_fast_engine_needs_no_tensorflow(store: Path) -> None:
+    program = f"""
+import sys
+from pathlib import Path
+import numpy as np
+from service.engines.loaders import make_loader
+from service.store.catalog import Catalog
+catalog = Catalog(Path({str(store)!r}))
+catalog.refresh()
+manifest = catalog.resolve("fast")
+engine = make_loader("auto")(catalog.folder(manifest), manifest)
+assert np.isfinite(engine.forecast(np.zeros((1, 9), np.float32), np.array([9], np.int32))).all()
+print([name for name in ("tensorflow", "keras", "onnx") if name in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,173 @@
+"""Every network's ONNX graphs against the TensorFlow graph that they were made from."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from service.domain.presets import PRESETS
+from service.domain.recipe import Recipe
+from service.domain.settling import resolve
+from service.engines.onnx import OnnxEngine, graph_path
+from service.training.graph import AnyGraph, make_serving_graph
+from service.training.translation import publication
+from service.training.translation.graphs import translate
+from service.training.translation.publication import add_graphs
+from tests.training.exports import Array, assert_same, fresh, waves
+
+OWN_SERIES_ONLY = {"log", "difference", "season"}
+REQUESTS = [
+    *({"architecture": name, "head": head, "scaling": "standard"} for name in PRESETS for head in PRESETS[name].heads),
+    *({"architecture": name, "scaling": "none"} for name in PRESETS),
+]
+BODIES = ["naive", "linear", "lstm", "gru", "deep_rnn", "ln_rnn", "conv_gru", "wavenet", "encoder_decoder", "mlp"]
+SCALINGS = [
+    {"scaling": "mean"},
+    {"scaling": "robust"},
+    {"scaling": "none", "log": True},
+    {"scaling": "mean", "log": True},
+    {"scaling": "standard", "log": True},
+    {"scaling": "robust", "log": True},
+]
+DIFFERENCES = [
+    {"scaling": "none", "difference": "first"},
+    {"scaling": "standard", "difference": "seasonal", "season": 4},
+]
+
+
+class Translated:
+    """A recipe's graph with fresh weights, and the engine that runs its translation."""
+
+    def __init__(self, folder: Path, recipe: Recipe) -> None:
+        keras.backend.clear_session()
+        members = recipe.members or (recipe,)
+        weights = [w for member in members for w in _calm(member, fresh(member).get_weights())]
+        self.recipe = recipe
+        self.graph: AnyGraph = make_serving_graph(recipe, weights)
+        for call, model in translate(self.graph).items():
+            path = folder / graph_path(call)
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(model)
+        self.engine = OnnxEngine(folder, None if recipe.reads_whole_series else recipe.longest_window)
+
+    def check(self, rows: list[Array], padding: float = np.nan) -> None:
+        """Demands TensorFlow's numbers of every call, for the rows in one batch."""
+        lengths = np.array([len(row) for row in rows], np.int32)
+        values = np.full((len(rows), int(lengths.max())), padding, np.float32)
+        for target, row in zip(values, rows, strict=True):
+            target[: len(row)] = row
+        inputs = {"series": tf.constant(values[:, :, None]), "lengths": tf.constant(lengths)}
+        expected = self.graph.forecast_ragged(**inputs)["forecast"].numpy()
+        served = self.engine.forecast(values, lengths)
+        horizon = self.recipe.horizon
+        assert served.shape == (len(rows), horizon)
+        for i, row in enumerate(rows):
+            assert_same(served[i], expected[i], row)
+        for steps in (1, horizon, horizon + 1, 3 * horizon + 2):
+            expected = self.graph.rollout(**inputs, horizon=tf.constant(steps))["forecast"].numpy()
+            served = self.engine.rollout(values, lengths, steps)
+            assert served.shape == (len(rows), steps)
+            for i, row in enumerate(rows):
+                assert_same(served[i], expected[i], row, share=1e-4)
+        if "all_steps" in self.graph.signatures():
+            answer = self.graph.all_steps(**inputs)
+            forecast, counts = self.engine.all_steps(values, lengths)
+            assert counts.tolist() == answer["steps"].numpy().tolist()
+            for i, row in enumerate(rows):
+                assert_same(forecast[i], answer["forecast"].numpy()[i], row)
+
+
+def _calm(recipe: Recipe, weights: list[Any]) -> list[Any]:
+    """Weights under which rounding fades: before training a layer-normalised cell magnifies it at every step."""
+    if recipe.architecture != "ln_rnn":
+        return weights
+    return [w * 0.01 if w.ndim == 2 and w.shape == (recipe.units, recipe.units) else w for w in weights]
+
+
+def rows_for(recipe: Recipe) -> list[Array]:
+    """Series of the shortest length that the model takes to longer ones than it reads."""
+    moved = {} if recipe.scaling == "none" and not recipe.log else {"scale": 40.0, "level": 200.0}
+    lengths = [recipe.min_length, recipe.min_length + 1, recipe.min_length + 5, 31, recipe.window, recipe.window + 33]
+    return [waves(1, length, seed=length, **moved)[0] for length in lengths if length >= recipe.min_length]
+
+
+def settle(**request: Any) -> Recipe:
+    """A recipe for waves, with options besides that only series of one's own can have."""
+    given = {key: value for key, value in request.items() if key not in OWN_SERIES_ONLY}
+    return replace(resolve(given), **{key: request[key] for key in OWN_SERIES_ONLY & request.keys()})
+
+
+def check(folder: Path, **request: Any) -> None:
+    translated = Translated(folder, settle(**request))
+    rows = rows_for(translated.recipe)
+    translated.check(rows)
+    translated.check(rows[::-1], padding=1e30)
+    translated.check(rows[:1])
+    translated.check(rows[-1:])
+
+
+@pytest.mark.parametrize("request_", REQUESTS, ids=lambda request: "-".join(request.values()))
+def test_every_preset_head_and_mode(tmp_path: Path, request_: dict[str, str]) -> None:
+    check(tmp_path, **request_)
+
+
+@pytest.mark.parametrize("architecture", ["lstm", "ridge"])
+@pytest.mark.parametrize("scaling", SCALINGS, ids=str)
+def test_every_scaling(tmp_path: Path, architecture: str, scaling: dict[str, Any]) -> None:
+    check(tmp_path, architecture=architecture, **scaling)
+
+
+@pytest.mark.parametrize("architecture", BODIES)
+@pytest.mark.parametrize("difference", DIFFERENCES, ids=str)
+def test_every_difference(tmp_path: Path, architecture: str, difference: dict[str, Any]) -> None:
+    check(tmp_path, architecture=architecture, **difference)
+
+
+@pytest.mark.parametrize("architecture", ["deep_rnn", "lstm", "gru", "conv_gru", "wavenet"])
+@pytest.mark.parametrize("normalization", ["layer", "batch"])
+def test_every_normalization(tmp_path: Path, architecture: str, normalization: str) -> None:
+    check(tmp_path, architecture=architecture, normalization=normalization, scaling="standard")
+
+
+@pytest.mark.parametrize("layers", [1, 3])
+@pytest.mark.parametrize("architecture", ["lstm", "ln_rnn", "wavenet", "encoder_decoder", "vector_to_sequence", "mlp"])
+def test_other_sizes(tmp_path: Path, architecture: str, layers: int) -> None:
+    check(tmp_path, architecture=architecture, layers=layers, units=7, horizon=3, window=19, scaling="standard")
+
+
+@pytest.mark.parametrize("horizon", [1, 3])
+def test_blocks_of_odd_length(tmp_path: Path, horizon: int) -> None:
+    check(tmp_path, architecture="conv_gru", horizon=horizon, scaling="standard", difference="first")
+
+
+def test_an_ensemble_of_different_windows(tmp_path: Path) -> None:
+    members = tuple(
+        resolve({"architecture": name, "head": "vector", "window": window, "horizon": 6, "scaling": "mean"})
+        for name, window in (("ridge", 12), ("mlp", 30), ("lstm", 20))
+    )
+    recipe = replace(members[1], members=members)
+    translated = Translated(tmp_path, recipe)
+    translated.check(rows_for(recipe))
+
+
+SERIES = [waves(8, 50), waves(8, 90)]
+
+
+def test_graphs_with_other_numbers_are_left_out_and_it_is_said_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = resolve({"architecture": "gru"})
+    graph = make_serving_graph(recipe, fresh(recipe).get_weights())
+    other = make_serving_graph(recipe, [w + 0.01 for w in fresh(recipe).get_weights()])
+    monkeypatch.setattr(publication, "translate", lambda _: translate(other))
+    engines = add_graphs(graph, recipe, tmp_path, SERIES)
+    assert "differ from the SavedModel's" in engines["onnx"]["reason"]
+    assert list(tmp_path.rglob("*.onnx")) == []
+    monkeypatch.undo()
+    engines = add_graphs(graph, recipe, tmp_path, SERIES)
+    assert 0 <= engines["onnx"]["difference"] < 1e-5
+    assert sorted(path.name for path in tmp_path.rglob("*.onnx")) == ["all_steps.onnx", "forecast.onnx", "rollout.onnx"]
