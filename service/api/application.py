@@ -10,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from service.api.dependencies import Services
+from service.api.direct import DirectMiddleware
 from service.api.middleware import KeyMiddleware, RequestMiddleware
 from service.api.openapi import complete_schema
 from service.api.problems import make_error_problem, make_problem
@@ -43,6 +44,7 @@ def make_application(
     app.add_exception_handler(ServiceError, _answer_service_error)
     app.add_exception_handler(RequestValidationError, _answer_invalid_parameters)
     app.add_exception_handler(HTTPException, _answer_http_error)
+    app.add_middleware(DirectMiddleware, services=services, endpoints={("POST", "/forecast"): forecast.forecast})
     # The last one added is the outermost: a refused key has a request id as well.
     app.add_middleware(KeyMiddleware, keys=keys)
     app.add_middleware(RequestMiddleware, metrics=services.metrics)

@@ -22,6 +22,9 @@ from service.telemetry.metrics import Metrics
 
 T = TypeVar("T")
 
+# How long after its body a request runs before its connection is watched.
+PATIENCE_SECONDS = 0.01
+
 
 @dataclass(frozen=True, slots=True)
 class Services:
@@ -54,14 +57,32 @@ async def while_connected(request: Request, work: Coroutine[Any, Any, T]) -> T:
     Raises:
         ClientDisconnect: nobody is there to take the result.
     """
-    working = asyncio.ensure_future(work)
-    # With the body read, the next message can only be that the client has gone.
-    leaving = asyncio.ensure_future(request.receive())
+    task = asyncio.current_task()
+    assert task is not None  # coroutines run in tasks
+    watching: asyncio.Task[None] | None = None
+    has_left = False
+
+    async def leave() -> None:
+        nonlocal has_left
+        # With the body read, the next message can only be that the client has gone.
+        await request.receive()
+        has_left = True
+        task.cancel()
+
+    def watch() -> None:
+        nonlocal watching
+        watching = asyncio.ensure_future(leave())
+
+    # Most answers are there before anybody can lose patience, and a task for each would cost more than they do.
+    timer = asyncio.get_running_loop().call_later(PATIENCE_SECONDS, watch)
     try:
-        await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)
-        if not working.done():
-            raise ClientDisconnect
-        return working.result()
+        return await work
+    except asyncio.CancelledError:
+        if has_left:
+            task.uncancel()
+            raise ClientDisconnect from None
+        raise
     finally:
-        leaving.cancel()
-        working.cancel()
+        timer.cancel()
+        if watching is not None:
+            watching.cancel()

@@ -7,7 +7,7 @@ import time
 import uuid
 from collections.abc import Collection
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -35,8 +35,9 @@ class RequestMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        given = Headers(scope=scope).get("x-request-id", "")
+        given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"").decode("latin-1")
         request_id = given if _PRINTABLE.match(given) else uuid.uuid4().hex
+        id_header = (b"x-request-id", request_id.encode("latin-1"))
         scope.setdefault("state", {})["request_id"] = request_id
         started = time.perf_counter()
         status = 0
@@ -45,7 +46,7 @@ class RequestMiddleware:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)["X-Request-ID"] = request_id
+                message["headers"] = [*message["headers"], id_header]
             await send(message)
 
         try:
@@ -59,8 +60,8 @@ class RequestMiddleware:
                 await make_internal_problem(request_id)(scope, receive, send_with_id)
         finally:
             # The template of the route and not the path, whose number has no bound.
-            route = getattr(scope.get("route"), "path", "unmatched")
-            self._metrics.observe_request(scope["method"], route, status, time.perf_counter() - started)
+            route = scope.get("direct_path") or getattr(scope.get("route"), "path", "unmatched")
+            self._metrics.observe_request(scope["method"], str(route), status, time.perf_counter() - started)
 
 
 class KeyMiddleware:

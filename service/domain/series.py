@@ -95,7 +95,7 @@ def read_all(series: list[PostedSeries], missing: Missing) -> list[Array | Flaw]
         InvalidRequest: something in a series is neither a number nor null; one flaw for each such series.
     """
     numbers, ends = _join(series)
-    pieces = np.split(numbers, ends[:-1])
+    pieces = [numbers] if len(series) == 1 else np.split(numbers, ends[:-1])
     if _all_plain(numbers, ends):
         return list(pieces)
     return [fill(one.pointer, values, missing) for one, values in zip(series, pieces, strict=True)]
@@ -155,10 +155,13 @@ def unknown_field(name: str, pointer: str, known: list[str]) -> Flaw:
 
 def _all_plain(numbers: Array, ends: NDArray[np.intp]) -> bool:
     """Whether every series, cut from `numbers` at `ends`, can be forecast as it is."""
+    # NaN, which stands for null, fails both comparisons.
+    if len(ends) == 1:
+        peak = np.abs(numbers).max(initial=0.0)
+        return bool(numbers.size) and (FLOAT32_TINY <= peak <= FLOAT32_MAX or peak == 0)
     starts = np.concatenate([[0], ends[:-1]])
     if (starts == ends).any():
         return False
-    # NaN, which stands for null, fails both comparisons.
     peaks = np.maximum.reduceat(np.abs(numbers), starts)
     return bool((((peaks >= FLOAT32_TINY) & (peaks <= FLOAT32_MAX)) | (peaks == 0)).all())
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,7 @@ from service.store.manifest import Manifest
 
 Array = NDArray[np.float32]
 Lengths = NDArray[np.int32]
+Kind = Literal["forecast", "rollout", "all_steps"]
 
 
 class Engine(Protocol):
@@ -18,6 +19,10 @@ class Engine(Protocol):
 
     `series` is [batch, time], padded on the right with anything; `lengths` [batch] are at least the version's minimum.
     """
+
+    def estimate(self, kind: Kind, length: int, horizon: int) -> float:
+        """About how many seconds a call for one row of this length takes; infinity where it must not be waited for."""
+        ...
 
     def forecast(self, series: Array, lengths: Lengths) -> Array:
         """The version's own horizon: [batch, horizon]."""

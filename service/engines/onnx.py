@@ -1,17 +1,22 @@
 """The fast engine: a version's ONNX graphs in native code, without TensorFlow."""
 
+import math
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from service.engines.engine import Array, Choice, Lengths
+from service.engines.engine import Array, Choice, Kind, Lengths
 from service.errors import EngineNotAvailable, VersionDamaged
 from service.store.manifest import Manifest
 
 # Where the graphs lie inside a version's folder; TensorFlow ignores what is in `assets.extra`.
 FOLDER = "assets.extra"
 NAME = "onnx"
+# What a call costs is measured with so many points more than the fewest.
+MEASURED_POINTS = 50
 
 
 def graph_path(call: str) -> str:
@@ -73,6 +78,8 @@ class OnnxEngine:
         self._rollout = _open(folder / graph_path("rollout"))
         steps = folder / graph_path("all_steps")
         self._all_steps = _open(steps) if steps.exists() else None
+        # Until they are measured, calls may take any time.
+        self._call_seconds = self._point_seconds = self._step_seconds = math.inf
 
     def forecast(self, series: Array, lengths: Lengths) -> Array:
         series, lengths = self._cut(series, lengths)
@@ -92,14 +99,25 @@ class OnnxEngine:
         forecast, steps = self._all_steps.run(None, {"series": series, "lengths": lengths})
         return forecast, steps
 
+    def estimate(self, kind: Kind, length: int, horizon: int) -> float:
+        points = length if self._window is None else min(length, self._window)
+        steps = horizon if kind == "rollout" else 0
+        # All steps are as many forecasts as there are points, but of the dense layer alone.
+        passes = 2 if kind == "all_steps" else 1
+        return self._call_seconds + passes * points * self._point_seconds + steps * self._step_seconds
+
     def warm(self, manifest: Manifest) -> None:
-        """Runs each graph once: the first run of a graph allocates what later ones use again."""
-        length = manifest.min_length + 1
-        series, lengths = np.zeros((1, length), np.float32), np.array([length], np.int32)
-        self.forecast(series, lengths)
-        self.rollout(series, lengths, manifest.horizon + 1)
+        """Runs each graph, so that what later runs use again is there, and measures what a call costs."""
+        shortest, longest = manifest.min_length, manifest.min_length + MEASURED_POINTS
         if self._all_steps is not None:
-            self.all_steps(series, lengths)
+            self.all_steps(*_zeros(longest))
+        steps = manifest.horizon + MEASURED_POINTS
+        least = _measure(lambda: self.forecast(*_zeros(shortest)))
+        whole = _measure(lambda: self.forecast(*_zeros(longest)))
+        rolled = _measure(lambda: self.rollout(*_zeros(longest), steps))
+        self._call_seconds = least
+        self._point_seconds = max(0.0, whole - least) / MEASURED_POINTS
+        self._step_seconds = max(0.0, rolled - whole) / steps
 
     def _cut(self, series: Array, lengths: Lengths) -> tuple[Array, Lengths]:
         """Each row's last `window` points, moved to the left; rows that are shorter stay."""
@@ -117,3 +135,18 @@ def _open(path: Path) -> Any:
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3
     return onnxruntime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
+
+
+def _zeros(length: int) -> tuple[Array, Lengths]:
+    return np.zeros((1, length), np.float32), np.array([length], np.int32)
+
+
+def _measure(call: Callable[[], object]) -> float:
+    """The seconds of a call that is not its first; the least of a few, since others use the processor too."""
+    call()
+    seconds = []
+    for _ in range(3):
+        started = time.perf_counter()
+        call()
+        seconds.append(time.perf_counter() - started)
+    return min(seconds)

@@ -1,6 +1,7 @@
 """The engine that runs a SavedModel's signatures in TensorFlow, which is imported when the first version is loaded."""
 
 import contextlib
+import math
 import os
 import threading
 from collections.abc import Callable
@@ -10,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from service.engines.engine import Array, Choice, Lengths
+from service.engines.engine import Array, Choice, Kind, Lengths
 from service.errors import VersionDamaged
 from service.store.manifest import Manifest
 
@@ -66,6 +67,11 @@ class SavedModelEngine:
         with place():
             self._loaded = tensorflow.saved_model.load(str(folder))
         self._signatures = dict(self._loaded.signatures)
+
+    def estimate(self, kind: Kind, length: int, horizon: int) -> float:
+        """Infinity: a call takes milliseconds, and first ones of a shape may take seconds."""
+        del kind, length, horizon
+        return math.inf
 
     def forecast(self, series: Array, lengths: Lengths) -> Array:
         return _array(self._call("forecast_ragged", series, lengths)["forecast"])

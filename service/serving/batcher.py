@@ -1,17 +1,18 @@
-"""Runs engine calls off the event loop: what waits for the same call is computed together, nothing waits when idle."""
+"""Runs engine calls: short ones at once, long ones in threads; what waits for the same call is computed together."""
 
 import asyncio
 import logging
+import math
 import time
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
-from service.engines.engine import Array, Engine
+from service.engines.engine import Array, Engine, Kind
 from service.errors import NotReady, QueueFull
 
 logger = logging.getLogger(__name__)
@@ -20,6 +21,9 @@ logger = logging.getLogger(__name__)
 MAX_ROWS = 256
 # Points of one engine call, padding included: at twenty float32 channels a layer's output stays near 20 MB.
 MAX_CELLS = 2**18
+# What a hop to a thread and back costs is more than most calls for one series take; and so long the event loop, which
+# all others wait for, can do without being missed.
+INLINE_SECONDS = 0.001
 # Points that may wait, over all requests: 256 MB of float32.
 MAX_WAITING_POINTS = 2**26
 
@@ -29,7 +33,7 @@ class Call:
     """What is asked of an engine. `horizon` is the steps that each row gets; only `rollout` passes it on."""
 
     engine: Engine
-    kind: Literal["forecast", "rollout", "all_steps"]
+    kind: Kind
     horizon: int
 
     def run(self, series: Array, lengths: Any) -> list[Array]:
@@ -40,6 +44,10 @@ class Call:
             return list(self.engine.rollout(series, lengths, self.horizon))
         forecast, steps = self.engine.all_steps(series, lengths)
         return [rows[:count] for rows, count in zip(forecast, steps, strict=True)]
+
+    def seconds(self, rows: Sequence[Array]) -> float:
+        """About how long these rows take, at most."""
+        return sum(self.engine.estimate(self.kind, len(row), self.horizon) for row in rows)
 
     def cells(self, length: int) -> int:
         """What a row of this length costs."""
@@ -60,6 +68,7 @@ class _Request:
     rows: list[Array]
     future: asyncio.Future[Computed]
     points: int
+    seconds: float
     # Shortest first, so that a part of the request holds rows of about one length: little padding.
     order: list[int]
     answers: list[Any]
@@ -74,28 +83,31 @@ _Part = tuple[_Request, list[int]]
 
 
 class Batcher:
-    """A bounded queue in front of a few compute threads.
+    """A bounded queue in front of the event loop and a few compute threads.
 
-    A request goes to a free thread at once. When all are busy, requests for the same call gather and are computed
-    together, in parts, so that a large request lets others in between. One that fails, or whose caller has gone, never
-    touches its neighbours.
+    Requests that take no time to speak of are computed on the event loop, those for the same call that came within one
+    turn of it together. Longer ones go to a free thread at once; when all are busy, requests for the same call gather
+    and are computed together, in parts, so that a large request lets others in between. One that fails, or whose
+    caller has gone, never touches its neighbours.
     """
 
     def __init__(self, *, limit: int, threads: int) -> None:
-        """Args: `limit` is the most requests that may wait, `threads` how many engine calls run at once."""
+        """Args: `limit` is the most requests that may wait, `threads` how many long engine calls run at once."""
         self._limit = limit
         self._free = threads
-        self._threads = threads
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="compute")
-        self._lanes: dict[Call, deque[_Request]] = {}
+        self._short: dict[Call, deque[_Request]] = {}
+        self._long: dict[Call, deque[_Request]] = {}
+        self._waiting = 0
         self._waiting_points = 0
+        self._pumping: asyncio.Handle | None = None
         self._running: set[asyncio.Task[None]] = set()
         self._closed = False
 
     @property
     def waiting(self) -> int:
-        """Requests that have rows waiting for a thread."""
-        return sum(map(len, self._lanes.values()))
+        """Requests that have rows waiting."""
+        return self._waiting
 
     async def run(self, call: Call, rows: list[Array]) -> Computed:
         """Computes rows [time] of any lengths.
@@ -110,143 +122,164 @@ class Batcher:
         self._admit(points)
         future = asyncio.get_running_loop().create_future()
         order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
-        request = _Request(rows, future, points, order, [None] * len(rows))
-        self._lanes.setdefault(call, deque()).append(request)
+        request = _Request(rows, future, points, call.seconds(rows), order, [None] * len(rows))
+        lanes = self._short if request.seconds <= INLINE_SECONDS else self._long
+        lanes.setdefault(call, deque()).append(request)
+        self._waiting += 1
         self._waiting_points += points
-        self._pump()
+        self._pump_soon()
         try:
             computed: Computed = await future
             return computed
         finally:
             # A caller that was cancelled leaves the queue at once, for its place is another's.
-            self._leave(call, request)
+            self._leave(lanes, call, request)
 
     async def close(self) -> None:
         """Refuses new requests and ends when all others have their answers."""
         self._closed = True
-        while self._running:
-            await asyncio.wait(self._running)
+        while self._running or self._pumping is not None:
+            await asyncio.sleep(0)
+            if self._running:
+                await asyncio.wait(self._running)
         self._pool.shutdown()
 
     def _admit(self, points: int) -> None:
         if self._closed:
             raise NotReady("The server is shutting down. Send the request again.")
-        waiting = self.waiting
-        if waiting >= self._limit or (waiting and self._waiting_points + points > MAX_WAITING_POINTS):
+        if self._waiting >= self._limit or (self._waiting and self._waiting_points + points > MAX_WAITING_POINTS):
             raise QueueFull(
-                f"{waiting} forecasts are waiting, as many as this server takes. Send fewer at once, or again later.",
+                f"{self._waiting} forecasts are waiting, as many as this server takes. Send fewer at once, or again "
+                "later.",
                 retry_after_seconds=1,
             )
 
-    def _pump(self) -> None:
-        """Gives waiting rows to free threads."""
-        while self._free and self._lanes:
-            call = next(iter(self._lanes))
-            parts = self._take(call)
-            if not parts:
-                continue
-            self._free -= 1
-            task = asyncio.get_running_loop().create_task(self._compute(call, parts))
-            self._running.add(task)
-            task.add_done_callback(self._running.discard)
+    def _pump_soon(self) -> None:
+        """Lets the requests that have arrived already come in first."""
+        if self._pumping is None:
+            self._pumping = asyncio.get_running_loop().call_soon(self._pump)
 
-    def _take(self, call: Call) -> list[_Part]:
+    def _pump(self) -> None:
+        """Computes what is short, one call a turn of the event loop; gives what is long to free threads."""
+        self._pumping = None
+        while self._free and self._long:
+            call, parts = self._take(self._long)
+            if parts:
+                self._free -= 1
+                task = asyncio.get_running_loop().create_task(self._compute(call, parts))
+                self._running.add(task)
+                task.add_done_callback(self._running.discard)
+        if self._short:
+            call, parts = self._take(self._short, INLINE_SECONDS)
+            if parts:
+                started = time.perf_counter()
+                _settle_all(parts, _outcomes(call, parts), started)
+            if self._short:
+                self._pump_soon()
+
+    def _take(self, lanes: dict[Call, deque[_Request]], most_seconds: float = math.inf) -> tuple[Call, list[_Part]]:
         """Rows for one engine call; their lane then stands behind the others, a request with rows left as well."""
-        lane = self._lanes.pop(call)
+        call = next(iter(lanes))
+        lane = lanes.pop(call)
         parts: list[_Part] = []
         rows = longest = 0
+        seconds = 0.0
         unfinished: list[_Request] = []
         full = False
         while lane and not full:
             request = lane.popleft()
             if request.future.done():
-                self._waiting_points -= request.points
+                self._forget(request)
                 continue
             first = request.taken
             while request.taken < len(request.rows):
                 cells = call.cells(len(request.rows[request.order[request.taken]]))
-                full = rows > 0 and (rows == MAX_ROWS or max(longest, cells) * (rows + 1) > MAX_CELLS)
+                full = rows > 0 and (
+                    rows == MAX_ROWS or max(longest, cells) * (rows + 1) > MAX_CELLS or seconds > most_seconds
+                )
                 if full:
                     break
                 longest = max(longest, cells)
                 rows += 1
                 request.taken += 1
+            seconds += request.seconds
             if request.taken > first:
                 parts.append((request, request.order[first : request.taken]))
             if request.taken < len(request.rows):
                 unfinished.append(request)
             else:
-                self._waiting_points -= request.points
+                self._forget(request)
         lane.extend(unfinished)
         if lane:
-            self._lanes[call] = lane
-        return parts
+            lanes[call] = lane
+        return call, parts
 
-    def _leave(self, call: Call, request: _Request) -> None:
-        lane = self._lanes.get(call)
+    def _leave(self, lanes: dict[Call, deque[_Request]], call: Call, request: _Request) -> None:
+        lane = lanes.get(call)
         if lane is not None and request in lane:
             lane.remove(request)
-            self._waiting_points -= request.points
+            self._forget(request)
             if not lane:
-                del self._lanes[call]
+                del lanes[call]
+
+    def _forget(self, request: _Request) -> None:
+        self._waiting -= 1
+        self._waiting_points -= request.points
 
     async def _compute(self, call: Call, parts: list[_Part]) -> None:
         started = time.perf_counter()
         try:
-            results = await self._outcomes(call, parts)
+            outcomes = await asyncio.get_running_loop().run_in_executor(self._pool, _outcomes, call, parts)
         finally:
             self._free += 1
-            self._pump()
-        seconds = time.perf_counter() - started
-        for (request, indices), result in zip(parts, results, strict=True):
-            _settle(request, indices, result, started, seconds)
+            self._pump_soon()
+        _settle_all(parts, outcomes, started)
 
-    async def _outcomes(self, call: Call, parts: list[_Part]) -> list[list[Array] | BaseException]:
-        """The answers of each part, or why it has none."""
-        together = await self._attempt(parts, call)
-        if not isinstance(together, BaseException):
-            return list(together)
-        if len(parts) == 1:
-            return [together]
+
+_Outcome = list[Array] | BaseException
+
+
+def _outcomes(call: Call, parts: Sequence[_Part]) -> list[_Outcome]:
+    """The answers of each part, or why it has none: that is for the callers whose rows these were."""
+    try:
+        return list(_run_parts(call, parts))
+    except Exception as error:
+        logger.warning("an engine call for %d requests failed", len(parts), exc_info=True)
         # One request's rows brought the call down: alone, only its own call fails.
-        logger.warning("an engine call for %d requests failed; running them one by one", len(parts))
-        outcomes: list[list[Array] | BaseException] = []
-        for part in parts:
-            alone = await self._attempt([part], call)
-            outcomes.append(alone if isinstance(alone, BaseException) else alone[0])
-        return outcomes
-
-    async def _attempt(self, parts: Sequence[_Part], call: Call) -> list[list[Array]] | BaseException:
-        """The parts' answers by one engine call, or what it raised: that is for the callers whose rows these were."""
-        computing = asyncio.get_running_loop().run_in_executor(self._pool, _run_parts, call, parts)
-        await asyncio.wait([computing])
-        return computing.exception() or computing.result()
+        return [error] if len(parts) == 1 else [_outcomes(call, [part])[0] for part in parts]
 
 
 def _run_parts(call: Call, parts: Sequence[_Part]) -> list[list[Array]]:
     rows = [request.rows[i] for request, indices in parts for i in indices]
     lengths = np.fromiter(map(len, rows), np.int32, len(rows))
-    series = np.zeros((len(rows), int(lengths.max())), np.float32)  # [batch, time]
-    for target, row in zip(series, rows, strict=True):
-        target[: len(row)] = row
+    if len(rows) == 1:
+        series = rows[0][None, :]
+    else:
+        series = np.zeros((len(rows), int(lengths.max())), np.float32)  # [batch, time]
+        for target, row in zip(series, rows, strict=True):
+            target[: len(row)] = row
     answers = iter(call.run(series, lengths))
     return [[next(answers) for _ in indices] for _, indices in parts]
 
 
-def _settle(
-    request: _Request, indices: list[int], result: list[Array] | BaseException, started: float, seconds: float
-) -> None:
+def _settle_all(parts: Sequence[_Part], outcomes: Sequence[_Outcome], started: float) -> None:
+    ended = time.perf_counter()
+    for (request, indices), outcome in zip(parts, outcomes, strict=True):
+        _settle(request, indices, outcome, started, ended)
+
+
+def _settle(request: _Request, indices: list[int], outcome: _Outcome, started: float, ended: float) -> None:
     if request.future.done():
         # The caller has gone, or another part has failed already.
         return
-    if isinstance(result, BaseException):
-        request.future.set_exception(result)
+    if isinstance(outcome, BaseException):
+        request.future.set_exception(outcome)
         return
-    for index, answer in zip(indices, result, strict=True):
+    for index, answer in zip(indices, outcome, strict=True):
         request.answers[index] = answer
     request.answered += len(indices)
     request.started = started if request.started is None else min(started, request.started)
     if request.answered == len(request.rows):
-        queue_seconds = request.started - request.submitted
-        total_seconds = time.perf_counter() - request.submitted
-        request.future.set_result(Computed(request.answers, queue_seconds, total_seconds - queue_seconds))
+        request.future.set_result(
+            Computed(request.answers, request.started - request.submitted, ended - request.started)
+        )

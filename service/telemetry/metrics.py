@@ -1,6 +1,7 @@
 """What Prometheus reads at /metrics. Labels are bounded: route templates, never paths; known methods; stored models."""
 
 from collections.abc import Callable, Mapping
+from functools import cache
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
@@ -32,16 +33,25 @@ class Metrics:
         self._waiting = Gauge("outfielder_forecasts_waiting", "Forecast requests that wait.", registry=registry)
         self._loaded = Gauge("outfielder_loaded_versions", "Model versions in memory.", registry=registry)
         self._jobs = Gauge("outfielder_jobs", "Training jobs in the job database.", ["status"], registry=registry)
+        # Finding a metric by its labels costs more than counting; there are as many as labels have values: few.
+        self._of_request = cache(
+            lambda method, route, status: (
+                self._requests.labels(method, route, str(status)),
+                self._latency.labels(route),
+            )
+        )
+        self._of_forecast = cache(self._forecasts.labels)
 
     def observe_request(self, method: str, route: str, status: int, seconds: float) -> None:
         """Counts an answered request. `route` is the template of a route, or a fixed word where none matched."""
         known = method if method in METHODS else "other"
-        self._requests.labels(known, route, str(status)).inc()
-        self._latency.labels(route).observe(seconds)
+        count, latency = self._of_request(known, route, status)
+        count.inc()
+        latency.observe(seconds)
 
     def count_forecasts(self, model: str, mode: str, n_series: int) -> None:
         """Counts forecasts of a stored model."""
-        self._forecasts.labels(model, mode).inc(n_series)
+        self._of_forecast(model, mode).inc(n_series)
 
     def watch(self, *, waiting: Callable[[], int], loaded: Callable[[], int]) -> None:
         """Reads these numbers whenever the metrics are read."""

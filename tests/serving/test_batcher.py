@@ -1,15 +1,16 @@
 """The compute queue, with an engine whose calls the tests can hold back and count."""
 
 import asyncio
+import math
 import threading
 import time
 
 import numpy as np
 import pytest
 
-from service.engines.engine import Array, Lengths
+from service.engines.engine import Array, Kind, Lengths
 from service.errors import NotReady, QueueFull
-from service.serving.batcher import MAX_CELLS, MAX_ROWS, Batcher, Call
+from service.serving.batcher import INLINE_SECONDS, MAX_CELLS, MAX_ROWS, Batcher, Call
 
 pytestmark = pytest.mark.anyio
 
@@ -19,12 +20,16 @@ POISON = -666.0
 class GatedEngine:
     """Answers each row with its own sum; calls wait while the gate is closed; rows with POISON bring a call down."""
 
-    def __init__(self, *, is_open: bool = True) -> None:
+    def __init__(self, *, is_open: bool = True, seconds: float = math.inf) -> None:
+        self.seconds = seconds
         self.gate = threading.Event()
         self.shapes: list[tuple[int, int]] = []
         self.seen: list[float] = []
         if is_open:
             self.gate.set()
+
+    def estimate(self, kind: Kind, length: int, horizon: int) -> float:
+        return self.seconds
 
     def forecast(self, series: Array, lengths: Lengths) -> Array:
         self.shapes.append((series.shape[0], series.shape[1]))
@@ -150,8 +155,10 @@ async def test_a_full_queue_refuses_at_once() -> None:
     engine = GatedEngine(is_open=False)
     batcher = Batcher(limit=3, threads=1)
     call = Call(engine, "forecast", 1)
-    tasks = [asyncio.create_task(computed(batcher, call, [row(1)])) for _ in range(4)]
+    tasks = [asyncio.create_task(computed(batcher, call, [row(1)]))]
     await until_computing(engine)
+    tasks += [asyncio.create_task(computed(batcher, call, [row(1)])) for _ in range(3)]
+    await asyncio.sleep(0.01)
     with pytest.raises(QueueFull):
         await batcher.run(call, [row(2)])
     tasks[-1].cancel()
@@ -190,4 +197,66 @@ async def test_an_idle_queue_adds_no_delay() -> None:
         times.append(time.perf_counter() - started)
     # Any fixed delay for gathering would be milliseconds.
     assert min(times) < 0.001
+    await batcher.close()
+
+
+async def test_short_calls_that_come_together_are_computed_together_and_wait_for_no_thread() -> None:
+    slow, quick = GatedEngine(is_open=False), GatedEngine(seconds=1e-6)
+    batcher = Batcher(limit=1000, threads=1)
+    long = asyncio.create_task(computed(batcher, Call(slow, "forecast", 1), [row(1)]))
+    await until_computing(slow)
+    call = Call(quick, "forecast", 1)
+    tasks = [asyncio.create_task(computed(batcher, call, [row(i)])) for i in range(100)]
+    assert await asyncio.gather(*tasks) == [[i] for i in range(100)]
+    assert quick.shapes == [(100, 1)]
+    slow.gate.set()
+    assert await long == [1]
+    await batcher.close()
+
+
+async def test_short_calls_share_a_turn_of_the_loop_only_as_long_as_they_are_short() -> None:
+    engine = GatedEngine(seconds=INLINE_SECONDS / 4)
+    batcher = Batcher(limit=1000, threads=1)
+    call = Call(engine, "forecast", 1)
+    tasks = [asyncio.create_task(computed(batcher, call, [row(i)])) for i in range(20)]
+    assert await asyncio.gather(*tasks) == [[i] for i in range(20)]
+    assert max(n for n, _ in engine.shapes) <= 5
+    await batcher.close()
+
+
+async def test_a_short_request_that_fails_leaves_the_others_their_answers() -> None:
+    engine = GatedEngine(seconds=1e-6)
+    batcher = Batcher(limit=100, threads=1)
+    call = Call(engine, "forecast", 1)
+    tasks = [asyncio.create_task(computed(batcher, call, [row(v)])) for v in (2.0, POISON, 3.0)]
+    good, bad, also_good = await asyncio.gather(*tasks, return_exceptions=True)
+    assert (good, also_good) == ([2], [3])
+    assert isinstance(bad, ValueError)
+    await batcher.close()
+
+
+async def test_no_answer_ever_reaches_another_caller() -> None:
+    engines = [GatedEngine(seconds=seconds) for seconds in (1e-6, 1e-6, math.inf)]
+    batcher = Batcher(limit=10_000, threads=2)
+    rng = np.random.default_rng(0)
+
+    async def ask(i: int) -> None:
+        rows = [rng.integers(1, 1000, rng.integers(1, 30)).astype(np.float32) for _ in range(rng.integers(1, 6))]
+        call = Call(engines[i % 3], "forecast", 1)
+        await asyncio.sleep(float(rng.random()) / 20)
+        asking = asyncio.create_task(computed(batcher, call, rows))
+        if i % 7 == 0:
+            await asyncio.sleep(float(rng.random()) / 500)
+            asking.cancel()
+        elif i % 11 == 0:
+            with pytest.raises(ValueError, match="can't take"):
+                await computed(batcher, call, [row(POISON)])
+        answers = await asyncio.gather(asking, return_exceptions=True)
+        if isinstance(answers[0], list):
+            assert answers[0] == [float(one.sum()) for one in rows]
+        else:
+            assert asking.cancelled()
+
+    await asyncio.gather(*(ask(i) for i in range(3000)))
+    assert batcher.waiting == 0
     await batcher.close()
