@@ -10,6 +10,7 @@ import orjson
 from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 
+from service.api.bulk import BULK_BYTES, extract_series, stands_here
 from service.api.validation import invalid
 from service.domain.series import describe
 from service.errors import BodyTooLarge, InvalidRequest, MalformedBody, MalformedJson, UnsupportedMediaType
@@ -23,14 +24,19 @@ INFLATE_STEP_BYTES = 2**18
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
 
 
-async def read_body(request: Request, model: type[Body], limit_bytes: int) -> Body:
+async def read_body(request: Request, model: type[Body], limit_bytes: int, *, series_as_arrays: bool = False) -> Body:
     """The body of a request, as the model that it must fit.
+
+    Args:
+        series_as_arrays: `series` of a large body may become a NumberLists, in a thread.
 
     Raises:
         UnsupportedMediaType, BodyTooLarge, MalformedBody, MalformedJson.
         InvalidRequest: the JSON is not what the model describes.
     """
-    value = parse_json(await _read_bytes(request, limit_bytes))
+    text = await _read_bytes(request, limit_bytes)
+    is_bulk = series_as_arrays and len(text) >= BULK_BYTES
+    value = await asyncio.to_thread(_parse_bulk, text) if is_bulk else parse_json(text)
     if not isinstance(value, dict):
         raise InvalidRequest.at("", "wrong_type", f"Expected a JSON object, got {describe(value)}.")
     try:
@@ -56,6 +62,15 @@ def parse_json(text: bytes) -> Any:
         if colons != n_members and _STRING.sub(b"", text).count(b":") != n_members:
             raise MalformedJson("An object of the body has two members of the same name: names must differ.")
     return value
+
+
+def _parse_bulk(text: bytes) -> Any:
+    extracted = extract_series(text)
+    if extracted is not None:
+        value = parse_json(extracted[0])
+        if isinstance(value, dict) and stands_here(value.get("series")):
+            return {**value, "series": extracted[1]}
+    return parse_json(text)
 
 
 def read_media_type(request: Request, known: Sequence[str] = (JSON,)) -> str:

@@ -20,7 +20,7 @@ FLOAT32_MAX = float(np.finfo(np.float32).max)
 FLOAT32_TINY = float(np.finfo(np.float32).tiny)
 RECORD_FIELDS = ("id", "values", "start")
 
-_NUMBERS_AND_NULL = {float, int, type(None)}
+NUMBERS_AND_NULL = {float, int, type(None)}
 _JSON_TYPES = {
     type(None): "null",
     bool: "a boolean",
@@ -45,11 +45,19 @@ class PostedSeries:
     start: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class NumberLists:
+    """Many posted lists of numbers, one behind the other: `values` [points], NaN for null, and where each list ends."""
+
+    values: Array
+    ends: NDArray[np.int64]
+
+
 def split(posted: Any) -> list[PostedSeries]:
     """Takes apart the forms that `series` may have: one list, many lists, lists by id, or records.
 
     Args:
-        posted: parsed JSON.
+        posted: parsed JSON, or NumberLists in the place of many lists.
 
     Returns:
         At least one series, in the order of the request; their values are not looked at yet.
@@ -57,6 +65,9 @@ def split(posted: Any) -> list[PostedSeries]:
     Raises:
         InvalidRequest: another shape, no series, or two of one id.
     """
+    if isinstance(posted, NumberLists):
+        lists = np.split(posted.values, posted.ends[:-1])
+        return [PostedSeries(str(i), f"/series/{i}", values) for i, values in enumerate(lists)]
     if type(posted) is dict and posted:
         return list(_by_id(posted))
     if type(posted) is list and posted:
@@ -173,7 +184,7 @@ def _join(series: list[PostedSeries]) -> tuple[Array, NDArray[np.intp]]:
         return np.concatenate([np.asarray(one.values, dtype=np.float64) for one in series]), ends
     # All at once: a conversion for each of thousands of short series costs three times as much.
     flat = list(chain.from_iterable(one.values for one in series))
-    if not set(map(type, flat)) <= _NUMBERS_AND_NULL:
+    if not set(map(type, flat)) <= NUMBERS_AND_NULL:
         raise InvalidRequest([flaw for one in series if (flaw := _mistyped(one)) is not None])
     # None becomes NaN; JSON itself holds no NaN that this could be taken for.
     return np.array(flat, dtype=np.float64), ends
@@ -210,7 +221,7 @@ def _out_of_range(values: Array, pointer: str) -> Flaw | None:
 
 def _mistyped(series: PostedSeries) -> Flaw | None:
     for i, value in enumerate(series.values):
-        if type(value) not in _NUMBERS_AND_NULL:
+        if type(value) not in NUMBERS_AND_NULL:
             return _wrong_type(f"{series.pointer}/{i}", "a number or null", value).flaws[0]
     return None
 

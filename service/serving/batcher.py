@@ -47,7 +47,8 @@ class Call:
 
     def seconds(self, rows: Sequence[Array]) -> float:
         """About how long these rows take, at most."""
-        return sum(self.engine.estimate(self.kind, len(row), self.horizon) for row in rows)
+        longest = max(map(len, rows))
+        return len(rows) * self.engine.estimate(self.kind, longest, self.horizon)
 
     def cells(self, length: int) -> int:
         """What a row of this length costs."""
@@ -192,18 +193,12 @@ class Batcher:
                 self._forget(request)
                 continue
             first = request.taken
-            while request.taken < len(request.rows):
-                cells = call.cells(len(request.rows[request.order[request.taken]]))
-                full = rows > 0 and (
-                    rows == MAX_ROWS or max(longest, cells) * (rows + 1) > MAX_CELLS or seconds > most_seconds
-                )
-                if full:
-                    break
-                longest = max(longest, cells)
-                rows += 1
-                request.taken += 1
+            n, longest = _fit(call, request, rows, longest)
+            rows += n
             seconds += request.seconds
-            if request.taken > first:
+            request.taken += n
+            full = request.taken < len(request.rows) or rows == MAX_ROWS or seconds > most_seconds
+            if n:
                 parts.append((request, request.order[first : request.taken]))
             if request.taken < len(request.rows):
                 unfinished.append(request)
@@ -234,6 +229,18 @@ class Batcher:
             self._free += 1
             self._pump_soon()
         _settle_all(parts, outcomes, started)
+
+
+def _fit(call: Call, request: _Request, rows: int, longest: int) -> tuple[int, int]:
+    """How many of a request's next rows fit beside those that a call has, and what its longest row costs then."""
+    n = min(MAX_ROWS - rows, len(request.rows) - request.taken)
+    while n:
+        # Rows stand in the order of their lengths: the last one is the longest.
+        widest = max(longest, call.cells(len(request.rows[request.order[request.taken + n - 1]])))
+        if widest * (rows + n) <= MAX_CELLS or rows + n == 1:
+            return n, widest
+        n //= 2
+    return 0, longest
 
 
 _Outcome = list[Array] | BaseException

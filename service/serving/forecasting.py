@@ -153,6 +153,9 @@ def _assemble(
     Raises:
         InvalidRequest: no series has a forecast.
     """
+    values = np.stack(answers)[:, : plan.horizon] if answers else np.zeros((0, plan.horizon), np.float32)
+    values = np.ascontiguousarray(values)  # [series, horizon]
+    is_sound: list[bool] = np.isfinite(values).all(axis=1, keepdims=True)[:, 0].tolist()
     forecasts = []
     positions = iter(range(len(answers)))
     for row in rows:
@@ -160,11 +163,10 @@ def _assemble(
             forecasts.append(SeriesForecast(row.id, flaw=row.flaw))
             continue
         i = next(positions)
-        values = np.ascontiguousarray(answers[i][: plan.horizon])
         sequence = None if sequences is None else np.ascontiguousarray(sequences[i][:, : plan.horizon])
-        if np.isfinite(values).all() and (sequence is None or np.isfinite(sequence).all()):
-            intervals = _surround(row, values, plan, manifest) if plan.half_widths else None
-            forecasts.append(SeriesForecast(row.id, values, row.timestamps, sequence, intervals))
+        if is_sound[i] and (sequence is None or np.isfinite(sequence).all()):
+            intervals = _surround(row, values[i], plan, manifest) if plan.half_widths else None
+            forecasts.append(SeriesForecast(row.id, values[i], row.timestamps, sequence, intervals))
         else:
             forecasts.append(SeriesForecast(row.id, flaw=overflow(row.pointer)))
     raise_if_all_bad([forecast.flaw for forecast in forecasts])
