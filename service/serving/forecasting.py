@@ -155,7 +155,7 @@ def _assemble(
     """
     values = np.stack(answers)[:, : plan.horizon] if answers else np.zeros((0, plan.horizon), np.float32)
     values = np.ascontiguousarray(values)  # [series, horizon]
-    is_sound: list[bool] = np.isfinite(values).all(axis=1, keepdims=True)[:, 0].tolist()
+    overflown = set(np.nonzero(~np.isfinite(values))[0].tolist())
     forecasts = []
     positions = iter(range(len(answers)))
     for row in rows:
@@ -164,7 +164,7 @@ def _assemble(
             continue
         i = next(positions)
         sequence = None if sequences is None else np.ascontiguousarray(sequences[i][:, : plan.horizon])
-        if is_sound[i] and (sequence is None or np.isfinite(sequence).all()):
+        if i not in overflown and (sequence is None or np.isfinite(sequence).all()):
             intervals = _surround(row, values[i], plan, manifest) if plan.half_widths else None
             forecasts.append(SeriesForecast(row.id, values[i], row.timestamps, sequence, intervals))
         else:
