@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import gc
-import ipaddress
 import logging
 import os
 import signal
@@ -26,6 +25,7 @@ from service.datasets.store import DatasetStore
 from service.engines.loaders import make_loader
 from service.errors import InsecureServer
 from service.jobs.queue import JobQueue
+from service.listener import BACKLOG, check_exposure, format_url, listen
 from service.serving.backtesting import Backtesting
 from service.serving.batcher import Batcher
 from service.serving.forecasting import Forecasting, Limits
@@ -41,11 +41,11 @@ logger = logging.getLogger(__name__)
 MAX_COMPUTE_THREADS = 4
 # What a request in progress is given when the process ends.
 GRACE_SECONDS = 10
-BACKLOG = 2048
 GARBAGE_THRESHOLD = 50_000
 SWITCH_SECONDS = 0.0005
 DAY_SECONDS = 86_400
 EXPIRE_EVERY_SECONDS = 3600
+METRICS_EVERY_SECONDS = 1.0
 
 
 def create_app(
@@ -70,12 +70,14 @@ def create_app(
         await jobs.open()
         await registry.open()
         expiring = asyncio.create_task(_expire(datasets, settings.dataset_days * DAY_SECONDS))
+        refreshing = asyncio.create_task(_refresh(metrics))
         lifecycle.start()
         try:
             yield
         finally:
             lifecycle.drain()
             expiring.cancel()
+            refreshing.cancel()
             await batcher.close()
             await registry.close()
             await jobs.close()
@@ -106,6 +108,13 @@ async def _expire(datasets: DatasetStore, seconds: float) -> None:
         await asyncio.sleep(EXPIRE_EVERY_SECONDS)
 
 
+async def _refresh(metrics: Metrics) -> None:
+    """Keeps what other processes may tell of this one fresh."""
+    while True:
+        metrics.refresh()
+        await asyncio.sleep(METRICS_EVERY_SECONDS)
+
+
 def build_app(settings: Settings, lifecycle: Lifecycle | None = None) -> FastAPI:
     """The application that the settings describe."""
     catalog = Catalog(settings.models_store)
@@ -125,11 +134,12 @@ def build_app(settings: Settings, lifecycle: Lifecycle | None = None) -> FastAPI
     )
 
 
-def serve(settings: Settings, insecure: bool = False) -> int:
+def serve(settings: Settings, insecure: bool = False, descriptor: int | None = None) -> int:
     """Serves until a signal ends it: at first it is not ready, then it finishes what is in progress.
 
     Args:
         insecure: listen beyond this machine although there is no API key.
+        descriptor: a socket that listens already, which several processes share; None to open one.
 
     Returns:
         The exit status: 0 when a signal ended it, 1 when it could not start, with the reason on standard error.
@@ -139,7 +149,7 @@ def serve(settings: Settings, insecure: bool = False) -> int:
         check_exposure(settings, insecure)
         lifecycle = Lifecycle()
         app = build_app(settings, lifecycle)
-        listener = _listen(settings.host, settings.port)
+        listener = listen(settings.host, settings.port) if descriptor is None else socket.socket(fileno=descriptor)
     except InsecureServer as error:
         return _fail(error.message)
     except OSError as error:
@@ -161,7 +171,7 @@ def serve(settings: Settings, insecure: bool = False) -> int:
     # A thread that prepares a bulk answer gives the event loop its turn after half a millisecond and not after five.
     sys.setswitchinterval(SWITCH_SECONDS)
     server = DrainingServer(config, lifecycle, settings.drain_seconds)
-    logger.info("listening on %s", _format_url(listener))
+    logger.info("listening on %s", format_url(listener))
     with listener:
         try:
             server.run(sockets=[listener])
@@ -169,21 +179,6 @@ def serve(settings: Settings, insecure: bool = False) -> int:
             # So uvicorn ends when the collaborators can't be opened; it has logged why.
             return 1
     return 0
-
-
-def check_exposure(settings: Settings, insecure: bool) -> None:
-    """Refuses to serve the network without a key.
-
-    Raises:
-        InsecureServer: the host is beyond loopback, there is no key, and nobody has said that this is wanted.
-        OSError: the file of API keys can't be read.
-    """
-    if insecure or settings.all_api_keys() or _is_loopback(settings.host):
-        return
-    raise InsecureServer(
-        f"The API would listen on {settings.host!r}, beyond this machine, without an API key. Set OUTFIELDER_API_KEYS, "
-        "listen on 127.0.0.1, or say --insecure."
-    )
 
 
 class DrainingServer(uvicorn.Server):
@@ -212,41 +207,6 @@ class DrainingServer(uvicorn.Server):
             self._lifecycle.drain()
             self.should_exit = self.should_exit or time.monotonic() - self._asked_at >= self._drain_seconds
         return await super().on_tick(counter)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        addresses = {str(info[4][0]) for info in socket.getaddrinfo(host or "0.0.0.0", None)}
-    except OSError:
-        # What can't be resolved can't be listened on either; that error is the clearer one.
-        return True
-    return all(ipaddress.ip_address(address.partition("%")[0]).is_loopback for address in addresses)
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    """A listening socket. Raises OSError that says what to do."""
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        listener = socket.socket(family, kind, protocol)
-        try:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.bind(address)
-            listener.listen(BACKLOG)
-        except OSError:
-            listener.close()
-            raise
-    except OSError as error:
-        raise OSError(
-            f"Can't listen on {host}:{port}: {error.strerror}. Choose another with OUTFIELDER_HOST and OUTFIELDER_PORT."
-        ) from error
-    return listener
-
-
-def _format_url(listener: socket.socket) -> str:
-    host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def _fail(message: str) -> int:

@@ -88,11 +88,22 @@ def up(host: Host = None, port: Port = None, insecure: Insecure = False) -> None
 
 
 @app.command()
-def serve(host: Host = None, port: Port = None, insecure: Insecure = False) -> None:
+def serve(
+    host: Host = None,
+    port: Port = None,
+    insecure: Insecure = False,
+    workers: Annotated[int | None, typer.Option(help="API processes, by default OUTFIELDER_WORKERS.", min=1)] = None,
+    descriptor: Annotated[int | None, typer.Option(hidden=True)] = None,
+) -> None:
     """Run the API alone."""
+    settings = read_settings(host, port, workers)
+    if settings.workers > 1 and descriptor is None:
+        from service.processes import serve_together
+
+        raise typer.Exit(serve_together(settings, insecure))
     import service.app
 
-    raise typer.Exit(service.app.serve(read_settings(host, port), insecure=insecure))
+    raise typer.Exit(service.app.serve(settings, insecure, descriptor))
 
 
 @app.command()
@@ -320,9 +331,9 @@ def check_store(as_json: Json = False) -> None:
         raise typer.Exit(1)
 
 
-def read_settings(host: str | None = None, port: int | None = None) -> Settings:
+def read_settings(host: str | None = None, port: int | None = None, workers: int | None = None) -> Settings:
     """The settings of the environment, with what the command line overrides."""
-    given = {"host": host, "port": port}
+    given = {"host": host, "port": port, "workers": workers}
     return Settings.model_validate(Settings().model_dump() | {k: v for k, v in given.items() if v is not None})
 
 

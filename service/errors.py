@@ -177,6 +177,12 @@ class QueueFull(ServiceError):
         self.retry_after_seconds = retry_after_seconds
 
 
+class DeadlineExceeded(ServiceError):
+    """The answer was not there in the time that the client gave it (504)."""
+
+    code = "deadline_exceeded"
+
+
 class NotReady(ServiceError):
     """The service is starting, draining, or can't read what it needs (503)."""
 

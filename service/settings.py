@@ -40,6 +40,7 @@ class Settings(BaseSettings):
     max_dataset_series: int = Field(200_000, ge=1, description="The most series that an upload may hold.")
     dataset_days: float = Field(30, gt=0, description="Days after which an upload that nobody has used is removed.")
     queue_limit: int = Field(1000, ge=1, description="The most forecasts, and the most jobs, that may wait.")
+    workers: int = Field(1, ge=1, le=256, description="API processes that share the port, for more cores.")
     max_answer_values: int = Field(
         10_000_000, ge=1000, description="The most numbers that the answer to one forecast request may hold."
     )

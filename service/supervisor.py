@@ -28,11 +28,15 @@ PR_SET_PDEATHSIG = 1
 
 @dataclass(frozen=True, slots=True)
 class Child:
-    """A command to keep running. One that is essential ends the supervisor when it can't start; else it is tried on."""
+    """A command to keep running. One that is essential ends the supervisor when it can't start; else it is tried on.
+
+    `inherited` are the file descriptors that it gets from the supervisor.
+    """
 
     name: str
     command: Sequence[str]
     is_essential: bool = True
+    inherited: tuple[int, ...] = ()
 
 
 class Supervisor:
@@ -193,7 +197,10 @@ class _Life:
         leash = [sys.executable, "-I", "-S", __file__, str(os.getpid())]
         try:
             self.process = subprocess.Popen(
-                [*leash, *self.child.command], stdin=subprocess.DEVNULL, start_new_session=True
+                [*leash, *self.child.command],
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+                pass_fds=self.child.inherited,
             )
         except OSError as error:
             # The machine is out of processes or memory: for the child to be tried again like one that died.

@@ -13,8 +13,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from service.app import check_exposure
 from service.errors import InsecureServer
+from service.listener import check_exposure
 from service.settings import Settings
 
 SERVE = "import sys; from service.app import serve; from service.settings import Settings; sys.exit(serve(Settings()))"

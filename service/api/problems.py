@@ -24,6 +24,7 @@ STATUS: Mapping[type[ServiceError], int] = {
     errors.InvalidRequest: 422,
     errors.QueueFull: 429,
     errors.NotReady: 503,
+    errors.DeadlineExceeded: 504,
 }
 # These end a job or a process; no route raises them.
 NEVER_SHOWN: tuple[type[ServiceError], ...] = (

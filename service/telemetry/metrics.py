@@ -1,9 +1,16 @@
-"""What Prometheus reads at /metrics. Labels are bounded: route templates, never paths; known methods; stored models."""
+"""What Prometheus reads at /metrics. Labels are bounded: route templates, never paths; known methods; stored models.
 
+Several API processes leave their numbers in a folder (the client library's multi-process mode, switched on by
+PROMETHEUS_MULTIPROC_DIR before it is imported), and whichever is asked answers for all.
+"""
+
+import os
 from collections.abc import Callable, Mapping
 from functools import cache
+from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -12,11 +19,15 @@ LATENCY_BUCKETS_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0
 
 
 class Metrics:
-    """One process's metrics, on a registry of their own."""
+    """The metrics of this process, or of all that share a folder."""
 
     def __init__(self) -> None:
         registry = self._registry = CollectorRegistry()
-        ProcessCollector(registry=registry)
+        self._folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+        if self._folder is None:
+            ProcessCollector(registry=registry)
+        else:
+            _forget_dead(Path(self._folder))
         self._requests = Counter(
             "outfielder_requests", "HTTP requests.", ["method", "route", "status"], registry=registry
         )
@@ -30,9 +41,23 @@ class Metrics:
         self._forecasts = Counter(
             "outfielder_forecasts", "Series that were forecast.", ["model", "mode"], registry=registry
         )
-        self._waiting = Gauge("outfielder_forecasts_waiting", "Forecast requests that wait.", registry=registry)
-        self._loaded = Gauge("outfielder_loaded_versions", "Model versions in memory.", registry=registry)
-        self._jobs = Gauge("outfielder_jobs", "Training jobs in the job database.", ["status"], registry=registry)
+        self._waiting = Gauge(
+            "outfielder_forecasts_waiting",
+            "Forecast requests that wait.",
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
+        self._loaded = Gauge(
+            "outfielder_loaded_versions", "Model versions in memory.", registry=registry, multiprocess_mode="livesum"
+        )
+        self._jobs = Gauge(
+            "outfielder_jobs",
+            "Training jobs in the job database.",
+            ["status"],
+            registry=registry,
+            multiprocess_mode="livemostrecent",
+        )
+        self._watched: list[tuple[Gauge, Callable[[], int]]] = []
         # Finding a metric by its labels costs more than counting; there are as many as labels have values: few.
         self._of_request = cache(
             lambda method, route, status: (
@@ -54,9 +79,13 @@ class Metrics:
         self._of_forecast(model, mode).inc(n_series)
 
     def watch(self, *, waiting: Callable[[], int], loaded: Callable[[], int]) -> None:
-        """Reads these numbers whenever the metrics are read."""
-        self._waiting.set_function(waiting)
-        self._loaded.set_function(loaded)
+        """Where `refresh` reads these numbers."""
+        self._watched = [(self._waiting, waiting), (self._loaded, loaded)]
+
+    def refresh(self) -> None:
+        """Takes down what this process would say if it were asked now; another may be asked."""
+        for gauge, read in self._watched:
+            gauge.set(read())
 
     def set_jobs(self, counts: Mapping[str, int]) -> None:
         """Sets the number of jobs by status."""
@@ -65,4 +94,19 @@ class Metrics:
 
     def render(self) -> bytes:
         """All metrics in Prometheus' text format."""
-        return generate_latest(self._registry)
+        self.refresh()
+        if self._folder is None:
+            return generate_latest(self._registry)
+        together = CollectorRegistry()
+        MultiProcessCollector(together, path=self._folder)  # type: ignore[no-untyped-call]
+        return generate_latest(together)
+
+
+def _forget_dead(folder: Path) -> None:
+    """Takes the gauges of processes that have died out of the sums."""
+    for file in folder.glob("gauge_live*_*.db"):
+        number = int(file.stem.rpartition("_")[2])
+        try:
+            os.kill(number, 0)
+        except ProcessLookupError:
+            mark_process_dead(number, path=str(folder))  # type: ignore[no-untyped-call]

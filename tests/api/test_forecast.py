@@ -158,6 +158,21 @@ def test_a_swap_of_versions_fails_no_request_and_takes_effect_within_a_second(tm
     assert {version for started, version, _ in seen if started > here} == {1}
 
 
+def test_a_deadline_is_kept_and_frees_the_queue(stored_kinds: Path, tmp_path: Path) -> None:
+    with client(stored_kinds, tmp_path) as http:
+        forecast(http, model="whole", series=[1, 2, 3, 4])
+        heavy = {"model": "whole", "series": [[1.0] * 3000] * 400, "horizon": 1000}
+        started = time.monotonic()
+        late = http.post("/forecast", json=heavy, headers={"X-Request-Timeout-Ms": "300"})
+        assert_problem(late, 504, "deadline_exceeded")
+        assert 0.25 < time.monotonic() - started < 3
+        light = {"model": "lstm", "series": [1, 2, 3]}
+        assert http.post("/forecast", json=light, headers={"X-Request-Timeout-Ms": "10000"}).status_code == 200
+        for wrong in ("0", "-1", "soon", "1.5", "9" * 30):
+            refused = http.post("/forecast", json=light, headers={"X-Request-Timeout-Ms": wrong})
+            assert_problem(refused, 422, "bad_header")
+
+
 def test_a_client_that_gives_up_leaves_the_server_serving(stored_kinds: Path, tmp_path: Path) -> None:
     with client(stored_kinds, tmp_path) as http:
         forecast(http, model="whole", series=[1, 2, 3, 4])

@@ -48,7 +48,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
 @router.post(
     "/forecast",
     response_model=ForecastAnswer,
-    responses=problems(400, 404, 409, 413, 415, 422, 429, 503),
+    responses=problems(400, 404, 409, 413, 415, 422, 429, 503, 504),
     openapi_extra=request_body(ForecastBody, EXAMPLES),
 )
 async def forecast(request: Request, services: Injected) -> Response:
