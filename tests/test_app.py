@@ -16,6 +16,7 @@ import pytest
 from service.errors import InsecureServer
 from service.listener import check_exposure
 from service.settings import Settings
+from tests.engines.versions import add_fast_version
 
 SERVE = "import sys; from service.app import serve; from service.settings import Settings; sys.exit(serve(Settings()))"
 
@@ -116,6 +117,19 @@ def test_a_server_that_is_to_end_says_so_serves_on_and_then_ends_by_itself(tmp_p
         assert http.get(f"/jobs/{job['id']}").status_code == 200
         assert process.wait(15) == 0
         assert 1.4 < time.monotonic() - asked < 10
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_versions_with_graphs_are_served_without_tensorflow(tmp_path: Path) -> None:
+    add_fast_version(tmp_path / "store", "lstm", "lstm")
+    with serving(tmp_path) as (process, url), httpx.Client(base_url=url) as http:
+        for request in ({}, {"horizon": 50}, {"mode": "sequence", "all_steps": True}):
+            http.post("/forecast", json={"series": [[0.1, 0.2, 0.3]], **request}).raise_for_status()
+        assert http.get("/models/lstm").json()["engine"] == "onnx"
+        status = Path(f"/proc/{process.pid}/status").read_text()
+        assert "tensorflow" not in Path(f"/proc/{process.pid}/maps").read_text()
+    resident = next(line for line in status.splitlines() if line.startswith("VmRSS"))
+    assert int(resident.split()[1]) < 200 * 1024
 
 
 def test_an_interrupt_ends_an_idle_server_within_seconds(tmp_path: Path) -> None:

@@ -7,18 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from service.domain.settling import resolve
 from service.engines.loaders import make_loader
 from service.engines.onnx import OnnxEngine
 from service.engines.savedmodel import SavedModelEngine
 from service.errors import EngineNotAvailable, VersionDamaged
 from service.store.catalog import Catalog
 from service.store.manifest import Manifest
-from service.store.publish import publish, staging
-from service.training.export import export
-from service.training.translation.publication import add_graphs
+from tests.engines.versions import add_fast_version
 from tests.serving.models import Kind, add_version
-from tests.training.exports import fresh, waves
+from tests.training.exports import waves
 
 SERIES = waves(4, 50)
 LENGTHS = np.full(4, 50, np.int32)
@@ -28,13 +25,8 @@ LENGTHS = np.full(4, 50, np.int32)
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store with one version that has graphs for the fast engine, and one that has none."""
     root = tmp_path_factory.mktemp("store")
-    recipe = resolve({"architecture": "gru"})
-    staged = staging(root, "job")
-    graph = export(recipe, fresh(recipe).get_weights(), staged)
-    engines = add_graphs(graph, recipe, staged, [SERIES])
-    plain = add_version(root, "plain", Kind())
-    fields = {name: getattr(plain, name) for name in plain.__dataclass_fields__}
-    publish(root, staged, Manifest(**{**fields, "name": "fast", "engines": engines, "files": {}}))
+    add_fast_version(root, "fast")
+    add_version(root, "plain", Kind())
     return root
 
 
