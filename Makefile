@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check format lock bench-chapter bench-autoregression bench-accuracy clean
+.PHONY: help setup run test check format lock bench-chapter bench-autoregression bench-engines bench-accuracy clean
 
 help:  ## Say what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-21s %s\n", $$1, $$2}'
@@ -40,6 +40,9 @@ bench-chapter: setup  ## Train every preset as the chapter does, beside the publ
 
 bench-autoregression: setup  ## What 10 and 100 steps cost, against feeding the whole series again
 	$(BIN)/python -m benchmarks.autoregression
+
+bench-engines: setup  ## What an engine call costs, in TensorFlow and in ONNX Runtime, by preset and batch
+	$(BIN)/python -m benchmarks.engines
 
 PEERS := .venv-peers
 PEERS_STAMP := $(PEERS)/.installed

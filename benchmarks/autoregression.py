@@ -9,7 +9,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ ARCHITECTURES = ("simple_rnn", "deep_rnn", "ln_rnn", "lstm", "gru", "wavenet")
 ROUNDS = 15
 
 
-def measure(calls: dict[str, Callable[[], Any]]) -> dict[str, float]:
+def measure(calls: Mapping[str, Callable[[], Any]]) -> dict[str, float]:
     """Median milliseconds of each call, taken in turns so that a change of the machine's speed meets all alike."""
     samples: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(ROUNDS):

@@ -16,21 +16,24 @@ from service.training.translation.graphs import translate
 
 Array = NDArray[np.float32]
 
-# Of the forecast's magnitude or the series' standard deviation, whichever is larger; beyond the version's own horizon
-# differences are fed back and grow.
+# Of the forecast's magnitude or the series' standard deviation, whichever is larger.
 TOLERANCE = 1e-5
-TOLERANCE_OF_ROLLOUT = 1e-4
+# Beyond the version's own horizon differences are fed back and grow.
+ROLLOUT_FACTOR = 10
 # Series of each length that are compared. More find nothing: a graph is wrong for all, or for lengths or batches.
 N_SERIES = 8
 
 
-def add_graphs(graph: AnyGraph, recipe: Recipe, folder: Path, series: Sequence[Array]) -> dict[str, Any]:
+def add_graphs(
+    graph: AnyGraph, recipe: Recipe, folder: Path, series: Sequence[Array], *, tolerance: float = TOLERANCE
+) -> dict[str, Any]:
     """Writes a version's ONNX graphs, and keeps them if they give the signatures' numbers.
 
     Args:
         graph: what was saved as the SavedModel.
         folder: the SavedModel's.
         series: [n, time] each, to compare forecasts of.
+        tolerance: the largest difference that is let pass, and ten times as much in a roll-out.
 
     Returns:
         The manifest's `engines`.
@@ -42,7 +45,7 @@ def add_graphs(graph: AnyGraph, recipe: Recipe, folder: Path, series: Sequence[A
         path.write_bytes(model)
         paths.append(path)
     difference, rolled = compare(graph, recipe, folder, series)
-    if difference <= TOLERANCE and rolled <= TOLERANCE_OF_ROLLOUT:
+    if difference <= tolerance and rolled <= ROLLOUT_FACTOR * tolerance:
         return {onnx.NAME: {"difference": max(difference, rolled)}}
     for path in paths:
         path.unlink()
