@@ -63,7 +63,8 @@ def compare(graph: AnyGraph, recipe: Recipe, folder: Path, series: Sequence[Arra
     Every call is compared for series of several lengths, each alone and all in one batch that is padded with NaN.
 
     Returns:
-        Shares of the forecast's magnitude or the series' standard deviation, whichever is larger.
+        Shares of the forecast's magnitude or the series' standard deviation, whichever is larger; of their levels where
+        it has no deviation.
     """
     engine = OnnxEngine(folder, None if recipe.reads_whole_series else recipe.longest_window)
     rows = _rows(recipe, series)
@@ -71,18 +72,17 @@ def compare(graph: AnyGraph, recipe: Recipe, folder: Path, series: Sequence[Arra
     difference = rolled = 0.0
     for batch in ([rows[0]], [rows[-1]], rows):
         values, lengths = _pad(batch)
-        spread = np.array([row.std() for row in batch])
         inputs = {"series": tf.constant(values[:, :, None]), "lengths": tf.constant(lengths)}
         expected = graph.forecast_ragged(**inputs)["forecast"].numpy()
-        difference = max(difference, _difference(engine.forecast(values, lengths), expected, spread))
+        difference = max(difference, _difference(engine.forecast(values, lengths), expected, batch))
         expected = graph.rollout(**inputs, horizon=tf.constant(horizon))["forecast"].numpy()
-        rolled = max(rolled, _difference(engine.rollout(values, lengths, horizon), expected, spread))
+        rolled = max(rolled, _difference(engine.rollout(values, lengths, horizon), expected, batch))
         if "all_steps" in graph.signatures():
             answer = graph.all_steps(**inputs)
             forecast, steps = engine.all_steps(values, lengths)
             if not np.array_equal(steps, answer["steps"].numpy()):
                 return np.inf, np.inf
-            difference = max(difference, _difference(forecast, answer["forecast"].numpy(), spread))
+            difference = max(difference, _difference(forecast, answer["forecast"].numpy(), batch))
     return difference, rolled
 
 
@@ -104,15 +104,15 @@ def _pad(rows: Sequence[Array]) -> tuple[Array, NDArray[np.int32]]:
     return padded, lengths
 
 
-def _difference(served: Array, expected: Array, spread: Array) -> float:
+def _difference(served: Array, expected: Array, rows: Sequence[Array]) -> float:
     if served.shape != expected.shape or not np.array_equal(np.isfinite(served), np.isfinite(expected)):
         return float("inf")
     worst = 0.0
-    for got, wanted, own_spread in zip(served, expected, spread, strict=True):
+    for got, wanted, row in zip(served, expected, rows, strict=True):
         known = np.isfinite(wanted)
         magnitude = np.abs(wanted[known])
-        # A series of one point has no spread, and a forecast that happens to be near zero no magnitude of its own.
-        least = own_spread if own_spread > 0 else magnitude.max(initial=0.0)
+        # A series of one point has no deviation, and a forecast that happens to be near zero no magnitude of its own.
+        least = row.std() or max(np.abs(row).max(), magnitude.max(initial=0.0))
         unit = np.maximum(np.maximum(magnitude, least), np.finfo(np.float32).tiny)
         worst = max(worst, float((np.abs(got[known] - wanted[known]) / unit).max(initial=0.0)))
     return worst
