@@ -58,8 +58,8 @@ def create_app(
     """
     batcher = Batcher(limit=settings.queue_limit, threads=min(MAX_COMPUTE_THREADS, os.cpu_count() or 1))
     limits = Limits(settings.max_horizon, settings.max_answer_values, settings.max_series_length)
-    forecasting = Forecasting(catalog, registry, batcher, limits)
-    backtesting = Backtesting(catalog, registry, batcher, limits)
+    forecasting = Forecasting(registry, batcher, limits)
+    backtesting = Backtesting(registry, batcher, limits)
     datasets = DatasetStore(settings.datasets_dir)
     dataset_limits = DatasetLimits(settings.max_dataset_points, settings.max_dataset_series)
     intake = Intake(datasets, dataset_limits, max_bytes=settings.max_upload_bytes)

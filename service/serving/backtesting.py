@@ -17,7 +17,6 @@ from service.serving.levels import find_spread
 from service.serving.registry import Registry
 from service.serving.rows import raise_if_all_bad
 from service.serving.study import BacktestRequest, Material, Study, make_study
-from service.store.catalog import Catalog
 
 # A backtest's answer, as JSON.
 Answer = dict[str, Any]
@@ -26,8 +25,7 @@ Answer = dict[str, Any]
 class Backtesting:
     """Backtests the versions of a store."""
 
-    def __init__(self, catalog: Catalog, registry: Registry, batcher: Batcher, limits: Limits) -> None:
-        self._catalog = catalog
+    def __init__(self, registry: Registry, batcher: Batcher, limits: Limits) -> None:
         self._registry = registry
         self._batcher = batcher
         self._limits = limits
@@ -39,7 +37,7 @@ class Backtesting:
             InvalidRequest: the request is wrong, or every one of its series is.
             ModelNotFound, VersionNotFound, NoChampion.
         """
-        manifest = self._catalog.resolve(request.model, request.version)
+        manifest = await self._registry.resolve(request.model, request.version)
         return await asyncio.to_thread(make_study, request, material, manifest, self._limits)
 
     async def run(self, study: Study, on_part: Callable[[int, int], None] = lambda done, total: None) -> Answer:

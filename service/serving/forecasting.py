@@ -17,7 +17,6 @@ from service.serving.levels import find_spread
 from service.serving.plan import ForecastRequest, Plan, make_plan
 from service.serving.registry import Registry
 from service.serving.rows import Row, count_points, raise_if_all_bad, read_rows
-from service.store.catalog import Catalog
 from service.store.manifest import Manifest
 
 T = TypeVar("T")
@@ -66,8 +65,7 @@ class Forecast:
 class Forecasting:
     """Answers forecast requests from the versions of a store."""
 
-    def __init__(self, catalog: Catalog, registry: Registry, batcher: Batcher, limits: Limits) -> None:
-        self._catalog = catalog
+    def __init__(self, registry: Registry, batcher: Batcher, limits: Limits) -> None:
         self._registry = registry
         self._batcher = batcher
         self._limits = limits
@@ -79,7 +77,7 @@ class Forecasting:
             InvalidRequest: the request is wrong, or every one of its series is.
             ModelNotFound, VersionNotFound, NoChampion, VersionDamaged, QueueFull, NotReady.
         """
-        manifest = self._catalog.resolve(request.model, request.version)
+        manifest = await self._registry.resolve(request.model, request.version)
         plan = make_plan(request, manifest, max_horizon=self._limits.max_horizon)
         posted = request.series
         # An upload may hold very many series.

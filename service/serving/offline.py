@@ -68,7 +68,7 @@ class OfflineBacktests:
         batcher = Batcher(limit=1, threads=1)
         await registry.open()
         try:
-            backtesting = Backtesting(catalog, registry, batcher, self._limits)
+            backtesting = Backtesting(registry, batcher, self._limits)
             return await backtesting.run(await backtesting.prepare(request, material), on_part)
         finally:
             await batcher.close()

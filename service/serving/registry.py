@@ -81,6 +81,18 @@ class Registry:
             if task is None or not _is_loaded(task):
                 raise NotReady(f"The model {name!r} is not loaded yet.")
 
+    async def resolve(self, name: str | None, version: int | str | None) -> Manifest:
+        """The version that a request means, also where it was published a moment ago.
+
+        Raises:
+            ModelNotFound, VersionNotFound, NoChampion: as `Catalog.resolve`, after another look at the store.
+        """
+        try:
+            return self._catalog.resolve(name, version)
+        except (NotFound, NoChampion):
+            await self.refresh()
+            return self._catalog.resolve(name, version)
+
     async def engine(self, manifest: Manifest) -> Engine:
         """The engine of a version, loaded if it is not yet. Concurrent callers wait for one loading.
 

@@ -35,7 +35,7 @@ async def opened(root: Path) -> AsyncIterator[Backtesting]:
     batcher = Batcher(limit=10, threads=2)
     await registry.open()
     try:
-        yield Backtesting(catalog, registry, batcher, LIMITS)
+        yield Backtesting(registry, batcher, LIMITS)
     finally:
         await batcher.close()
         await registry.close()

@@ -34,7 +34,7 @@ async def opened(root: Path, limits: Limits = LIMITS, limit: int = 10_000) -> As
     batcher = Batcher(limit=limit, threads=2)
     await registry.open()
     try:
-        yield Forecasting(catalog, registry, batcher, limits)
+        yield Forecasting(registry, batcher, limits)
     finally:
         await batcher.close()
         await registry.close()

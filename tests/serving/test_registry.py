@@ -137,6 +137,15 @@ async def test_a_version_that_cannot_be_loaded_is_not_tried_again_at_every_look(
         assert len(loader.loaded) <= 2  # one more if the first had ended, for a request always tries
 
 
+async def test_what_was_published_a_moment_ago_is_found(tmp_path: Path) -> None:
+    async with opened(tmp_path) as (_, registry, _):
+        for number in (1, 2, 3):
+            await asyncio.to_thread(add_version, tmp_path, "m", Kind())
+            assert (await registry.resolve("m", number)).version == number
+        with pytest.raises(VersionNotFound):
+            await registry.resolve("m", 4)
+
+
 async def test_a_deleted_version_is_unloaded_and_not_found(tmp_path: Path) -> None:
     add_version(tmp_path, "m", Kind())
     add_version(tmp_path, "m", Kind())

@@ -32,13 +32,13 @@ async def get_model(name: str, services: Injected) -> Response:
 @router.get("/models/{name}/versions/{version}", response_model=dict[str, Any], responses=problems(404))
 async def get_version(name: str, version: str, services: Injected) -> Response:
     """A version's manifest; `version` is a number or an alias."""
-    return json_response(services.catalog.resolve(name, _read_version(version)).to_dict())
+    return json_response((await services.registry.resolve(name, _read_version(version))).to_dict())
 
 
 @router.delete("/models/{name}/versions/{version}", status_code=204, responses=problems(404, 409))
 async def delete_version(name: str, version: str, services: Injected) -> Response:
     """Removes a version that no alias names. Its number is never used again."""
-    manifest = services.catalog.resolve(name, _read_version(version))
+    manifest = await services.registry.resolve(name, _read_version(version))
     await asyncio.to_thread(services.catalog.delete_version, name, manifest.version)
     await services.registry.refresh()
     return Response(status_code=204)
