@@ -37,6 +37,8 @@ def make_application(
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        # Metrics are our own; asking at every request whether OpenTelemetry has been set up would cost 10 us.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.state.services = services
     for module in (forecast, backtest, train, jobs, datasets, models, leaderboard, operations):

@@ -2,9 +2,9 @@
 
 import hmac
 import logging
+import random
 import re
 import time
-import uuid
 from collections.abc import Collection
 
 from starlette.datastructures import Headers
@@ -35,8 +35,7 @@ class RequestMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        given = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"").decode("latin-1")
-        request_id = given if _PRINTABLE.match(given) else uuid.uuid4().hex
+        request_id = _read_id(scope) or f"{random.getrandbits(128):032x}"
         id_header = (b"x-request-id", request_id.encode("latin-1"))
         scope.setdefault("state", {})["request_id"] = request_id
         started = time.perf_counter()
@@ -88,6 +87,15 @@ class KeyMiddleware:
         given = key.encode("latin-1")
         # All keys are compared, each in constant time, so that the time tells nothing.
         return sum(hmac.compare_digest(given, known) for known in self._keys) > 0
+
+
+def _read_id(scope: Scope) -> str:
+    """The id that the client gave; empty where it gave none, or one that no log should hold."""
+    for name, value in scope["headers"]:
+        if name == b"x-request-id":
+            given: str = value.decode("latin-1")
+            return given if _PRINTABLE.match(given) else ""
+    return ""
 
 
 def _is_open(path: str) -> bool:

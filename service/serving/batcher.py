@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -119,10 +120,11 @@ class Batcher:
         """
         if not rows:
             return Computed([], 0.0, 0.0)
-        points = sum(map(len, rows))
+        lengths = list(map(len, rows))
+        points = sum(lengths)
         self._admit(points)
         future = asyncio.get_running_loop().create_future()
-        order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
+        order = sorted(range(len(rows)), key=lengths.__getitem__)
         request = _Request(rows, future, points, call.seconds(rows), order, [None] * len(rows))
         lanes = self._short if request.seconds <= INLINE_SECONDS else self._long
         lanes.setdefault(call, deque()).append(request)
@@ -259,14 +261,18 @@ def _outcomes(call: Call, parts: Sequence[_Part]) -> list[_Outcome]:
 def _run_parts(call: Call, parts: Sequence[_Part]) -> list[list[Array]]:
     rows = [request.rows[i] for request, indices in parts for i in indices]
     lengths = np.fromiter(map(len, rows), np.int32, len(rows))
+    shortest, longest = int(lengths.min()), int(lengths.max())
     if len(rows) == 1:
         series = rows[0][None, :]
+    elif shortest == longest:
+        series = np.concatenate(rows).reshape(len(rows), longest)
     else:
-        series = np.zeros((len(rows), int(lengths.max())), np.float32)  # [batch, time]
+        series = np.zeros((len(rows), longest), np.float32)  # [batch, time]
         for target, row in zip(series, rows, strict=True):
             target[: len(row)] = row
-    answers = iter(call.run(series, lengths))
-    return [[next(answers) for _ in indices] for _, indices in parts]
+    answers = call.run(series, lengths)
+    stops = list(accumulate(len(indices) for _, indices in parts))
+    return [answers[start:stop] for start, stop in zip([0, *stops], stops, strict=False)]
 
 
 def _settle_all(parts: Sequence[_Part], outcomes: Sequence[_Outcome], started: float) -> None:

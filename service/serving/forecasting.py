@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,8 +35,7 @@ class Limits:
     max_series_length: int
 
 
-@dataclass(frozen=True, slots=True)
-class SeriesForecast:
+class SeriesForecast(NamedTuple):
     """One series' forecast: `values` [horizon], `sequence` [steps, horizon] where asked for; or its flaw.
 
     `intervals` are lower and upper bounds by level, each [horizon].
@@ -151,9 +150,11 @@ def _assemble(
     Raises:
         InvalidRequest: no series has a forecast.
     """
-    values = np.stack(answers)[:, : plan.horizon] if answers else np.zeros((0, plan.horizon), np.float32)
-    values = np.ascontiguousarray(values)  # [series, horizon]
-    overflown = set(np.nonzero(~np.isfinite(values))[0].tolist())
+    # Each answer has the plan's steps, or more: [series, horizon].
+    values = np.concatenate(answers).reshape(len(answers), -1) if answers else np.zeros((0, plan.horizon), np.float32)
+    values = np.ascontiguousarray(values[:, : plan.horizon])
+    finite = np.isfinite(values)
+    overflown = frozenset() if finite.all() else frozenset(np.nonzero(~finite)[0].tolist())
     forecasts = []
     positions = iter(range(len(answers)))
     for row in rows:

@@ -1,9 +1,6 @@
 """From posted series to the rows that a version reads, each with the time stamps of its forecast, or its flaw."""
 
-from dataclasses import dataclass
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import NamedTuple
 
 from service.domain.calendar import future_timestamps
 from service.domain.panel import Panel
@@ -14,8 +11,7 @@ from service.serving.plan import ForecastRequest
 from service.store.manifest import Manifest
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """One series as the model reads it: `values` float32 [time], or the flaw that keeps it from being forecast."""
 
     id: str
@@ -59,7 +55,7 @@ def raise_if_all_bad(flaws: list[Flaw | None]) -> None:
 
 
 def _read_row(
-    one: PostedSeries, values: NDArray[np.float64] | Flaw, manifest: Manifest, calendar: "_Calendar", max_length: int
+    one: PostedSeries, values: Array | Flaw, manifest: Manifest, calendar: "_Calendar", max_length: int
 ) -> Row:
     if isinstance(values, Flaw):
         return Row(one.id, one.pointer, flaw=values)
@@ -71,10 +67,10 @@ def _read_row(
         return Row(one.id, one.pointer, flaw=flaw)
     # Its last window is all that the model reads: no need to carry the rest along.
     read = values if manifest.reads_whole_series else values[-manifest.window :]
-    return Row(one.id, one.pointer, read.astype(np.float32), timestamps)
+    return Row(one.id, one.pointer, read, timestamps)
 
 
-def _misfit(pointer: str, values: NDArray[np.float64], manifest: Manifest, max_length: int) -> Flaw | None:
+def _misfit(pointer: str, values: Array, manifest: Manifest, max_length: int) -> Flaw | None:
     if len(values) < manifest.min_length:
         return Flaw(
             pointer,
