@@ -1,16 +1,16 @@
 """Request bodies: read within the size limit, decompressed, parsed, checked."""
 
 import asyncio
-import re
 import zlib
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from typing import Any, TypeVar
 
-import orjson
 from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 
-from service.api.bulk import BULK_BYTES, extract_series, stands_here
+from service.api.bulk import BULK_BYTES, find_series, stands_here
+from service.api.json_text import parse_json
 from service.api.validation import invalid
 from service.domain.series import describe
 from service.errors import BodyTooLarge, InvalidRequest, MalformedBody, MalformedJson, UnsupportedMediaType
@@ -21,21 +21,20 @@ JSON = "application/json"
 GZIP_WINDOW_BITS = 16 + zlib.MAX_WBITS
 # Decompressed in steps that take about a millisecond, so that others are served in between.
 INFLATE_STEP_BYTES = 2**18
-_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
 
 
-async def read_body(request: Request, model: type[Body], limit_bytes: int, *, series_as_arrays: bool = False) -> Body:
+async def read_body(request: Request, model: type[Body], limit_bytes: int, *, series_in_parts: bool = False) -> Body:
     """The body of a request, as the model that it must fit.
 
     Args:
-        series_as_arrays: `series` of a large body may become a NumberLists, in a thread.
+        series_in_parts: `series` of a large body may become what `find_series` gives, which is read later.
 
     Raises:
         UnsupportedMediaType, BodyTooLarge, MalformedBody, MalformedJson.
         InvalidRequest: the JSON is not what the model describes.
     """
     text = await _read_bytes(request, limit_bytes)
-    is_bulk = series_as_arrays and len(text) >= BULK_BYTES
+    is_bulk = series_in_parts and len(text) >= BULK_BYTES
     value = await asyncio.to_thread(_parse_bulk, text) if is_bulk else parse_json(text)
     if not isinstance(value, dict):
         raise InvalidRequest.at("", "wrong_type", f"Expected a JSON object, got {describe(value)}.")
@@ -45,31 +44,15 @@ async def read_body(request: Request, model: type[Body], limit_bytes: int, *, se
         raise invalid(error.errors(include_url=False), model) from error
 
 
-def parse_json(text: bytes) -> Any:
-    """The value of a JSON text; NaN, Infinity and numbers beyond float64 are no JSON.
-
-    Raises:
-        MalformedJson: also where an object has two members of one name, of which one would be lost.
-    """
-    try:
-        value = orjson.loads(text)
-    except orjson.JSONDecodeError as error:
-        raise MalformedJson(_explain(text, error)) from error
-    # Every member has one colon. More colons than members: some are inside strings, or a member was lost.
-    colons = text.count(b":")
-    if colons:
-        n_members = len(value) if isinstance(value, dict) and text.count(b"{") == 1 else _count_members(value)
-        if colons != n_members and _STRING.sub(b"", text).count(b":") != n_members:
-            raise MalformedJson("An object of the body has two members of the same name: names must differ.")
-    return value
-
-
 def _parse_bulk(text: bytes) -> Any:
-    extracted = extract_series(text)
-    if extracted is not None:
-        value = parse_json(extracted[0])
-        if isinstance(value, dict) and stands_here(value.get("series")):
-            return {**value, "series": extracted[1]}
+    found = find_series(text)
+    if found is not None:
+        rest, series = found
+        # Where the rest is wrong, the whole says better what is.
+        with suppress(MalformedJson):
+            value = parse_json(rest)
+            if isinstance(value, dict) and stands_here(value.get("series")):
+                return {**value, "series": series}
     return parse_json(text)
 
 
@@ -123,29 +106,3 @@ async def _inflate(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         raise MalformedBody("The body is not gzip, though its Content-Encoding says so.") from error
     if not (begun and decoder.eof):
         raise MalformedBody("The gzip body ends before its end: send it whole.")
-
-
-def _explain(text: bytes, error: orjson.JSONDecodeError) -> str:
-    if not text.strip():
-        return "The body is empty: expected a JSON object."
-    if re.match(r"-?(NaN|Infinity|inf|nan)", error.doc[error.pos : error.pos + 9]) or "infinity" in error.msg:
-        what = "NaN, Infinity and numbers beyond 64 bits are no JSON: send null for a missing value"
-    elif "depth" in error.msg:
-        what = "it is nested too deeply"
-    else:
-        what = error.msg
-    return f"The body is not JSON, at line {error.lineno}, column {error.colno}: {what}."
-
-
-def _count_members(value: Any) -> int:
-    """The members of all objects in a JSON value; lists of numbers are passed over quickly."""
-    total = 0
-    waiting = [value]
-    while waiting:
-        current = waiting.pop()
-        if isinstance(current, dict):
-            total += len(current)
-            waiting.extend(current.values())
-        elif isinstance(current, list) and not set(map(type, current)).isdisjoint((dict, list)):
-            waiting.extend(current)
-    return total

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from difflib import get_close_matches
 from itertools import chain
 from typing import Any, Literal, NamedTuple, TypeVar
@@ -47,19 +46,11 @@ class PostedSeries(NamedTuple):
     start: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class NumberLists:
-    """Many posted lists of numbers, one behind the other: `values` [points], NaN for null, and where each list ends."""
-
-    values: Array
-    ends: NDArray[np.int64]
-
-
 def split(posted: Any) -> list[PostedSeries]:
     """Takes apart the forms that `series` may have: one list, many lists, lists by id, or records.
 
     Args:
-        posted: parsed JSON, or NumberLists in the place of many lists.
+        posted: parsed JSON.
 
     Returns:
         At least one series, in the order of the request; their values are not looked at yet.
@@ -67,9 +58,6 @@ def split(posted: Any) -> list[PostedSeries]:
     Raises:
         InvalidRequest: another shape, no series, or two of one id.
     """
-    if isinstance(posted, NumberLists):
-        lists = cut(posted.values, posted.ends)
-        return [PostedSeries(str(i), f"/series/{i}", values) for i, values in enumerate(lists)]
     if type(posted) is dict and posted:
         return list(_by_id(posted))
     if type(posted) is list and posted:

@@ -19,7 +19,7 @@ from service.errors import NotReady, QueueFull
 logger = logging.getLogger(__name__)
 
 # One engine call. More rows gain little (the arithmetic is saturated) and make everybody behind them wait.
-MAX_ROWS = 256
+MAX_ROWS = 128
 # Points of one engine call, padding included: at twenty float32 channels a layer's output stays near 20 MB.
 MAX_CELLS = 2**18
 # What a hop to a thread and back costs is more than most calls for one series take; and so long the event loop, which

@@ -1,15 +1,15 @@
 """The forecast use case: from a request to a version's answer for every series, or why a series has none."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from service.domain.panel import Panel
-from service.domain.series import split, unpack
+from service.domain.series import PostedSeries, split, unpack
 from service.engines.engine import Array, Engine
 from service.errors import Flaw, InvalidRequest
 from service.serving.batcher import Batcher, Call, Computed
@@ -19,11 +19,13 @@ from service.serving.registry import Registry
 from service.serving.rows import Row, count_points, raise_if_all_bad, read_rows
 from service.store.manifest import Manifest
 
-T = TypeVar("T")
 Bounds = NDArray[np.float64]
 
 # Beyond so many numbers, pure computation goes to a thread: about 2 ms, which other requests would wait for.
 INLINE_NUMBERS = 20_000
+# A large request is read, computed and answered in parts of so many series, a few of them at a time.
+PART_SERIES = 512
+PARTS_IN_FLIGHT = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,23 @@ class Forecast:
     compute_ms: float
 
 
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """A request, and what it means."""
+
+    request: ForecastRequest
+    manifest: Manifest
+    plan: Plan
+
+
+class _Part(NamedTuple):
+    """The answers to some of a request's series."""
+
+    series: list[SeriesForecast]
+    queue_seconds: float
+    compute_seconds: float
+
+
 class Forecasting:
     """Answers forecast requests from the versions of a store."""
 
@@ -78,44 +97,88 @@ class Forecasting:
         """
         manifest = await self._registry.resolve(request.model, request.version)
         plan = make_plan(request, manifest, max_horizon=self._limits.max_horizon)
+        work = _Work(request, manifest, plan)
         posted = request.series
-        # An upload may hold very many series.
-        series = await asyncio.to_thread(unpack, posted, "/dataset") if isinstance(posted, Panel) else split(posted)
-        rows = await _compute(
-            count_points(series),
-            lambda: read_rows(
-                series, request, manifest, horizon=plan.horizon, max_length=self._limits.max_series_length
-            ),
-        )
-        inputs = [row.values for row in rows if row.values is not None]
-        n_values = self._count_answer_values(inputs, request, plan, manifest)
-        engine = await self._registry.engine(manifest)
-        computed, sequences = await self._run(engine, inputs, request, plan, manifest)
-        forecasts = await _compute(n_values, lambda: _assemble(rows, computed.rows, sequences, plan, manifest))
+        if isinstance(posted, Panel | Iterator):
+            parts = await self._forecast_parts(work, self._read_parts(work, posted))
+        else:
+            series = split(posted)
+            if count_points(series) > INLINE_NUMBERS:
+                parts = await self._forecast_parts(work, self._read_parts(work, iter([series])))
+            else:
+                rows = self._read(work, series)
+                self._check_answer_values(_count_answer_values(rows, work))
+                parts = [await self._forecast_rows(work, rows)]
+        forecasts = parts[0].series if len(parts) == 1 else [one for part in parts for one in part.series]
+        raise_if_all_bad([forecast.flaw for forecast in forecasts])
         return Forecast(
             manifest.name,
             manifest.version,
             plan,
             forecasts,
-            queue_ms=computed.queue_seconds * 1000,
-            compute_ms=computed.compute_seconds * 1000,
+            # The first part's wait; while one part is computed the next ones wait for it.
+            queue_ms=parts[0].queue_seconds * 1000,
+            compute_ms=sum(part.compute_seconds for part in parts) * 1000,
         )
 
-    def _count_answer_values(
-        self, inputs: list[Array], request: ForecastRequest, plan: Plan, manifest: Manifest
-    ) -> int:
-        """How many numbers the answer will hold, refused before anything is computed where they are too many."""
-        n_values = len(inputs) * plan.horizon * (1 + 2 * len(plan.half_widths))
-        if request.all_steps:
-            n_values += sum(map(len, inputs)) * manifest.horizon
+    async def _forecast_parts(self, work: "_Work", parts: Iterator[list[Row]]) -> list["_Part"]:
+        """Reads parts in a thread, one after the other, while those before are computed; few are in memory at once."""
+        free = asyncio.Semaphore(PARTS_IN_FLIGHT)
+        tasks: list[asyncio.Task[_Part]] = []
+        n_values = 0
+        try:
+            async with asyncio.TaskGroup() as group:
+                await free.acquire()
+                while (rows := await asyncio.to_thread(next, parts, None)) is not None:
+                    n_values += _count_answer_values(rows, work)
+                    self._check_answer_values(n_values)
+                    task = group.create_task(self._forecast_rows(work, rows, in_thread=True))
+                    task.add_done_callback(lambda _: free.release())
+                    tasks.append(task)
+                    await free.acquire()
+        except BaseExceptionGroup as errors:
+            # One request has one answer: what was wrong first.
+            raise errors.exceptions[0] from None
+        return [task.result() for task in tasks]
+
+    def _read(self, work: "_Work", series: list[PostedSeries]) -> list[Row]:
+        return read_rows(
+            series,
+            work.request,
+            work.manifest,
+            horizon=work.plan.horizon,
+            max_length=self._limits.max_series_length,
+        )
+
+    def _read_parts(self, work: "_Work", posted: Panel | Iterator[list[PostedSeries]]) -> Iterator[list[Row]]:
+        for series in [unpack(posted, "/dataset")] if isinstance(posted, Panel) else posted:
+            rows = self._read(work, series)
+            for first in range(0, len(rows), PART_SERIES):
+                yield rows[first : first + PART_SERIES]
+
+    def _check_answer_values(self, n_values: int) -> None:
+        """Refuses an answer that would hold too many numbers before they are computed."""
         if n_values > self._limits.max_answer_values:
             raise InvalidRequest.at(
                 "/series",
                 "answer_too_large",
-                f"The answer would hold about {n_values} numbers: expected at most {self._limits.max_answer_values}. "
-                "Send fewer series in one request, or ask for fewer steps.",
+                f"The answer would hold {n_values} numbers, or more: expected at most {self._limits.max_answer_values}."
+                " Send fewer series in one request, or ask for fewer steps.",
             )
-        return n_values
+
+    async def _forecast_rows(self, work: "_Work", rows: list[Row], *, in_thread: bool = False) -> "_Part":
+        inputs = [row.values for row in rows if row.values is not None]
+        computed, sequences = Computed([], 0.0, 0.0), None
+        if inputs:
+            engine = await self._registry.engine(work.manifest)
+            computed, sequences = await self._run(engine, inputs, work.request, work.plan, work.manifest)
+
+        def assemble() -> list[SeriesForecast]:
+            return _assemble(rows, computed.rows, sequences, work.plan, work.manifest)
+
+        in_thread = in_thread or _count_answer_values(rows, work) > INLINE_NUMBERS
+        series = await asyncio.to_thread(assemble) if in_thread else assemble()
+        return _Part(series, computed.queue_seconds, computed.compute_seconds)
 
     async def _run(
         self, engine: Engine, inputs: list[Array], request: ForecastRequest, plan: Plan, manifest: Manifest
@@ -138,18 +201,17 @@ class Forecasting:
         return total, steps.rows
 
 
-async def _compute(n_numbers: int, work: Callable[[], T]) -> T:
-    return work() if n_numbers <= INLINE_NUMBERS else await asyncio.to_thread(work)
+def _count_answer_values(rows: list[Row], work: "_Work") -> int:
+    """How many numbers the answer for these rows will hold."""
+    lengths = [len(row.values) for row in rows if row.values is not None]
+    n_values = len(lengths) * work.plan.horizon * (1 + 2 * len(work.plan.half_widths))
+    return n_values + sum(lengths) * work.manifest.horizon if work.request.all_steps else n_values
 
 
 def _assemble(
     rows: list[Row], answers: list[Array], sequences: list[Array] | None, plan: Plan, manifest: Manifest
 ) -> list[SeriesForecast]:
-    """Joins the answers, one for each row without a flaw, with the series that they are for.
-
-    Raises:
-        InvalidRequest: no series has a forecast.
-    """
+    """Joins the answers, one for each row without a flaw, with the series that they are for."""
     # Each answer has the plan's steps, or more: [series, horizon].
     values = np.concatenate(answers).reshape(len(answers), -1) if answers else np.zeros((0, plan.horizon), np.float32)
     values = np.ascontiguousarray(values[:, : plan.horizon])
@@ -168,7 +230,6 @@ def _assemble(
             forecasts.append(SeriesForecast(row.id, values[i], row.timestamps, sequence, intervals))
         else:
             forecasts.append(SeriesForecast(row.id, flaw=overflow(row.pointer)))
-    raise_if_all_bad([forecast.flaw for forecast in forecasts])
     return forecasts
 
 

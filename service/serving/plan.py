@@ -18,8 +18,10 @@ AUTOREGRESSIVE_HORIZON = 10
 
 @dataclass(frozen=True, slots=True)
 class ForecastRequest:
-    """A forecast as it was asked for. `series` is a Panel, or JSON in one of the forms of `service.domain.series`.
+    """A forecast as it was asked for.
 
+    `series` is JSON in one of the forms of `service.domain.series`, a Panel, or an iterator over parts of many series,
+    each a list of PostedSeries, which takes its time.
     A panel's own frequency and times give time stamps where it has them, without being asked for.
     """
 

@@ -31,15 +31,13 @@ def read_rows(
         max_length: the most points of a series that a model reads whole.
 
     Raises:
-        InvalidRequest: wrong types, a wrong frequency or start, or no series that can be forecast.
+        InvalidRequest: wrong types, a wrong frequency or start.
     """
     calendar = _Calendar(request, horizon)
-    rows = [
+    return [
         _read_row(one, values, manifest, calendar, max_length)
         for one, values in zip(series, read_all(series, request.missing), strict=True)
     ]
-    raise_if_all_bad([row.flaw for row in rows])
-    return rows
 
 
 def count_points(series: list[PostedSeries]) -> int:

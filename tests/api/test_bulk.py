@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.api import bulk
-from service.api.bulk import extract_series, stands_here
+from service.api.bulk import find_series, stands_here
+from service.errors import InvalidRequest, MalformedJson
 
 NUMBERS = st.one_of(
     st.none(), st.integers(-(10**12), 10**12), st.floats(allow_nan=False, allow_infinity=False, width=32)
@@ -30,14 +31,15 @@ def test_taken_out_or_read_whole_the_series_are_the_same(
     text = json.dumps({"model": "m", "series": series, "level": [80]}, indent=indent, separators=separators).encode()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(bulk, "PIECE_BYTES", piece)
-        extracted = extract_series(text)
-    assert extracted is not None
-    rest, lists = extracted
+        found = find_series(text)
+        assert found is not None
+        rest, parts = found
+        taken = [one for part in parts for one in part]
     value = orjson.loads(rest)
     assert stands_here(value.pop("series"))
     assert value == {"model": "m", "level": [80]}
-    parts = np.split(lists.values, lists.ends[:-1])
-    assert [[None if math.isnan(x) else x for x in part] for part in parts] == series
+    assert [[None if math.isnan(x) else x for x in one.values] for one in taken] == series
+    assert [(one.id, one.pointer) for one in taken] == [(str(i), f"/series/{i}") for i in range(len(series))]
 
 
 @pytest.mark.parametrize(
@@ -48,12 +50,8 @@ def test_taken_out_or_read_whole_the_series_are_the_same(
         b'{"series": [{"id": "a", "values": [1]}]}',
         b'{"series": [[1, "2"]]}',
         b'{"series": [[1, true]]}',
-        b'{"series": [[1], 2, [3]]}',
-        b'{"series": [[1], [[2]]]}',
-        b'{"series": [[[1]]]}',
         b'{"series": [[1], null]}',
-        b'{"series": [[1] [2]]}',
-        b'{"series": [[1],, [2]]}',
+        b'{"series": [[1], [2],]}',
         b'{"series": [[1, NaN]]}',
         b'{"series": [[1], [2]',
         b'{"series": [[1], [2',
@@ -65,7 +63,30 @@ def test_what_is_not_lists_of_numbers_is_left_to_the_whole_body(
     text: bytes, piece: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bulk, "PIECE_BYTES", piece)
-    assert extract_series(text) is None
+    assert find_series(text) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        (b'{"series": [[1], 2, [3]]}', InvalidRequest),
+        (b'{"series": [[1], [[2]]]}', InvalidRequest),
+        (b'{"series": [[1], [1e999]]}', MalformedJson),
+        (b'{"series": [[1] [2]]}', MalformedJson),
+        (b'{"series": [[1],, [2]]}', MalformedJson),
+        (b'{"series": [[1], [2-]]}', MalformedJson),
+        (b'{"series": [[1], [nul]]}', MalformedJson),
+    ],
+)
+@pytest.mark.parametrize("piece", [1, 1000])
+def test_what_is_found_wrong_while_reading_is_refused_as_the_whole_body_would_be(
+    text: bytes, error: type[Exception], piece: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bulk, "PIECE_BYTES", piece)
+    found = find_series(text)
+    assert found is not None
+    with pytest.raises(error):
+        list(found[1])
 
 
 def test_large_bodies_get_the_answers_and_the_errors_of_small_ones(http: httpx.Client) -> None:

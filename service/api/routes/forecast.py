@@ -53,7 +53,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
 )
 async def forecast(request: Request, services: Injected) -> Response:
     """Forecasts one series or many. A series that can't be forecast has an `error` in its place."""
-    body = await read_body(request, ForecastBody, services.settings.max_body_bytes, series_as_arrays=True)
+    body = await read_body(request, ForecastBody, services.settings.max_body_bytes, series_in_parts=True)
     check_source(body.model_fields_set)
     panel = None if body.dataset is None else await asyncio.to_thread(services.datasets.load, body.dataset)
     try:
