@@ -17,6 +17,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from service.api.application import make_application
+from service.api.connections import Connections
 from service.api.dependencies import Services
 from service.api.lifecycle import Lifecycle
 from service.datasets.intake import Intake
@@ -94,6 +95,7 @@ def create_app(
         intake=intake,
         metrics=metrics,
         lifecycle=lifecycle,
+        connections=Connections(),
     )
     return make_application(services, version=version("outfielder"), keys=settings.all_api_keys(), lifespan=lifespan)
 
@@ -162,6 +164,8 @@ def serve(settings: Settings, insecure: bool = False, descriptor: int | None = N
         log_config=None,
         access_log=False,
         server_header=False,
+        # Nothing here asks who the client is.
+        proxy_headers=False,
         timeout_graceful_shutdown=GRACE_SECONDS,
         backlog=BACKLOG,
     )

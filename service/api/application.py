@@ -8,17 +8,37 @@ from typing import cast
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.api.dependencies import Services
 from service.api.direct import DirectMiddleware
 from service.api.middleware import KeyMiddleware, RequestMiddleware
 from service.api.openapi import complete_schema
-from service.api.problems import make_error_problem, make_problem
+from service.api.problems import make_error_problem, make_internal_problem, make_problem
 from service.api.routes import backtest, datasets, forecast, jobs, leaderboard, models, operations, train
 from service.api.validation import invalid
 from service.errors import InvalidRequest, ServiceError
 
 DESCRIPTION = "Post a series, get a forecast; post a training job, get a better model."
+
+
+class _Application(FastAPI):
+    """FastAPI behind middleware of our own.
+
+    Theirs stands inside its layers for telemetry, limits and errors, which each request would pass on its way.
+    """
+
+    front: ASGIApp
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            await self.front(scope, receive, send)
+        else:
+            await self.inside(scope, receive, send)
+
+    async def inside(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The application without its front."""
+        await super().__call__(scope, receive, send)
 
 
 def make_application(
@@ -29,7 +49,7 @@ def make_application(
     lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]],
 ) -> FastAPI:
     """Args: `keys` are the API keys, none for no check; `lifespan` opens and closes the collaborators."""
-    app = FastAPI(
+    app = _Application(
         title="Outfielder",
         version=version,
         description=DESCRIPTION,
@@ -46,10 +66,12 @@ def make_application(
     app.add_exception_handler(ServiceError, _answer_service_error)
     app.add_exception_handler(RequestValidationError, _answer_invalid_parameters)
     app.add_exception_handler(HTTPException, _answer_http_error)
-    app.add_middleware(DirectMiddleware, services=services, endpoints={("POST", "/forecast"): forecast.forecast})
-    # The last one added is the outermost: a refused key has a request id as well.
-    app.add_middleware(KeyMiddleware, keys=keys)
-    app.add_middleware(RequestMiddleware, metrics=services.metrics)
+    app.add_exception_handler(Exception, _answer_bug)
+    app.front = DirectMiddleware(app.inside, services, {("POST", "/forecast"): forecast.forecast})
+    if keys:
+        app.front = KeyMiddleware(app.front, keys)
+    # The outermost: a refused key has a request id as well.
+    app.front = RequestMiddleware(app.front, services.metrics)
     complete_schema(app, asks_for_key=bool(keys))
     return app
 
@@ -60,6 +82,11 @@ def _request_id(request: Request) -> str:
 
 async def _answer_service_error(request: Request, error: Exception) -> Response:
     return make_error_problem(cast(ServiceError, error), _request_id(request))
+
+
+async def _answer_bug(request: Request, error: Exception) -> Response:
+    # It is raised again behind the answer, and logged where the request came in.
+    return make_internal_problem(_request_id(request))
 
 
 async def _answer_invalid_parameters(request: Request, error: Exception) -> Response:

@@ -3,15 +3,26 @@
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from types import NoneType
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from service.domain.series import describe, escape, unknown_field
 from service.errors import Flaw, InvalidRequest
 
 # pydantic's words that say only which way a bound was passed.
 _OUT_OF_BOUNDS = ("greater_than", "less_than", "too_long", "too_short", "string_too")
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def check(value: Any, model: type[Model]) -> Model:
+    """Parsed JSON as the model that it must fit. Raises InvalidRequest."""
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        raise invalid(error.errors(include_url=False), model) from error
 
 
 def invalid(details: Iterable[Mapping[str, Any]], model: type[BaseModel] | None = None) -> InvalidRequest:

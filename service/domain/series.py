@@ -179,8 +179,7 @@ def _all_plain(numbers: Array, ends: NDArray[np.intp]) -> bool:
 
 def _join(series: list[PostedSeries]) -> tuple[Array, NDArray[np.intp]]:
     """The numbers of all series one behind the other, NaN for null, and where each series ends."""
-    lengths = [len(one.values) for one in series]
-    ends = np.array(lengths) if len(lengths) == 1 else np.cumsum(lengths)
+    ends = np.cumsum([len(one.values) for one in series])
     if isinstance(series[0].values, np.ndarray):
         return np.concatenate([one.values for one in series], dtype=np.float64), ends
     # All at once: a conversion for each of thousands of short series costs three times as much.

@@ -46,10 +46,9 @@ class Call:
         forecast, steps = self.engine.all_steps(series, lengths)
         return [rows[:count] for rows, count in zip(forecast, steps, strict=True)]
 
-    def seconds(self, rows: Sequence[Array]) -> float:
-        """About how long these rows take, at most."""
-        longest = max(map(len, rows))
-        return len(rows) * self.engine.estimate(self.kind, longest, self.horizon)
+    def seconds(self, rows: int, longest: int) -> float:
+        """About how long so many rows take, at most."""
+        return rows * self.engine.estimate(self.kind, longest, self.horizon)
 
     def cells(self, length: int) -> int:
         """What a row of this length costs."""
@@ -125,7 +124,8 @@ class Batcher:
         self._admit(points)
         future = asyncio.get_running_loop().create_future()
         order = sorted(range(len(rows)), key=lengths.__getitem__)
-        request = _Request(rows, future, points, call.seconds(rows), order, [None] * len(rows))
+        seconds = call.seconds(len(rows), lengths[order[-1]])
+        request = _Request(rows, future, points, seconds, order, [None] * len(rows))
         lanes = self._short if request.seconds <= INLINE_SECONDS else self._long
         lanes.setdefault(call, deque()).append(request)
         self._waiting += 1
@@ -260,17 +260,19 @@ def _outcomes(call: Call, parts: Sequence[_Part]) -> list[_Outcome]:
 
 def _run_parts(call: Call, parts: Sequence[_Part]) -> list[list[Array]]:
     rows = [request.rows[i] for request, indices in parts for i in indices]
-    lengths = np.fromiter(map(len, rows), np.int32, len(rows))
-    shortest, longest = int(lengths.min()), int(lengths.max())
+    lengths = list(map(len, rows))
+    longest = max(lengths)
     if len(rows) == 1:
         series = rows[0][None, :]
-    elif shortest == longest:
+    elif min(lengths) == longest:
         series = np.concatenate(rows).reshape(len(rows), longest)
     else:
         series = np.zeros((len(rows), longest), np.float32)  # [batch, time]
         for target, row in zip(series, rows, strict=True):
             target[: len(row)] = row
-    answers = call.run(series, lengths)
+    answers = call.run(series, np.array(lengths, np.int32))
+    if len(parts) == 1:
+        return [answers]
     stops = list(accumulate(len(indices) for _, indices in parts))
     return [answers[start:stop] for start, stop in zip([0, *stops], stops, strict=False)]
 

@@ -3,7 +3,8 @@
 import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from math import isfinite
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,6 +71,7 @@ class _Work:
     request: ForecastRequest
     manifest: Manifest
     plan: Plan
+    panel: Panel | None
 
 
 class _Part(NamedTuple):
@@ -88,8 +90,12 @@ class Forecasting:
         self._batcher = batcher
         self._limits = limits
 
-    async def forecast(self, request: ForecastRequest) -> Forecast:
+    async def forecast(self, posted: Any, request: ForecastRequest) -> Forecast:
         """Forecasts every series that can be.
+
+        Args:
+            posted: JSON in one of the forms of `service.domain.series`, a Panel, or an iterator over parts of many
+                series, each a list of PostedSeries, which takes its time.
 
         Raises:
             InvalidRequest: the request is wrong, or every one of its series is.
@@ -97,8 +103,7 @@ class Forecasting:
         """
         manifest = await self._registry.resolve(request.model, request.version)
         plan = make_plan(request, manifest, max_horizon=self._limits.max_horizon)
-        work = _Work(request, manifest, plan)
-        posted = request.series
+        work = _Work(request, manifest, plan, posted if isinstance(posted, Panel) else None)
         if isinstance(posted, Panel | Iterator):
             parts = await self._forecast_parts(work, self._read_parts(work, posted))
         else:
@@ -107,8 +112,9 @@ class Forecasting:
                 parts = await self._forecast_parts(work, self._read_parts(work, iter([series])))
             else:
                 rows = self._read(work, series)
-                self._check_answer_values(_count_answer_values(rows, work))
-                parts = [await self._forecast_rows(work, rows)]
+                n_values = _count_answer_values(rows, work)
+                self._check_answer_values(n_values)
+                parts = [await self._forecast_rows(work, rows, in_thread=n_values > INLINE_NUMBERS)]
         forecasts = parts[0].series if len(parts) == 1 else [one for part in parts for one in part.series]
         raise_if_all_bad([forecast.flaw for forecast in forecasts])
         return Forecast(
@@ -146,6 +152,7 @@ class Forecasting:
             series,
             work.request,
             work.manifest,
+            panel=work.panel,
             horizon=work.plan.horizon,
             max_length=self._limits.max_series_length,
         )
@@ -166,18 +173,14 @@ class Forecasting:
                 " Send fewer series in one request, or ask for fewer steps.",
             )
 
-    async def _forecast_rows(self, work: "_Work", rows: list[Row], *, in_thread: bool = False) -> "_Part":
+    async def _forecast_rows(self, work: "_Work", rows: list[Row], *, in_thread: bool) -> "_Part":
         inputs = [row.values for row in rows if row.values is not None]
         computed, sequences = Computed([], 0.0, 0.0), None
         if inputs:
             engine = await self._registry.engine(work.manifest)
             computed, sequences = await self._run(engine, inputs, work.request, work.plan, work.manifest)
-
-        def assemble() -> list[SeriesForecast]:
-            return _assemble(rows, computed.rows, sequences, work.plan, work.manifest)
-
-        in_thread = in_thread or _count_answer_values(rows, work) > INLINE_NUMBERS
-        series = await asyncio.to_thread(assemble) if in_thread else assemble()
+        parts = (rows, computed.rows, sequences, work.plan, work.manifest)
+        series = await asyncio.to_thread(_assemble, *parts) if in_thread else _assemble(*parts)
         return _Part(series, computed.queue_seconds, computed.compute_seconds)
 
     async def _run(
@@ -202,10 +205,11 @@ class Forecasting:
 
 
 def _count_answer_values(rows: list[Row], work: "_Work") -> int:
-    """How many numbers the answer for these rows will hold."""
-    lengths = [len(row.values) for row in rows if row.values is not None]
-    n_values = len(lengths) * work.plan.horizon * (1 + 2 * len(work.plan.half_widths))
-    return n_values + sum(lengths) * work.manifest.horizon if work.request.all_steps else n_values
+    """How many numbers the answer for these rows will hold, at most."""
+    n_values = len(rows) * work.plan.horizon * (1 + 2 * len(work.plan.half_widths))
+    if work.request.all_steps:
+        n_values += sum(len(row.values) for row in rows if row.values is not None) * work.manifest.horizon
+    return n_values
 
 
 def _assemble(
@@ -213,10 +217,14 @@ def _assemble(
 ) -> list[SeriesForecast]:
     """Joins the answers, one for each row without a flaw, with the series that they are for."""
     # Each answer has the plan's steps, or more: [series, horizon].
-    values = np.concatenate(answers).reshape(len(answers), -1) if answers else np.zeros((0, plan.horizon), np.float32)
-    values = np.ascontiguousarray(values[:, : plan.horizon])
-    finite = np.isfinite(values)
-    overflown = frozenset() if finite.all() else frozenset(np.nonzero(~finite)[0].tolist())
+    if len(answers) == 1:
+        values = answers[0][None, : plan.horizon]
+    elif answers:
+        values = np.ascontiguousarray(np.concatenate(answers).reshape(len(answers), -1)[:, : plan.horizon])
+    else:
+        values = np.zeros((0, plan.horizon), np.float32)
+    # A sum is finite only if all its terms are; the other way round it may overflow by itself.
+    overflown = frozenset() if isfinite(values.sum()) else frozenset(np.nonzero(~np.isfinite(values))[0].tolist())
     forecasts = []
     positions = iter(range(len(answers)))
     for row in rows:

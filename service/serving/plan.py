@@ -1,7 +1,7 @@
 """What a forecast request means for the version that it reached: the mode, the horizon, the engine calls."""
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,14 +18,8 @@ AUTOREGRESSIVE_HORIZON = 10
 
 @dataclass(frozen=True, slots=True)
 class ForecastRequest:
-    """A forecast as it was asked for.
+    """A forecast as it was asked for, of whatever series."""
 
-    `series` is JSON in one of the forms of `service.domain.series`, a Panel, or an iterator over parts of many series,
-    each a list of PostedSeries, which takes its time.
-    A panel's own frequency and times give time stamps where it has them, without being asked for.
-    """
-
-    series: Any
     model: str | None = None
     version: int | str | None = None
     mode: AskedMode = "auto"

@@ -22,18 +22,25 @@ class Row(NamedTuple):
 
 
 def read_rows(
-    series: list[PostedSeries], request: ForecastRequest, manifest: Manifest, *, horizon: int, max_length: int
+    series: list[PostedSeries],
+    request: ForecastRequest,
+    manifest: Manifest,
+    *,
+    panel: Panel | None,
+    horizon: int,
+    max_length: int,
 ) -> list[Row]:
     """Reads every series for a version.
 
     Args:
+        panel: what the series are of; where it has a frequency and times, they give time stamps without being asked.
         horizon: the steps to give time stamps for, where they are asked for.
         max_length: the most points of a series that a model reads whole.
 
     Raises:
         InvalidRequest: wrong types, a wrong frequency or start.
     """
-    calendar = _Calendar(request, horizon)
+    calendar = _Calendar(request, panel, horizon)
     return [
         _read_row(one, values, manifest, calendar, max_length)
         for one, values in zip(series, read_all(series, request.missing), strict=True)
@@ -89,8 +96,7 @@ def _misfit(pointer: str, values: Array, manifest: Manifest, max_length: int) ->
 class _Calendar:
     """The time stamps of forecasts, computed once for series of one start and length."""
 
-    def __init__(self, request: ForecastRequest, horizon: int) -> None:
-        panel = request.series if isinstance(request.series, Panel) else None
+    def __init__(self, request: ForecastRequest, panel: Panel | None, horizon: int) -> None:
         self._freq = request.freq if panel is None or request.freq is not None else panel.freq
         self._start = request.start
         # Of an upload only some series may have times: the others get no stamps.

@@ -118,7 +118,7 @@ def make_study(request: BacktestRequest, material: Material, manifest: Manifest,
             "too_many_series",
             f"Expected at most {MAX_SERIES} series in one backtest, got {panel.n_series}. Send them in several.",
         )
-    asked = ForecastRequest(None, horizon=request.horizon, level=request.level)
+    asked = ForecastRequest(horizon=request.horizon, level=request.level)
     plan = make_plan(asked, manifest, max_horizon=limits.max_horizon)
     rolling = Rolling(plan.horizon, request.windows, request.step)
     series: list[tuple[str, Track | Flaw]] = []

@@ -44,13 +44,14 @@ class ModelEntry:
     name: str
     versions: tuple[Manifest, ...]
     aliases: dict[str, int]
+    # What a request that names no version gets: the champion, else the newest that no gate rejected.
+    current: Manifest | None = field(init=False)
 
-    @property
-    def current(self) -> Manifest | None:
-        """What a request that names no version gets: the champion, else the newest that no gate rejected."""
+    def __post_init__(self) -> None:
         champion = self.aliases.get(CHAMPION)
         accepted = (m for m in reversed(self.versions) if m.gate is None or m.gate.get("passed"))
-        return next((m for m in self.versions if m.version == champion), None) or next(accepted, None)
+        current = next((m for m in self.versions if m.version == champion), None) or next(accepted, None)
+        object.__setattr__(self, "current", current)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from service.api.bodies import read_body
-from service.api.dependencies import Injected, while_connected
+from service.api.dependencies import Injected
 from service.api.measuring import load_material, submit_backtest
 from service.api.openapi import problems, request_body
 from service.api.responses import json_response
@@ -48,6 +48,6 @@ async def backtest(request: Request, services: Injected) -> Response:
     except ModelNotFound as error:
         raise await explain_missing(services.jobs, body.model, error) from error
     if material.panel.n_points <= services.settings.backtest_inline_points:
-        return json_response(await while_connected(request, services.backtesting.run(study)))
+        return json_response(await services.connections.serve(request, services.backtesting.run(study)))
     job = await submit_backtest(services, body, study, material)
     return json_response(job.to_dict(), 202, {"Location": f"/jobs/{job.id}"})

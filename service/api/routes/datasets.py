@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 
 from service.api.bodies import JSON, read_body, read_media_type, stream_body
-from service.api.dependencies import Injected, while_connected
+from service.api.dependencies import Injected
 from service.api.openapi import problems, request_body
 from service.api.responses import json_response, list_response
 from service.api.schemas.datasets import DatasetAnswer, DatasetBody, DatasetsAnswer, summarize
@@ -48,7 +48,7 @@ async def upload(request: Request, services: Injected) -> Response:
         )
     else:
         folder = await services.intake.save(stream_body(request))
-        dataset = await while_connected(request, services.intake.read(folder, media_type))
+        dataset = await services.connections.serve(request, services.intake.read(folder, media_type))
     return json_response(dataset.to_dict(), 201, {"Location": f"/datasets/{dataset.id}"})
 
 

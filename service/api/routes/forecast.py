@@ -5,11 +5,11 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from service.api.bodies import read_body
-from service.api.dependencies import Injected, while_connected
+from service.api.bodies import read_object
+from service.api.dependencies import Injected
 from service.api.openapi import problems, request_body
 from service.api.responses import json_response
-from service.api.schemas.forecast import ForecastAnswer, ForecastBody, to_json
+from service.api.schemas.forecast import ForecastAnswer, ForecastBody, read_asked, to_json
 from service.api.sources import check_source
 from service.api.still_training import explain_missing
 from service.errors import ModelNotFound
@@ -53,13 +53,17 @@ EXAMPLES: dict[str, dict[str, Any]] = {
 )
 async def forecast(request: Request, services: Injected) -> Response:
     """Forecasts one series or many. A series that can't be forecast has an `error` in its place."""
-    body = await read_body(request, ForecastBody, services.settings.max_body_bytes, series_in_parts=True)
-    check_source(body.model_fields_set)
-    panel = None if body.dataset is None else await asyncio.to_thread(services.datasets.load, body.dataset)
+    body = await read_object(request, services.settings.max_body_bytes, series_in_parts=True)
+    given = set(body)
+    posted = body.pop("series", None)
+    dataset, asked = read_asked(body)
+    check_source(given)
+    if dataset is not None:
+        posted = await asyncio.to_thread(services.datasets.load, dataset)
     try:
-        answer = await while_connected(request, services.forecasting.forecast(body.to_request(panel)))
+        answer = await services.connections.serve(request, services.forecasting.forecast(posted, asked))
     except ModelNotFound as error:
-        raise await explain_missing(services.jobs, body.model, error) from error
+        raise await explain_missing(services.jobs, asked.model, error) from error
     n_forecasts = sum(one.flaw is None for one in answer.series)
     services.metrics.count_forecasts(answer.model, answer.plan.mode, n_forecasts)
     if n_forecasts > INLINE_SERIES:

@@ -1,17 +1,20 @@
 """The body of POST /forecast, and its answer."""
 
-from typing import Annotated, Any
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Annotated, Any, NamedTuple
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from service.domain.panel import Panel
+from service.api.validation import check
 from service.domain.presets import Mode
 from service.domain.series import Missing, describe
 from service.serving.forecasting import Forecast, SeriesForecast
 from service.serving.plan import AskedMode, ForecastRequest
 from service.store.layout import NAME_PATTERN
 
+KNOWN_BODIES = 256
 _VALUES = {"type": "array", "items": {"anyOf": [{"type": "number"}, {"type": "null"}]}, "minItems": 1}
 _RECORD = {
     "type": "object",
@@ -73,10 +76,9 @@ class ForecastBody(BaseModel):
     freq: str | None = Field(None, max_length=100, description="A pandas offset alias; with start, for timestamps")
     start: str | None = Field(None, max_length=100, description="ISO 8601 date-time of each series' first point")
 
-    def to_request(self, panel: Panel | None = None) -> ForecastRequest:
-        """The request as the use case takes it, with the upload that it names."""
+    def to_request(self) -> ForecastRequest:
+        """The request as the use case takes it, without the series."""
         return ForecastRequest(
-            series=self.series if panel is None else panel,
             model=self.model,
             version=self.version,
             mode=self.mode,
@@ -87,6 +89,37 @@ class ForecastBody(BaseModel):
             freq=self.freq,
             start=self.start,
         )
+
+
+class Asked(NamedTuple):
+    """What a body asks for, beside its series: the upload in their place, and the request."""
+
+    dataset: str | None
+    request: ForecastRequest
+
+
+def read_asked(fields: Mapping[str, Any]) -> Asked:
+    """What a body asks for; `fields` are all but its series, as parsed.
+
+    Raises:
+        InvalidRequest.
+    """
+    try:
+        return _read_known(tuple(fields), tuple(fields.values()), tuple(map(type, fields.values())))
+    except TypeError:
+        # A list, of levels, has no hash.
+        return _read(fields)
+
+
+# Most requests of a client differ in their series alone. Types are part of the key, since 1 and true are equal.
+@lru_cache(KNOWN_BODIES)
+def _read_known(names: tuple[str, ...], values: tuple[Any, ...], types: tuple[type, ...]) -> Asked:
+    return _read(dict(zip(names, values, strict=True)))
+
+
+def _read(fields: Mapping[str, Any]) -> Asked:
+    body = check(fields, ForecastBody)
+    return Asked(body.dataset, body.to_request())
 
 
 class SeriesError(BaseModel):
