@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check format lock bench-chapter bench-autoregression bench-engines bench-accuracy clean
+.PHONY: help setup run test check format lock bench-chapter bench-autoregression bench-engines bench-serving bench-accuracy clean
 
 help:  ## Say what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-21s %s\n", $$1, $$2}'
@@ -44,6 +44,18 @@ bench-autoregression: setup  ## What 10 and 100 steps cost, against feeding the 
 bench-engines: setup  ## What an engine call costs, in TensorFlow and in ONNX Runtime, by preset and batch
 	$(BIN)/python -m benchmarks.engines
 
+SERVING_PEERS := tutorial litserve mlserver pytriton
+SERVING_STAMPS := $(SERVING_PEERS:%=.venv-serving-%/.installed)
+
+# Each peer has an environment of its own: their requirements exclude each other.
+.venv-serving-%/.installed: benchmarks/serving/peers/%.lock
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
+bench-serving: setup $(SERVING_STAMPS)  ## Serving beside other model servers (about 40 minutes, and 10 GB of environments)
+	$(BIN)/python -m benchmarks.serving
+
 PEERS := .venv-peers
 PEERS_STAMP := $(PEERS)/.installed
 
@@ -61,6 +73,7 @@ lock:  ## Resolve the lock files anew (needs uv); versions and hashes only
 	$(LOCK) pyproject.toml --group dev --output-file requirements.lock
 	$(LOCK) pyproject.toml --constraint requirements.lock --output-file requirements-runtime.lock
 	$(LOCK) benchmarks/peers.in --output-file benchmarks/peers.lock
+	for peer in $(SERVING_PEERS); do $(LOCK) benchmarks/serving/peers/$$peer.in --output-file benchmarks/serving/peers/$$peer.lock; done
 
 clean:  ## Remove the environment and caches; keeps trained models and jobs
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info build dist
