@@ -32,6 +32,7 @@ class Kind:
     path: str
     body: Callable[[str, Rows], Any]
     answer: Callable[[Any], Rows]
+    suits_wrk: bool = True
 
     @property
     def python(self) -> Path:
@@ -96,6 +97,7 @@ KINDS = {
             "/v2/models/forecaster/infer",
             lambda _, rows: _tensor(rows),
             _read_tensor,
+            suits_wrk=False,
         ),
         Kind("bare", lambda python: [python, str(PEERS.parent / "bare.py")], "/", lambda _, rows: rows, lambda _: []),
     )
