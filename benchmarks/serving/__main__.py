@@ -26,6 +26,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.machine import describe_machine
+from benchmarks.serving.endurance import soak, swap
 from benchmarks.serving.load import Load, Result
 from benchmarks.serving.servers import KINDS, OWN, Rows, Server, running
 
@@ -312,7 +313,7 @@ def _copy_model(source: Path, target: Path) -> None:
     manifest.write_text(json.dumps({**facts, "name": target.name}))
 
 
-TABLES = ("compare", "cost", "autoregression", "isolation", "growth", "stages")
+TABLES = ("compare", "cost", "autoregression", "isolation", "growth", "stages", "swap", "soak")
 
 
 def main() -> int:
@@ -321,11 +322,15 @@ def main() -> int:
     parser.add_argument("--processes", type=int, default=1, help="of each server")
     parser.add_argument("--peers", default="tutorial,litserve,mlserver,pytriton", help="names; empty for none")
     parser.add_argument("--tables", default=",".join(TABLES), help="names, separated by commas")
+    parser.add_argument("--models", default="", help="names, separated by commas; all where none is given")
+    parser.add_argument("--seconds", type=float, default=3.0, help="of each load")
+    parser.add_argument("--soak-minutes", type=float, default=3.0, help="how long the soak lasts")
     arguments = parser.parse_args()
     from benchmarks.serving.models import ARCHITECTURES, make_models
     from benchmarks.serving.stages import print_stages
 
     tables = arguments.tables.split(",")
+    models = arguments.models.split(",") if arguments.models else ARCHITECTURES
     peers = [name for name in arguments.peers.split(",") if name]
     # So that the servers end with it.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
@@ -335,10 +340,10 @@ def main() -> int:
         store = Path(scratch, "store")
         store.mkdir()
         make_models(store)
-        seconds, rounds = (2.0, 1) if arguments.quick else (3.0, 3)
+        seconds, rounds = (2.0, 1) if arguments.quick else (arguments.seconds, 3)
         bench = Bench(store, Path(scratch), seconds=seconds, rounds=rounds, processes=arguments.processes)
         if "compare" in tables:
-            for model in ARCHITECTURES[:1] if arguments.quick else ARCHITECTURES:
+            for model in ARCHITECTURES[:1] if arguments.quick else models:
                 # In the peers' hands our graph is as fast as in ours: what is left is the servers' own, once is enough.
                 for engine in ("savedmodel", "onnx") if model == ARCHITECTURES[0] else ("savedmodel",):
                     # Keras' own way is the same in both.
@@ -354,6 +359,10 @@ def main() -> int:
             growth(bench, arguments.quick)
         if "stages" in tables:
             print_stages(store, describe_machine())
+        if "swap" in tables:
+            swap(store, Path(scratch), seconds * rounds)
+        if "soak" in tables:
+            soak(store, Path(scratch), arguments.soak_minutes)
     return 0
 
 

@@ -6,8 +6,8 @@ import numpy as np
 
 from service.domain.recipe import CONV_KERNEL, CONV_STRIDE
 from service.training.translation.builder import FLOAT, INT32, Builder, Value, ints, scalar
-from service.training.translation.layers import normalize
 from service.training.translation.recurrent import RecurrentStack, State
+from service.training.translation.wavenet import WaveNet
 from service.zoo.bodies import AnyBody, LagBody, ValueBody, WindowBody
 from service.zoo.recurrent import ConvRecurrentBody, RecurrentBody
 from service.zoo.wavenet import WaveNetBody
@@ -177,89 +177,8 @@ class ConvRecurrent:
         return b.op("Transpose", channels, perm=[2, 0, 1])
 
 
-class WaveNet:
-    """Dilated causal convolutions. At a series' end only the points are computed that the forecast depends on."""
-
-    def __init__(self, body: WaveNetBody) -> None:
-        self._layers = [
-            (conv.dilation, np.concatenate(list(np.asarray(conv.kernel))), np.asarray(conv.bias), norm)
-            for conv, norm in zip(body.convs, body.norms, strict=True)
-        ]
-        # For each layer the last of its inputs that a resumed one needs: as many as it is dilated.
-        self._dilations = [dilation for dilation, *_ in self._layers]
-
-    def begin(self, b: Builder, x: Value, lengths: Value) -> tuple[Value, State]:
-        return self._from_end(b, x, lengths, with_state=True)
-
-    def last(self, b: Builder, x: Value, lengths: Value) -> Value:
-        return self._from_end(b, x, lengths, with_state=False)[0]
-
-    def resume(self, b: Builder, block: Value, state: State) -> tuple[Value, State]:
-        x = b.op("Unsqueeze", block, ints(2))
-        after: State = []
-        for (dilation, *weights), older in zip(self._layers, state, strict=True):
-            padded = b.op("Concat", older, x, axis=1)
-            after.append(b.slice(padded, -dilation, None, 1))
-            x = self._convolve(b, b.slice(padded, 0, -dilation, 1), x, *weights)
-        return b.op("Squeeze", b.slice(x, -1, None, 1), ints(1)), after
-
-    def steps(self, b: Builder, x: Value, lengths: Value) -> tuple[Value, Value]:
-        x = b.op("Unsqueeze", x, ints(2))
-        for dilation, *weights in self._layers:
-            padded = b.op("Pad", x, ints(0, dilation, 0, 0, 0, 0), scalar(0))
-            x = self._convolve(b, b.slice(padded, 0, -dilation, 1), x, *weights)
-        return x, lengths
-
-    def _from_end(self, b: Builder, x: Value, lengths: Value, *, with_state: bool) -> tuple[Value, State]:
-        """Features at the end, computed from it backwards. Points are named by how far before the end they are."""
-        needed = self._needed(with_state)
-        width = needed[0][-1] + 1
-        first = b.op("Sub", b.op("Unsqueeze", lengths, ints(1)), scalar(width, np.int64))
-        positions = b.op("Add", first, np.arange(width))  # [batch, width]
-        own = b.cast(b.op("GreaterOrEqual", positions, scalar(0, np.int64)), FLOAT)
-        own = b.op("Unsqueeze", own, ints(2))
-        x = b.op("Unsqueeze", b.pick(x, b.op("Max", positions, scalar(0, np.int64))), ints(2))
-        x = b.op("Mul", x, own)  # [batch, width, 1]
-        state: State = []
-        for i, (dilation, *weights) in enumerate(self._layers):
-            inputs, outputs = needed[i], needed[i + 1]
-            if with_state:
-                state.append(self._take(b, x, inputs, list(range(dilation - 1, -1, -1))))
-            older = self._take(b, x, inputs, [p + dilation for p in reversed(outputs)])
-            newer = self._take(b, x, inputs, list(reversed(outputs)))
-            x = self._convolve(b, older, newer, *weights)
-            if i + 1 < len(self._layers):
-                # Before a series' start every layer reads zeros, whatever the layer before it made of them.
-                x = b.op("Mul", x, self._take(b, own, list(range(width)), list(reversed(outputs))))
-        return b.op("Squeeze", self._take(b, x, needed[-1], [0]), ints(1)), state
-
-    def _needed(self, with_state: bool) -> list[list[int]]:
-        """For the input of each layer, and the output of the last, which points are needed: ascending."""
-        needed = [[0]]
-        for dilation in reversed(self._dilations):
-            outputs = needed[0]
-            kept = range(dilation) if with_state else ()
-            needed.insert(0, sorted({*outputs, *(p + dilation for p in outputs), *kept}))
-        return needed
-
-    def _take(self, b: Builder, x: Value, there: list[int], wanted: list[int]) -> Value:
-        """Some of the points that there are; the oldest stands first."""
-        index = {point: len(there) - 1 - i for i, point in enumerate(there)}
-        positions = [index[point] for point in wanted]
-        if positions == list(range(len(there))):
-            return x
-        if positions == list(range(positions[0], positions[-1] + 1)):
-            return b.slice(x, positions[0], positions[-1] + 1, 1)
-        return b.op("Gather", x, ints(*positions), axis=1)
-
-    def _convolve(self, b: Builder, older: Value, newer: Value, kernel: object, bias: object, norm: object) -> Value:
-        both = b.op("Concat", older, newer, axis=2)
-        linear = b.op("Add", b.op("MatMul", both, np.asarray(kernel)), np.asarray(bias))
-        return normalize(b, b.op("Relu", linear), norm)
-
-
-def translate_body(body: AnyBody) -> Body:
-    """The operators of a built body."""
+def translate_body(body: AnyBody, block: int) -> Body:
+    """The operators of a built body. `block` is how many points are fed back at a time."""
     match body:
         case ValueBody():
             return Last()
@@ -272,7 +191,7 @@ def translate_body(body: AnyBody) -> Body:
         case ConvRecurrentBody():
             return ConvRecurrent(body)
         case WaveNetBody():
-            return WaveNet(body)
+            return WaveNet(body, block)
 
 
 def _ends(b: Builder, lengths: Value) -> Value:

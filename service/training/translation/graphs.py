@@ -15,6 +15,9 @@ from service.training.translation.scaling import Scale, measure
 
 SERIES = (FLOAT, ["batch", "time"])
 LENGTHS = (INT32, ["batch"])
+# Single steps that one trip of a roll-out's loop makes: a trip by itself costs as much as several operators. Behind the
+# first step one trip makes the ten of an autoregression without a horizon.
+STEPS_AT_ONCE = 9
 HORIZON: tuple[int, list[str]] = (INT64, [])
 
 
@@ -64,7 +67,7 @@ class _Translation:
     def __init__(self, graph: ForecastGraph, longest_window: int) -> None:
         self._network = graph.network
         self._recipe: Recipe = graph.recipe
-        self._body = translate_body(graph.network.body)
+        self._body = translate_body(graph.network.body, graph.network.horizon)
         self._horizon: int = graph.network.horizon
         # The engine cuts series to the longest window of all members.
         self._cuts = not graph.recipe.reads_whole_series and graph.recipe.window < longest_window
@@ -86,9 +89,7 @@ class _Translation:
         n_blocks = b.op("Div", b.op("Add", horizon, ints(self._horizon - 1)), ints(self._horizon))
         resumes = self._network.body.can_resume(self._horizon)
         roll = self._resume if resumes else self._encode_again
-        blocks = roll(b, read, read_lengths, n_blocks)  # [blocks, batch, block]
-        shape = b.op("Concat", b.size(x, 0), ints(-1), axis=0)
-        fed = b.op("Reshape", b.op("Transpose", blocks, perm=[1, 0, 2]), shape)
+        fed = roll(b, read, read_lengths, n_blocks)  # [batch, time]
         values = self._integrate(b, fed, x, lengths)
         cut = b.op("Slice", values, ints(0), horizon, ints(1))
         return scale.inverse(b, cut)
@@ -196,19 +197,32 @@ class _Translation:
         return b.op("Slice", flat, ints(0), b.size(fed, 1), ints(1))
 
     def _resume(self, b: Builder, x: Value, lengths: Value, n_blocks: Value) -> Value:
-        """Goes on from the state after the series. Blocks as they are fed back: [blocks, batch, block]."""
+        """Goes on from the state after the series. What is fed back [batch, time], all blocks and maybe a few more."""
         features, state = self._body.begin(b, x, lengths)
         first = self._feed(b, self._answer(b, features, self._last_value(b, x, lengths), state))
 
+        at_once = STEPS_AT_ONCE if self._horizon == 1 else 1
+
         def body(inner: Builder, number: Value, carried: list[Value]) -> tuple[list[Value], Value]:
             del number
-            block, *before = carried
-            features, after = self._body.resume(inner, block, before)
-            fed = self._feed(inner, self._answer(inner, features, inner.slice(block, -1, None, 1), after))
-            return [fed, *after], fed
+            block, *after = carried
+            blocks = []
+            for _ in range(at_once):
+                features, after = self._body.resume(inner, block, after)
+                last = block if self._horizon == 1 else inner.slice(block, -1, None, 1)
+                block = self._feed(inner, self._answer(inner, features, last, after))
+                blocks.append(block)
+            return [block, *after], inner.op("Concat", *blocks, axis=1) if at_once > 1 else block
 
-        rest = b.loop(b.op("Sub", n_blocks, ints(1)), [first, *state], body)
-        return b.op("Concat", b.op("Unsqueeze", first, ints(0)), rest, axis=0)
+        # The first block is there already: n - 1 of them, rounded up.
+        trips = b.op("Div", b.op("Add", n_blocks, ints(at_once - 2)), ints(at_once))
+        rest = b.loop(trips, [first, *state], body)
+        return b.op("Concat", first, self._in_a_row(b, rest, x), axis=1)
+
+    def _in_a_row(self, b: Builder, blocks: Value, x: Value) -> Value:
+        """[trips, batch, block] -> [batch, time]."""
+        shape = b.op("Concat", b.size(x, 0), ints(-1), axis=0)
+        return b.op("Reshape", b.op("Transpose", blocks, perm=[1, 0, 2]), shape)
 
     def _encode_again(self, b: Builder, x: Value, lengths: Value, n_blocks: Value) -> Value:
         """Feeds the longer series whole for each block, where no state fits the block's length."""
@@ -228,4 +242,4 @@ class _Translation:
             fresh = inner.op("Equal", offsets, inside)
             return [inner.op("Where", fresh, placed, series)], fed
 
-        return b.loop(n_blocks, [longer], body)
+        return self._in_a_row(b, b.loop(n_blocks, [longer], body), x)
