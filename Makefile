@@ -53,7 +53,7 @@ SERVING_STAMPS := $(SERVING_PEERS:%=.venv-serving-%/.installed)
 	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@
 
-bench-serving: setup $(SERVING_STAMPS)  ## Serving beside other model servers (about 40 minutes, and 10 GB of environments)
+bench-serving: setup $(SERVING_STAMPS)  ## Serving beside other model servers (half an hour, 10 GB of environments; install wrk)
 	$(BIN)/python -m benchmarks.serving
 
 PEERS := .venv-peers
