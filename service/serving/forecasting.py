@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from math import isfinite
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -223,8 +222,8 @@ def _assemble(
         values = np.ascontiguousarray(np.concatenate(answers).reshape(len(answers), -1)[:, : plan.horizon])
     else:
         values = np.zeros((0, plan.horizon), np.float32)
-    # A sum is finite only if all its terms are; the other way round it may overflow by itself.
-    overflown = frozenset() if isfinite(values.sum()) else frozenset(np.nonzero(~np.isfinite(values))[0].tolist())
+    finite = np.isfinite(values)
+    overflown = frozenset() if finite.all() else frozenset(np.nonzero(~finite)[0].tolist())
     forecasts = []
     positions = iter(range(len(answers)))
     for row in rows:
