@@ -156,6 +156,13 @@ def test_a_forecast_that_leaves_float32_is_told_and_not_sent(runner: Runner) -> 
     assert forecast.series[1].values is not None
 
 
+def test_forecasts_whose_sum_would_overflow_are_forecasts_all_the_same(runner: Runner) -> None:
+    huge = [5e37] * 8
+    forecast = runner.forecast([huge, huge], model="lstm")
+    assert [one.flaw for one in forecast.series] == [None, None]
+    assert values_of(forecast)[0] == pytest.approx([5e37] * 10)
+
+
 def test_the_last_window_is_all_that_a_scaled_model_reads(runner: Runner) -> None:
     recent = [float(i) for i in range(50)]
     assert values_of(runner.forecast([1e6, *recent], model="lstm")) == values_of(runner.forecast(recent, model="lstm"))
