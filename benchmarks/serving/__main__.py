@@ -10,22 +10,20 @@ latter.
 
 import argparse
 import json
-import math
 import shutil
 import signal
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
 from benchmarks.machine import describe_machine
+from benchmarks.serving.asking import begin, finish, run_wrk
 from benchmarks.serving.endurance import soak, swap
 from benchmarks.serving.load import Load, Result
 from benchmarks.serving.servers import KINDS, OWN, Rows, Server, running
@@ -36,8 +34,6 @@ BULK = 1000
 # Bodies that are posted in turns, so that nothing gains from seeing the same series again.
 BODIES = 16
 BULK_BODIES = 3
-LONGEST_LOAD = 120.0
-WRK_SCRIPT = Path(__file__).with_name("wrk.lua")
 # Models of one step ahead, which feed every step back.
 ONE_STEP = ("deep_rnn", "lstm_one_step", "gru_one_step", "wavenet_one_step")
 GROWTH_STEPS = (1, 10, 100, 1000)
@@ -88,34 +84,6 @@ class Bench:
         if result.failures:
             raise RuntimeError(f"{server.kind.name} at {connections} connections: {result.failures}")
         return result
-
-
-def run_wrk(load: Load) -> Result:
-    """Asks with wrk, which costs less than any client in Python and so leaves the servers more of two cores."""
-    command = [
-        *("wrk", "--threads=1", f"--connections={load.connections}", f"--duration={math.ceil(load.seconds)}s"),
-        *("--timeout=30s", "--latency", f"--script={WRK_SCRIPT}", f"http://127.0.0.1:{load.port}"),
-        *("--", load.path, load.bodies),
-    ]
-    output = subprocess.run(command, capture_output=True, check=True, timeout=LONGEST_LOAD).stdout
-    found = json.loads(output.splitlines()[-1])
-    failures = {name: found[name] for name in ("bad", "lost") if found[name]}
-    figures = {name: found[name] for name in ("requests", "seconds", "p50", "p99", "longest")}
-    return Result(**figures, failures=failures, cpu_seconds=0.0)
-
-
-def begin(load: Load) -> "subprocess.Popen[bytes]":
-    """Starts a load in a process of its own."""
-    command = [sys.executable, "-m", "benchmarks.serving.load", json.dumps(asdict(load))]
-    return subprocess.Popen(command, stdout=subprocess.PIPE)
-
-
-def finish(process: "subprocess.Popen[bytes]") -> Result:
-    """Waits for a load's end."""
-    output, _ = process.communicate(timeout=LONGEST_LOAD)
-    if process.returncode:
-        raise RuntimeError("the load generator failed")
-    return Result(**json.loads(output))
 
 
 def compare(bench: Bench, model: str, names: Sequence[str], engine: str) -> None:

@@ -11,15 +11,14 @@ import threading
 import time
 from collections import Counter
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from subprocess import PIPE, Popen
-from sys import executable
 from typing import Any
 
 import numpy as np
 
-from benchmarks.serving.load import Load, Result
+from benchmarks.serving.asking import begin, finish
+from benchmarks.serving.load import Load
 from benchmarks.serving.servers import KINDS, Server, running
 
 CONNECTIONS = 64
@@ -83,11 +82,11 @@ def soak(store: Path, scratch: Path, minutes: float) -> None:
             files[name] = folder / f"{name}.jsonl"
             files[name].write_text("\n".join(json.dumps(KINDS["outfielder"].body("lstm", one)) for one in rows))
         path, seconds = KINDS["outfielder"].path, minutes * 60
-        most = _finish(_begin(Load(server.port, path, str(files["one"]), SINGLE_CONNECTIONS, 3))).per_second
+        most = finish(begin(Load(server.port, path, str(files["one"]), SINGLE_CONNECTIONS, 3))).per_second
         rate = SINGLE_SHARE * most
         loads = [
-            _begin(Load(server.port, path, str(files["one"]), SINGLE_CONNECTIONS, seconds, rate)),
-            _begin(Load(server.port, path, str(files["many"]), 1, seconds, BULKS_PER_SECOND)),
+            begin(Load(server.port, path, str(files["one"]), SINGLE_CONNECTIONS, seconds, rate)),
+            begin(Load(server.port, path, str(files["many"]), 1, seconds, BULKS_PER_SECOND)),
         ]
         print(f"\n### {minutes:g} minutes of {rate:,.0f} single requests and {BULKS_PER_SECOND:g} bulks a second\n")
         print("| minute | resident MB | processor |\n|---|---|---|")
@@ -96,7 +95,7 @@ def soak(store: Path, scratch: Path, minutes: float) -> None:
             time.sleep(seconds / REPORTS * 0.97)
             share = (server.cpu_seconds() - used) / (time.monotonic() - begun)
             print(f"| {minutes * report / REPORTS:.1f} | {server.resident():.1f} | {share:.2f} cores |", flush=True)
-        single, bulk = (_finish(load) for load in loads)
+        single, bulk = (finish(load) for load in loads)
     failures = {**single.failures, **bulk.failures} or "none"
     print(
         f"\n{single.requests:,} single requests, p50 {single.p50:.2f} ms, p99 {single.p99:.2f} ms; {bulk.requests:,} "
@@ -140,12 +139,3 @@ def _send(server: Server, method: str, path: str, body: bytes) -> bytes:
     if answer.status != http.HTTPStatus.OK:
         raise RuntimeError(f"{method} {path}: {answer.status} {text!r}")
     return text
-
-
-def _begin(load: Load) -> "Popen[bytes]":
-    return Popen([executable, "-m", "benchmarks.serving.load", json.dumps(asdict(load))], stdout=PIPE)
-
-
-def _finish(process: "Popen[bytes]") -> Result:
-    output, _ = process.communicate()
-    return Result(**json.loads(output))
