@@ -21,6 +21,15 @@ FORECAST_ONLY = ["forecast"]
 MEASURED_POINTS = 50
 
 
+# From so many rows on the graphs for many are used, where a version has them (make bench-engines).
+MANY_ROWS = 8
+
+
+def many_rows(call: str) -> str:
+    """The name of an engine's call for at least `MANY_ROWS` rows."""
+    return f"{call}_many"
+
+
 def graph_path(call: str) -> str:
     """Where the graph of an engine's call lies, inside a version's folder."""
     return f"{FOLDER}/{call}.onnx"
@@ -76,29 +85,28 @@ class OnnxEngine:
     def __init__(self, folder: Path, window: int | None) -> None:
         """Args: `window` is how many of a series' last points the version reads; None for all."""
         self._window = window
-        self._forecast = _open(folder / graph_path("forecast"))
-        self._rollout = _open(folder / graph_path("rollout"))
-        steps = folder / graph_path("all_steps")
-        self._all_steps = _open(steps) if steps.exists() else None
+        self._forecast = _Graphs(folder, "forecast")
+        self._rollout = _Graphs(folder, "rollout")
+        self._all_steps = _Graphs(folder, "all_steps") if (folder / graph_path("all_steps")).exists() else None
         # Until they are measured, calls may take any time.
         self._call_seconds = self._point_seconds = self._step_seconds = math.inf
 
     def forecast(self, series: Array, lengths: Lengths) -> Array:
         series, lengths = self._cut(series, lengths)
-        answer: Array = self._forecast.run(FORECAST_ONLY, {"series": series, "lengths": lengths})[0]
+        answer: Array = self._forecast.choose(series)(FORECAST_ONLY, {"series": series, "lengths": lengths})[0]
         return answer
 
     def rollout(self, series: Array, lengths: Lengths, horizon: int) -> Array:
         series, lengths = self._cut(series, lengths)
         inputs = {"series": series, "lengths": lengths, "horizon": np.array(horizon, np.int64)}
-        answer: Array = self._rollout.run(FORECAST_ONLY, inputs)[0]
+        answer: Array = self._rollout.choose(series)(FORECAST_ONLY, inputs)[0]
         return answer
 
     def all_steps(self, series: Array, lengths: Lengths) -> tuple[Array, Lengths]:
         if self._all_steps is None:
             raise ValueError("this version has no sequence head")
         series, lengths = self._cut(series, lengths)
-        forecast, steps = self._all_steps.run(None, {"series": series, "lengths": lengths})
+        forecast, steps = self._all_steps.choose(series)(None, {"series": series, "lengths": lengths})
         return forecast, steps
 
     def estimate(self, kind: Kind, length: int, horizon: int) -> float:
@@ -128,6 +136,22 @@ class OnnxEngine:
         first = np.maximum(lengths - self._window, 0)
         positions = first[:, None] + np.arange(self._window)
         return np.take_along_axis(series, positions, axis=1), np.minimum(lengths, self._window, dtype=np.int32)
+
+
+class _Graphs:
+    """The graph of one call, and that for many rows where there is one."""
+
+    def __init__(self, folder: Path, call: str) -> None:
+        self._few = self._many = _open(folder / graph_path(call))
+        many = folder / graph_path(many_rows(call))
+        if many.exists():
+            self._many = _open(many)
+
+    def choose(self, series: Array) -> Callable[..., Any]:
+        """What runs series [batch, time]."""
+        session = self._many if len(series) >= MANY_ROWS else self._few
+        run: Callable[..., Any] = session.run
+        return run
 
 
 def _open(path: Path) -> Any:

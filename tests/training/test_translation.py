@@ -171,3 +171,19 @@ def test_graphs_with_other_numbers_are_left_out_and_it_is_said_why(
     engines = add_graphs(graph, recipe, tmp_path, SERIES)
     assert 0 <= engines["onnx"]["difference"] < 1e-5
     assert sorted(path.name for path in tmp_path.rglob("*.onnx")) == ["all_steps.onnx", "forecast.onnx", "rollout.onnx"]
+
+
+def test_only_simple_cells_have_graphs_of_their_own_for_many_rows(tmp_path: Path) -> None:
+    for architecture, expected in (("sequence_rnn", 3), ("deep_rnn", 2), ("lstm", 0), ("ln_rnn", 0)):
+        graph = make_serving_graph(recipe := resolve({"architecture": architecture}), fresh(recipe).get_weights())
+        assert sum(name.endswith("_many") for name in translate(graph)) == expected, architecture
+
+
+def test_a_graph_for_many_rows_is_proved_by_few_series_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = resolve({"architecture": "sequence_rnn"})
+    graph = make_serving_graph(recipe, fresh(recipe).get_weights())
+    other = translate(make_serving_graph(recipe, [w + 0.01 for w in fresh(recipe).get_weights()]))
+    wrong = {name: model for name, model in other.items() if name.endswith("_many")}
+    monkeypatch.setattr(publication, "translate", lambda graph: translate(graph) | wrong)
+    engines = add_graphs(graph, recipe, tmp_path, [waves(1, 50)])
+    assert "differ from the SavedModel's" in engines["onnx"]["reason"]

@@ -5,7 +5,7 @@ from typing import Protocol
 import numpy as np
 
 from service.domain.recipe import CONV_KERNEL, CONV_STRIDE
-from service.training.translation.builder import FLOAT, INT32, Builder, Value, ints, scalar
+from service.training.translation.builder import FLOAT, Builder, Value, ints, scalar
 from service.training.translation.recurrent import RecurrentStack, State
 from service.training.translation.wavenet import WaveNet
 from service.zoo.bodies import AnyBody, LagBody, ValueBody, WindowBody
@@ -107,11 +107,11 @@ class Window(Lags):
 class Recurrent:
     """A stack of recurrent layers."""
 
-    def __init__(self, body: RecurrentBody) -> None:
-        self._stack = RecurrentStack(body)
+    def __init__(self, body: RecurrentBody, *, many: bool) -> None:
+        self._stack = RecurrentStack(body, many=many)
 
     def begin(self, b: Builder, x: Value, lengths: Value) -> tuple[Value, State]:
-        _, last, state = self._stack.run(b, self._by_time(b, x), None, b.cast(lengths, INT32))
+        _, last, state = self._stack.run(b, self._by_time(b, x), None, lengths)
         return last, state
 
     def last(self, b: Builder, x: Value, lengths: Value) -> Value:
@@ -132,21 +132,21 @@ class Recurrent:
 class ConvRecurrent:
     """A strided convolution that halves the sequence, then recurrent layers."""
 
-    def __init__(self, body: ConvRecurrentBody) -> None:
-        self._stack = RecurrentStack(body.recurrent)
+    def __init__(self, body: ConvRecurrentBody, *, many: bool) -> None:
+        self._stack = RecurrentStack(body.recurrent, many=many)
         self._kernel = np.asarray(body.conv.kernel).transpose(2, 1, 0)
         self._bias = np.asarray(body.conv.bias)
 
     def begin(self, b: Builder, x: Value, lengths: Value) -> tuple[Value, State]:
         shorter, steps = self._downsample(b, x, lengths)
-        _, last, state = self._stack.run(b, shorter, None, b.cast(steps, INT32))
+        _, last, state = self._stack.run(b, shorter, None, steps)
         overlap = CONV_KERNEL - CONV_STRIDE
         first = b.op("Sub", b.op("Unsqueeze", lengths, ints(1)), scalar(overlap, np.int64))
         return last, [b.pick(x, b.op("Add", first, np.arange(overlap))), *state]
 
     def last(self, b: Builder, x: Value, lengths: Value) -> Value:
         shorter, steps = self._downsample(b, x, lengths)
-        return self._stack.run(b, shorter, None, b.cast(steps, INT32))[1]
+        return self._stack.run(b, shorter, None, steps)[1]
 
     def resume(self, b: Builder, block: Value, state: State) -> tuple[Value, State]:
         tail, *recurrent = state
@@ -177,8 +177,13 @@ class ConvRecurrent:
         return b.op("Transpose", channels, perm=[2, 0, 1])
 
 
-def translate_body(body: AnyBody, block: int) -> Body:
-    """The operators of a built body. `block` is how many points are fed back at a time."""
+def translate_body(body: AnyBody, block: int, *, many: bool) -> Body:
+    """The operators of a built body.
+
+    Args:
+        block: how many points are fed back at a time.
+        many: whether they are for large batches.
+    """
     match body:
         case ValueBody():
             return Last()
@@ -187,9 +192,9 @@ def translate_body(body: AnyBody, block: int) -> Body:
         case LagBody():
             return Lags(body.window)
         case RecurrentBody():
-            return Recurrent(body)
+            return Recurrent(body, many=many)
         case ConvRecurrentBody():
-            return ConvRecurrent(body)
+            return ConvRecurrent(body, many=many)
         case WaveNetBody():
             return WaveNet(body, block)
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from service.domain.differencing import phase
 from service.domain.recipe import CONV_STRIDE, Recipe
+from service.engines.onnx import many_rows
 from service.training.graph import AnyGraph, EnsembleGraph, ForecastGraph
 from service.training.translation.bodies import translate_body
 from service.training.translation.builder import FLOAT, INT32, INT64, Builder, Value, ints, scalar
@@ -22,7 +23,7 @@ HORIZON: tuple[int, list[str]] = (INT64, [])
 
 
 def translate(graph: AnyGraph) -> dict[str, bytes]:
-    """The ONNX graphs of a version, by the name of the engine's call.
+    """The ONNX graphs of a version, by the name of the engine's call; where large batches want others, those as well.
 
     Inputs are `series` float32 [batch, time], padded on the right with anything, `lengths` int32 [batch] and, of
     `rollout`, `horizon` int64 []. Longer series than the version's longest window must have been cut where it does not
@@ -30,10 +31,18 @@ def translate(graph: AnyGraph) -> dict[str, bytes]:
     """
     members = graph.members if isinstance(graph, EnsembleGraph) else [graph]
     longest = max(member.recipe.window for member in members)
-    translations = [_Translation(member, longest) for member in members]
-    models = {"forecast": _forecast(translations), "rollout": _rollout(translations)}
-    if "all_steps" in graph.signatures():
-        models["all_steps"] = _all_steps(translations[0])
+    with_steps = "all_steps" in graph.signatures()
+    few, many = (
+        _translate([_Translation(member, longest, many=large) for member in members], with_steps)
+        for large in (False, True)
+    )
+    return few | {many_rows(call): model for call, model in many.items() if model != few[call]}
+
+
+def _translate(members: Sequence["_Translation"], with_steps: bool) -> dict[str, bytes]:
+    models = {"forecast": _forecast(members), "rollout": _rollout(members)}
+    if with_steps:
+        models["all_steps"] = _all_steps(members[0])
     return models
 
 
@@ -64,10 +73,10 @@ def _mean(b: Builder, forecasts: Sequence[Value]) -> Value:
 class _Translation:
     """One network with its scaling and differencing."""
 
-    def __init__(self, graph: ForecastGraph, longest_window: int) -> None:
+    def __init__(self, graph: ForecastGraph, longest_window: int, *, many: bool) -> None:
         self._network = graph.network
         self._recipe: Recipe = graph.recipe
-        self._body = translate_body(graph.network.body, graph.network.horizon)
+        self._body = translate_body(graph.network.body, graph.network.horizon, many=many)
         self._horizon: int = graph.network.horizon
         # The engine cuts series to the longest window of all members.
         self._cuts = not graph.recipe.reads_whole_series and graph.recipe.window < longest_window
