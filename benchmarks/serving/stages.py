@@ -35,8 +35,9 @@ async def _measure(n: int, batches: int) -> dict[str, float]:
     from service.api.schemas.forecast import read_asked, to_json
     from service.app import build_app
     from service.domain.series import split
-    from service.serving.batcher import MAX_ROWS
-    from service.serving.forecasting import Forecast, _assemble
+    from service.serving.answers import assemble
+    from service.serving.calls import MAX_ROWS
+    from service.serving.forecasting import Forecast
     from service.serving.plan import make_plan
     from service.serving.rows import read_rows
     from service.settings import Settings
@@ -66,7 +67,7 @@ async def _measure(n: int, batches: int) -> dict[str, float]:
         values = np.stack([row.values for row in rows if row.values is not None])
         lengths = np.full(n, POINTS, np.int32)
         answers = list(engine.forecast(values, lengths))
-        forecasts = _assemble(rows, answers, None, plan, manifest)
+        forecasts = assemble(rows, answers, None, plan, manifest)
         answer = Forecast("lstm", 1, plan, forecasts, 0.0, 0.0)
 
         async def whole() -> None:
@@ -84,7 +85,7 @@ async def _measure(n: int, batches: int) -> dict[str, float]:
                 lambda: read_rows(posted, request, manifest, panel=None, horizon=plan.horizon, max_length=10**6)
             ),
             "the model's arithmetic, one thread": compute,
-            "join answers and series": _as_async(lambda: _assemble(rows, answers, None, plan, manifest)),
+            "join answers and series": _as_async(lambda: assemble(rows, answers, None, plan, manifest)),
             "write the JSON": _as_async(lambda: json_response(to_json(answer))),
             "a request in the application": whole,
         }

@@ -11,8 +11,9 @@ from service.domain.linear import LinearForecaster, fit_forecaster
 from service.domain.metrics import seasonal_scale
 from service.engines.engine import Array
 from service.errors import Flaw
+from service.serving.answers import overflow
 from service.serving.batcher import Batcher
-from service.serving.forecasting import Limits, make_call, overflow
+from service.serving.forecasting import Limits, make_call
 from service.serving.levels import find_spread
 from service.serving.registry import Registry
 from service.serving.rows import raise_if_all_bad

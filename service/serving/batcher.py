@@ -5,54 +5,23 @@ import logging
 import math
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Any
 
-import numpy as np
-
-from service.engines.engine import Array, Engine, Kind
+from service.engines.engine import Array
 from service.errors import NotReady, QueueFull
+from service.serving.calls import MAX_ROWS, Call, sort_by_length
 
 logger = logging.getLogger(__name__)
 
-# One engine call. More rows gain little (the arithmetic is saturated) and make everybody behind them wait.
-MAX_ROWS = 128
-# Points of one engine call, padding included: at twenty float32 channels a layer's output stays near 20 MB.
-MAX_CELLS = 2**18
 # What a hop to a thread and back costs is more than most calls for one series take; and so long the event loop, which
 # all others wait for, can do without being missed.
 INLINE_SECONDS = 0.001
 # Points that may wait, over all requests: 256 MB of float32.
 MAX_WAITING_POINTS = 2**26
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """What is asked of an engine. `horizon` is the steps that each row gets; only `rollout` passes it on."""
-
-    engine: Engine
-    kind: Kind
-    horizon: int
-
-    def run(self, series: Array, lengths: Any) -> list[Array]:
-        """Series [batch, time] -> for each row its forecast [horizon], or [steps, horizon] of all steps."""
-        if self.kind == "forecast":
-            return list(self.engine.forecast(series, lengths))
-        if self.kind == "rollout":
-            return list(self.engine.rollout(series, lengths, self.horizon))
-        forecast, steps = self.engine.all_steps(series, lengths)
-        return [rows[:count] for rows, count in zip(forecast, steps, strict=True)]
-
-    def seconds(self, rows: int, longest: int) -> float:
-        """About how long so many rows take, at most."""
-        return rows * self.engine.estimate(self.kind, longest, self.horizon)
-
-    def cells(self, length: int) -> int:
-        """What a row of this length costs."""
-        return length * self.horizon if self.kind == "all_steps" else length + self.horizon
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +39,22 @@ class _Request:
     future: asyncio.Future[Computed]
     points: int
     seconds: float
-    # Shortest first, so that a part of the request holds rows of about one length: little padding.
+    # The rows' indices by length, as `sort_by_length` gives them.
     order: list[int]
     answers: list[Any]
     submitted: float = field(default_factory=time.perf_counter)
     started: float | None = None
     taken: int = 0
     answered: int = 0
+
+
+@dataclass(eq=False, slots=True)
+class _Stream:
+    step: Callable[[], bool]
+    future: asyncio.Future[None]
+    # Threads that run its steps at this moment.
+    running: int = 0
+    ended: bool = False
 
 
 # A request and which of its rows take part in an engine call.
@@ -88,8 +66,9 @@ class Batcher:
 
     Requests that take no time to speak of are computed on the event loop, those for the same call that came within one
     turn of it together. Longer ones go to a free thread at once; when all are busy, requests for the same call gather
-    and are computed together, in parts, so that a large request lets others in between. One that fails, or whose
-    caller has gone, never touches its neighbours.
+    and are computed together, in parts, so that a large request lets others in between. Work that comes in steps takes
+    all threads that are free, and lets others in between its steps. A request that fails, or whose caller has gone,
+    never touches its neighbours.
     """
 
     def __init__(self, *, limit: int, threads: int) -> None:
@@ -99,6 +78,8 @@ class Batcher:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="compute")
         self._short: dict[Call, deque[_Request]] = {}
         self._long: dict[Call, deque[_Request]] = {}
+        self._streams: deque[_Stream] = deque()
+        self._streams_turn = False
         self._waiting = 0
         self._waiting_points = 0
         self._pumping: asyncio.Handle | None = None
@@ -107,7 +88,7 @@ class Batcher:
 
     @property
     def waiting(self) -> int:
-        """Requests that have rows waiting."""
+        """Requests that have rows or steps waiting."""
         return self._waiting
 
     async def run(self, call: Call, rows: list[Array]) -> Computed:
@@ -119,12 +100,11 @@ class Batcher:
         """
         if not rows:
             return Computed([], 0.0, 0.0)
-        lengths = list(map(len, rows))
-        points = sum(lengths)
+        points = sum(map(len, rows))
         self._admit(points)
         future = asyncio.get_running_loop().create_future()
-        order = sorted(range(len(rows)), key=lengths.__getitem__)
-        seconds = call.seconds(len(rows), lengths[order[-1]])
+        order = sort_by_length(rows)
+        seconds = call.seconds(len(rows), len(rows[order[-1]]))
         request = _Request(rows, future, points, seconds, order, [None] * len(rows))
         lanes = self._short if request.seconds <= INLINE_SECONDS else self._long
         lanes.setdefault(call, deque()).append(request)
@@ -137,6 +117,28 @@ class Batcher:
         finally:
             # A caller that was cancelled leaves the queue at once, for its place is another's.
             self._leave(lanes, call, request)
+
+    async def run_steps(self, step: Callable[[], bool]) -> None:
+        """Runs a step again and again in threads, in all that are free at once, until it says that none is left.
+
+        Args:
+            step: does a part of the work, a few milliseconds of it, and returns whether there was any.
+
+        Raises:
+            QueueFull: too many requests, or points, are waiting.
+            NotReady: the process is ending.
+            Exception: what a step raised; no further one begins then.
+        """
+        self._admit(0)
+        stream = _Stream(step, asyncio.get_running_loop().create_future())
+        self._streams.append(stream)
+        self._waiting += 1
+        self._pump_soon()
+        try:
+            await stream.future
+        finally:
+            self._waiting -= 1
+            self._end(stream)
 
     async def close(self) -> None:
         """Refuses new requests and ends when all others have their answers."""
@@ -165,13 +167,17 @@ class Batcher:
     def _pump(self) -> None:
         """Computes what is short, one call a turn of the event loop; gives what is long to free threads."""
         self._pumping = None
-        while self._free and self._long:
-            call, parts = self._take(self._long)
-            if parts:
-                self._free -= 1
-                task = asyncio.get_running_loop().create_task(self._compute(call, parts))
-                self._running.add(task)
-                task.add_done_callback(self._running.discard)
+        while self._free and (self._long or self._streams):
+            if self._streams and (self._streams_turn or not self._long):
+                self._streams_turn = False
+                self._streams.rotate(-1)
+                self._streams[-1].running += 1
+                self._start(self._advance(self._streams[-1]))
+            else:
+                self._streams_turn = True
+                call, parts = self._take(self._long)
+                if parts:
+                    self._start(self._compute(call, parts))
         if self._short:
             call, parts = self._take(self._short, INLINE_SECONDS)
             if parts:
@@ -180,12 +186,19 @@ class Batcher:
             if self._short:
                 self._pump_soon()
 
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        """Gives work to a free thread."""
+        self._free -= 1
+        task = asyncio.get_running_loop().create_task(work)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
     def _take(self, lanes: dict[Call, deque[_Request]], most_seconds: float = math.inf) -> tuple[Call, list[_Part]]:
         """Rows for one engine call; their lane then stands behind the others, a request with rows left as well."""
         call = next(iter(lanes))
         lane = lanes.pop(call)
         parts: list[_Part] = []
-        rows = longest = 0
+        rows = widest = 0
         seconds = 0.0
         unfinished: list[_Request] = []
         full = False
@@ -195,7 +208,7 @@ class Batcher:
                 self._forget(request)
                 continue
             first = request.taken
-            n, longest = _fit(call, request, rows, longest)
+            n, widest = call.fit(request.rows, request.order[first:], rows, widest)
             rows += n
             seconds += request.seconds
             request.taken += n
@@ -232,17 +245,32 @@ class Batcher:
             self._pump_soon()
         _settle_all(parts, outcomes, started)
 
+    async def _advance(self, stream: _Stream) -> None:
+        steps = asyncio.get_running_loop().run_in_executor(self._pool, self._take_steps, stream)
+        await asyncio.wait([steps])
+        self._free += 1
+        stream.running -= 1
+        error = steps.exception()
+        stream.ended = stream.ended or error is not None
+        if stream.ended:
+            self._end(stream)
+        if error is not None and not stream.future.done():
+            stream.future.set_exception(error)
+        if stream.ended and not stream.running and not stream.future.done():
+            stream.future.set_result(None)
+        self._pump_soon()
 
-def _fit(call: Call, request: _Request, rows: int, longest: int) -> tuple[int, int]:
-    """How many of a request's next rows fit beside those that a call has, and what its longest row costs then."""
-    n = min(MAX_ROWS - rows, len(request.rows) - request.taken)
-    while n:
-        # Rows stand in the order of their lengths: the last one is the longest.
-        widest = max(longest, call.cells(len(request.rows[request.order[request.taken + n - 1]])))
-        if widest * (rows + n) <= MAX_CELLS or rows + n == 1:
-            return n, widest
-        n //= 2
-    return 0, longest
+    def _take_steps(self, stream: _Stream) -> None:
+        """In a thread: one step after the other, until others wait for the thread."""
+        while not (stream.ended or stream.future.done()):
+            if not stream.step():
+                stream.ended = True
+            elif self._long or len(self._streams) > 1:
+                return
+
+    def _end(self, stream: _Stream) -> None:
+        if stream in self._streams:
+            self._streams.remove(stream)
 
 
 _Outcome = list[Array] | BaseException
@@ -260,17 +288,7 @@ def _outcomes(call: Call, parts: Sequence[_Part]) -> list[_Outcome]:
 
 def _run_parts(call: Call, parts: Sequence[_Part]) -> list[list[Array]]:
     rows = [request.rows[i] for request, indices in parts for i in indices]
-    lengths = list(map(len, rows))
-    longest = max(lengths)
-    if len(rows) == 1:
-        series = rows[0][None, :]
-    elif min(lengths) == longest:
-        series = np.concatenate(rows).reshape(len(rows), longest)
-    else:
-        series = np.zeros((len(rows), longest), np.float32)  # [batch, time]
-        for target, row in zip(series, rows, strict=True):
-            target[: len(row)] = row
-    answers = call.run(series, np.array(lengths, np.int32))
+    answers = call.run(rows)
     if len(parts) == 1:
         return [answers]
     stops = list(accumulate(len(indices) for _, indices in parts))

@@ -10,7 +10,8 @@ import pytest
 
 from service.engines.engine import Array, Kind, Lengths
 from service.errors import NotReady, QueueFull
-from service.serving.batcher import INLINE_SECONDS, MAX_CELLS, MAX_ROWS, Batcher, Call
+from service.serving.batcher import INLINE_SECONDS, Batcher
+from service.serving.calls import MAX_CELLS, MAX_ROWS, Call
 
 pytestmark = pytest.mark.anyio
 
@@ -260,3 +261,90 @@ async def test_no_answer_ever_reaches_another_caller() -> None:
     await asyncio.gather(*(ask(i) for i in range(3000)))
     assert batcher.waiting == 0
     await batcher.close()
+
+
+class Steps:
+    """Counts its steps, and in how many threads at once they run."""
+
+    def __init__(self, n: int, *, fails_at: int | None = None, seconds: float = 0.002) -> None:
+        self._n = n
+        self._fails_at = fails_at
+        self._seconds = seconds
+        self._lock = threading.Lock()
+        self.has_begun = threading.Event()
+        self.begun = self.running = self.most_running = 0
+
+    def __call__(self) -> bool:
+        with self._lock:
+            if self.begun == self._n:
+                return False
+            self.begun += 1
+            self.has_begun.set()
+            number = self.begun
+            self.running += 1
+            self.most_running = max(self.most_running, self.running)
+        time.sleep(self._seconds)
+        with self._lock:
+            self.running -= 1
+        if number == self._fails_at:
+            raise ValueError("step")
+        return True
+
+
+async def test_steps_run_in_all_threads_that_are_free_and_end_when_none_is_left() -> None:
+    batcher = Batcher(limit=10, threads=2)
+    steps = Steps(20)
+    await batcher.run_steps(steps)
+    assert (steps.begun, steps.running, steps.most_running) == (20, 0, 2)
+    await batcher.close()
+
+
+async def test_between_steps_others_get_a_thread() -> None:
+    batcher = Batcher(limit=10, threads=2)
+    engine = GatedEngine()
+    steps, more = Steps(100), Steps(10)
+    work = asyncio.create_task(batcher.run_steps(steps))
+    await asyncio.to_thread(steps.has_begun.wait, 10)
+    assert await computed(batcher, Call(engine, "forecast", 1), [row(1.0, 2.0)]) == [3.0]
+    assert steps.begun < 50
+    await batcher.run_steps(more)
+    assert steps.begun < 100
+    await work
+    await batcher.close()
+
+
+async def test_a_step_that_fails_is_the_last_and_fails_its_caller_alone() -> None:
+    batcher = Batcher(limit=10, threads=2)
+    bad, good = Steps(50, fails_at=3), Steps(10)
+    neighbour = asyncio.create_task(batcher.run_steps(good))
+    with pytest.raises(ValueError, match="step"):
+        await batcher.run_steps(bad)
+    assert bad.begun <= 5
+    await neighbour
+    assert good.begun == 10
+    await batcher.close()
+
+
+async def test_steps_end_when_their_caller_leaves_and_count_in_the_queue_until_then() -> None:
+    batcher = Batcher(limit=1, threads=1)
+    steps = Steps(10_000)
+    work = asyncio.create_task(batcher.run_steps(steps))
+    await asyncio.to_thread(steps.has_begun.wait, 10)
+    with pytest.raises(QueueFull):
+        await batcher.run_steps(Steps(1))
+    work.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await work
+    await batcher.close()
+    assert batcher.waiting == 0
+    assert steps.begun < 1000
+
+
+async def test_closing_lets_steps_come_to_their_end() -> None:
+    batcher = Batcher(limit=10, threads=2)
+    first, second = Steps(20), Steps(20)
+    works = [asyncio.create_task(batcher.run_steps(steps)) for steps in (first, second)]
+    await asyncio.sleep(0.01)
+    await batcher.close()
+    assert all(work.done() for work in works)
+    assert (first.begun, second.begun) == (20, 20)

@@ -10,7 +10,8 @@ from pydantic_core import PydanticCustomError
 from service.api.validation import check
 from service.domain.presets import Mode
 from service.domain.series import Missing, describe
-from service.serving.forecasting import Forecast, SeriesForecast
+from service.serving.answers import SeriesForecast
+from service.serving.forecasting import Forecast
 from service.serving.plan import AskedMode, ForecastRequest
 from service.store.layout import NAME_PATTERN
 
