@@ -21,11 +21,15 @@ from service.domain.recipe import Recipe
 from service.errors import ExportMismatch
 from service.training.graph import AnyGraph, make_serving_graph
 from service.training.translation.publication import add_graphs
+from service.zoo.recurrent import normalises_inside
 
 Array = NDArray[np.float32]
 
 # Of the forecast's magnitude or the series' standard deviation, whichever is larger.
 TOLERANCE = 1e-5
+# A layer-normalised cell that has hardly been trained magnifies rounding at every step, thirtyfold before training:
+# two right programs differ by more.
+TOLERANCE_OF_NORMALISED_CELLS = 1e-4
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +54,7 @@ def export(recipe: Recipe, weights: list[Array], folder: Path) -> AnyGraph:
     return graph
 
 
-def prove(folder: Path, proofs: list[Proof]) -> float:
+def prove(folder: Path, proofs: list[Proof], tolerance: float = TOLERANCE) -> float:
     """Loads the SavedModel from disk and demands the trained network's numbers of every forecasting signature.
 
     The series are asked for alone by length, all in one ragged batch padded with NaN, and as the start of a roll-out.
@@ -59,7 +63,7 @@ def prove(folder: Path, proofs: list[Proof]) -> float:
         The largest difference, as a share of what `TOLERANCE` is a share of.
 
     Raises:
-        ExportMismatch: a difference is over `TOLERANCE`.
+        ExportMismatch: a difference is over the tolerance.
     """
     # The loaded object owns the variables and must outlive its signatures.
     loaded: Any = tf.saved_model.load(str(folder))
@@ -81,13 +85,19 @@ def prove(folder: Path, proofs: list[Proof]) -> float:
         "rolled out": rolled["forecast"].numpy(),
     }.items():
         difference = float((np.abs(served - expected) / unit).max())
-        if not difference <= TOLERANCE:
+        if not difference <= tolerance:
             raise ExportMismatch(
                 f"The exported model's forecasts ({name}) differ from the trained model's by {difference:.1e} of their "
-                f"magnitude, more than {TOLERANCE:.0e}. It was not published."
+                f"magnitude, more than {tolerance:.0e}. It was not published."
             )
         worst = max(worst, difference)
     return worst
+
+
+def tolerance_of(recipe: Recipe) -> float:
+    """How far a recipe's forecasts may be from the trained network's."""
+    inside = any(normalises_inside(member) for member in recipe.members or (recipe,))
+    return TOLERANCE_OF_NORMALISED_CELLS if inside else TOLERANCE
 
 
 def _pad(values: Array, length: int) -> Array:
@@ -114,7 +124,7 @@ def main() -> None:
             folder = Path(request["folder"])
             recipe = Recipe.from_dict(request["recipe"])
             graph = export(recipe, weights, folder)
-            difference = prove(folder, proofs)
+            difference = prove(folder, proofs, tolerance_of(recipe))
             engines = add_graphs(graph, recipe, folder, [proof.inputs for proof in proofs])
             answer: dict[str, Any] = {"difference": difference, "engines": engines}
         except ExportMismatch as error:

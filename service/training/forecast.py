@@ -38,7 +38,7 @@ def _forecast_one(recipe: Recipe, network: Network, inputs: NDArray[np.floating]
     read = inputs if recipe.reads_whole_series else inputs[:, -recipe.window :]
     statistics = measure(read, recipe.scaling, log=recipe.log)
     scaled = statistics.transform(read)
-    answers = predict(network, difference(scaled, recipe.lag))
+    answers = predict(network, recipe, difference(scaled, recipe.lag))
     if recipe.lag:
         answers = answers + scaled[:, scaled.shape[1] - phase(recipe.horizon, recipe.lag)]
     return statistics.inverse(answers)

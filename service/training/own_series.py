@@ -16,7 +16,8 @@ from service.domain.metrics import score
 from service.domain.recipe import Recipe
 from service.training.choice import choose_transform
 from service.training.draws import Draws, Importance
-from service.training.fit import Epoch, fit
+from service.training.epoch import Epoch
+from service.training.fit import fit
 from service.training.forecast import Forecaster
 from service.training.panel import PreparedPanel, Windows, shortened
 from service.training.report import REFIT_SHARE, refit_epochs

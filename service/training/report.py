@@ -4,7 +4,7 @@ from typing import Protocol
 
 from service.domain.plan import Plan
 from service.jobs.job import Progress
-from service.training.fit import Epoch
+from service.training.epoch import Epoch
 
 # Going on, before the test and after it, takes half of the epochs each time; a quarter gained visibly less.
 REFIT_SHARE = 0.5

@@ -18,6 +18,7 @@ from service.errors import TrainingFailed
 from service.store.catalog import CHAMPION, Catalog
 from service.store.manifest import Manifest
 from service.store.publish import find_by_job, publish, staging
+from service.training.device import has_gpu
 from service.training.exporter import Exporter
 from service.training.gate import save_measured
 from service.training.on_panel import train_on_panel
@@ -116,7 +117,7 @@ def _manifest(plan: Plan, outcome: Outcome, seconds: float, job_id: str) -> Mani
         gate=outcome.gate,
         epochs_run=outcome.epochs_run,
         seconds=round(seconds, 3),
-        device="gpu" if tf.config.list_physical_devices("GPU") else "cpu",
+        device="gpu" if has_gpu() else "cpu",
         library_versions={name: importlib.metadata.version(name) for name in ("outfielder", "keras", "numpy")}
         | {"tensorflow": tf.__version__},
         job_id=job_id,

@@ -19,7 +19,7 @@ class RecurrentBody(keras.layers.Layer):
         self.widths = widths
         self.recurrent = [_recurrent_layer(recipe, units) for units in widths]
         # A simple cell normalises within itself (LayerNormSimpleRNNCell); elsewhere normalisation follows the layer.
-        between = "none" if _normalises_inside(recipe) else recipe.normalization
+        between = "none" if normalises_inside(recipe) else recipe.normalization
         self.norms = [make_normalization(between) for _ in widths]
 
     @property
@@ -152,7 +152,8 @@ def _mask(x: Tensor, lengths: Tensor) -> Tensor:
     return ops.expand_dims(positions, 0) < ops.expand_dims(lengths, 1)
 
 
-def _normalises_inside(recipe: Recipe) -> bool:
+def normalises_inside(recipe: Recipe) -> bool:
+    """Whether a recipe's recurrent cells normalise their output before its activation."""
     return recipe.preset.body == "simple_rnn" and recipe.normalization == "layer"
 
 
@@ -163,7 +164,7 @@ def _recurrent_layer(recipe: Recipe, units: int) -> Any:
         "recurrent_dropout": recipe.recurrent_dropout,
     }
     outputs = {"return_sequences": True, "return_state": True}
-    if _normalises_inside(recipe):
+    if normalises_inside(recipe):
         return keras.layers.RNN(LayerNormSimpleRNNCell(units, **options), **outputs)
     kinds = {"simple_rnn": keras.layers.SimpleRNN, "lstm": keras.layers.LSTM}
     return kinds.get(recipe.preset.body, keras.layers.GRU)(units, **options, **outputs)

@@ -7,8 +7,9 @@ import pytest
 from service.domain.recipe import PanelData, Recipe
 from service.domain.settling import resolve
 from service.training.draws import Draws, Importance
+from service.training.epoch import Epoch
 from service.training.evaluate import evaluate
-from service.training.fit import Epoch, fit
+from service.training.fit import fit
 from service.training.material import prepare
 from service.training.panel import prepare_panel
 from service.zoo.network import Network, make_network
