@@ -13,6 +13,8 @@ from service.domain.settling import Lengths, resolve
 from service.errors import Flaw, InvalidRequest
 
 AUTO = "auto"
+# Where it is not told otherwise, it is on series of one's own what `auto` is there.
+FLAGSHIP = "flagship"
 # What `auto` takes when it is not told.
 AUTO_SECONDS = 600.0
 # On own series: windows of these shares of the usual one, each in both units. Together they err less than each alone,
@@ -42,7 +44,9 @@ def plan(request: Mapping[str, Any], data: PanelData | None = None, lengths: Len
     given = {key: value for key, value in request.items() if value is not None}
     if given["architecture"] != AUTO:
         recipe = resolve(given, data, lengths)
-        return Plan(recipe.name, (recipe,))
+        if lengths is None or given["architecture"] != FLAGSHIP or any(option in given for option in _CHOSEN):
+            return Plan(recipe.name, (recipe,))
+        return Plan(recipe.name, _candidates(recipe, lengths), given.get("max_seconds"))
     flaws = [
         Flaw(f"/{option}", "option_not_applicable", f"Architecture 'auto' chooses {option!r} by itself. Leave it out.")
         for option in _CHOSEN

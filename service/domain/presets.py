@@ -32,7 +32,9 @@ class Preset:
     one unit, a `decoder` that is fed its own output (encoder-decoder), `unrolled`: the features are the input of the
     first step of a recurrent layer and zeros that of the others (vector-to-sequence), or what is added to the seasonal
     naive forecast: an `affine` function of the window, or what `residual` layers make of it.
-    `panel_epochs` are those on series of one's own, of which each epoch draws other windows.
+    `batch_size` and `epochs` are those on waves, where an epoch has `fresh_windows` that never come again, or with 0
+    all windows of the same series. `panel_epochs` are those on series of one's own, of which each epoch draws other
+    windows; `on_panels` names the preset whose sizes it has there.
     `heads` are those that the body and readout can have. `in_chapter` marks the rows of the chapter's table.
     """
 
@@ -46,7 +48,11 @@ class Preset:
     normalization: Normalization = "none"
     learning_rate: float = 0.001
     dropout: float = 0.0
+    batch_size: int = 32
+    epochs: int = 20
+    fresh_windows: int = 0
     panel_epochs: int = 10
+    on_panels: str = ""
     heads: tuple[Head, ...] = HEADS
     in_chapter: bool = True
 
@@ -158,6 +164,22 @@ PRESETS: dict[str, Preset] = {
             dropout=0.2,
             panel_epochs=20,
             heads=("vector",),
+            in_chapter=False,
+        ),
+        Preset(
+            "flagship",
+            "The best forecasts: on waves four wide residual layers and windows that never come again; on series of "
+            "your own what `auto` fits.",
+            "window",
+            "vector",
+            readout="residual",
+            units=256,
+            layers=4,
+            batch_size=256,
+            epochs=25,
+            fresh_windows=102_400,
+            panel_epochs=20,
+            on_panels="mlp",
             in_chapter=False,
         ),
     )

@@ -60,8 +60,9 @@ class Recipe:
     `window` and `horizon` are points; `patience` is epochs without a better validation loss before training stops, or
     None for no early stopping. `season` is points, 1 for none. On a panel, `evaluated_horizon` is how many steps are
     scored and calibrated (beyond the model's own horizon by roll-out), `min_history` the fewest points that a training
-    window reads, `max_windows` how many windows an epoch draws; under `chosen_on_validation` scaling, log and
-    difference are only where the choice begins. `refit` goes on with all points once everything has been measured.
+    window reads; under `chosen_on_validation` scaling, log and difference are only where the choice begins; `refit`
+    goes on with all points once everything has been measured. `max_windows` is how many windows an epoch draws, on
+    waves too where they never come again; with 0 each epoch has the same ones.
     An ensemble's forecast is the mean of its `members`'.
     """
 

@@ -51,7 +51,7 @@ def resolve(request: Mapping[str, Any], data: PanelData | None = None, lengths: 
     head: Head = given.get("head", preset.head)
     flaws = _inapplicable(given, preset, head, is_panel=data is not None)
     if data is None or lengths is None:
-        recipe = _settle(given, preset, head, _synthetic(given, head))
+        recipe = _settle(given, preset, head, _synthetic(given, preset, head))
         flaws += _misfits(given, recipe)
     else:
         recipe = _settle(given, preset, head, _panel(given, preset, head, data, lengths))
@@ -63,6 +63,8 @@ def resolve(request: Mapping[str, Any], data: PanelData | None = None, lengths: 
 
 def _settle(given: Mapping[str, Any], preset: Preset, head: Head, settled: Mapping[str, Any]) -> Recipe:
     """`settled` holds what depends on the kind of data."""
+    is_panel = "season" in settled
+    sizes = PRESETS[preset.on_panels] if is_panel and preset.on_panels else preset
     early_stopping = given.get("early_stopping")
     members = given.get("ensemble", {}).get("members", 1)
     recipe = Recipe(
@@ -70,15 +72,15 @@ def _settle(given: Mapping[str, Any], preset: Preset, head: Head, settled: Mappi
         name=given.get("name", preset.name),
         head=head,
         readout=_readout(given, preset, head, settled["scaling"]),
-        units=given.get("units", preset.units),
-        layers=given.get("layers", preset.layers),
-        dropout=given.get("dropout", preset.dropout),
+        units=given.get("units", sizes.units),
+        layers=given.get("layers", sizes.layers),
+        dropout=given.get("dropout", sizes.dropout),
         recurrent_dropout=given.get("recurrent_dropout", 0.0),
         normalization=given.get("normalization", preset.normalization),
         kernel_initializer=given.get("kernel_initializer", "glorot_uniform"),
         optimizer=given.get("optimizer", "adam"),
         learning_rate=given.get("learning_rate", preset.learning_rate),
-        epochs=_epochs(given, preset, is_panel="max_windows" in settled),
+        epochs=_epochs(given, preset, is_panel=is_panel),
         seed=given.get("seed", 42),
         patience=None if early_stopping is None else early_stopping["patience"],
         max_seconds=given.get("max_seconds"),
@@ -94,11 +96,11 @@ def _epochs(given: Mapping[str, Any], preset: Preset, *, is_panel: bool) -> int:
         return 0
     if preset.is_solved:
         return 1
-    epochs: int = given.get("epochs", preset.panel_epochs if is_panel else 20)
+    epochs: int = given.get("epochs", preset.panel_epochs if is_panel else preset.epochs)
     return epochs
 
 
-def _synthetic(given: Mapping[str, Any], head: Head) -> dict[str, Any]:
+def _synthetic(given: Mapping[str, Any], preset: Preset, head: Head) -> dict[str, Any]:
     """Window, horizon and the waves' length, each from the others where it is not given."""
     horizon: int = given.get("horizon", 1 if head == "one_step" else DEFAULT_HORIZON)
     fields = dict(given.get("data", {}))
@@ -111,7 +113,9 @@ def _synthetic(given: Mapping[str, Any], head: Head) -> dict[str, Any]:
         "evaluated_horizon": horizon,
         "scaling": given.get("scaling", "none"),
         "loss": given.get("loss", "mse"),
-        "batch_size": given.get("batch_size", 32),
+        # A sequence head has as many answers of each window as it has points.
+        "batch_size": given.get("batch_size", preset.batch_size if head != "sequence" else 32),
+        "max_windows": given.get("max_windows", preset.fresh_windows),
         "data": replace(SyntheticData(), **fields),
     }
 
@@ -197,7 +201,9 @@ def _inapplicable(given: Mapping[str, Any], preset: Preset, head: Head, *, is_pa
                 f"{option!r} is for series of your own (data.kind 'series' or 'dataset'), not for waves. Leave it out.",
             )
             for option in PANEL_OPTIONS
-            if option in given and option not in _absent(preset)
+            if option in given
+            and option not in _absent(preset)
+            and not (option == "max_windows" and preset.fresh_windows)
         ]
         if given.get("scaling") == "auto":
             flaws.append(

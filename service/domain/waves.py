@@ -18,12 +18,18 @@ def generate_waves(n_series: int, n_steps: int, *, noise: float = 0.1, seed: int
         float32 [n_series, n_steps].
     """
     rng = np.random.default_rng(seed)
+    series = draw_waves(rng, n_series, n_steps)
+    series += noise * (rng.random((n_series, n_steps)) - 0.5)
+    return series.astype(np.float32)
+
+
+def draw_waves(rng: np.random.Generator, n_series: int, n_steps: int) -> NDArray[np.float64]:
+    """Series as of `generate_waves` without their noise: [n_series, n_steps]."""
     frequency_1, frequency_2, offset_1, offset_2 = rng.random((4, n_series, 1))
     time = np.linspace(0, 1, n_steps)
     series = 0.5 * np.sin((time - offset_1) * (frequency_1 * 10 + 10))
     series += 0.2 * np.sin((time - offset_2) * (frequency_2 * 20 + 20))
-    series += noise * (rng.random((n_series, n_steps)) - 0.5)
-    waves: NDArray[np.float32] = series.astype(np.float32)
+    waves: NDArray[np.float64] = series
     return waves
 
 

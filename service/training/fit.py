@@ -33,8 +33,8 @@ def fit(
     Args:
         recipe: decides the network, the optimiser and the seed.
         train: inputs [n, window] and targets as `service.domain.windows.make_targets` gives them, in the model's units;
-            or batches of them with weights (`service.training.draws.Draws`), for which the learning rate falls to zero
-            along half a cosine.
+            or batches of them with weights (`service.training.draws.Draws`, `service.training.fresh.FreshWaves`), for
+            which the learning rate falls to zero along half a cosine.
         validation: inputs and targets, and weights beside batches with weights.
         on_batch: called after every batch; what it raises ends the fit.
         on_epoch: called after every epoch; what it raises ends the fit.

@@ -10,7 +10,6 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from service.domain.recipe import Recipe
-from service.training.draws import Draws
 from service.training.epoch import Epoch
 from service.zoo.network import Network
 
@@ -27,7 +26,7 @@ def fit_keras(
     on_epoch: Callable[[Epoch], None],
 ) -> list[Epoch]:
     """Fits a network: `service.training.fit.fit` says how. Returns the epochs."""
-    drawn = isinstance(train, Draws)
+    drawn = not isinstance(train, tuple)
     steps = recipe.epochs * len(train) if drawn else None
     if network.compiled:
         _rewind(network, recipe, steps)

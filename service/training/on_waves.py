@@ -11,6 +11,7 @@ from service.domain.recipe import Recipe
 from service.training.evaluate import evaluate
 from service.training.fit import fit
 from service.training.forecast import forecast
+from service.training.fresh import FreshWaves
 from service.training.material import Material, prepare
 from service.training.outcome import Outcome
 from service.training.report import Reporter
@@ -40,7 +41,7 @@ def _train(recipe: Recipe, on_batch: Callable[[], None], reporter: Reporter) -> 
     for member in recipe.members or (recipe,):
         network, run = fit(
             member,
-            (material.train.scaled_inputs, material.train.targets),
+            FreshWaves(member) if member.max_windows else (material.train.scaled_inputs, material.train.targets),
             (material.validation.scaled_inputs, material.validation.targets),
             on_batch=on_batch,
             on_epoch=reporter.epoch,

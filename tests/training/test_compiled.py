@@ -30,6 +30,7 @@ OPTIONS: list[dict[str, Any]] = [
     {"architecture": "lstm", "head": "vector", "loss": "mae"},
     {"architecture": "ln_rnn", "head": "one_step"},
     {"architecture": "conv_gru", "head": "vector", "window": 31},
+    {"architecture": "flagship", "head": "sequence"},
 ]
 
 

@@ -108,6 +108,7 @@ def check(folder: Path, **request: Any) -> None:
     translated.check(rows[::-1], padding=1e30)
     translated.check(rows[:1])
     translated.check(rows[-1:])
+    translated.check(rows * 2)
 
 
 @pytest.mark.parametrize("request_", REQUESTS, ids=lambda request: "-".join(request.values()))

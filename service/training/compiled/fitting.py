@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from service.domain.recipe import Recipe
 from service.training.compiled.program import Batches, Fit, Program, find_program
-from service.training.draws import Draws
 from service.training.epoch import Epoch
 from service.zoo.network import Network
 
@@ -33,11 +32,12 @@ def fit_compiled(
     """Fits a network: `service.training.fit.fit` says how. Returns the epochs; the network has its new weights."""
     program = find_program(network, recipe)
     state = program.begin(network.get_weights(), recipe.seed)
-    source = _drawn(train, recipe) if isinstance(train, Draws) else _shuffled(train, recipe)
-    n_batches = len(train) if isinstance(train, Draws) else -(-len(train[0]) // recipe.batch_size)
-    rates = _learning_rates(recipe, n_batches, falls=isinstance(train, Draws))
+    is_kept = isinstance(train, tuple)
+    source = _shuffled(train, recipe) if is_kept else _drawn(train, recipe)
+    n_batches = -(-len(train[0]) // recipe.batch_size) if is_kept else len(train)
+    rates = _learning_rates(recipe, n_batches, falls=not is_kept)
     ends_at = None if recipe.max_seconds is None else time.monotonic() + recipe.max_seconds
-    stop = _EarlyStop(recipe, by_last_step=recipe.head == "sequence" and not isinstance(train, Draws))
+    stop = _EarlyStop(recipe, by_last_step=recipe.head == "sequence" and is_kept)
     epochs: list[Epoch] = []
     while len(epochs) < recipe.epochs:
         started = time.monotonic()
@@ -92,16 +92,22 @@ def _run_epoch(
     rates: Floats,
     on_batch: Callable[[], None],
 ) -> tuple[Fit, float]:
-    losses, n_rows = [], 0
+    losses: list[Any] = []
+    n_rows = 0
     for first in range(0, n_batches, BATCHES_AT_ONCE):
+        # Drawn while the call before is still being computed.
         batches = next(source)
         here = np.zeros(BATCHES_AT_ONCE, np.float32)
         part = rates[first : first + BATCHES_AT_ONCE]
         here[: len(part)] = part
+        if losses:
+            losses[-1] = float(losses[-1])
+            on_batch()
         state, loss = program.train(state, batches, here)
-        losses.append(float(loss))
+        losses.append(loss)
         n_rows += int(batches.sizes.sum())
-        on_batch()
+    losses[-1] = float(losses[-1])
+    on_batch()
     return state, sum(losses) / n_rows
 
 
@@ -147,7 +153,7 @@ def _shuffled(train: Any, recipe: Recipe) -> Iterator[Batches]:
             yield Batches(inputs[filled][:, :, :, None], targets[filled], weights, sizes)
 
 
-def _drawn(train: Draws, recipe: Recipe) -> Iterator[Batches]:
+def _drawn(train: Any, recipe: Recipe) -> Iterator[Batches]:
     """Calls' worth of batches without end; `len(train)` of them are an epoch."""
     batches = iter(train)
     while True:

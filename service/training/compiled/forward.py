@@ -104,9 +104,10 @@ def _steps(p: Pass, body: AnyBody, x: Array, lengths: Array | None) -> tuple[Arr
         case ValueBody():
             return x, lengths
         case LagBody():
-            padded = jnp.pad(x[:, :, 0], [(0, 0), (body.window - 1, 0)])
-            lags = jnp.arange(x.shape[1])[:, None] + jnp.arange(body.window)
-            return padded[:, lags], lengths
+            lags = _lags(x[:, :, 0], body.window)
+            if isinstance(body, WindowBody):
+                lags = jnp.concatenate([lags, _lags(jnp.ones_like(x[:, :, 0]), body.window)], axis=-1)
+            return lags, lengths
         case RecurrentBody():
             return _recur(p, body, x), lengths
         case ConvRecurrentBody():
@@ -114,6 +115,12 @@ def _steps(p: Pass, body: AnyBody, x: Array, lengths: Array | None) -> tuple[Arr
             return _recur(p, body.recurrent, shorter), lengths
         case WaveNetBody():
             return _convolve(p, body, x), lengths
+
+
+def _lags(series: Array, window: int) -> Array:
+    """The last `window` values at every step, zeros before the start: [batch, time] -> [batch, time, window]."""
+    padded = jnp.pad(series, [(0, 0), (window - 1, 0)])
+    return padded[:, jnp.arange(series.shape[1])[:, None] + jnp.arange(window)]
 
 
 def _recur(p: Pass, body: RecurrentBody, x: Array) -> Array:

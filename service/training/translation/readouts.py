@@ -36,22 +36,22 @@ def translate_readout(b: Builder, readout: Any, features: Value, last_value: Val
 
 
 def _correction(b: Builder, readout: Correction, features: Value) -> tuple[Value, Value, Value]:
-    """Values from their mean and whether they are there, both [batch, window]; the seasonal naive forecast."""
-    values = b.slice(features, 0, readout.window, 1)
-    own = b.slice(features, readout.window, None, 1)
-    count = b.op("Max", b.op("ReduceSum", own, ints(1), keepdims=1), scalar(1))
-    mean = b.op("Div", b.op("ReduceSum", values, ints(1), keepdims=1), count)
+    """Values from their mean and whether they are there, both [.., window]; the seasonal naive forecast."""
+    values = b.slice(features, 0, readout.window, -1)
+    own = b.slice(features, readout.window, None, -1)
+    count = b.op("Max", b.op("ReduceSum", own, ints(-1), keepdims=1), scalar(1))
+    mean = b.op("Div", b.op("ReduceSum", values, ints(-1), keepdims=1), count)
     centered = b.op("Mul", b.op("Sub", values, mean), own)
-    season = b.slice(values, readout.window - readout.season, None, 1)
-    known = b.op("Greater", b.slice(own, readout.window - readout.season, None, 1), scalar(0))
-    season = b.op("Where", known, season, b.slice(values, -1, None, 1))
-    naive = b.op("Gather", season, np.arange(readout.horizon) % readout.season, axis=1)
+    season = b.slice(values, readout.window - readout.season, None, -1)
+    known = b.op("Greater", b.slice(own, readout.window - readout.season, None, -1), scalar(0))
+    season = b.op("Where", known, season, b.slice(values, -1, None, -1))
+    naive = b.op("Gather", season, np.arange(readout.horizon) % readout.season, axis=-1)
     return centered, own, naive
 
 
 def _residual(b: Builder, readout: Residual, features: Value) -> Value:
     centered, own, naive = _correction(b, readout, features)
-    x = dense(b, b.op("Concat", centered, own, axis=1), readout.embed)
+    x = dense(b, b.op("Concat", centered, own, axis=-1), readout.embed)
     for norm, wide, narrow in zip(readout.norms[:-1], readout.wide, readout.narrow, strict=True):
         x = b.op("Add", x, dense(b, dense(b, normalize(b, x, norm), wide), narrow))
     return b.op("Add", dense(b, normalize(b, x, readout.norms[-1]), readout.answer), naive)
