@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check format lock bench-chapter bench-autoregression bench-engines bench-serving bench-accuracy clean
+.PHONY: help setup run test check format lock bench-chapter bench-autoregression bench-engines bench-serving bench-accuracy bench-training clean
 
 help:  ## Say what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-21s %s\n", $$1, $$2}'
@@ -67,12 +67,21 @@ $(PEERS_STAMP): benchmarks/peers.lock
 bench-accuracy: setup $(PEERS_STAMP)  ## Train on competition series, beside Theta and AutoETS (about an hour and a half)
 	$(BIN)/python -m benchmarks.accuracy --peers $(PEERS)/bin/python
 
+.venv-torch/.installed: benchmarks/training/torch.lock
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
+bench-training: setup .venv-torch/.installed  ## Training beside the chapter's own way and PyTorch (an hour)
+	$(BIN)/python -m benchmarks.training --torch .venv-torch/bin/python
+
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate
 
 lock:  ## Resolve the lock files anew (needs uv); versions and hashes only
 	$(LOCK) pyproject.toml --group dev --output-file requirements.lock
 	$(LOCK) pyproject.toml --constraint requirements.lock --output-file requirements-runtime.lock
 	$(LOCK) benchmarks/peers.in --output-file benchmarks/peers.lock
+	$(LOCK) benchmarks/training/torch.in --output-file benchmarks/training/torch.lock
 	for peer in $(SERVING_PEERS); do $(LOCK) benchmarks/serving/peers/$$peer.in --output-file benchmarks/serving/peers/$$peer.lock; done
 
 clean:  ## Remove the environment and caches; keeps trained models and jobs

@@ -62,6 +62,7 @@ def up(host: Host = None, port: Port = None, insecure: Insecure = False) -> None
     from service.first_run import choose_starters, introduce
     from service.supervisor import Child, Supervisor
     from service.telemetry.logging import configure
+    from service.worker import make_children
 
     settings = read_settings(host, port)
     starters = choose_starters(settings.starter_models)
@@ -70,7 +71,7 @@ def up(host: Host = None, port: Port = None, insecure: Insecure = False) -> None
     supervisor = Supervisor(
         [
             Child("api", [sys.executable, "-m", "service.cli", "serve", *listen]),
-            Child("worker", [sys.executable, "-m", "service.cli", "worker"], is_essential=False),
+            *make_children(settings),
         ]
     )
     key = next(iter(sorted(settings.all_api_keys())), None)
@@ -107,11 +108,17 @@ def serve(
 
 
 @app.command()
-def worker() -> None:
+def worker(
+    jobs: Annotated[int | None, typer.Option(help="Jobs at once, by default OUTFIELDER_JOBS.", min=1)] = None,
+    slot: Annotated[int | None, typer.Option(hidden=True)] = None,
+) -> None:
     """Run the training worker alone."""
     from service import worker as process
 
-    process.leave(process.main(read_settings()))
+    settings = read_settings(jobs=jobs)
+    if settings.jobs > 1 and slot is None:
+        raise typer.Exit(process.main_of_many(settings))
+    process.leave(process.main(settings, slot or 0))
 
 
 @app.command()
@@ -140,6 +147,7 @@ def train(
     dropout: Annotated[float | None, typer.Option()] = None,
     seed: Annotated[int | None, typer.Option()] = None,
     patience: Annotated[int | None, typer.Option(help="Stop early after so many epochs without a gain.")] = None,
+    trials: Annotated[int | None, typer.Option(help="Tune: publish the best of so many trials.", min=1)] = None,
     option: Annotated[
         list[str] | None, typer.Option("--set", metavar="FIELD=JSON", help="Any further field of POST /train.")
     ] = None,
@@ -154,6 +162,7 @@ def train(
         "horizon": horizon, "epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate,
         "units": units, "layers": layers, "dropout": dropout, "seed": seed,
         "early_stopping": None if patience is None else {"patience": patience},
+        "tune": None if trials is None else {"trials": trials},
         **parse_options(option or []),
     }  # fmt: skip
     with connect(url, api_key) as client:
@@ -331,9 +340,11 @@ def check_store(as_json: Json = False) -> None:
         raise typer.Exit(1)
 
 
-def read_settings(host: str | None = None, port: int | None = None, workers: int | None = None) -> Settings:
+def read_settings(
+    host: str | None = None, port: int | None = None, workers: int | None = None, jobs: int | None = None
+) -> Settings:
     """The settings of the environment, with what the command line overrides."""
-    given = {"host": host, "port": port, "workers": workers}
+    given = {"host": host, "port": port, "workers": workers, "jobs": jobs}
     return Settings.model_validate(Settings().model_dump() | {k: v for k, v in given.items() if v is not None})
 
 

@@ -41,6 +41,9 @@ class Settings(BaseSettings):
     dataset_days: float = Field(30, gt=0, description="Days after which an upload that nobody has used is removed.")
     queue_limit: int = Field(1000, ge=1, description="The most forecasts, and the most jobs, that may wait.")
     workers: int = Field(1, ge=1, le=256, description="API processes that share the port, for more cores.")
+    jobs: int = Field(
+        1, ge=1, le=64, description="Jobs that a machine's worker runs at once, each in a process of its own."
+    )
     max_answer_values: int = Field(
         10_000_000, ge=1000, description="The most numbers that the answer to one forecast request may hold."
     )
@@ -63,6 +66,11 @@ class Settings(BaseSettings):
         if self.database_url is not None:
             return self.database_url
         return f"sqlite:///{(self.state_dir / 'jobs.sqlite').absolute()}"
+
+    @property
+    def programs_dir(self) -> Path:
+        """The folder of compiled training programs."""
+        return self.state_dir / "programs"
 
     @property
     def datasets_dir(self) -> Path:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from service.errors import SlotTaken
 from service.jobs.job import Progress
 from service.settings import Settings
+from service.supervisor import Child, Supervisor
 
 if TYPE_CHECKING:
     from service.jobs.runner import JobRun
@@ -19,15 +20,24 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-def main(settings: Settings) -> int:
+# Of a job, so that a forecast on the same machine never waits for it. Forecasts have 0.
+NICENESS = 10
+
+
+def main(settings: Settings, slot: int = 0) -> int:
     """Works until a signal ends it; the job at hand is left to the next worker.
+
+    Args:
+        slot: which of the machine's workers it is.
 
     Returns:
         The exit status: 0 when a signal ended it, 1 when another worker has its place.
     """
+    os.nice(NICENESS)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     # oneDNN's kernels order sums by the processor they find; without them a recipe gives the same model everywhere.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+    _share_cores(settings.jobs)
     # TensorFlow and the job engine take seconds to import, which `--help` and the API need not wait for.
     from service.datasets.store import DatasetStore
     from service.domain.plan import Plan
@@ -37,9 +47,11 @@ def main(settings: Settings) -> int:
     from service.serving.offline import OfflineBacktests
     from service.store.publish import sweep
     from service.telemetry.logging import configure
+    from service.training.compiled.cache import keep_programs
     from service.training.trainer import Trainer
 
     configure()
+    keep_programs(settings.programs_dir)
     # It takes every further graph of a process for a mistake; here each job has its own.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     stop = threading.Event()
@@ -68,6 +80,7 @@ def main(settings: Settings) -> int:
             settings.state_dir,
             perform,
             stop=stop,
+            slot=slot,
             on_started=lambda: logger.info("waiting for jobs"),
         )
     except SlotTaken as error:
@@ -76,6 +89,34 @@ def main(settings: Settings) -> int:
     finally:
         trainer.close()
     return 0
+
+
+def main_of_many(settings: Settings) -> int:
+    """Keeps as many workers running as the settings say, until a signal ends them.
+
+    Returns:
+        The exit status: 0 when a signal ended them, 1 when one of them can't start.
+    """
+    from service.telemetry.logging import configure
+
+    configure()
+    return Supervisor(make_children(settings, are_essential=True)).run()
+
+
+def make_children(settings: Settings, *, are_essential: bool = False) -> list[Child]:
+    """A machine's workers as children of a supervisor."""
+    command = [sys.executable, "-m", "service.cli", "worker", "--jobs", str(settings.jobs), "--slot"]
+    return [Child(f"worker {slot}", [*command, str(slot)], are_essential) for slot in range(settings.jobs)]
+
+
+def _share_cores(n_jobs: int) -> None:
+    """Lets each of a machine's jobs have its part of the cores. Before anything reads these variables."""
+    threads = max(1, (os.cpu_count() or 1) // n_jobs)
+    if n_jobs > 1:
+        os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(threads))
+    if n_jobs > 1 and threads == 1:
+        flags = os.environ.get("XLA_FLAGS", "")
+        os.environ["XLA_FLAGS"] = f"--xla_cpu_multi_thread_eigen=false {flags}".strip()
 
 
 def report_series(run: "JobRun", done: int, total: int, eta_seconds: float) -> None:

@@ -1,10 +1,12 @@
 """The command as a person types it: real processes against a real server and worker."""
 
 import json
+import os
 import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -229,3 +231,35 @@ def test_starters_are_all_none_or_named() -> None:
     assert choose_starters("lstm, naive") == ["lstm", "naive"]
     with pytest.raises(InvalidRequest, match="parrot"):
         choose_starters("lstm,parrot")
+
+
+def test_a_tuned_job_shows_its_trials(service: Processes) -> None:
+    assert run(service, "train", "linear", "--name", "tuned", *QUICK, "--trials", "3", "--wait").returncode == 0
+    (job,) = [one for one in as_json(service, "jobs")["jobs"] if one["model"] == "tuned"]
+    trials = job["result"]["trials"]
+    assert [trial["number"] for trial in trials] == [1, 2, 3]
+    assert job["progress"]["trials"] == trials
+    assert {"state", "options", "epochs", "loss"} <= trials[0].keys()
+
+
+def test_a_worker_of_two_jobs_runs_two_at_once_and_lets_others_go_first(tmp_path: Path) -> None:
+    processes = Processes(tmp_path)
+    try:
+        processes.start("serve")
+        workers = processes.start("worker", "--jobs", "2")
+        processes.wait_until_ready()
+        for name in ("first", "second"):
+            assert run(processes, "train", "lstm", "--name", name, "--epochs", "500").returncode == 0
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            running = [job for job in as_json(processes, "jobs")["jobs"] if job["status"] == "running"]
+            if len(running) == 2 and all(job["progress"]["epoch"] for job in running):
+                break
+            time.sleep(0.2)
+        assert {job["model"] for job in running} == {"first", "second"}
+        lists = Path(f"/proc/{workers.pid}/task").glob("*/children")
+        children = [int(child) for one in lists for child in one.read_text().split()]
+        if sys.platform == "linux":
+            assert [os.getpriority(os.PRIO_PROCESS, child) for child in children] == [10, 10]
+    finally:
+        processes.close()

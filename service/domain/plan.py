@@ -5,25 +5,33 @@ from dataclasses import dataclass
 from typing import Any
 
 from service.domain.recipe import Recipe
+from service.domain.tuning import Search
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One recipe, or several of which validation chooses, also in combination, within `max_seconds`."""
+    """One recipe, or several of which validation chooses, also in combination, within `max_seconds`.
+
+    With a `search` it is one recipe, whose options are tuned.
+    """
 
     name: str
     recipes: tuple[Recipe, ...]
     max_seconds: float | None = None
+    search: Search | None = None
 
     def to_dict(self) -> dict[str, Any]:
         return {
             "name": self.name,
             "recipes": [recipe.to_dict() for recipe in self.recipes],
             "max_seconds": self.max_seconds,
+            "search": None if self.search is None else self.search.to_dict(),
         }
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> "Plan":
         """Rebuilds what `to_dict` gave."""
         recipes = tuple(Recipe.from_dict(recipe) for recipe in fields["recipes"])
-        return cls(fields["name"], recipes, fields["max_seconds"])
+        # A job that was queued by an older server has none.
+        search = fields.get("search")
+        return cls(fields["name"], recipes, fields["max_seconds"], None if search is None else Search.from_dict(search))

@@ -10,6 +10,7 @@ from service.domain.plan import Plan
 from service.domain.presets import PRESETS
 from service.domain.recipe import PanelData, Recipe, Scaling
 from service.domain.settling import Lengths, resolve
+from service.domain.tuning import make_search
 from service.errors import Flaw, InvalidRequest
 
 AUTO = "auto"
@@ -35,7 +36,7 @@ _FOR_WAVES = ("wavenet", "gru", "lstm")
 # Options that `auto` settles by itself.
 _CHOSEN = (
     "window", "scaling", "log", "difference", "units", "layers", "dropout", "recurrent_dropout", "normalization",
-    "kernel_initializer", "readout", "ensemble", "head",
+    "kernel_initializer", "readout", "ensemble", "head", "tune",
 )  # fmt: skip
 
 
@@ -45,7 +46,8 @@ def plan(request: Mapping[str, Any], data: PanelData | None = None, lengths: Len
     if given["architecture"] != AUTO:
         recipe = resolve(given, data, lengths)
         if lengths is None or given["architecture"] != FLAGSHIP or any(option in given for option in _CHOSEN):
-            return Plan(recipe.name, (recipe,))
+            tune = given.get("tune")
+            return Plan(recipe.name, (recipe,), search=None if tune is None else make_search(tune, given, recipe))
         return Plan(recipe.name, _candidates(recipe, lengths), given.get("max_seconds"))
     flaws = [
         Flaw(f"/{option}", "option_not_applicable", f"Architecture 'auto' chooses {option!r} by itself. Leave it out.")

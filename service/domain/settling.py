@@ -233,12 +233,12 @@ def _absent(preset: Preset) -> set[str]:
     if not preset.is_fitted:
         absent |= {
             "epochs", "batch_size", "learning_rate", "optimizer", "early_stopping", "loss", "kernel_initializer",
-            "max_windows", "max_seconds", "refit", "log", "difference", "ensemble",
+            "max_windows", "max_seconds", "refit", "log", "difference", "ensemble", "tune",
         }  # fmt: skip
     if preset.is_solved:
         absent |= {
             "epochs", "batch_size", "learning_rate", "optimizer", "early_stopping", "loss", "kernel_initializer",
-            "max_windows", "max_seconds", "ensemble",
+            "max_windows", "max_seconds", "ensemble", "tune",
         }  # fmt: skip
     if preset.units == 0:
         absent |= {"units", "layers"} if preset.readout != "unrolled" else set()

@@ -9,16 +9,21 @@ JobStatus = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a fit has come. `epoch` counts finished epochs; the losses are None before the first."""
+    """How far a fit has come. `epoch` counts finished epochs; the losses are None before the first.
+
+    `trials` are those of a tuned job that have ended, and None of any other.
+    """
 
     epoch: int
     epochs: int
     loss: float | None
     val_loss: float | None
     eta_seconds: float | None
+    trials: list[dict[str, Any]] | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        fields = asdict(self)
+        return fields if self.trials is not None else {name: fields[name] for name in fields if name != "trials"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +48,7 @@ class Job:
         return self.status in ("succeeded", "failed", "cancelled")
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        return {**asdict(self), "progress": None if self.progress is None else self.progress.to_dict()}
 
 
 @dataclass(frozen=True, slots=True)

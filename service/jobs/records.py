@@ -38,10 +38,14 @@ def to_job(status: WorkflowStatus, last: dict[str, Any] | None) -> Job:
         started_at=None if shown == "queued" else _stamp(status.dequeued_at) or (last or {}).get("started_at"),
         finished_at=_stamp(status.completed_at or status.updated_at) if shown in _ENDED else None,
         attempt=status.recovery_attempts or 0,
-        progress=None if last is None else Progress(**{name: last[name] for name in Progress.__slots__}),
+        progress=None if last is None else _progress(last),
         result=status.output if shown == "succeeded" else None,
         error=_error(status, kind) if shown == "failed" else None,
     )
+
+
+def _progress(told: dict[str, Any]) -> Progress:
+    return Progress(**{name: told[name] for name in Progress.__slots__ if name in told})
 
 
 def has_begun(status: WorkflowStatus) -> bool:

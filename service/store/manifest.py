@@ -16,6 +16,8 @@ class Manifest:
     `engines` says of each engine beside TensorFlow how far its forecasts were from the SavedModel's at publication
     (`{"onnx": {"difference": 2e-7}}`, as a share of their magnitude), or the `reason` why it can't run the version.
 
+    `tuning` holds the `trials` that the hyper-parameters were chosen from, as the job showed them; None without.
+
     `metrics` holds `train`, `validation` and `test`, each `{"mse", "rmse", "mae", "by_step": {"mse": [..]}}`, and
     `baselines`: `{"naive": {"validation": {..}, "test": {..}}, "linear": {..}}`. `files` maps a path inside the
     version's folder to its SHA-256.
@@ -45,6 +47,7 @@ class Manifest:
     parameters: int
     calibration: dict[str, Any] | None = None
     engines: dict[str, Any] = field(default_factory=dict)
+    tuning: dict[str, Any] | None = None
     files: dict[str, str] = field(default_factory=dict)
 
     def to_json(self) -> bytes:

@@ -14,12 +14,14 @@ from service.domain.recipe import Recipe
 from service.errors import TrainingFailed
 from service.store.catalog import Catalog
 from service.training.calibration import calibrate
+from service.training.epoch import Epoch
 from service.training.forecast import forecast
 from service.training.gate import judge
 from service.training.outcome import Outcome
 from service.training.own_series import Fitted, combine, fit_panel, forecast_windows, go_on, score_baselines
 from service.training.panel import PreparedPanel, Windows, prepare_panel
 from service.training.report import REFIT_SHARE, Reporter, refit_epochs
+from service.training.tuning import tune
 from service.zoo.network import Network
 
 logger = logging.getLogger(__name__)
@@ -45,8 +47,7 @@ def train_on_panel(
     """
     data = plan.recipes[0].own_data
     prepared = prepare_panel(values, plan.recipes[0], "interpolate" if data is None else data.missing)
-    fits = _try_all(plan, prepared, on_batch, reporter)
-    best = choose(fits, prepared, plan.name)
+    best = _search(plan, prepared, on_batch, reporter)
     recipe = best.recipe
     baselines = score_baselines(recipe, prepared)
     is_judged = not recipe.preset.is_baseline
@@ -91,6 +92,18 @@ def set_weights(networks: Sequence[Network], weights: Sequence[NDArray[np.float3
         count = len(network.get_weights())
         network.set_weights(rest[:count])
         rest = rest[count:]
+
+
+def _search(plan: Plan, prepared: PreparedPanel, on_batch: Callable[[], None], reporter: Reporter) -> Fitted:
+    """The plan's best by validation: of trials, or of recipes and what they make together."""
+    if plan.search is None:
+        return choose(_try_all(plan, prepared, on_batch, reporter), prepared, plan.name)
+
+    def fit_one(recipe: Recipe, on_epoch: Callable[[Epoch], None]) -> tuple[Fitted, float]:
+        one = fit_panel(recipe, prepared, on_batch, on_epoch)
+        return one, _loss([one], prepared)
+
+    return tune(plan.search, plan.recipes[0], fit_one, reporter)
 
 
 def _try_all(plan: Plan, prepared: PreparedPanel, on_batch: Callable[[], None], reporter: Reporter) -> list[Fitted]:

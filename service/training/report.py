@@ -1,6 +1,6 @@
 """A job's progress, over all the fits that it takes."""
 
-from typing import Protocol
+from typing import Any, Protocol
 
 from service.domain.plan import Plan
 from service.jobs.job import Progress
@@ -29,9 +29,11 @@ class Reporter:
         self._done = 0
         self._seconds: list[float] = []
         members = [member for recipe in plan.recipes for member in (recipe.members or (recipe,))]
-        self._total = sum(member.epochs for member in members)
+        self._total = sum(member.epochs for member in members) * (plan.search.trials if plan.search else 1)
         self._total += 2 * sum(refit_epochs(member.epochs) for member in members if member.refit)
-        run.report(Progress(0, self._total, None, None, None))
+        self.trials: list[dict[str, Any]] | None = [] if plan.search else None
+        self._last: tuple[float | None, float | None, float | None] = (None, None, None)
+        self._tell()
 
     def epoch(self, epoch: Epoch) -> None:
         """Reports an epoch, with the time left by the mean of those that compiled nothing."""
@@ -39,11 +41,23 @@ class Reporter:
         if epoch.number > 1 or not self._seconds:
             self._seconds.append(epoch.seconds)
         left = max(0, self._total - self._done) * sum(self._seconds) / len(self._seconds)
-        self._run.report(Progress(self._done, self._total, epoch.loss, epoch.val_loss, round(left, 1)))
+        self._last = epoch.loss, epoch.val_loss, round(left, 1)
+        self._tell()
+
+    def trial(self, trial: dict[str, Any]) -> None:
+        """Reports a trial that has ended."""
+        if self.trials is not None:
+            self.trials.append(trial)
+        self._tell()
+
+    def _tell(self) -> None:
+        trials = None if self.trials is None else list(self.trials)
+        self._run.report(Progress(self._done, self._total, *self._last, trials))
 
     def skip(self, epochs: int) -> None:
         """Takes epochs off that will not be run after all."""
         self._total = max(self._done, self._total - epochs)
+        self._tell()
 
 
 def refit_epochs(epochs: int) -> int:

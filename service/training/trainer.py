@@ -66,7 +66,9 @@ class Trainer:
             if outcome.measured_weights is not None:
                 save_measured(folder, outcome.measured_weights)
             run.raise_if_stopped()
-            return self._crown(publish(self.store_root, folder, replace(manifest, engines=export.engines)))
+            tuning = None if reporter.trials is None else {"trials": reporter.trials}
+            manifest = replace(manifest, engines=export.engines, tuning=tuning)
+            return self._crown(publish(self.store_root, folder, manifest))
         finally:
             # Published, it has another name by now; else nobody will ask for it.
             shutil.rmtree(folder, ignore_errors=True)
@@ -127,9 +129,11 @@ def _manifest(plan: Plan, outcome: Outcome, seconds: float, job_id: str) -> Mani
 
 
 def _result(manifest: Manifest) -> dict[str, Any]:
+    tuning = {} if manifest.tuning is None else {"trials": manifest.tuning["trials"]}
     return {
         "model": manifest.name,
         "version": manifest.version,
         "metrics": manifest.metrics,
         "gate": manifest.gate,
+        **tuning,
     }

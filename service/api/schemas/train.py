@@ -83,6 +83,17 @@ class EnsembleBody(BaseModel):
     members: Annotated[int, Field(ge=1, le=10)]
 
 
+class TuneBody(BaseModel):
+    """Searches the options that the request leaves open; the best trial by validation is published."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    trials: Annotated[int, Field(ge=1, le=1000)] | None = Field(None, description="Fits at most; by default 20")
+    max_seconds: Annotated[float, Field(gt=0, le=86_400)] | None = Field(
+        None, description="No further trial begins after so long; by default 600"
+    )
+
+
 class TrainBody(BaseModel):
     """A model to train. What is left out is as the architecture's preset has it."""
 
@@ -116,6 +127,7 @@ class TrainBody(BaseModel):
         None, description="Own series: go on with all points once the model has been measured; by default true"
     )
     ensemble: EnsembleBody | None = None
+    tune: TuneBody | None = None
     max_windows: Annotated[int, Field(ge=1, le=10_000_000)] | None = Field(
         None, description="Own series: windows drawn in an epoch"
     )
@@ -140,6 +152,18 @@ class TrainBody(BaseModel):
     )
 
 
+class TrialBody(BaseModel):
+    """One trial of a tuned job. `loss` is what trials are ranked by: on waves the validation MSE, else its MASE."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    number: int
+    state: Literal["complete", "pruned", "diverged"]
+    options: dict[str, Any]
+    epochs: int
+    loss: float | None
+
+
 class JobBody(BaseModel):
     """How far a fit has come."""
 
@@ -150,6 +174,7 @@ class JobBody(BaseModel):
     loss: float | None
     val_loss: float | None
     eta_seconds: float | None
+    trials: list[TrialBody] | None = Field(None, description="Of a tuned job: the trials that have ended")
 
 
 class JobAnswer(BaseModel):
