@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import describe_machine
+from benchmarks.training.beside import print_beside
 
 FITTED = (
     "linear",
@@ -148,7 +149,7 @@ def growth() -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.training", description=__doc__)
-    parser.add_argument("--tables", default="compare,torch,growth", help="names, separated by commas")
+    parser.add_argument("--tables", default="compare,torch,growth,beside", help="names, separated by commas")
     parser.add_argument("--models", default=",".join(FITTED), help="names, separated by commas")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=EPOCHS)
@@ -162,6 +163,8 @@ def main() -> int:
         beside_torch(arguments.torch, arguments.rounds, arguments.epochs)
     if "growth" in tables:
         growth()
+    if "beside" in tables:
+        print_beside()
     if "compare" in tables:
         compare(arguments.models.split(","), arguments.rounds, arguments.epochs)
     return 0
