@@ -6,6 +6,7 @@ out before anybody is served by it.
 """
 
 import json
+import logging
 import os
 import sys
 from dataclasses import dataclass
@@ -113,6 +114,8 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     # Whatever a library prints must not be taken for an answer.
     os.dup2(2, 1)
+    # It takes every further graph of a process for a mistake; here each model has its own.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     for line in sys.stdin:
         request = json.loads(line)
         try:

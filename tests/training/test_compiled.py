@@ -1,6 +1,9 @@
 """The compiled fit against Keras: the same answers, gradients, steps and epochs."""
 
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -16,6 +19,7 @@ from service.domain.settling import resolve
 from service.training.compiled.fitting import fit_compiled, predict_compiled
 from service.training.compiled.forward import Pass, answer
 from service.training.compiled.optimizers import make_optimizer
+from service.training.compiled.program import find_program
 from service.training.fit_keras import fit_keras, predict_keras
 from service.training.material import prepare
 from service.zoo.network import Network, make_network
@@ -185,3 +189,39 @@ def test_forecasts_are_those_of_keras_however_many_rows_there_are(n: int) -> Non
     recipe = settle({"architecture": "gru", "layers": 1})
     network, x = fresh(recipe), rows(recipe, n)[:, :, 0]
     assert_close(predict_compiled(network, recipe, x), predict_keras(network, x))
+
+
+def test_a_second_fit_of_the_same_shape_compiles_nothing() -> None:
+    recipe = replace(settle({"architecture": "gru", "layers": 1}), epochs=2)
+    recipe = replace(recipe, data=replace(recipe.waves, n_series=100))
+    material = prepare(recipe)
+    train, validation = ((part.scaled_inputs, part.targets) for part in (material.train, material.validation))
+    counts = []
+    for seed in (1, 2):
+        again = replace(recipe, seed=seed, learning_rate=0.001 * seed, name=f"seed {seed}")
+        network = fresh(again, seed)
+        fit_compiled(again, network, train, validation, lambda: None, lambda epoch: None)
+        program = find_program(network, again)
+        compiled: list[Any] = [program.train, program.validate]
+        counts.append((id(program), [one._cache_size() for one in compiled]))
+    assert counts[0] == counts[1]
+
+
+def test_programs_outlive_their_process(tmp_path: Path) -> None:
+    script = f"""
+from pathlib import Path
+import numpy as np
+from service.training.compiled.cache import keep_programs
+keep_programs(Path({str(tmp_path)!r}))
+from service.domain.settling import resolve
+from service.training.compiled.fitting import predict_compiled
+from service.zoo.network import make_network
+recipe = resolve({{"architecture": "linear"}})
+predict_compiled(make_network(recipe), recipe, np.zeros((3, 50), np.float32))
+"""
+    kept = []
+    for _ in range(2):
+        subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)
+        kept.append({path.name for path in tmp_path.rglob("*") if path.is_file() and not path.name.endswith("atime")})
+    assert kept[0]
+    assert kept[0] == kept[1]
