@@ -81,7 +81,7 @@ def compare(architectures: list[str], rounds: int, epochs: int) -> None:
                 result = fit(way, architecture=architecture, seed=seed, epochs=epochs)
                 found.setdefault((architecture, way), []).append(result)
                 print(f"{architecture}, {way}, seed {seed}: {result['seconds']:.1f} s", file=sys.stderr, flush=True)
-        _print_comparison(architectures, found, epochs)
+    _print_comparison(architectures, found, epochs)
 
 
 def _print_comparison(architectures: list[str], found: dict[tuple[str, str], list[Result]], epochs: int) -> None:
