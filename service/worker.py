@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-
 # Of a job, so that a forecast on the same machine never waits for it. Forecasts have 0.
 NICENESS = 10
 

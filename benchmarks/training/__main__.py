@@ -16,19 +16,9 @@ from typing import Any
 
 from benchmarks.machine import describe_machine
 from benchmarks.training.beside import print_beside
+from service.domain.presets import CHAPTER, PRESETS
 
-FITTED = (
-    "linear",
-    "simple_rnn",
-    "deep_rnn",
-    "vector_rnn",
-    "sequence_rnn",
-    "ln_rnn",
-    "lstm",
-    "gru",
-    "conv_gru",
-    "wavenet",
-)
+FITTED = tuple(name for name in CHAPTER if PRESETS[name].is_fitted)
 TORCH = {"lstm": "LSTM", "gru": "GRU"}
 SEEDS = (42, 43, 44)
 EPOCHS = 20

@@ -45,10 +45,10 @@ def plan(request: Mapping[str, Any], data: PanelData | None = None, lengths: Len
     given = {key: value for key, value in request.items() if value is not None}
     if given["architecture"] != AUTO:
         recipe = resolve(given, data, lengths)
-        if lengths is None or given["architecture"] != FLAGSHIP or any(option in given for option in _CHOSEN):
-            tune = given.get("tune")
-            return Plan(recipe.name, (recipe,), search=None if tune is None else make_search(tune, given, recipe))
-        return Plan(recipe.name, _candidates(recipe, lengths), given.get("max_seconds"))
+        if given["architecture"] == FLAGSHIP and lengths is not None and given.keys().isdisjoint(_CHOSEN):
+            return Plan(recipe.name, _candidates(recipe, lengths), given.get("max_seconds"))
+        tune = given.get("tune")
+        return Plan(recipe.name, (recipe,), search=None if tune is None else make_search(tune, given, recipe))
     flaws = [
         Flaw(f"/{option}", "option_not_applicable", f"Architecture 'auto' chooses {option!r} by itself. Leave it out.")
         for option in _CHOSEN

@@ -21,7 +21,8 @@ FORECAST_ONLY = ["forecast"]
 MEASURED_POINTS = 50
 
 
-# From so many rows on the graphs for many are used, where a version has them (make bench-engines).
+# From so many rows on the graphs for many are used, where a version has them;
+# `service.training.translation.recurrent` has the figures.
 MANY_ROWS = 8
 
 

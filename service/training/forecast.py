@@ -1,4 +1,4 @@
-"""A trained network's forecasts, the plain way: scaled in NumPy, answered by Keras. What exports are proved against."""
+"""A trained network's forecasts, the plain way: scaled in NumPy, answered as in the fit. Exports are proved by them."""
 
 from collections.abc import Sequence
 

@@ -1,7 +1,8 @@
 """Recurrent layers as native operators or, where there is none or a slow one, as scans.
 
-The native operator of a simple cell computes its tanh one value at a time: for many rows a scan is faster, 4 times at
-128. The operators of gated cells a scan does not beat.
+The native operator of a simple cell computes its tanh one value at a time: for many rows a scan is faster (two layers of
+20 units and 50 steps: 0.12 ms against 0.15 at 8 rows, 0.7 against 2.8 at 128). The operators of gated cells a scan does
+not beat.
 
 Sequences are [time, batch, features] here, as the operators want them; a layer's state is [1, batch, units].
 """
@@ -33,7 +34,6 @@ class RecurrentLayer:
         weights = [np.asarray(w) for w in (cell.kernel, cell.recurrent_kernel, cell.bias)]
         make = {"LSTMCell": _lstm, "GRUCell": _gru}.get(name, _simple)
         self._operator, self._weights, self._attributes = make(*weights)
-        self.scans = self._operator == "RNN" and not isinstance(cell, LayerNormSimpleRNNCell)
 
     def run(
         self, b: Builder, x: Value, state: State | None, lengths: Value | None, *, scan: bool = False
@@ -49,7 +49,7 @@ class RecurrentLayer:
         Returns:
             The output at every step [time, batch, units], anything after a row's own; the state after its last.
         """
-        if isinstance(self._cell, LayerNormSimpleRNNCell) or (scan and self.scans):
+        if isinstance(self._cell, LayerNormSimpleRNNCell) or (scan and self._operator == "RNN"):
             return self._scan(b, x, state, lengths)
         return self._run(b, x, state, lengths)
 
@@ -103,7 +103,6 @@ class RecurrentStack:
     def run(self, b: Builder, x: Value, state: State | None, lengths: Value | None) -> tuple[Value, Value, State]:
         """As `RecurrentLayer.run`, through all layers; after the outputs the features [batch, units] after the last."""
         after: State = []
-        last = ""
         for i, (layer, norm) in enumerate(zip(self._layers, self._norms, strict=True)):
             n = layer.n_states
             own = None if state is None else state[i * n : (i + 1) * n]
