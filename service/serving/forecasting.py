@@ -12,7 +12,7 @@ from service.engines.engine import Array, Engine
 from service.errors import InvalidRequest
 from service.serving.answers import SeriesForecast, assemble
 from service.serving.batcher import Batcher
-from service.serving.calls import MAX_ROWS, Call
+from service.serving.calls import MAX_CELLS, MAX_ROWS, Call
 from service.serving.plan import ForecastRequest, Plan, make_plan
 from service.serving.registry import Registry
 from service.serving.rows import Row, count_points, raise_if_all_bad, read_rows
@@ -173,7 +173,18 @@ class Forecasting:
 
 
 def _split(rows: list[Row]) -> Iterator[list[Row]]:
-    return (rows[first : first + PART_SERIES] for first in range(0, len(rows), PART_SERIES))
+    """Parts of about one engine call: others wait for a thread no longer than one takes."""
+    part: list[Row] = []
+    n_points = 0
+    for row in rows:
+        n = 0 if row.values is None else len(row.values)
+        if part and (len(part) == PART_SERIES or n_points + n > MAX_CELLS):
+            yield part
+            part, n_points = [], 0
+        part.append(row)
+        n_points += n
+    if part:
+        yield part
 
 
 def _inputs(rows: list[Row]) -> list[Array]:

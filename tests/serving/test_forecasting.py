@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from service.engines.loaders import make_loader
 from service.errors import InvalidRequest, QueueFull
 from service.serving.batcher import Batcher
-from service.serving.forecasting import Forecast, Forecasting, Limits
+from service.serving.forecasting import Forecast, Forecasting, Limits, _split
 from service.serving.plan import ForecastRequest
 from service.serving.registry import Registry
+from service.serving.rows import Row
 from service.store.catalog import Catalog
 from tests.serving.models import KINDS
 
@@ -123,6 +124,13 @@ def test_a_request_of_thousands_of_ragged_series_keeps_their_order(runner: Runne
     rows = [[float(i)] * (4 + i % 90) for i in range(3000)]
     values = values_of(runner.forecast(rows, model="whole"))
     assert values == [pytest.approx(KINDS["whole"].expected(row), rel=1e-5) for row in rows]
+
+
+def test_a_part_of_a_large_request_is_about_one_engine_call() -> None:
+    rows = [Row(str(i), f"/series/{i}", np.zeros(n, np.float32)) for i, n in enumerate([50] * 300 + [100_000] * 5)]
+    parts = list(_split([*rows, Row("bad", "/series/305")]))
+    assert [row.id for part in parts for row in part] == [*map(str, range(305)), "bad"]
+    assert [len(part) for part in parts] == [128, 128, 46, 2, 2]
 
 
 def test_one_bad_series_does_not_fail_its_neighbours(runner: Runner) -> None:
