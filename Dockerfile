@@ -17,6 +17,7 @@ WORKDIR /src
 COPY requirements-runtime.lock ./
 
 FROM build AS build-cpu
+# The image's own cache: pip runs as root in it.
 RUN --mount=type=cache,target=/root/.cache/pip \
     pip install --disable-pip-version-check --require-hashes -r requirements-runtime.lock
 COPY pyproject.toml README.md LICENSE ./

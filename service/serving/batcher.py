@@ -280,6 +280,7 @@ def _outcomes(call: Call, parts: Sequence[_Part]) -> list[_Outcome]:
     """The answers of each part, or why it has none: that is for the callers whose rows these were."""
     try:
         return list(_run_parts(call, parts))
+    # Engines raise classes of their own, which share no base but this; the caller gets it.
     except Exception as error:
         logger.warning("an engine call for %d requests failed", len(parts), exc_info=True)
         # One request's rows brought the call down: alone, only its own call fails.

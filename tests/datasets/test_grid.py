@@ -46,9 +46,9 @@ def codes(gridded: Gridded) -> list[str]:
 @given(st.sampled_from(FREQS), st.integers(20, 60), st.randoms(use_true_random=False))
 def test_the_order_of_rows_and_missing_rows_change_nothing_but_the_audit(freq: str, n: int, random: object) -> None:
     stamps = future_timestamps(freq, "2021-01-04T00:00:00", 0, n)
-    inner = sorted(random.sample(range(1, n - 1), n // 5))  # type: ignore[attr-defined]
+    inner = sorted(random.sample(range(1, n - 1), n // 5))  # type: ignore[attr-defined]  # Hypothesis gives a Random
     rows = [("a", stamp, float(i)) for i, stamp in enumerate(stamps) if i not in inner]
-    random.shuffle(rows)  # type: ignore[attr-defined]
+    random.shuffle(rows)  # type: ignore[attr-defined]  # Hypothesis gives a Random
     gridded = make_grids(table(rows), LIMITS)
     [values] = gridded.panel.values
     assert gridded.panel.freq == freq

@@ -21,7 +21,7 @@ def stamps_of(freq: str, n: int) -> np.ndarray:
 def test_a_frequency_is_told_from_its_stamps_also_where_some_are_missing(freq: str, n: int, random: object) -> None:
     stamps = stamps_of(freq, n)
     assert infer(stamps) == freq
-    kept = sorted(random.sample(range(n), n - n // 5))  # type: ignore[attr-defined]
+    kept = sorted(random.sample(range(n), n - n // 5))  # type: ignore[attr-defined]  # Hypothesis gives a Random
     assert infer(stamps[kept]) == freq
     assert place(stamps[kept], freq).tolist() == [index - kept[0] for index in kept]
 
