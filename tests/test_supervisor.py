@@ -43,8 +43,10 @@ sys.exit(int(status))
 """
 # A supervisor as `outfielder up` is one: a process of its own, in the foreground of its own session.
 UP = """
-import sys
+import signal, sys
 from service.supervisor import Child, Supervisor
+# As a terminal gives it: under nohup it would be ignored, and the supervisor would rightly leave it so.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 script, journal, *names = sys.argv[1:]
 children = [Child(name, [sys.executable, "-c", script, name, journal]) for name in names]
 sys.exit(Supervisor(children, grace_seconds=30).run())
