@@ -13,6 +13,7 @@ from service.training.compiled.fitting import fit_compiled, predict_compiled
 from service.training.device import has_gpu
 from service.training.epoch import Epoch
 from service.training.fit_keras import fit_keras, predict_keras
+from service.training.seeds import seeds_of_its_own
 from service.training.solve import solve
 from service.zoo.network import Network, make_network
 
@@ -48,7 +49,8 @@ def fit(
     if network is None:
         keras.backend.clear_session()
         keras.utils.set_random_seed(recipe.seed)
-        network = make_network(recipe)
+        with seeds_of_its_own(recipe.seed):
+            network = make_network(recipe)
     if not recipe.preset.is_fitted:
         return network, []
     if recipe.preset.is_solved:
