@@ -37,9 +37,11 @@ LEVELS = (80, 95)
 POLL_SECONDS = 1.0
 START_SECONDS = 120.0
 PEERS = ("theta", "auto_ets")
-# Ours that is solved at once, and every preset of the chapter that learns, in its order.
+# Ours for real series, and every preset of the chapter that learns, in its order.
 PRESETS = (
     "ridge",
+    "theta",
+    "theta_mlp",
     "linear",
     "simple_rnn",
     "deep_rnn",

@@ -48,6 +48,8 @@ ROWS = (
     Row("vector_to_sequence", {"architecture": "vector_to_sequence"}, float("nan")),
     Row("ridge", {"architecture": "ridge"}, float("nan")),
     Row("mlp", {"architecture": "mlp"}, float("nan")),
+    Row("theta", {"architecture": "theta"}, float("nan")),
+    Row("theta_mlp", {"architecture": "theta_mlp"}, float("nan")),
 )
 # A reproduction is no worse than this many times the published figure: single runs with one seed differ by 40 %.
 BAR = 1.4
@@ -65,12 +67,13 @@ class Fitted:
 
 def fit_row(row: Row, seed: int, epochs: int | None) -> Fitted:
     """Trains and scores one row with one seed; the errors are in the waves' own units."""
+    from service.domain.presets import PRESETS
     from service.domain.settling import resolve
     from service.training.evaluate import evaluate
     from service.training.fit import fit
     from service.training.material import prepare
 
-    fitted = row.request["architecture"] != "naive"
+    fitted = PRESETS[row.request["architecture"]].is_fitted
     shorter = {"epochs": epochs} if epochs is not None and fitted else {}
     recipe = resolve({**row.request, **shorter, "scaling": "none", "seed": seed})
     started = time.perf_counter()

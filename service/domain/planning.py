@@ -9,6 +9,7 @@ import numpy as np
 from service.domain.plan import Plan
 from service.domain.presets import PRESETS
 from service.domain.recipe import PanelData, Recipe, Scaling
+from service.domain.seasons import choose_theta_window, whole_seasons
 from service.domain.settling import Lengths, resolve
 from service.domain.tuning import make_search
 from service.errors import Flaw, InvalidRequest
@@ -29,6 +30,13 @@ _WINDOWS_AND_SCALINGS: tuple[tuple[float, Scaling], ...] = (
     (0.75, "mean"),
 )
 _FOR_SERIES = "mlp"
+# The Theta method by itself and as what networks correct: they err differently again. Their layers read these shares of
+# the usual window.
+_CLASSICAL = "theta"
+_CORRECTED = "theta_mlp"
+_FOCUSES = (0.75, 1.0, 0.5)
+# Of longer seasons few series hold enough for it.
+_LONGEST_SEASON_OF_THETA = 52
 # A linear member costs seconds, and stays sensible where one long series gives a network too little to learn from.
 _LINEAR = "ridge"
 # On waves.
@@ -66,22 +74,47 @@ def plan(request: Mapping[str, Any], data: PanelData | None = None, lengths: Len
 
 
 def _candidates(usual: Recipe, lengths: Lengths) -> tuple[Recipe, ...]:
+    """What is fitted, the quick ones early, so that of every kind there is one when the time runs out."""
     longest = int(max(usual.window, np.quantile(lengths, 0.9) - 2 * usual.evaluated_horizon))
-    found: list[Recipe] = []
+    networks: list[Recipe] = []
     for i, (share, scaling) in enumerate(_WINDOWS_AND_SCALINGS):
-        whole_seasons = max(1, round(share * usual.window / usual.season)) * usual.season
-        window = min(whole_seasons, longest)
+        window = min(whole_seasons(share * usual.window, usual.season), longest)
         candidate = replace(
             usual, window=window, scaling=scaling, seed=usual.seed + i, min_history=min(usual.min_history, window)
         )
-        found.append(candidate)
+        networks.append(candidate)
+    first, *others = networks
     shorter = min(usual.season + min(usual.horizon, usual.season), longest)
     linear: tuple[tuple[int, Scaling], ...] = (
-        (found[0].window, "standard"),
-        (found[0].window, "mean"),
+        (first.window, "standard"),
+        (first.window, "mean"),
         (shorter, "standard"),
     )
-    return (*found, *(_ridge(found[0], window, scaling) for window, scaling in linear))
+    ridges = [_ridge(first, window, scaling) for window, scaling in linear]
+    if usual.season > _LONGEST_SEASON_OF_THETA:
+        return (*networks, *ridges)
+    theta, *corrected = _thetas(usual)
+    turns = [one for pair in zip(corrected, [*others, None], strict=True) for one in pair if one is not None]
+    return (first, theta, *ridges, *turns)
+
+
+def _thetas(usual: Recipe) -> list[Recipe]:
+    """The Theta method, and as many networks that correct it as there are others."""
+    window = choose_theta_window(usual.season)
+    looking_back = replace(usual, window=window, scaling="mean", min_history=min(usual.min_history, window))
+    preset = PRESETS[_CLASSICAL]
+    theta = replace(
+        looking_back, architecture=preset.name, readout=preset.readout, units=0, layers=0, dropout=0.0, epochs=0
+    )
+    return [theta] + [
+        replace(
+            looking_back,
+            architecture=_CORRECTED,
+            focus=min(whole_seasons(share * usual.window, usual.season), window),
+            seed=usual.seed + len(_WINDOWS_AND_SCALINGS) + i,
+        )
+        for i, share in enumerate(_FOCUSES * (len(_WINDOWS_AND_SCALINGS) // len(_FOCUSES)))
+    ]
 
 
 def _ridge(usual: Recipe, window: int, scaling: Scaling) -> Recipe:

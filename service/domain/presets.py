@@ -10,7 +10,9 @@ from typing import Literal
 Head = Literal["one_step", "vector", "sequence"]
 Mode = Literal["one_step", "autoregressive", "vector", "sequence"]
 Body = Literal["naive", "linear", "window", "simple_rnn", "lstm", "gru", "conv_gru", "wavenet"]
-Readout = Literal["repeat", "dense", "affine", "residual", "recurrent", "decoder", "unrolled"]
+Readout = Literal["repeat", "base", "dense", "affine", "residual", "recurrent", "decoder", "unrolled"]
+# A forecast that needs no weights, which others begin with.
+Base = Literal["seasonal_naive", "theta"]
 Normalization = Literal["none", "layer", "batch"]
 
 HEADS: tuple[Head, ...] = ("one_step", "vector", "sequence")
@@ -30,8 +32,8 @@ class Preset:
 
     `readout` is how features become a forecast: `repeat` the last value, a `dense` layer, a last `recurrent` layer of
     one unit, a `decoder` that is fed its own output (encoder-decoder), `unrolled`: the features are the input of the
-    first step of a recurrent layer and zeros that of the others (vector-to-sequence), or what is added to the seasonal
-    naive forecast: an `affine` function of the window, or what `residual` layers make of it.
+    first step of a recurrent layer and zeros that of the others (vector-to-sequence), or the forecast of the `base`: by
+    itself, or with what an `affine` function of the window or `residual` layers add to it.
     `batch_size` and `epochs` are those on waves, where an epoch has `fresh_windows` that never come again, or with 0
     all windows of the same series. `panel_epochs` are those on series of one's own, of which each epoch draws other
     windows; `on_panels` names the preset whose sizes it has there.
@@ -53,12 +55,13 @@ class Preset:
     fresh_windows: int = 0
     panel_epochs: int = 10
     on_panels: str = ""
+    base: Base = "seasonal_naive"
     heads: tuple[Head, ...] = HEADS
     in_chapter: bool = True
 
     @property
     def is_fitted(self) -> bool:
-        return self.body != "naive"
+        return self.readout not in ("repeat", "base")
 
     @property
     def is_solved(self) -> bool:
@@ -67,8 +70,8 @@ class Preset:
 
     @property
     def corrects(self) -> bool:
-        """Whether it begins with the seasonal naive forecast, so that its window holds a season."""
-        return self.readout in ("affine", "residual")
+        """Whether it begins with the forecast of a base, so that its window holds a season."""
+        return self.readout in ("base", "affine", "residual")
 
     @property
     def is_fixed_length(self) -> bool:
@@ -163,6 +166,32 @@ PRESETS: dict[str, Preset] = {
             layers=2,
             dropout=0.2,
             panel_epochs=20,
+            heads=("vector",),
+            in_chapter=False,
+        ),
+        Preset(
+            "theta",
+            "The Theta method: exponential smoothing with half the trend, on series without their season; not fitted.",
+            "window",
+            "vector",
+            readout="base",
+            units=0,
+            layers=0,
+            base="theta",
+            heads=("vector",),
+            in_chapter=False,
+        ),
+        Preset(
+            "theta_mlp",
+            "Residual layers over the last few seasons correct the forecast of the Theta method.",
+            "window",
+            "vector",
+            readout="residual",
+            units=128,
+            layers=2,
+            dropout=0.2,
+            panel_epochs=20,
+            base="theta",
             heads=("vector",),
             in_chapter=False,
         ),

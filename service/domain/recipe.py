@@ -1,6 +1,6 @@
 """A training recipe: a preset with every option settled. `service.domain.settling` makes them from requests."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -61,9 +61,10 @@ class Recipe:
     None for no early stopping. `season` is points, 1 for none. On a panel, `evaluated_horizon` is how many steps are
     scored and calibrated (beyond the model's own horizon by roll-out), `min_history` the fewest points that a training
     window reads; under `chosen_on_validation` scaling, log and difference are only where the choice begins; `refit`
-    goes on with all points once everything has been measured. `max_windows` is how many windows an epoch draws, on
-    waves too where they never come again; with 0 each epoch has the same ones.
-    An ensemble's forecast is the mean of its `members`'.
+    goes on with all points once everything has been measured. `focus` is how many of a window's newest points the
+    layers read that correct a base which reads the whole window, 0 for all. `max_windows` is how many windows an epoch
+    draws, on waves too where they never come again; with 0 each epoch has the same ones.
+    An ensemble's forecast is the mean of its `members`', each counting as its `weight` says.
     """
 
     architecture: str
@@ -92,10 +93,12 @@ class Recipe:
     season: int = 1
     evaluated_horizon: int = 0
     min_history: int = 1
+    focus: int = 0
     max_windows: int = 0
     max_seconds: float | None = None
     chosen_on_validation: bool = False
     refit: bool = False
+    weight: float = 1.0
     members: tuple["Recipe", ...] = ()
 
     @property
@@ -152,3 +155,9 @@ class Recipe:
         kind = SyntheticData if data["kind"] == "synthetic" else PanelData
         members = tuple(cls.from_dict(member) for member in fields.get("members", ()))
         return cls(**{**fields, "data": kind(**data), "members": members})
+
+
+def weight_shares(members: Sequence[Recipe]) -> list[float]:
+    """How much of an ensemble's forecast is each member's; they sum to 1."""
+    total = sum(member.weight for member in members)
+    return [member.weight / total for member in members]

@@ -17,6 +17,10 @@ _FREQ = re.compile(r"(?P<count>\d+)?(?P<unit>[A-Za-z]+)")
 
 # A window of several short seasons shows the pattern through the noise; of long ones two or three are points enough.
 _SEASONS_IN_WINDOW = ((12, 4), (52, 3), (MAX_SEASON, 2))
+# The Theta method looks further back, for the season and the trend: so many seasons, or times four points.
+_SEASONS_OF_THETA = 12
+_UNIT_WITHOUT_SEASON = 4
+_MOST_OF_THETA = 168
 _HORIZON_WITHOUT_SEASON = 6
 _WINDOW_WITHOUT_SEASON = 3  # horizons
 
@@ -53,3 +57,14 @@ def choose_window(season: int, horizon: int, lengths: NDArray[np.int64] | Sequen
         n_seasons = next(n for longest, n in _SEASONS_IN_WINDOW if season <= longest)
         wanted = season * max(n_seasons, -(-2 * horizon // season))
     return int(max(1, min(wanted, np.quantile(lengths, 0.9) - 2 * horizon)))
+
+
+def choose_theta_window(season: int) -> int:
+    """Twelve seasons, or as many as a few hundred points hold, two at least. Series may be shorter."""
+    unit = season if season > 1 else _UNIT_WITHOUT_SEASON
+    return max(min(_SEASONS_OF_THETA * unit, _MOST_OF_THETA), 2 * season)
+
+
+def whole_seasons(points: float, season: int) -> int:
+    """The nearest count of points that is whole seasons, one at least."""
+    return max(1, round(points / season)) * season

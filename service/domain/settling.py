@@ -16,7 +16,7 @@ from service.domain.recipe import (
     Recipe,
     SyntheticData,
 )
-from service.domain.seasons import choose_horizon, choose_season, choose_window
+from service.domain.seasons import choose_horizon, choose_season, choose_theta_window, choose_window, whole_seasons
 from service.errors import Flaw, InvalidRequest
 
 Lengths = NDArray[np.int64]
@@ -24,6 +24,8 @@ Lengths = NDArray[np.int64]
 # Batches of an epoch on a panel: as many windows are drawn anew each time.
 BATCHES_PER_EPOCH = 100
 PANEL_BATCH_SIZE = 128
+# Where a base reads the whole window, the layers that correct it read so much of what would be theirs alone.
+FOCUS = 0.75
 # Options that mean something for the user's own series only.
 PANEL_OPTIONS = ("season", "log", "difference", "max_windows", "refit")
 
@@ -124,7 +126,12 @@ def _panel(given: Mapping[str, Any], preset: Preset, head: Head, data: PanelData
     """Season, horizon and window from frequency and lengths where they are not given; the rest as panels want it."""
     season: int = given.get("season", choose_season(data.freq, lengths))
     horizon: int = given.get("horizon", choose_horizon(season, lengths))
-    window: int = given.get("window", choose_window(season, horizon, lengths))
+    usual_window = choose_window(season, horizon, lengths)
+    focus = 0
+    if preset.base == "theta":
+        focus = whole_seasons(FOCUS * usual_window, season)
+        usual_window = choose_theta_window(season)
+    window: int = given.get("window", usual_window)
     batch_size: int = given.get("batch_size", PANEL_BATCH_SIZE)
     scaling = given.get("scaling", "auto")
     own_choice = preset.corrects
@@ -141,6 +148,7 @@ def _panel(given: Mapping[str, Any], preset: Preset, head: Head, data: PanelData
         "horizon": 1 if head == "one_step" else horizon,
         "evaluated_horizon": horizon,
         "season": season,
+        "focus": min(focus, window) if preset.is_fitted else 0,
         "scaling": ("mean" if own_choice else "standard" if preset.is_fitted else "none")
         if scaling == "auto"
         else scaling,

@@ -7,7 +7,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from service.domain.differencing import difference, phase
-from service.domain.recipe import Recipe
+from service.domain.recipe import Recipe, weight_shares
 from service.domain.scaling import measure
 from service.training.fit import predict
 from service.training.graph import make_graph
@@ -31,7 +31,7 @@ def forecast(recipe: Recipe, networks: Sequence[Network], inputs: NDArray[np.flo
     """
     members = recipe.members or (recipe,)
     answers = [_forecast_one(member, net, inputs) for member, net in zip(members, networks, strict=True)]
-    return np.asarray(np.mean(answers, axis=0, dtype=np.float32))
+    return np.asarray(np.average(answers, axis=0, weights=weight_shares(members)), np.float32)
 
 
 def _forecast_one(recipe: Recipe, network: Network, inputs: NDArray[np.floating]) -> Floats:
@@ -49,6 +49,7 @@ class Forecaster:
 
     def __init__(self, recipe: Recipe, networks: Sequence[Network]) -> None:
         members = recipe.members or (recipe,)
+        self._shares = weight_shares(members)
         self._graphs = [make_graph(net, member) for member, net in zip(members, networks, strict=True)]
 
     def forecast(self, inputs: Array, horizon: int) -> Array:
@@ -65,4 +66,4 @@ class Forecaster:
             graph.rollout(series, tf.constant(lengths), tf.constant(horizon))["forecast"].numpy()
             for graph in self._graphs
         ]
-        return np.asarray(np.mean(answers, axis=0, dtype=np.float64))
+        return np.asarray(np.average(answers, axis=0, weights=self._shares), np.float64)

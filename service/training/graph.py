@@ -7,7 +7,7 @@ from typing import Any
 import tensorflow as tf
 
 from service.domain.differencing import phase
-from service.domain.recipe import CONV_STRIDE, Recipe
+from service.domain.recipe import CONV_STRIDE, Recipe, weight_shares
 from service.training.scale import Scale, measure
 from service.zoo.network import Network, make_network
 
@@ -185,7 +185,7 @@ class SequenceForecastGraph(ForecastGraph):
 
 
 class EnsembleGraph(tf.Module):
-    """The mean of several graphs' forecasts, each scaled, differenced and rolled out by itself."""
+    """The weighted mean of several graphs' forecasts, each scaled, differenced and rolled out by itself."""
 
     def __init__(self, members: Sequence[ForecastGraph]) -> None:
         super().__init__()
@@ -202,17 +202,21 @@ class EnsembleGraph(tf.Module):
     @tf.function(input_signature=[SERIES])
     def forecast(self, series: Tensor) -> dict[str, Tensor]:
         """As `ForecastGraph.forecast`."""
-        return {"forecast": _mean([member.forecast(series)["forecast"] for member in self.members])}
+        return {"forecast": self._mean([member.forecast(series)["forecast"] for member in self.members])}
 
     @tf.function(input_signature=[SERIES, LENGTHS])
     def forecast_ragged(self, series: Tensor, lengths: Tensor) -> dict[str, Tensor]:
         """As `ForecastGraph.forecast_ragged`."""
-        return {"forecast": _mean([member.forecast_ragged(series, lengths)["forecast"] for member in self.members])}
+        return {"forecast": self._mean([one.forecast_ragged(series, lengths)["forecast"] for one in self.members])}
 
     @tf.function(input_signature=[SERIES, LENGTHS, HORIZON])
     def rollout(self, series: Tensor, lengths: Tensor, horizon: Tensor) -> dict[str, Tensor]:
         """As `ForecastGraph.rollout`."""
-        return {"forecast": _mean([member.rollout(series, lengths, horizon)["forecast"] for member in self.members])}
+        return {"forecast": self._mean([one.rollout(series, lengths, horizon)["forecast"] for one in self.members])}
+
+    def _mean(self, forecasts: Sequence[Tensor]) -> Tensor:
+        shares = weight_shares([member.recipe for member in self.members])
+        return tf.add_n([share * forecast for share, forecast in zip(shares, forecasts, strict=True)])
 
 
 AnyGraph = ForecastGraph | EnsembleGraph
@@ -236,10 +240,6 @@ def make_serving_graph(recipe: Recipe, weights: Sequence[Any]) -> AnyGraph:
         rest = rest[count:]
         graphs.append(make_graph(network, member))
     return graphs[0] if not recipe.members else EnsembleGraph(graphs)
-
-
-def _mean(forecasts: Sequence[Tensor]) -> Tensor:
-    return tf.add_n(forecasts) / len(forecasts)
 
 
 def _last_points(series: Tensor, lengths: Tensor, window: int) -> tuple[Tensor, Tensor]:

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -28,12 +29,15 @@ logger = logging.getLogger(__name__)
 
 Array = NDArray[np.float64]
 
-# What validation says of one series may be luck by this share; of many, by this over the root of their number.
-LUCK_OF_ONE_SERIES = 0.3
-# Another architecture's fits join the first one's where that gains this share; of few series, where it may.
-GAIN_OF_JOINING = 0.01
-# A member leaves the ensemble only where that gains this share, and more than luck.
-LEAST_GAIN = 0.03
+# What validation says over one horizon of one series may be luck by this share; over many, by this over the root of
+# their number.
+LUCK_OF_ONE_HORIZON = 0.3
+# A linear kind joins the others where that gains this share; of few horizons, where it may.
+GAIN_OF_JOINING = 0.02
+LINEAR = "ridge"
+# A member leaves the ensemble only where that gains this share, and more than luck. The months that validate are the
+# same for all series, and with them a part of the luck: so much was seen to be wrong with 756 series.
+LEAST_GAIN = 0.05
 PROOF_SERIES = 8
 
 
@@ -128,26 +132,42 @@ def _try_all(plan: Plan, prepared: PreparedPanel, on_batch: Callable[[], None], 
 
 
 def choose(fits: Sequence[Fitted], prepared: PreparedPanel, name: str) -> Fitted:
-    """All fits as one ensemble but for those without which it validates better; or one alone, where that is better.
+    """All fits as one ensemble but for those without which it validates better; or one kind or fit alone, if better.
 
-    To begin with all of an architecture, and not with the best, keeps the luck of few validation windows out of the
-    choice.
+    Kinds are architectures: each counts as much as another, however many fits it has. To begin with all, and not with
+    the best, keeps the luck of few validation windows out of the choice.
     """
-    luck = LUCK_OF_ONE_SERIES / np.sqrt(len(np.unique(prepared.validation.series)))
-    chosen = [one for one in fits if one.recipe.architecture == fits[0].recipe.architecture]
+    luck = LUCK_OF_ONE_HORIZON / np.sqrt(_count_horizons(prepared.validation))
+    chosen = [one for one in fits if one.recipe.architecture != LINEAR] or list(fits)
     if _loss(fits, prepared) < _loss(chosen, prepared) * (1 - GAIN_OF_JOINING + luck):
         chosen = list(fits)
     needed = 1 - LEAST_GAIN - luck
     while len(chosen) > 1:
-        without = [[other for other in chosen if other is not one] for one in chosen]
-        best = min(without, key=lambda others: _loss(others, prepared))
+        kinds = {one.recipe.architecture for one in chosen}
+        fewer = [[other for other in chosen if other is not one] for one in chosen]
+        fewer += [[one for one in chosen if one.recipe.architecture != kind] for kind in kinds if len(kinds) > 1]
+        best = min(fewer, key=lambda others: _loss(others, prepared))
         if _loss(best, prepared) > _loss(chosen, prepared) * needed:
             break
         chosen = best
     alone = min(fits, key=lambda one: _loss([one], prepared))
     if _loss([alone], prepared) < _loss(chosen, prepared) * needed:
         chosen = [alone]
-    return chosen[0] if len(chosen) == 1 else combine(chosen, name)
+    return chosen[0] if len(chosen) == 1 else combine(chosen, weigh_kinds(chosen), name)
+
+
+def weigh_kinds(fits: Sequence[Fitted]) -> list[float]:
+    """Weights with which all fits of an architecture together count as much as those of another."""
+    counts = Counter(one.recipe.architecture for one in fits)
+    return [1 / counts[one.recipe.architecture] for one in fits]
+
+
+def _count_horizons(windows: Windows) -> float:
+    """How many horizons the windows hold side by side: many origins of one series look at the same points."""
+    _, first = np.unique(windows.series, return_index=True)
+    last = np.append(first[1:], len(windows)) - 1
+    horizon = windows.actual.shape[1]
+    return float(len(first) + (windows.ends[last] - windows.ends[first]).sum() / horizon)
 
 
 def _score(windows: Windows, forecasts: Array) -> dict[str, Any]:
@@ -156,7 +176,8 @@ def _score(windows: Windows, forecasts: Array) -> dict[str, Any]:
 
 def _loss(fits: Sequence[Fitted], prepared: PreparedPanel) -> float:
     windows = prepared.validation
-    scores = score(windows.actual, np.mean([one.validation for one in fits], axis=0), windows.scale)
+    forecasts = np.average([one.validation for one in fits], axis=0, weights=weigh_kinds(fits))
+    scores = score(windows.actual, forecasts, windows.scale)
     loss = scores["mase"] if scores["mase"] is not None else scores["mae"]
     return float(loss) if np.isfinite(loss) else float("inf")
 

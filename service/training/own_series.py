@@ -150,15 +150,19 @@ def _readable(windows: Windows, member: Recipe) -> tuple[Positions, Positions]:
     return windows.series[enough], windows.ends[enough]
 
 
-def combine(fitted: Sequence[Fitted], name: str) -> Fitted:
-    """Fits as one ensemble, whose forecast is the mean of theirs."""
+def combine(fitted: Sequence[Fitted], weights: Sequence[float], name: str) -> Fitted:
+    """Fits as one ensemble, whose forecast is the weighted mean of theirs."""
     first = fitted[0].recipe
-    members = tuple(member for one in fitted for member in (one.recipe.members or (one.recipe,)))
+    members = tuple(
+        replace(member, weight=weight / len(_members(one.recipe)))
+        for one, weight in zip(fitted, weights, strict=True)
+        for member in _members(one.recipe)
+    )
     recipe = replace(first, name=name, head="vector", members=members)
     return Fitted(
         recipe,
         [network for one in fitted for network in one.networks],
         [epoch for one in fitted for epoch in one.epochs],
-        np.mean([one.validation for one in fitted], axis=0),
+        np.average([one.validation for one in fitted], axis=0, weights=weights),
         sum(one.seconds for one in fitted),
     )

@@ -59,7 +59,8 @@ class Network(keras.Model):
         own = ops.isfinite(x)
         lengths = ops.sum(ops.cast(own[:, :, 0], "int32"), axis=1)
         features = cast(LagBody, self.body).begin(ops.where(own, x, 0.0), lengths)[0]
-        return self.readout.centered(features)[0], self.readout.seasonal_naive(features)
+        (values, *_), base = self.readout.read(features)
+        return values, base
 
     def begin(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, State]:
         """The forecast after each row's last point, and the state to resume from: x right-padded, lengths [batch].

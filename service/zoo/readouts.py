@@ -8,6 +8,7 @@ from keras import ops
 from service.domain.recipe import Recipe
 from service.zoo.cells import FeedbackCell
 from service.zoo.tensors import State, Tensor
+from service.zoo.theta import Theta
 
 
 class Repeat(keras.layers.Layer):
@@ -23,7 +24,7 @@ class Repeat(keras.layers.Layer):
 
 
 class Correction(keras.layers.Layer):
-    """What is added to the seasonal naive forecast, or to the naive one where the window holds no season.
+    """What is added to the forecast of a base: Theta, or seasonal naive (naive where the window holds no season).
 
     Features are a window's values and, for each, whether it is one (`service.zoo.bodies.WindowBody`).
     """
@@ -31,21 +32,33 @@ class Correction(keras.layers.Layer):
     def __init__(self, recipe: Recipe, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.window = recipe.window
+        self.focus = recipe.focus or recipe.window
         self.horizon = recipe.horizon
         self.season = recipe.season
-        # With weights of zero the forecast is seasonal naive: where fitting starts from.
+        is_theta = recipe.preset.base == "theta"
+        self.theta = Theta(recipe.window, recipe.season, recipe.horizon) if is_theta else None
+        # How many numbers the layers read.
+        self.width = 2 * self.focus + (recipe.horizon if is_theta else 0)
+        # With weights of zero the forecast is that of the base: where fitting starts from.
         self.answer = keras.layers.Dense(recipe.horizon, kernel_initializer="zeros")
 
-    def centered(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Values from the mean of those there are, zero where there is none, and whether there is one."""
-        values, own = features[..., : self.window], features[..., self.window :]
+    def read(self, features: Tensor) -> tuple[list[Tensor], Tensor]:
+        """What the layers read of features [batch, 2 window], and the forecast that they correct [batch, horizon].
+
+        They read the newest values from their mean, zero where there is none, whether there is one, and, of Theta, its
+        forecast.
+        """
+        values, own = features[..., self.window - self.focus : self.window], features[..., -self.focus :]
         count = ops.sum(own, axis=-1, keepdims=True)
         mean = ops.sum(values, axis=-1, keepdims=True) / ops.maximum(count, 1.0)
-        return (values - mean) * own, own
+        base = self.base(features)
+        return [(values - mean) * own, own] + ([] if self.theta is None else [base - mean]), base
 
-    def seasonal_naive(self, features: Tensor) -> Tensor:
+    def base(self, features: Tensor) -> Tensor:
         """[batch, 2 window] -> [batch, horizon]."""
         values, own = features[..., : self.window], features[..., self.window :]
+        if self.theta is not None:
+            return self.theta.forecast(ops, values, own)
         season = values[..., self.window - self.season :]
         known = own[..., self.window - self.season :]
         season = ops.where(known > 0, season, values[..., -1:])
@@ -53,8 +66,20 @@ class Correction(keras.layers.Layer):
         return ops.concatenate([season] * repeats, axis=-1)[..., : self.horizon]
 
 
+class Uncorrected(Correction):
+    """The forecast of the base by itself."""
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        self.built = True
+
+    def call(self, features: Tensor, training: bool = False) -> Tensor:
+        """[batch, 2 window] -> [batch, horizon]."""
+        del training
+        return self.base(features)
+
+
 class Affine(Correction):
-    """An affine function of the window corrects the seasonal naive forecast."""
+    """An affine function of the window corrects the base."""
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         self.answer.build((None, self.window))
@@ -63,11 +88,12 @@ class Affine(Correction):
     def call(self, features: Tensor, training: bool = False) -> Tensor:
         """[batch, 2 window] -> [batch, horizon]."""
         del training
-        return self.answer(self.centered(features)[0]) + self.seasonal_naive(features)
+        (values, *_), base = self.read(features)
+        return self.answer(values) + base
 
 
 class Residual(Correction):
-    """Residual layers whose answer corrects the seasonal naive forecast.
+    """Residual layers whose answer corrects the base.
 
     Blocks are normalised before they begin, as in R. Xiong et al., "On Layer Normalization in the Transformer
     Architecture", 2020.
@@ -87,7 +113,7 @@ class Residual(Correction):
         self.narrow = [keras.layers.Dense(recipe.units, kernel_initializer=kernel) for _ in range(recipe.layers)]
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
-        self.embed.build(input_shape)
+        self.embed.build((None, self.width))
         units = self.embed.units
         for norm in self.norms:
             norm.build((None, units))
@@ -99,10 +125,11 @@ class Residual(Correction):
 
     def call(self, features: Tensor, training: bool = False) -> Tensor:
         """[batch, 2 window] -> [batch, horizon]."""
-        x = self.embed(ops.concatenate(self.centered(features), axis=-1))
+        read, base = self.read(features)
+        x = self.embed(ops.concatenate(read, axis=-1))
         for norm, wide, dropout, narrow in zip(self.norms[:-1], self.wide, self.dropouts, self.narrow, strict=True):
             x = x + narrow(dropout(wide(norm(x)), training=training))
-        return self.answer(self.norms[-1](x)) + self.seasonal_naive(features)
+        return self.answer(self.norms[-1](x)) + base
 
 
 class Unrolled(keras.layers.Layer):
@@ -171,6 +198,8 @@ def make_readout(recipe: Recipe) -> Any:
             return Decoder(recipe)
         case "unrolled":
             return Unrolled(recipe)
+        case "base":
+            return Uncorrected(recipe)
         case "affine":
             return Affine(recipe)
         case "residual":

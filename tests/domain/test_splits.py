@@ -30,9 +30,17 @@ def test_a_single_series_is_validated_at_several_origins_of_its_last_fifth() -> 
     cut = split(np.array([3696]), 336, 672)
     assert len(cut.validation[0]) == ENOUGH_ORIGINS
     assert cut.validation[1][-1] + 336 == cut.test[1][0]
-    assert np.diff(cut.validation[1]).tolist() == [1] * (ENOUGH_ORIGINS - 1)
+    # Two horizons apart, the first and the last don't share their luck.
+    assert cut.validation[1][-1] - cut.validation[1][0] == 739
+    assert set(np.diff(cut.validation[1])) == {7, 8}
+    assert cut.train_ends.tolist() == [cut.validation[1][0]]
     short = split(np.array([100]), 10, 10)
-    assert len(short.validation[0]) == 20
+    assert short.validation[1].tolist() == list(range(60, 81))
+
+
+def test_origins_of_few_series_are_a_horizon_apart_at_most() -> None:
+    cut = split(np.full(50, 400), 12, 24)
+    assert cut.validation[1].tolist() == [364, 376] * 50
 
 
 def test_many_series_are_validated_at_one_origin_each() -> None:

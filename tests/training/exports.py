@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from service.domain.presets import PRESETS
 from service.domain.recipe import Recipe
 from service.domain.scaling import measure
 from service.domain.settling import resolve
@@ -48,7 +49,8 @@ class Exported:
         # A layer-normalised cell magnifies rounding until it is trained: it gets the whole of its training.
         if request["architecture"] != "ln_rnn":
             small["data"] = {"n_series": 3000}
-            if request["architecture"] not in ("naive", "ridge"):
+            preset = PRESETS[request["architecture"]]
+            if preset.is_fitted and not preset.is_solved:
                 small["epochs"] = 2
         self.recipe = resolve({**small, **request})
         # Presets are trained as the chapter does, unscaled. What varies them keeps fresh weights, which compiles

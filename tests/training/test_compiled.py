@@ -35,13 +35,16 @@ OPTIONS: list[dict[str, Any]] = [
     {"architecture": "ln_rnn", "head": "one_step"},
     {"architecture": "conv_gru", "head": "vector", "window": 31},
     {"architecture": "flagship", "head": "sequence"},
+    {"architecture": "theta_mlp", "season": 7, "focus": 15},
+    {"architecture": "mlp", "season": 7},
 ]
+BESIDE = ("readout", "window", "season", "focus")
 
 
 def settle(options: dict[str, Any]) -> Recipe:
-    given = {key: value for key, value in options.items() if key not in ("readout", "window")}
+    given = {key: value for key, value in options.items() if key not in BESIDE}
     recipe = resolve({**given, "units": 7} if PRESETS[options["architecture"]].units > 1 else given)
-    return replace(recipe, **{key: value for key, value in options.items() if key in ("readout", "window")})
+    return replace(recipe, **{key: value for key, value in options.items() if key in BESIDE})
 
 
 def of_panel(recipe: Recipe) -> Recipe:

@@ -12,7 +12,7 @@ from service.datasets.store import DatasetStore
 from service.domain.panel import Panel
 from service.domain.plan import Plan
 from service.domain.planning import plan
-from service.domain.recipe import PanelData
+from service.domain.recipe import PanelData, weight_shares
 from service.errors import InvalidRequest, TrainingFailed
 from service.store.catalog import Catalog
 from service.store.manifest import Manifest
@@ -49,7 +49,7 @@ class Workshop:
         ids = tuple(str(i) for i in range(len(series)))
         panel = Panel(ids, tuple(series), (None,) * len(series), "MS")
         data = PanelData("series", self.datasets.keep(panel), panel.digest(), len(series), panel.n_points, "MS")
-        small = SMALL if request["architecture"] != "ridge" else {}
+        small = SMALL if request["architecture"] not in ("ridge", "theta") else {}
         return plan({**small, "horizon": 6, **request}, data, np.array([len(one) for one in series]))
 
     def train(self, series: list[np.ndarray], **request: Any) -> Manifest:
@@ -91,6 +91,8 @@ def forecast(loaded: Any, rows: list[np.ndarray], horizon: int) -> np.ndarray:
     [
         {"architecture": "mlp"},
         {"architecture": "ridge"},
+        {"architecture": "theta"},
+        {"architecture": "theta_mlp"},
         {"architecture": "lstm", "units": 4, "layers": 1},
         {"architecture": "deep_rnn", "units": 4, "layers": 1},
         {"architecture": "conv_gru", "units": 4, "layers": 1, "difference": "first", "scaling": "mean"},
@@ -135,14 +137,14 @@ def test_an_ensemble_forecasts_the_mean_of_its_members(workshop: Workshop) -> No
     assert np.abs(answers[0] - answers[1]).max() > 1e-4 * np.abs(answers[0]).max()
 
 
-# Nine fits.
+# Sixteen fits.
 @pytest.mark.timeout(900)
 def test_auto_publishes_what_validates_best_and_says_of_what_it_is_made(workshop: Workshop) -> None:
     manifest = workshop.train(monthly(), architecture="auto", name="best")
     members = manifest.hyper_parameters["members"] or [manifest.hyper_parameters]
-    made_of = {(member["architecture"], member["window"], member["scaling"]) for member in members}
+    made_of = {tuple(member[key] for key in ("architecture", "window", "scaling", "seed")) for member in members}
     assert len(made_of) == len(members)
-    assert {architecture for architecture, _, _ in made_of} <= {"mlp", "ridge"}
+    assert {architecture for architecture, *_ in made_of} <= {"mlp", "ridge", "theta", "theta_mlp"}
     assert manifest.window == max(member["window"] for member in members)
     quick = workshop.train(monthly(), architecture="auto", name="quick", max_seconds=0.01)
     assert len(quick.hyper_parameters["members"]) == 0
@@ -223,8 +225,10 @@ def test_series_that_are_too_short_are_left_out_and_when_all_are_it_is_said(work
         workshop.train([np.full(80, np.nan)], architecture="mlp", name="none")
 
 
-def fits_with(errors: list[float], n_series: int, n_ridges: int = 0) -> tuple[list[Fitted], PreparedPanel]:
-    """Fits whose validation forecasts are wrong by independent errors of these sizes; the last may be linear."""
+def fits_with(
+    errors: list[float], n_series: int, kinds: tuple[str, ...] = ("mlp",)
+) -> tuple[list[Fitted], PreparedPanel]:
+    """Fits whose validation forecasts are wrong by independent errors of these sizes; the last kind goes on."""
     series = monthly(n_series)
     lengths = np.array([len(one) for one in series])
     data = PanelData("series", "kept", "digest", n_series, int(lengths.sum()), "MS")
@@ -235,7 +239,7 @@ def fits_with(errors: list[float], n_series: int, n_ridges: int = 0) -> tuple[li
     noise = rng.standard_normal((len(errors), *windows.actual.shape)) * windows.scale[:, None]
     fits = [
         Fitted(
-            replace(recipe, seed=i, architecture="ridge" if i >= len(errors) - n_ridges else "mlp"),
+            replace(recipe, seed=i, architecture=kinds[min(i, len(kinds) - 1)]),
             [],
             [],
             windows.actual + error * own,
@@ -253,8 +257,8 @@ def fits_with(errors: list[float], n_series: int, n_ridges: int = 0) -> tuple[li
         ([1.0, 1.0, 9.0], 100, [0, 1]),
         ([0.1, 9.0, 9.0], 100, [0]),
         # Of one series the difference may be luck.
-        ([1.0, 1.0, 2.2], 1, [0, 1, 2]),
-        ([1.0, 1.0, 2.2], 100, [0, 1]),
+        ([1.0, 1.0, 2.0], 1, [0, 1, 2]),
+        ([1.0, 1.0, 2.3], 100, [0, 1]),
     ],
 )
 def test_a_member_leaves_where_that_gains_more_than_luck(errors: list[float], n_series: int, stay: list[int]) -> None:
@@ -266,12 +270,24 @@ def test_a_member_leaves_where_that_gains_more_than_luck(errors: list[float], n_
     ("errors", "n_series", "stay"),
     [
         ([1.0, 1.0, 1.0], 2000, [0, 1, 2]),
-        ([1.0, 1.0, 1.7], 2000, [0, 1]),
+        ([1.0, 1.0, 1.25], 2000, [0, 1]),
         # Of so few series, a small loss in validation may be luck.
-        ([1.0, 1.0, 1.7], 1, [0, 1, 2]),
+        ([1.0, 1.0, 1.25], 1, [0, 1, 2]),
         ([1.0, 1.0, 5.0], 1, [0, 1]),
     ],
 )
 def test_another_architecture_joins_where_it_helps(errors: list[float], n_series: int, stay: list[int]) -> None:
-    chosen = choose(*fits_with(errors, n_series, n_ridges=1), "best").recipe
+    chosen = choose(*fits_with(errors, n_series, ("mlp", "mlp", "ridge")), "best").recipe
     assert [member.seed for member in chosen.members] == stay
+
+
+def test_kinds_count_alike_and_leave_as_a_whole() -> None:
+    kinds = ("theta", "mlp", "mlp", "mlp", "theta_mlp")
+    fits, prepared = fits_with([1.0] * 6, 200, kinds)
+    chosen = choose(fits, prepared, "best")
+    shares = weight_shares(chosen.recipe.members)
+    assert shares == pytest.approx([1 / 3, *[1 / 9] * 3, *[1 / 6] * 2])
+    assert np.allclose(chosen.validation, np.average([one.validation for one in fits], axis=0, weights=shares))
+    # Each of the three is bad, and together they are the worse half of what is left without one of them.
+    chosen = choose(*fits_with([1.0, *[4.0] * 3, *[1.0] * 2], 200, kinds), "best")
+    assert {member.architecture for member in chosen.recipe.members} == {"theta", "theta_mlp"}

@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import onnx
 import pytest
 import tensorflow as tf
 
@@ -19,7 +20,7 @@ from service.training.translation.graphs import translate
 from service.training.translation.publication import add_graphs
 from tests.training.exports import Array, assert_same, fresh, waves
 
-OWN_SERIES_ONLY = {"log", "difference", "season"}
+OWN_SERIES_ONLY = {"log", "difference", "season", "focus"}
 REQUESTS = [
     *({"architecture": name, "head": head, "scaling": "standard"} for name in PRESETS for head in PRESETS[name].heads),
     *({"architecture": name, "scaling": "none"} for name in PRESETS),
@@ -122,6 +123,17 @@ def test_every_scaling(tmp_path: Path, architecture: str, scaling: dict[str, Any
     check(tmp_path, architecture=architecture, **scaling)
 
 
+@pytest.mark.parametrize("architecture", ["theta", "theta_mlp", "mlp", "ridge"])
+@pytest.mark.parametrize("season", [4, 13])
+def test_every_base_with_a_season(tmp_path: Path, architecture: str, season: int) -> None:
+    check(tmp_path, architecture=architecture, scaling="mean", season=season)
+
+
+@pytest.mark.parametrize("focus", [1, 20])
+def test_layers_that_read_less_than_their_base(tmp_path: Path, focus: int) -> None:
+    check(tmp_path, architecture="theta_mlp", scaling="mean", season=12, focus=focus)
+
+
 @pytest.mark.parametrize("architecture", BODIES)
 @pytest.mark.parametrize("difference", DIFFERENCES, ids=str)
 def test_every_difference(tmp_path: Path, architecture: str, difference: dict[str, Any]) -> None:
@@ -148,11 +160,25 @@ def test_blocks_of_odd_length(tmp_path: Path, horizon: int) -> None:
 def test_an_ensemble_of_different_windows(tmp_path: Path) -> None:
     members = tuple(
         resolve({"architecture": name, "head": "vector", "window": window, "horizon": 6, "scaling": "mean"})
-        for name, window in (("ridge", 12), ("mlp", 30), ("lstm", 20))
+        for name, window in (("ridge", 12), ("mlp", 30), ("lstm", 20), ("theta", 24), ("theta_mlp", 24))
     )
-    recipe = replace(members[1], members=members)
+    weighted = tuple(replace(member, weight=weight) for member, weight in zip(members, (1, 2, 0.5, 1, 3), strict=True))
+    recipe = replace(members[1], members=weighted)
     translated = Translated(tmp_path, recipe)
     translated.check(rows_for(recipe))
+
+
+def test_members_compute_once_what_they_have_in_common() -> None:
+    recipe = resolve({"architecture": "theta_mlp", "window": 48, "horizon": 6, "scaling": "mean"})
+
+    def count_nodes(*members: Recipe) -> int:
+        whole = replace(recipe, members=members)
+        graph = make_serving_graph(whole, [w for member in members for w in fresh(member).get_weights()])
+        return len(onnx.load_from_string(translate(graph)["forecast"]).graph.node)
+
+    first, second, third = (replace(recipe, seed=seed) for seed in (1, 2, 3))
+    more = count_nodes(first, second, third) - count_nodes(first, second)
+    assert more < count_nodes(first, second) / 4
 
 
 SERIES = [waves(8, 50), waves(8, 90)]

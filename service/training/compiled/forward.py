@@ -16,7 +16,7 @@ from service.training.compiled.recurrences import Weights, run
 from service.zoo.bodies import AnyBody, LagBody, ValueBody, WindowBody
 from service.zoo.cells import LayerNormSimpleRNNCell
 from service.zoo.network import Network
-from service.zoo.readouts import Affine, Decoder, Repeat, Residual, Unrolled
+from service.zoo.readouts import Affine, Decoder, Repeat, Residual, Uncorrected, Unrolled
 from service.zoo.recurrent import ConvRecurrentBody, RecurrentBody
 from service.zoo.wavenet import WaveNetBody
 
@@ -221,14 +221,18 @@ def _read_out(p: Pass, readout: Any, features: Array) -> Array:
     match readout:
         case Repeat():
             return jnp.repeat(features, readout.horizon, axis=-1)
+        case Uncorrected():
+            return _base(readout, features)
         case Affine():
-            return _dense(p, readout.answer, _centre(readout, features)[0]) + _seasonal_naive(readout, features)
+            (values, *_), base = _read(readout, features)
+            return _dense(p, readout.answer, values) + base
         case Residual():
-            x = _dense(p, readout.embed, jnp.concatenate(_centre(readout, features), axis=-1))
+            read, base = _read(readout, features)
+            x = _dense(p, readout.embed, jnp.concatenate(read, axis=-1))
             blocks = zip(readout.norms[:-1], readout.wide, readout.dropouts, readout.narrow, strict=True)
             for norm, wide, dropout, narrow in blocks:
                 x = x + _dense(p, narrow, _drop(p, dropout, _dense(p, wide, _normalize(p, norm, x))))
-            return _dense(p, readout.answer, _normalize(p, readout.norms[-1], x)) + _seasonal_naive(readout, features)
+            return _dense(p, readout.answer, _normalize(p, readout.norms[-1], x)) + base
         case Unrolled():
             x = jnp.pad(features[None], [(0, readout.horizon - 1), (0, 0), (0, 0)])  # [time, batch, features]
             for layer in readout.recurrent:
@@ -240,17 +244,20 @@ def _read_out(p: Pass, readout: Any, features: Array) -> Array:
             return features
 
 
-def _centre(readout: Any, features: Array) -> tuple[Array, Array]:
-    values, own = features[..., : readout.window], features[..., readout.window :]
+def _read(readout: Any, features: Array) -> tuple[list[Array], Array]:
+    """As `Correction.read`."""
+    values, own = features[..., readout.window - readout.focus : readout.window], features[..., -readout.focus :]
     mean = values.sum(-1, keepdims=True) / jnp.maximum(own.sum(-1, keepdims=True), 1.0)
-    return (values - mean) * own, own
+    base = _base(readout, features)
+    return [(values - mean) * own, own] + ([] if readout.theta is None else [base - mean]), base
 
 
-def _seasonal_naive(readout: Any, features: Array) -> Array:
+def _base(readout: Any, features: Array) -> Array:
+    values, own = features[..., : readout.window], features[..., readout.window :]
+    if readout.theta is not None:
+        return cast(Array, readout.theta.forecast(jnp, values, own))
     first = readout.window - readout.season
-    season = features[..., first : readout.window]
-    known = features[..., readout.window + first :]
-    season = jnp.where(known > 0, season, features[..., readout.window - 1 : readout.window])
+    season = jnp.where(own[..., first:] > 0, values[..., first:], values[..., -1:])
     repeats = -(-readout.horizon // readout.season)
     return jnp.concatenate([season] * repeats, axis=-1)[..., : readout.horizon]
 

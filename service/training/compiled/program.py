@@ -27,6 +27,7 @@ _SHAPE = (
     "head",
     "readout",
     "window",
+    "focus",
     "horizon",
     "units",
     "layers",

@@ -34,12 +34,16 @@ def scalar(value: float, kind: type[np.generic] = np.float32) -> NDArray[Any]:
 
 
 class Builder:
-    """One graph under construction. Values are named by it; constants of a loop's body belong to the whole graph."""
+    """One graph under construction. Values are named by it; constants of a loop's body belong to the whole graph.
+
+    What was computed before is not computed again: members of an ensemble share what they have in common.
+    """
 
     def __init__(self, outer: "Builder | None" = None) -> None:
         self._root: Builder = self if outer is None else outer._root
         self._nodes: list[NodeProto] = []
         self._constants: dict[Any, TensorProto] = {}
+        self._known: dict[Any, list[Value]] = {}
         self._n_names = 0
 
     def op(self, kind: str, *inputs: Input, **attributes: Any) -> Value:
@@ -48,9 +52,14 @@ class Builder:
 
     def ops(self, kind: str, n_outputs: int, *inputs: Input, **attributes: Any) -> list[Value]:
         """The first outputs of an operator."""
-        outputs = [self._name() for _ in range(n_outputs)]
-        self._nodes.append(helper.make_node(kind, [self._input(value) for value in inputs], outputs, **attributes))
-        return outputs
+        names = [self._input(value) for value in inputs]
+        key = (kind, n_outputs, *names, repr(sorted(attributes.items())))
+        # A loop stands by itself, and an identity is there for the sake of its own name.
+        is_own = "body" in attributes or kind == "Identity"
+        if is_own or key not in self._known:
+            self._known[key] = [self._name() for _ in range(n_outputs)]
+            self._nodes.append(helper.make_node(kind, names, self._known[key], **attributes))
+        return self._known[key]
 
     def cast(self, value: Value, kind: int) -> Value:
         return self.op("Cast", value, to=kind)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from service.domain.differencing import phase
-from service.domain.recipe import CONV_STRIDE, Recipe
+from service.domain.recipe import CONV_STRIDE, Recipe, weight_shares
 from service.engines.onnx import many_rows
 from service.training.graph import AnyGraph, EnsembleGraph, ForecastGraph
 from service.training.translation.bodies import translate_body
@@ -48,13 +48,13 @@ def _translate(members: Sequence["_Translation"], with_steps: bool) -> dict[str,
 
 def _forecast(members: Sequence["_Translation"]) -> bytes:
     b = Builder()
-    answer = _mean(b, [member.forecast(b) for member in members])
+    answer = _mean(b, members, [member.forecast(b) for member in members])
     return b.model({"series": SERIES, "lengths": LENGTHS}, {"forecast": (answer, FLOAT)})
 
 
 def _rollout(members: Sequence["_Translation"]) -> bytes:
     b = Builder()
-    answer = _mean(b, [member.rollout(b) for member in members])
+    answer = _mean(b, members, [member.rollout(b) for member in members])
     return b.model({"series": SERIES, "lengths": LENGTHS, "horizon": HORIZON}, {"forecast": (answer, FLOAT)})
 
 
@@ -64,10 +64,11 @@ def _all_steps(member: "_Translation") -> bytes:
     return b.model({"series": SERIES, "lengths": LENGTHS}, {"forecast": (answer, FLOAT), "steps": (steps, INT32)})
 
 
-def _mean(b: Builder, forecasts: Sequence[Value]) -> Value:
+def _mean(b: Builder, members: Sequence["_Translation"], forecasts: Sequence[Value]) -> Value:
     if len(forecasts) == 1:
         return forecasts[0]
-    return b.op("Div", b.op("Sum", *forecasts), scalar(len(forecasts)))
+    shares = weight_shares([member.recipe for member in members])
+    return b.op("Sum", *(b.op("Mul", one, scalar(share)) for one, share in zip(forecasts, shares, strict=True)))
 
 
 class _Translation:
@@ -75,7 +76,7 @@ class _Translation:
 
     def __init__(self, graph: ForecastGraph, longest_window: int, *, many: bool) -> None:
         self._network = graph.network
-        self._recipe: Recipe = graph.recipe
+        self.recipe: Recipe = graph.recipe
         self._body = translate_body(graph.network.body, graph.network.horizon, many=many)
         self._horizon: int = graph.network.horizon
         # The engine cuts series to the longest window of all members.
@@ -84,7 +85,7 @@ class _Translation:
     def forecast(self, b: Builder) -> Value:
         x, lengths, scale = self._prepare(b)
         read, read_lengths = self._differences(b, x, lengths)
-        if self._recipe.readout == "decoder":
+        if self.recipe.readout == "decoder":
             features, state = self._body.begin(b, read, read_lengths)
         else:
             features, state = self._body.last(b, read, read_lengths), []
@@ -122,13 +123,13 @@ class _Translation:
         own = self._mask(b, lengths, b.size(series, 1))
         # Padding may hold anything, NaN included: it is cleared before any arithmetic.
         x = b.op("Where", own, series, scalar(0))
-        scale = measure(b, x, own, self._recipe)
+        scale = measure(b, x, own, self.recipe)
         scaled = scale.transform(b, x)
         return (x if scaled == x else b.op("Where", own, scaled, scalar(0))), lengths, scale
 
     def _cut(self, b: Builder, series: Value, lengths: Value) -> tuple[Value, Value]:
         """Each row's last `window` points, or all where it has fewer, moved to the left."""
-        window = scalar(self._recipe.window, np.int64)
+        window = scalar(self.recipe.window, np.int64)
         first = b.op("Max", b.op("Sub", lengths, window), scalar(0, np.int64))
         time = b.size(series, 1)
         offsets = b.op("Unsqueeze", b.range(b.op("Min", time, window)), ints(0))
@@ -142,7 +143,7 @@ class _Translation:
 
     def _differences(self, b: Builder, x: Value, lengths: Value) -> tuple[Value, Value]:
         """What the network reads, and its lengths."""
-        lag = self._recipe.lag
+        lag = self.recipe.lag
         if lag == 0:
             return x, lengths
         shorter = b.op("Sub", lengths, scalar(lag, np.int64))
@@ -155,28 +156,28 @@ class _Translation:
 
     def _last_value(self, b: Builder, x: Value, lengths: Value) -> Value:
         """[batch, 1], for the readout that reads it."""
-        if self._recipe.readout != "decoder":
+        if self.recipe.readout != "decoder":
             return ""
         return b.pick(x, b.op("Unsqueeze", b.op("Sub", lengths, scalar(1, np.int64)), ints(1)))
 
     def _base(self, b: Builder, x: Value, lengths: Value, horizon: int) -> Value:
         """What answers are differences from: [batch, horizon]."""
         ends = b.op("Unsqueeze", lengths, ints(1))
-        return b.pick(x, b.op("Sub", ends, phase(horizon, self._recipe.lag).astype(np.int64)))
+        return b.pick(x, b.op("Sub", ends, phase(horizon, self.recipe.lag).astype(np.int64)))
 
     def _add_base(self, b: Builder, answer: Value, x: Value, lengths: Value, horizon: int) -> Value:
-        return answer if self._recipe.lag == 0 else b.op("Add", answer, self._base(b, x, lengths, horizon))
+        return answer if self.recipe.lag == 0 else b.op("Add", answer, self._base(b, x, lengths, horizon))
 
     def _add_base_at_steps(
         self, b: Builder, answer: Value, x: Value, lengths: Value, steps: Value, n_steps: Value
     ) -> Value:
-        if self._recipe.lag == 0:
+        if self.recipe.lag == 0:
             return answer
-        stride = CONV_STRIDE if self._recipe.preset.body == "conv_gru" else 1
+        stride = CONV_STRIDE if self.recipe.preset.body == "conv_gru" else 1
         last = b.op("Unsqueeze", b.op("Sub", steps, scalar(1, np.int64)), ints(1))
         before = b.op("Sub", last, b.op("Unsqueeze", b.range(n_steps), ints(0)))  # [batch, steps]
         known = b.op("Sub", b.op("Unsqueeze", lengths, ints(1)), b.op("Mul", before, scalar(stride, np.int64)))
-        offsets = phase(self._horizon, self._recipe.lag).astype(np.int64)
+        offsets = phase(self._horizon, self.recipe.lag).astype(np.int64)
         positions = b.op("Sub", b.op("Unsqueeze", known, ints(2)), offsets)  # [batch, steps, horizon]
         last_position = b.op("Sub", b.size(x, 1), scalar(1, np.int64))
         positions = b.op("Max", b.op("Min", positions, last_position), scalar(0, np.int64))
@@ -185,7 +186,7 @@ class _Translation:
 
     def _feed(self, b: Builder, answer: Value) -> Value:
         """A block of answers as the network reads it when it is fed back: [batch, block]."""
-        lag = self._recipe.lag
+        lag = self.recipe.lag
         if not lag or self._horizon <= lag:
             return answer
         later = b.op("Sub", b.slice(answer, lag, None, 1), b.slice(answer, 0, -lag, 1))
@@ -193,7 +194,7 @@ class _Translation:
 
     def _integrate(self, b: Builder, fed: Value, x: Value, lengths: Value) -> Value:
         """Differences that were fed back [batch, time] as values: sums over all steps of one phase."""
-        lag = self._recipe.lag
+        lag = self.recipe.lag
         if lag == 0:
             return fed
         whole = b.op("Pad", fed, ints(0, 0, 0, lag - 1), scalar(0))

@@ -5,10 +5,11 @@ from typing import Any
 import keras
 import numpy as np
 
+from service.training.translation.arrays import Arrays
 from service.training.translation.builder import Builder, Value, ints, scalar
 from service.training.translation.layers import dense, normalize
 from service.training.translation.recurrent import RecurrentLayer, State
-from service.zoo.readouts import Affine, Correction, Decoder, Repeat, Residual, Unrolled
+from service.zoo.readouts import Affine, Correction, Decoder, Repeat, Residual, Uncorrected, Unrolled
 
 
 def translate_readout(b: Builder, readout: Any, features: Value, last_value: Value, state: State) -> Value:
@@ -27,34 +28,46 @@ def translate_readout(b: Builder, readout: Any, features: Value, last_value: Val
             return _decode(b, readout, last_value, state)
         case Unrolled():
             return _unroll(b, readout, features)
+        case Uncorrected():
+            return _base(b, readout, features)
         case Affine():
-            centered, _, naive = _correction(b, readout, features)
-            return b.op("Add", dense(b, centered, readout.answer), naive)
+            (values, *_), base = _read(b, readout, features)
+            return b.op("Add", dense(b, values, readout.answer), base)
         case Residual():
             return _residual(b, readout, features)
     raise TypeError(f"no operators for the readout {type(readout).__name__}")
 
 
-def _correction(b: Builder, readout: Correction, features: Value) -> tuple[Value, Value, Value]:
-    """Values from their mean and whether they are there, both [.., window]; the seasonal naive forecast."""
-    values = b.slice(features, 0, readout.window, -1)
-    own = b.slice(features, readout.window, None, -1)
+def _read(b: Builder, readout: Correction, features: Value) -> tuple[list[Value], Value]:
+    """As `Correction.read`."""
+    values = b.slice(features, readout.window - readout.focus, readout.window, -1)
+    own = b.slice(features, -readout.focus, None, -1)
     count = b.op("Max", b.op("ReduceSum", own, ints(-1), keepdims=1), scalar(1))
     mean = b.op("Div", b.op("ReduceSum", values, ints(-1), keepdims=1), count)
-    centered = b.op("Mul", b.op("Sub", values, mean), own)
+    base = _base(b, readout, features)
+    read = [b.op("Mul", b.op("Sub", values, mean), own), own]
+    return read + ([] if readout.theta is None else [b.op("Sub", base, mean)]), base
+
+
+def _base(b: Builder, readout: Correction, features: Value) -> Value:
+    values = b.slice(features, 0, readout.window, -1)
+    own = b.slice(features, readout.window, None, -1)
+    if readout.theta is not None:
+        arrays = Arrays(b)
+        forecast: Value = readout.theta.forecast(arrays, arrays.traced(values), arrays.traced(own)).value
+        return forecast
     season = b.slice(values, readout.window - readout.season, None, -1)
     known = b.op("Greater", b.slice(own, readout.window - readout.season, None, -1), scalar(0))
     season = b.op("Where", known, season, b.slice(values, -1, None, -1))
-    naive = b.op("Gather", season, np.arange(readout.horizon) % readout.season, axis=-1)
-    return centered, own, naive
+    return b.op("Gather", season, np.arange(readout.horizon) % readout.season, axis=-1)
 
 
 def _residual(b: Builder, readout: Residual, features: Value) -> Value:
-    centered, own, naive = _correction(b, readout, features)
-    x = dense(b, b.op("Concat", centered, own, axis=-1), readout.embed)
+    read, base = _read(b, readout, features)
+    x = dense(b, b.op("Concat", *read, axis=-1), readout.embed)
     for norm, wide, narrow in zip(readout.norms[:-1], readout.wide, readout.narrow, strict=True):
         x = b.op("Add", x, dense(b, dense(b, normalize(b, x, norm), wide), narrow))
-    return b.op("Add", dense(b, normalize(b, x, readout.norms[-1]), readout.answer), naive)
+    return b.op("Add", dense(b, normalize(b, x, readout.norms[-1]), readout.answer), base)
 
 
 def _unroll(b: Builder, readout: Unrolled, features: Value) -> Value:
