@@ -1,6 +1,7 @@
 """The fast engine: a version's ONNX graphs in native code, without TensorFlow."""
 
 import math
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -156,6 +157,8 @@ class _Graphs:
 
 
 def _open(path: Path) -> Any:
+    # It would keep a number for this machine in the home folder, and report to its maker how it is used.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
