@@ -35,7 +35,7 @@ _FOR_SERIES = "mlp"
 _CLASSICAL = "theta"
 _CORRECTED = "theta_mlp"
 _FOCUSES = (0.75, 1.0, 0.5)
-# Of longer seasons few series hold enough for it.
+# Of longer seasons its window holds two or three, too few to tell a season from noise.
 _LONGEST_SEASON_OF_THETA = 52
 # A linear member costs seconds, and stays sensible where one long series gives a network too little to learn from.
 _LINEAR = "ridge"

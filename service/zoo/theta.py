@@ -18,7 +18,7 @@ Array = Any
 Constant = NDArray[np.float32]
 
 RATES = np.array([0.05, 0.12, 0.25, 0.45, 0.7, 0.95])
-# Histories of these shares of the window are forecast each by itself.
+# Histories of these shares of the window are forecast each by itself; each holds two seasons, where the window does.
 SPANS = (1 / 2, 2 / 3, 1.0)
 # What counts as zero in a model's units, where a series is constant or a season repeats itself exactly.
 TINY = 1e-12
@@ -29,7 +29,7 @@ class Theta:
 
     def __init__(self, window: int, season: int, horizon: int) -> None:
         self.season = season
-        spans = sorted({max(1, round(share * window)) for share in SPANS})
+        spans = sorted({min(window, max(round(share * window), 2 * season)) for share in SPANS})
         position = np.arange(window)
         self._n_spans = len(spans)
         self._spans = _constant([position >= window - span for span in spans])  # [spans, window]

@@ -39,7 +39,7 @@ def by_onnx(theta: Theta, values: Array, own: Array) -> Array:
 
 def written_out(history: Array, window: int, season: int, horizon: int) -> Array:
     """One series' forecast, step by step: the mean over histories of several lengths."""
-    spans = {round(share * window) for share in SPANS}
+    spans = {min(window, max(round(share * window), 2 * season)) for share in SPANS}
     return np.asarray(np.mean([_forecast(history[-span:], season, horizon) for span in spans], axis=0))
 
 
@@ -103,7 +103,8 @@ def windows(rows: list[Array], window: int) -> tuple[Array, Array]:
 
 @pytest.mark.parametrize("by", [by_keras, by_jax, by_onnx])
 @pytest.mark.parametrize(
-    ("season", "window", "horizon"), [(12, 144, 24), (4, 48, 8), (7, 84, 3), (1, 48, 6), (24, 168, 30), (12, 20, 5)]
+    ("season", "window", "horizon"),
+    [(12, 144, 24), (4, 48, 8), (7, 84, 3), (1, 48, 6), (24, 168, 30), (12, 20, 5), (12, 30, 5)],
 )
 @pytest.mark.parametrize("positive", [True, False])
 def test_forecasts_are_those_of_the_formulas_written_out(
@@ -121,6 +122,12 @@ def test_a_season_that_repeats_itself_goes_on() -> None:
     pattern = np.array([3.0, 8.0, 5.0, 4.0])
     forecast = by_keras(Theta(48, 4, 6), *windows([np.tile(pattern, 12)], 48))[0]
     np.testing.assert_allclose(forecast, np.resize(pattern, 6), rtol=1e-3)
+
+
+def test_a_long_season_of_which_the_window_holds_two_goes_on() -> None:
+    pattern = 5 + np.sin(np.arange(50) / 8)
+    forecast = by_keras(Theta(100, 50, 60), *windows([np.tile(pattern, 4)], 100))[0]
+    np.testing.assert_allclose(forecast, np.resize(pattern, 60), rtol=1e-2)
 
 
 def test_a_season_that_is_noise_is_shrunk_away() -> None:
