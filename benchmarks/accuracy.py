@@ -8,6 +8,7 @@ environment of their own, in the same run. MASE is scaled by the in-sample seaso
 import argparse
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -289,6 +290,8 @@ def main() -> int:
     parser.add_argument("--peers", help="a Python with statsforecast; by default no peers")
     parser.add_argument("--models", help="architectures, separated by commas; by default auto, and presets where asked")
     arguments = parser.parse_args()
+    # Told to end, it ends its server too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     print(describe_machine(), flush=True)
     reached = True
     with serving() as http:
