@@ -24,6 +24,8 @@ Lengths = NDArray[np.int64]
 # Batches of an epoch on a panel: as many windows are drawn anew each time.
 BATCHES_PER_EPOCH = 100
 PANEL_BATCH_SIZE = 128
+# Theta's matrices grow with the square of its window.
+MOST_OF_THETA = 1000
 # Where a base reads the whole window, the layers that correct it read so much of what would be theirs alone.
 FOCUS = 0.75
 # Options that mean something for the user's own series only.
@@ -286,6 +288,15 @@ def _misfits(given: Mapping[str, Any], recipe: Recipe) -> list[Flaw]:
 
 
 def _short_window(given: Mapping[str, Any], recipe: Recipe, otherwise: str) -> list[Flaw]:
+    if recipe.preset.base == "theta" and recipe.window > MOST_OF_THETA:
+        return [
+            Flaw(
+                "/window" if "window" in given else otherwise,
+                "window_too_long",
+                f"{recipe.architecture} reads {MOST_OF_THETA} points at most, got a window of {recipe.window}. "
+                "Give a shorter window.",
+            )
+        ]
     shortest = CONV_KERNEL if recipe.preset.body == "conv_gru" else 1
     if recipe.window - recipe.lag >= shortest:
         return []

@@ -115,7 +115,7 @@ def _try_all(plan: Plan, prepared: PreparedPanel, on_batch: Callable[[], None], 
     started = time.monotonic()
     fits: list[Fitted] = []
     for recipe in plan.recipes:
-        if fits and plan.max_seconds is not None:
+        if fits and plan.max_seconds is not None and recipe.preset.is_fitted:
             # What is left must hold another fit and, of all that may be chosen, the end.
             longest = max(one.seconds for one in fits)
             ending = 2 * REFIT_SHARE * sum(one.seconds for one in fits)

@@ -78,6 +78,8 @@ def go_on(
     importance = Importance(prepared.rows, ends, fitted.recipe.season)
     n_members = len(fitted.networks)
     for member, network in zip(_members(fitted.recipe), fitted.networks, strict=True):
+        if not member.preset.is_fitted:
+            continue
         again = shortened(
             _share_seconds(member, n_members),
             refit_epochs(member.epochs),
@@ -152,7 +154,8 @@ def _readable(windows: Windows, member: Recipe) -> tuple[Positions, Positions]:
 
 def combine(fitted: Sequence[Fitted], weights: Sequence[float], name: str) -> Fitted:
     """Fits as one ensemble, whose forecast is the weighted mean of theirs."""
-    first = fitted[0].recipe
+    # It is called after a member that learns, where there is one.
+    first = next((one.recipe for one in fitted if one.recipe.preset.is_fitted), fitted[0].recipe)
     members = tuple(
         replace(member, weight=weight / len(_members(one.recipe)))
         for one, weight in zip(fitted, weights, strict=True)

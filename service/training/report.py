@@ -62,4 +62,4 @@ class Reporter:
 
 def refit_epochs(epochs: int) -> int:
     """How many epochs a model goes on for, once with what came before the test and once with all points."""
-    return max(1, round(REFIT_SHARE * epochs))
+    return max(1, round(REFIT_SHARE * epochs)) if epochs else 0

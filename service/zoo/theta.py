@@ -20,6 +20,8 @@ Constant = NDArray[np.float32]
 RATES = np.array([0.05, 0.12, 0.25, 0.45, 0.7, 0.95])
 # Histories of these shares of the window are forecast each by itself; each holds two seasons, where the window does.
 SPANS = (1 / 2, 2 / 3, 1.0)
+# A season is one of ratios where no value is under this share of the mean: of smaller ones float32 has too few digits.
+LEAST_RATIO = 1e-3
 # What counts as zero in a model's units, where a series is constant or a season repeats itself exactly.
 TINY = 1e-12
 
@@ -54,8 +56,8 @@ class Theta:
         """Forecasts windows.
 
         Args:
-            values: [batch, window], in any unit; the season is one of ratios where all are positive, else of
-                differences. What is not a value must be 0.
+            values: [batch, window], in any unit; the season is one of ratios where all are clearly positive,
+                else of differences. What is not a value must be 0.
             own: [batch, window], 1 where there is a value, which is from some position on to the end, else 0.
 
         Returns:
@@ -68,7 +70,7 @@ class Theta:
         is_ratio, factors = self._season(xp, values, own)
         here = xp.matmul(factors, self._phases.T)  # [batch, spans, window]
         ahead = xp.matmul(factors, self._phases_ahead)  # [batch, spans, horizon]
-        adjusted = xp.where(is_ratio > 0, values / (1 + is_ratio * here), values - here) * own
+        adjusted = xp.where(is_ratio > 0, values / xp.maximum(1 + is_ratio * here, LEAST_RATIO), values - here) * own
         trend = self._extrapolate(xp, adjusted, own)
         return xp.mean(xp.where(is_ratio > 0, trend * (1 + ahead), trend + ahead), axis=1)
 
@@ -81,8 +83,9 @@ class Theta:
         count = xp.sum(own, axis=-1, keepdims=True)
         level = xp.matmul(values, self._season_mean)
         whole = xp.where(xp.matmul(own, self._season_mean) > 1 - 1e-4, 1.0, 0.0)
-        least = xp.min(xp.where(own > 0, values, 1.0), axis=-1, keepdims=True)
-        is_ratio = xp.where(least > 0, 1.0, 0.0)
+        usual = xp.sum(values, axis=-1, keepdims=True) / count
+        least = xp.min(xp.where(own > 0, values, usual), axis=-1, keepdims=True)
+        is_ratio = xp.where(least > LEAST_RATIO * usual, 1.0, 0.0) * xp.where(least > 0, 1.0, 0.0)
         around = xp.where(is_ratio * whole > 0, values / xp.where(level > 0, level, 1.0) - 1, values - level) * whole
         years = xp.matmul(whole, self._phases)  # [batch, spans, season]
         factors = xp.matmul(around, self._phases) / xp.maximum(years, 1.0)

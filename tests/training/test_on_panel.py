@@ -147,7 +147,16 @@ def test_auto_publishes_what_validates_best_and_says_of_what_it_is_made(workshop
     assert {architecture for architecture, *_ in made_of} <= {"mlp", "ridge", "theta", "theta_mlp"}
     assert manifest.window == max(member["window"] for member in members)
     quick = workshop.train(monthly(), architecture="auto", name="quick", max_seconds=0.01)
-    assert len(quick.hyper_parameters["members"]) == 0
+    # Theta takes no time to speak of.
+    assert {member["architecture"] for member in quick.hyper_parameters["members"]} <= {"mlp", "theta"}
+
+
+@pytest.mark.timeout(900)
+def test_the_flagship_keeps_to_the_seconds_that_it_is_given(workshop: Workshop) -> None:
+    request = {"epochs": None, "max_windows": None, "batch_size": None}
+    manifest = workshop.train(monthly(12), architecture="flagship", name="brief", max_seconds=1.5, **request)
+    assert "theta" in {member["architecture"] for member in manifest.hyper_parameters["members"]}
+    assert manifest.architecture != "theta"
 
 
 def test_test_values_reach_neither_scores_of_validation_nor_what_was_measured(workshop: Workshop) -> None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from service.training.translation.arrays import Arrays
 from service.training.translation.builder import FLOAT, Builder
-from service.zoo.theta import RATES, SPANS, Theta
+from service.zoo.theta import LEAST_RATIO, RATES, SPANS, Theta
 
 Array = NDArray[np.float64]
 
@@ -66,7 +66,7 @@ def _forecast(y: Array, season: int, horizon: int) -> Array:
 
 def _season(y: Array, season: int) -> tuple[Array, bool]:
     """Shrunk factors by phase, the first one that of the step after the series."""
-    is_ratio = bool((y > 0).all())
+    is_ratio = bool((y > 0).all() and y.min() > LEAST_RATIO * y.mean())
     neutral = np.full(season, 1.0 if is_ratio else 0.0)
     if season == 1 or len(y) < 2 * season:
         return neutral, is_ratio
@@ -128,6 +128,17 @@ def test_a_long_season_of_which_the_window_holds_two_goes_on() -> None:
     pattern = 5 + np.sin(np.arange(50) / 8)
     forecast = by_keras(Theta(100, 50, 60), *windows([np.tile(pattern, 4)], 100))[0]
     np.testing.assert_allclose(forecast, np.resize(pattern, 60), rtol=1e-2)
+
+
+@pytest.mark.parametrize("least", [0.0, 1e-9, 1e-5, 1e-3, 1e-2])
+def test_seasons_that_almost_vanish_give_numbers_and_all_libraries_the_same(least: float) -> None:
+    rng = np.random.default_rng(3)
+    day = np.maximum(np.sin(2 * np.pi * np.arange(168) / 48), 0) * (1 + 0.1 * rng.random((20, 168)))
+    rows = [*(day + least * (1 + rng.random((20, 168)))), np.where(np.arange(96) % 48 == 3, least, 1.0)]
+    found = [by(Theta(168, 48, 48), *windows(rows, 168)) for by in (by_keras, by_jax, by_onnx)]
+    assert np.isfinite(found[0]).all()
+    for other in found[1:]:
+        np.testing.assert_allclose(other, found[0], rtol=0, atol=1e-5)
 
 
 def test_a_season_that_is_noise_is_shrunk_away() -> None:
