@@ -25,6 +25,7 @@ COPY service service
 RUN pip install --disable-pip-version-check --no-deps --no-build-isolation .
 
 FROM build AS build-gpu
+# The cache is the image's own, as above.
 # tensorflow[and-cuda] brings CUDA itself, leaner than a CUDA base image that would hold it twice. It takes the place of
 # tensorflow-cpu; everything else stays as it is locked.
 RUN --mount=type=cache,target=/root/.cache/pip \

@@ -2,15 +2,17 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
 
+from service.domain.misfits import Lengths
 from service.domain.plan import Plan
 from service.domain.presets import PRESETS
 from service.domain.recipe import PanelData, Recipe, Scaling
 from service.domain.seasons import choose_theta_window, whole_seasons
-from service.domain.settling import Lengths, resolve
+from service.domain.settling import resolve
 from service.domain.tuning import make_search
 from service.errors import Flaw, InvalidRequest
 
@@ -34,7 +36,7 @@ _FOR_SERIES = "mlp"
 # the usual window.
 _CLASSICAL = "theta"
 _CORRECTED = "theta_mlp"
-_FOCUSES = (0.75, 1.0, 0.5)
+_FOCUSES = (0.75, 1.0, 0.5) * 2
 # Of longer seasons its window holds two or three, too few to tell a season from noise.
 _LONGEST_SEASON_OF_THETA = 52
 # A linear member costs seconds, and stays sensible where one long series gives a network too little to learn from.
@@ -94,12 +96,12 @@ def _candidates(usual: Recipe, lengths: Lengths) -> tuple[Recipe, ...]:
     if usual.season > _LONGEST_SEASON_OF_THETA:
         return (*networks, *ridges)
     theta, *corrected = _thetas(usual)
-    turns = [one for pair in zip(corrected, [*others, None], strict=True) for one in pair if one is not None]
+    turns = [one for pair in zip_longest(corrected, others) for one in pair if one is not None]
     return (first, theta, *ridges, *turns)
 
 
 def _thetas(usual: Recipe) -> list[Recipe]:
-    """The Theta method, and as many networks that correct it as there are others."""
+    """The Theta method, and networks that correct it."""
     window = choose_theta_window(usual.season)
     looking_back = replace(usual, window=window, scaling="mean", min_history=min(usual.min_history, window))
     preset = PRESETS[_CLASSICAL]
@@ -113,7 +115,7 @@ def _thetas(usual: Recipe) -> list[Recipe]:
             focus=min(whole_seasons(share * usual.window, usual.season), window),
             seed=usual.seed + len(_WINDOWS_AND_SCALINGS) + i,
         )
-        for i, share in enumerate(_FOCUSES * (len(_WINDOWS_AND_SCALINGS) // len(_FOCUSES)))
+        for i, share in enumerate(_FOCUSES)
     ]
 
 

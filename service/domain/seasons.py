@@ -60,7 +60,7 @@ def choose_window(season: int, horizon: int, lengths: NDArray[np.int64] | Sequen
 
 
 def choose_theta_window(season: int) -> int:
-    """Twelve seasons, or as many as a few hundred points hold, two at least. Series may be shorter."""
+    """Twelve seasons, as far as 168 points hold them, two at least. Series may be shorter."""
     unit = season if season > 1 else _UNIT_WITHOUT_SEASON
     return max(min(_SEASONS_OF_THETA * unit, _MOST_OF_THETA), 2 * season)
 

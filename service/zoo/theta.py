@@ -85,7 +85,7 @@ class Theta:
         whole = xp.where(xp.matmul(own, self._season_mean) > 1 - 1e-4, 1.0, 0.0)
         usual = xp.sum(values, axis=-1, keepdims=True) / count
         least = xp.min(xp.where(own > 0, values, usual), axis=-1, keepdims=True)
-        is_ratio = xp.where(least > LEAST_RATIO * usual, 1.0, 0.0) * xp.where(least > 0, 1.0, 0.0)
+        is_ratio = xp.where(least > LEAST_RATIO * usual, 1.0, 0.0)
         around = xp.where(is_ratio * whole > 0, values / xp.where(level > 0, level, 1.0) - 1, values - level) * whole
         years = xp.matmul(whole, self._phases)  # [batch, spans, season]
         factors = xp.matmul(around, self._phases) / xp.maximum(years, 1.0)

@@ -66,7 +66,7 @@ def _forecast(y: Array, season: int, horizon: int) -> Array:
 
 def _season(y: Array, season: int) -> tuple[Array, bool]:
     """Shrunk factors by phase, the first one that of the step after the series."""
-    is_ratio = bool((y > 0).all() and y.min() > LEAST_RATIO * y.mean())
+    is_ratio = bool(y.min() > LEAST_RATIO * y.mean() > 0)
     neutral = np.full(season, 1.0 if is_ratio else 0.0)
     if season == 1 or len(y) < 2 * season:
         return neutral, is_ratio

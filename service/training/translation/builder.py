@@ -53,13 +53,16 @@ class Builder:
     def ops(self, kind: str, n_outputs: int, *inputs: Input, **attributes: Any) -> list[Value]:
         """The first outputs of an operator."""
         names = [self._input(value) for value in inputs]
-        key = (kind, n_outputs, *names, repr(sorted(attributes.items())))
         # A loop stands by itself, and an identity is there for the sake of its own name.
-        is_own = "body" in attributes or kind == "Identity"
-        if is_own or key not in self._known:
-            self._known[key] = [self._name() for _ in range(n_outputs)]
-            self._nodes.append(helper.make_node(kind, names, self._known[key], **attributes))
-        return self._known[key]
+        is_shared = "body" not in attributes and kind != "Identity"
+        key = (kind, n_outputs, *names, repr(sorted(attributes.items()))) if is_shared else None
+        if key in self._known:
+            return self._known[key]
+        outputs = [self._name() for _ in range(n_outputs)]
+        self._nodes.append(helper.make_node(kind, names, outputs, **attributes))
+        if is_shared:
+            self._known[key] = outputs
+        return outputs
 
     def cast(self, value: Value, kind: int) -> Value:
         return self.op("Cast", value, to=kind)
