@@ -37,7 +37,8 @@ _FOR_SERIES = "mlp"
 _CLASSICAL = "theta"
 _CORRECTED = "theta_mlp"
 _FOCUSES = (0.75, 1.0, 0.5) * 2
-# Of longer seasons its window holds two or three, too few to tell a season from noise.
+# Of longer seasons its window holds two or three, too few for a trend that lasts another season; and layers that
+# correct it would cost minutes.
 _LONGEST_SEASON_OF_THETA = 52
 # A linear member costs seconds, and stays sensible where one long series gives a network too little to learn from.
 _LINEAR = "ridge"
@@ -93,9 +94,9 @@ def _candidates(usual: Recipe, lengths: Lengths) -> tuple[Recipe, ...]:
         (shorter, "standard"),
     )
     ridges = [_ridge(first, window, scaling) for window, scaling in linear]
-    if usual.season > _LONGEST_SEASON_OF_THETA:
-        return (*networks, *ridges)
     theta, *corrected = _thetas(usual)
+    if usual.season > _LONGEST_SEASON_OF_THETA:
+        return (*networks, *ridges) if usual.horizon >= usual.season else (first, theta, *ridges, *others)
     turns = [one for pair in zip_longest(corrected, others) for one in pair if one is not None]
     return (first, theta, *ridges, *turns)
 

@@ -2,7 +2,6 @@
 
 import logging
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -134,8 +133,7 @@ def _try_all(plan: Plan, prepared: PreparedPanel, on_batch: Callable[[], None], 
 def choose(fits: Sequence[Fitted], prepared: PreparedPanel, name: str) -> Fitted:
     """All fits as one ensemble but for those without which it validates better; or one kind or fit alone, if better.
 
-    Kinds are architectures: each counts as much as another, however many fits it has. To begin with all, and not with
-    the best, keeps the luck of few validation windows out of the choice.
+    To begin with all, and not with the best, keeps the luck of few validation windows out of the choice.
     """
     luck = LUCK_OF_ONE_HORIZON / np.sqrt(_count_horizons(prepared.validation))
     chosen = [one for one in fits if one.recipe.architecture != LINEAR] or list(fits)
@@ -153,13 +151,29 @@ def choose(fits: Sequence[Fitted], prepared: PreparedPanel, name: str) -> Fitted
     alone = min(fits, key=lambda one: _loss([one], prepared))
     if _loss([alone], prepared) < _loss(chosen, prepared) * needed:
         chosen = [alone]
-    return chosen[0] if len(chosen) == 1 else combine(chosen, weigh_kinds(chosen), name)
+    return chosen[0] if len(chosen) == 1 else combine(chosen, weigh(chosen, prepared), name)
 
 
-def weigh_kinds(fits: Sequence[Fitted]) -> list[float]:
-    """Weights with which all fits of an architecture together count as much as those of another."""
-    counts = Counter(one.recipe.architecture for one in fits)
-    return [1 / counts[one.recipe.architecture] for one in fits]
+def weigh(fits: Sequence[Fitted], prepared: PreparedPanel) -> list[float]:
+    """The weights of fits in their mean, which add up to one.
+
+    A kind's weight is the inverse square of what the mean of its fits errs on validation, the one of J. Bates and
+    C. Granger, "The Combination of Forecasts", 1969; or, where that is one horizon of one series, as much as another
+    kind's; or between. Kinds are architectures, so that the weight of one does not grow with the number of its fits.
+    """
+    kinds: dict[str, list[Fitted]] = {}
+    for one in fits:
+        kinds.setdefault(one.recipe.architecture, []).append(one)
+    errors = np.array(
+        [_measure(np.mean([one.validation for one in alike], axis=0), prepared) for alike in kinds.values()]
+    )
+    # Relative to the best, which may err by nothing, or by more than can be counted.
+    is_best = errors == errors.min()
+    squares = np.where(is_best, 1.0, (errors.min() / np.where(is_best, 1.0, errors)) ** 2)
+    doubt = 1 / np.sqrt(_count_horizons(prepared.validation))
+    shares = doubt / len(kinds) + (1 - doubt) * squares / squares.sum()
+    of_kind = dict(zip(kinds, shares, strict=True))
+    return [float(of_kind[kind := one.recipe.architecture] / len(kinds[kind])) for one in fits]
 
 
 def _count_horizons(windows: Windows) -> float:
@@ -175,8 +189,12 @@ def _score(windows: Windows, forecasts: Array) -> dict[str, Any]:
 
 
 def _loss(fits: Sequence[Fitted], prepared: PreparedPanel) -> float:
+    forecasts = np.average([one.validation for one in fits], axis=0, weights=weigh(fits, prepared))
+    return _measure(forecasts, prepared)
+
+
+def _measure(forecasts: Array, prepared: PreparedPanel) -> float:
     windows = prepared.validation
-    forecasts = np.average([one.validation for one in fits], axis=0, weights=weigh_kinds(fits))
     scores = score(windows.actual, forecasts, windows.scale)
     loss = scores["mase"] if scores["mase"] is not None else scores["mae"]
     return float(loss) if np.isfinite(loss) else float("inf")
