@@ -60,11 +60,15 @@ def up(host: Host = None, port: Port = None, insecure: Insecure = False) -> None
     """Run API and worker together; in an empty store, train the starter models and show a first forecast."""
     from service.client import Client, RequestRefused
     from service.first_run import choose_starters, introduce
+    from service.listener import find_free_port
     from service.supervisor import Child, Supervisor
     from service.telemetry.logging import configure
     from service.worker import make_children
 
     settings = read_settings(host, port)
+    if settings.port == 0:
+        # Whoever introduces the service has to know where it listens.
+        settings = read_settings(host, find_free_port(settings.host))
     starters = choose_starters(settings.starter_models)
     configure("WARNING")
     listen = ["--host", settings.host, "--port", str(settings.port), *(["--insecure"] if insecure else [])]

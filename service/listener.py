@@ -46,6 +46,13 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
+def find_free_port(host: str) -> int:
+    """A port of the host that nobody listens on. Raises OSError as `listen`."""
+    with listen(host, 0) as listener:
+        port: int = listener.getsockname()[1]
+    return port
+
+
 def format_url(listener: socket.socket) -> str:
     """A listening socket's address."""
     host, port = listener.getsockname()[:2]

@@ -1,5 +1,6 @@
 """Settings, read from the environment (`OUTFIELDER_*`). None is read at import; a composition root makes one."""
 
+import os
 from pathlib import Path
 from typing import Literal
 
@@ -42,7 +43,11 @@ class Settings(BaseSettings):
     queue_limit: int = Field(1000, ge=1, description="The most forecasts, and the most jobs, that may wait.")
     workers: int = Field(1, ge=1, le=256, description="API processes that share the port, for more cores.")
     jobs: int = Field(
-        1, ge=1, le=64, description="Jobs that a machine's worker runs at once, each in a process of its own."
+        # A small network's fit gains nothing from a second core, and each worker takes memory.
+        default_factory=lambda: min(2, os.cpu_count() or 1),
+        ge=1,
+        le=64,
+        description="Jobs that a machine's worker runs at once, each in a process and with a share of the cores.",
     )
     max_answer_values: int = Field(
         10_000_000, ge=1000, description="The most numbers that the answer to one forecast request may hold."

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -11,10 +12,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from service.errors import InvalidRequest
 from service.first_run import choose_starters
+from service.settings import Settings
+from service.worker import shares_of_cores
 from tests.end_to_end.processes import Processes
 
 COMMANDS = ("up", "serve", "worker", "train", "forecast", "backtest", "leaderboard", "models", "jobs", "check-store")
@@ -242,6 +246,35 @@ def test_a_tuned_job_shows_its_trials(service: Processes) -> None:
     assert {"state", "options", "epochs", "loss"} <= trials[0].keys()
 
 
+def test_up_on_a_free_port_says_which(tmp_path: Path) -> None:
+    processes = Processes(tmp_path, OUTFIELDER_PORT="0", OUTFIELDER_STARTER_MODELS="none")
+    try:
+        processes.start("up")
+        deadline = time.monotonic() + 60
+        found = None
+        while found is None and time.monotonic() < deadline:
+            found = re.search(r"listens on (http://127\.0\.0\.1:[1-9]\d*)", (tmp_path / "up-0.log").read_text())
+            time.sleep(0.1)
+        assert found is not None
+        assert httpx.get(f"{found[1]}/healthz").status_code == 200
+    finally:
+        processes.close()
+
+
+@pytest.mark.parametrize(("cores", "jobs", "threads"), [(1, 1, "1"), (2, 2, "1"), (8, 2, "4")])
+def test_by_default_two_jobs_share_the_cores(
+    monkeypatch: pytest.MonkeyPatch, cores: int, jobs: int, threads: str
+) -> None:
+    monkeypatch.delenv("OUTFIELDER_JOBS", raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: cores)
+    assert Settings().jobs == jobs
+    assert set(shares_of_cores(jobs).values()) == {threads}
+
+
+def epoch_of(job: dict[str, Any]) -> int:
+    return (job["progress"] or {}).get("epoch") or 0
+
+
 def test_a_worker_of_two_jobs_runs_two_at_once_and_lets_others_go_first(tmp_path: Path) -> None:
     processes = Processes(tmp_path)
     try:
@@ -260,6 +293,20 @@ def test_a_worker_of_two_jobs_runs_two_at_once_and_lets_others_go_first(tmp_path
         lists = Path(f"/proc/{workers.pid}/task").glob("*/children")
         children = [int(child) for one in lists for child in one.read_text().split()]
         if sys.platform == "linux":
-            assert [os.getpriority(os.PRIO_PROCESS, child) for child in children] == [10, 10]
+            nice = os.getpriority(os.PRIO_PROCESS, 0) + 10
+            assert [os.getpriority(os.PRIO_PROCESS, child) for child in children] == [nice, nice]
+        # Killed, and started with one slot: it does the job of the other one too.
+        workers.kill()
+        workers.wait()
+        processes.wait_until(lambda: not any(Path(f"/proc/{child}").exists() for child in children), "their end")
+        before = {job["id"]: epoch_of(processes.job(job["id"])) for job in running}
+        processes.start("worker", "--jobs", "1")
+        for _ in range(2):
+            (moved,) = processes.wait_until(
+                lambda: {key for key, epoch in before.items() if epoch_of(processes.job(key)) not in (0, epoch)},
+                "a job that goes on",
+            )
+            processes.client.post(f"/jobs/{moved}/cancel")
+            del before[moved]
     finally:
         processes.close()

@@ -83,6 +83,7 @@ def run_jobs(
     *,
     stop: threading.Event,
     slot: int = 0,
+    n_slots: int = 1,
     on_started: Callable[[], None] = lambda: None,
 ) -> None:
     """Runs jobs until `stop` is set. What a killed worker of the same slot left unfinished is run again first.
@@ -91,6 +92,7 @@ def run_jobs(
         perform: given a task and its run, does it and returns the job's result. A ServiceError that it raises is the
             job's error; anything else fails the job without details, which go to the log.
         slot: tells the workers on one state folder apart.
+        n_slots: how many of them there are. What was left by slots beyond, of a time with more, goes back to the queue.
         on_started: called once jobs are being taken.
 
     Raises:
@@ -99,7 +101,10 @@ def run_jobs(
     state_dir.mkdir(parents=True, exist_ok=True)
     lock = _take_slot(state_dir, slot)
     try:
-        _run(database_url, perform, stop, f"worker-{slot}", on_started)
+        migrate(database_url)
+        if slot == 0:
+            _hand_back(database_url, state_dir, n_slots)
+        _run(database_url, perform, stop, _name(slot), on_started)
     finally:
         os.close(lock)
 
@@ -111,8 +116,7 @@ def _run(
     executor: str,
     on_started: Callable[[], None],
 ) -> None:
-    migrate(database_url)
-    client = DBOSClient(system_database_url=database_url, serializer=SERIALIZER, application_name=APPLICATION)
+    client = _connect(database_url)
     running: set[str] = set()
     # A job that is recovered does not come through the queue, so the queue's own limit does not hold it back.
     one_at_a_time = threading.Lock()
@@ -171,8 +175,36 @@ def _run(
     client.destroy()
 
 
+def _hand_back(database_url: str, state_dir: Path, n_slots: int) -> None:
+    """Puts jobs of slots that nobody runs any more back into the queue."""
+    # Only slots that were this machine's: another one on the same database may run more of them.
+    used = [int(path.stem.removeprefix("worker-")) for path in state_dir.glob("worker-*.lock")]
+    client = _connect(database_url)
+    try:
+        for slot in sorted(one for one in used if one >= n_slots):
+            try:
+                lock = _take_slot(state_dir, slot)
+            except SlotTaken:
+                continue
+            left = client.list_workflows(status="PENDING", executor_id=_name(slot), load_input=False, load_output=False)
+            for job in left:
+                client.resume_workflow(job.workflow_id, queue_name=QUEUE)
+            os.close(lock)
+    finally:
+        client.destroy()
+
+
+def _connect(database_url: str) -> DBOSClient:
+    return DBOSClient(system_database_url=database_url, serializer=SERIALIZER, application_name=APPLICATION)
+
+
+def _name(slot: int) -> str:
+    """Of a slot's worker: its executor in the database, and its lock."""
+    return f"worker-{slot}"
+
+
 def _take_slot(state_dir: Path, slot: int) -> int:
-    descriptor = os.open(state_dir / f"worker-{slot}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    descriptor = os.open(state_dir / f"{_name(slot)}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:

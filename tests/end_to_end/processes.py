@@ -35,6 +35,8 @@ class Processes:
             "OUTFIELDER_PORT": str(self.port),
             "OUTFIELDER_MODELS_STORE": str(self.store),
             "OUTFIELDER_STATE_DIR": str(folder / "state"),
+            # By default there are two: one takes less of the machine that tests share.
+            "OUTFIELDER_JOBS": "1",
             "TF_CPP_MIN_LOG_LEVEL": "2",
             **settings,
         }
