@@ -8,6 +8,11 @@ from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
+def count_cores() -> int:
+    """The cores that this process may use; what a container's quota takes off them is not seen."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 class Settings(BaseSettings):
     """All settings of the API, the worker and the command line."""
 
@@ -44,7 +49,7 @@ class Settings(BaseSettings):
     workers: int = Field(1, ge=1, le=256, description="API processes that share the port, for more cores.")
     jobs: int = Field(
         # A small network's fit gains nothing from a second core, and each worker takes memory.
-        default_factory=lambda: min(2, os.cpu_count() or 1),
+        default_factory=lambda: min(2, count_cores()),
         ge=1,
         le=64,
         description="Jobs that a machine's worker runs at once, each in a process and with a share of the cores.",

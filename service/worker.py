@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from service.errors import SlotTaken
 from service.jobs.job import Progress
-from service.settings import Settings
+from service.settings import Settings, count_cores
 from service.supervisor import Child, Supervisor
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def shares_of_cores(n_jobs: int) -> dict[str, str]:
     With more threads than cores, threads that wait for each other wait for the scheduler: small networks took a
     quarter more time.
     """
-    threads = str(max(1, (os.cpu_count() or 1) // n_jobs))
+    threads = str(max(1, count_cores() // n_jobs))
     return {"PJRT_NPROC": threads, "TF_NUM_INTRAOP_THREADS": threads}
 
 

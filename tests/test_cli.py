@@ -266,7 +266,8 @@ def test_by_default_two_jobs_share_the_cores(
     monkeypatch: pytest.MonkeyPatch, cores: int, jobs: int, threads: str
 ) -> None:
     monkeypatch.delenv("OUTFIELDER_JOBS", raising=False)
-    monkeypatch.setattr(os, "cpu_count", lambda: cores)
+    for module in ("settings", "worker"):
+        monkeypatch.setattr(f"service.{module}.count_cores", lambda: cores)
     assert Settings().jobs == jobs
     assert set(shares_of_cores(jobs).values()) == {threads}
 

@@ -92,7 +92,8 @@ def run_jobs(
         perform: given a task and its run, does it and returns the job's result. A ServiceError that it raises is the
             job's error; anything else fails the job without details, which go to the log.
         slot: tells the workers on one state folder apart.
-        n_slots: how many of them there are. What was left by slots beyond, of a time with more, goes back to the queue.
+        n_slots: how many of them there are. When the first starts, what was left by slots beyond, of a time with more,
+            goes back to the queue, where the database is the embedded one.
         on_started: called once jobs are being taken.
 
     Raises:
@@ -177,8 +178,11 @@ def _run(
 
 def _hand_back(database_url: str, state_dir: Path, n_slots: int) -> None:
     """Puts jobs of slots that nobody runs any more back into the queue."""
-    # Only slots that were this machine's: another one on the same database may run more of them.
-    used = [int(path.stem.removeprefix("worker-")) for path in state_dir.glob("worker-*.lock")]
+    if not database_url.startswith("sqlite"):
+        # Other machines may be on the database, and slots have the same names on each.
+        return
+    numbers = [path.stem.removeprefix(_name("")) for path in state_dir.glob(f"{_name('*')}.lock")]
+    used = [int(number) for number in numbers if number.isdecimal()]
     client = _connect(database_url)
     try:
         for slot in sorted(one for one in used if one >= n_slots):
@@ -186,10 +190,13 @@ def _hand_back(database_url: str, state_dir: Path, n_slots: int) -> None:
                 lock = _take_slot(state_dir, slot)
             except SlotTaken:
                 continue
-            left = client.list_workflows(status="PENDING", executor_id=_name(slot), load_input=False, load_output=False)
-            for job in left:
-                client.resume_workflow(job.workflow_id, queue_name=QUEUE)
-            os.close(lock)
+            try:
+                for job in client.list_workflows(
+                    status="PENDING", executor_id=_name(slot), load_input=False, load_output=False
+                ):
+                    client.resume_workflow(job.workflow_id, queue_name=QUEUE)
+            finally:
+                os.close(lock)
     finally:
         client.destroy()
 
@@ -198,7 +205,7 @@ def _connect(database_url: str) -> DBOSClient:
     return DBOSClient(system_database_url=database_url, serializer=SERIALIZER, application_name=APPLICATION)
 
 
-def _name(slot: int) -> str:
+def _name(slot: int | str) -> str:
     """Of a slot's worker: its executor in the database, and its lock."""
     return f"worker-{slot}"
 
