@@ -12,23 +12,22 @@ ENV PYTHONUNBUFFERED=1 \
     OUTFIELDER_STATE_DIR=/data/state
 
 FROM base AS build
+ENV PIP_CACHE_DIR=/pip-cache
 RUN python -m venv /opt/outfielder
 WORKDIR /src
 COPY requirements-runtime.lock ./
 
 FROM build AS build-cpu
-# The image's own cache: pip runs as root in it.
-RUN --mount=type=cache,target=/root/.cache/pip \
+RUN --mount=type=cache,target=/pip-cache \
     pip install --disable-pip-version-check --require-hashes -r requirements-runtime.lock
 COPY pyproject.toml README.md LICENSE ./
 COPY service service
 RUN pip install --disable-pip-version-check --no-deps --no-build-isolation .
 
 FROM build AS build-gpu
-# The cache is the image's own, as above.
 # tensorflow[and-cuda] brings CUDA itself, leaner than a CUDA base image that would hold it twice. It takes the place of
 # tensorflow-cpu; everything else stays as it is locked.
-RUN --mount=type=cache,target=/root/.cache/pip \
+RUN --mount=type=cache,target=/pip-cache \
     python -c "import re; \
 text = open('requirements-runtime.lock').read(); \
 blocks = re.split(r'\n(?=\S)', text); \

@@ -49,8 +49,7 @@ class RequestMiddleware:
             await self._app(scope, receive, send_with_id)
         except ClientDisconnect:
             status = CLIENT_GONE
-        # Whatever a route did not foresee: its caller gets an answer that says so, and the server lives on.
-        except Exception:
+        except Exception:  # whatever a route did not foresee: its caller is told so, and the server lives on
             logger.exception("a request failed", extra={"request_id": request_id})
             # An answer that has begun can't be taken back: the server closes the connection for want of its end.
             if not status:

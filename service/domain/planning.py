@@ -96,7 +96,8 @@ def _candidates(usual: Recipe, lengths: Lengths) -> tuple[Recipe, ...]:
     ridges = [_ridge(first, window, scaling) for window, scaling in linear]
     theta, *corrected = _thetas(usual)
     if usual.season > _LONGEST_SEASON_OF_THETA:
-        return (first, *([] if usual.horizon >= usual.season else [theta]), *ridges, *others)
+        classical = [theta] if usual.horizon < usual.season else []
+        return (first, *classical, *ridges, *others)
     turns = [one for pair in zip_longest(corrected, others) for one in pair if one is not None]
     return (first, theta, *ridges, *turns)
 

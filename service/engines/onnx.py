@@ -61,8 +61,7 @@ class OnnxLoader:
         try:
             engine = OnnxEngine(folder, None if manifest.reads_whole_series else manifest.window)
             engine.warm(manifest)
-        # The runtime raises classes of its own, which share no base but this.
-        except Exception as error:
+        except Exception as error:  # the runtime raises classes that share no other base
             raise VersionDamaged(
                 f"Version {manifest.version} of {manifest.name!r} can't be loaded by the engine {NAME!r}. Set "
                 "OUTFIELDER_ENGINE to savedmodel, or train it again."

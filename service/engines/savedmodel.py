@@ -48,8 +48,7 @@ class SavedModelLoader:
         try:
             engine = SavedModelEngine(self._tensorflow, folder, place)
             engine.warm(manifest)
-        # TensorFlow and its protocol buffers raise many unrelated classes for a folder that they can't read or run.
-        except Exception as error:
+        except Exception as error:  # TensorFlow raises many unrelated classes for a folder that it can't read or run
             raise VersionDamaged(
                 f"Version {manifest.version} of {manifest.name!r} can't be loaded. Train it again, or restore it."
             ) from error

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from itertools import count, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -181,11 +182,9 @@ def _hand_back(database_url: str, state_dir: Path, n_slots: int) -> None:
     if not database_url.startswith("sqlite"):
         # Other machines may be on the database, and slots have the same names on each.
         return
-    numbers = [path.stem.removeprefix(_name("")) for path in state_dir.glob(f"{_name('*')}.lock")]
-    used = [int(number) for number in numbers if number.isdecimal()]
     client = _connect(database_url)
     try:
-        for slot in sorted(one for one in used if one >= n_slots):
+        for slot in takewhile(lambda slot: _lock_of(state_dir, slot).exists(), count(n_slots)):
             try:
                 lock = _take_slot(state_dir, slot)
             except SlotTaken:
@@ -205,13 +204,17 @@ def _connect(database_url: str) -> DBOSClient:
     return DBOSClient(system_database_url=database_url, serializer=SERIALIZER, application_name=APPLICATION)
 
 
-def _name(slot: int | str) -> str:
-    """Of a slot's worker: its executor in the database, and its lock."""
+def _name(slot: int) -> str:
+    """Of a slot's worker, as its executor in the database."""
     return f"worker-{slot}"
 
 
+def _lock_of(state_dir: Path, slot: int) -> Path:
+    return state_dir / f"{_name(slot)}.lock"
+
+
 def _take_slot(state_dir: Path, slot: int) -> int:
-    descriptor = os.open(state_dir / f"{_name(slot)}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    descriptor = os.open(_lock_of(state_dir, slot), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:

@@ -1,51 +1,24 @@
 """Runs engine calls: short ones at once, long ones in threads; what waits for the same call is computed together."""
 
 import asyncio
-import logging
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from itertools import accumulate
+from dataclasses import dataclass
 from typing import Any
 
 from service.engines.engine import Array
 from service.errors import NotReady, QueueFull
 from service.serving.calls import MAX_ROWS, Call, sort_by_length
-
-logger = logging.getLogger(__name__)
+from service.serving.parts import Computed, Part, Request, run_parts, settle_all
 
 # What a hop to a thread and back costs is more than most calls for one series take; and so long the event loop, which
 # all others wait for, can do without being missed.
 INLINE_SECONDS = 0.001
 # Points that may wait, over all requests: 256 MB of float32.
 MAX_WAITING_POINTS = 2**26
-
-
-@dataclass(frozen=True, slots=True)
-class Computed:
-    """A request's answers, in the order of its rows, and how long it waited and was computed."""
-
-    rows: list[Array]
-    queue_seconds: float
-    compute_seconds: float
-
-
-@dataclass(eq=False, slots=True)
-class _Request:
-    rows: list[Array]
-    future: asyncio.Future[Computed]
-    points: int
-    seconds: float
-    # The rows' indices by length, as `sort_by_length` gives them.
-    order: list[int]
-    answers: list[Any]
-    submitted: float = field(default_factory=time.perf_counter)
-    started: float | None = None
-    taken: int = 0
-    answered: int = 0
 
 
 @dataclass(eq=False, slots=True)
@@ -55,10 +28,6 @@ class _Stream:
     # Threads that run its steps at this moment.
     running: int = 0
     ended: bool = False
-
-
-# A request and which of its rows take part in an engine call.
-_Part = tuple[_Request, list[int]]
 
 
 class Batcher:
@@ -76,8 +45,8 @@ class Batcher:
         self._limit = limit
         self._free = threads
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="compute")
-        self._short: dict[Call, deque[_Request]] = {}
-        self._long: dict[Call, deque[_Request]] = {}
+        self._short: dict[Call, deque[Request]] = {}
+        self._long: dict[Call, deque[Request]] = {}
         self._streams: deque[_Stream] = deque()
         self._streams_turn = False
         self._waiting = 0
@@ -105,7 +74,7 @@ class Batcher:
         future = asyncio.get_running_loop().create_future()
         order = sort_by_length(rows)
         seconds = call.seconds(len(rows), len(rows[order[-1]]))
-        request = _Request(rows, future, points, seconds, order, [None] * len(rows))
+        request = Request(rows, future, points, seconds, order, [None] * len(rows))
         lanes = self._short if request.seconds <= INLINE_SECONDS else self._long
         lanes.setdefault(call, deque()).append(request)
         self._waiting += 1
@@ -182,7 +151,7 @@ class Batcher:
             call, parts = self._take(self._short, INLINE_SECONDS)
             if parts:
                 started = time.perf_counter()
-                _settle_all(parts, _outcomes(call, parts), started)
+                settle_all(parts, run_parts(call, parts), started)
             if self._short:
                 self._pump_soon()
 
@@ -193,14 +162,14 @@ class Batcher:
         self._running.add(task)
         task.add_done_callback(self._running.discard)
 
-    def _take(self, lanes: dict[Call, deque[_Request]], most_seconds: float = math.inf) -> tuple[Call, list[_Part]]:
+    def _take(self, lanes: dict[Call, deque[Request]], most_seconds: float = math.inf) -> tuple[Call, list[Part]]:
         """Rows for one engine call; their lane then stands behind the others, a request with rows left as well."""
         call = next(iter(lanes))
         lane = lanes.pop(call)
-        parts: list[_Part] = []
+        parts: list[Part] = []
         rows = widest = 0
         seconds = 0.0
-        unfinished: list[_Request] = []
+        unfinished: list[Request] = []
         full = False
         while lane and not full:
             request = lane.popleft()
@@ -224,7 +193,7 @@ class Batcher:
             lanes[call] = lane
         return call, parts
 
-    def _leave(self, lanes: dict[Call, deque[_Request]], call: Call, request: _Request) -> None:
+    def _leave(self, lanes: dict[Call, deque[Request]], call: Call, request: Request) -> None:
         lane = lanes.get(call)
         if lane is not None and request in lane:
             lane.remove(request)
@@ -232,18 +201,18 @@ class Batcher:
             if not lane:
                 del lanes[call]
 
-    def _forget(self, request: _Request) -> None:
+    def _forget(self, request: Request) -> None:
         self._waiting -= 1
         self._waiting_points -= request.points
 
-    async def _compute(self, call: Call, parts: list[_Part]) -> None:
+    async def _compute(self, call: Call, parts: list[Part]) -> None:
         started = time.perf_counter()
         try:
-            outcomes = await asyncio.get_running_loop().run_in_executor(self._pool, _outcomes, call, parts)
+            outcomes = await asyncio.get_running_loop().run_in_executor(self._pool, run_parts, call, parts)
         finally:
             self._free += 1
             self._pump_soon()
-        _settle_all(parts, outcomes, started)
+        settle_all(parts, outcomes, started)
 
     async def _advance(self, stream: _Stream) -> None:
         steps = asyncio.get_running_loop().run_in_executor(self._pool, self._take_steps, stream)
@@ -271,49 +240,3 @@ class Batcher:
     def _end(self, stream: _Stream) -> None:
         if stream in self._streams:
             self._streams.remove(stream)
-
-
-_Outcome = list[Array] | BaseException
-
-
-def _outcomes(call: Call, parts: Sequence[_Part]) -> list[_Outcome]:
-    """The answers of each part, or why it has none: that is for the callers whose rows these were."""
-    try:
-        return list(_run_parts(call, parts))
-    # Engines raise classes of their own, which share no base but this; the caller gets it.
-    except Exception as error:
-        logger.warning("an engine call for %d requests failed", len(parts), exc_info=True)
-        # One request's rows brought the call down: alone, only its own call fails.
-        return [error] if len(parts) == 1 else [_outcomes(call, [part])[0] for part in parts]
-
-
-def _run_parts(call: Call, parts: Sequence[_Part]) -> list[list[Array]]:
-    rows = [request.rows[i] for request, indices in parts for i in indices]
-    answers = call.run(rows)
-    if len(parts) == 1:
-        return [answers]
-    stops = list(accumulate(len(indices) for _, indices in parts))
-    return [answers[start:stop] for start, stop in zip([0, *stops], stops, strict=False)]
-
-
-def _settle_all(parts: Sequence[_Part], outcomes: Sequence[_Outcome], started: float) -> None:
-    ended = time.perf_counter()
-    for (request, indices), outcome in zip(parts, outcomes, strict=True):
-        _settle(request, indices, outcome, started, ended)
-
-
-def _settle(request: _Request, indices: list[int], outcome: _Outcome, started: float, ended: float) -> None:
-    if request.future.done():
-        # The caller has gone, or another part has failed already.
-        return
-    if isinstance(outcome, BaseException):
-        request.future.set_exception(outcome)
-        return
-    for index, answer in zip(indices, outcome, strict=True):
-        request.answers[index] = answer
-    request.answered += len(indices)
-    request.started = started if request.started is None else min(started, request.started)
-    if request.answered == len(request.rows):
-        request.future.set_result(
-            Computed(request.answers, request.started - request.submitted, ended - request.started)
-        )

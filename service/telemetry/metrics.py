@@ -98,7 +98,7 @@ class Metrics:
         if self._folder is None:
             return generate_latest(self._registry)
         together = CollectorRegistry()
-        MultiProcessCollector(together, path=self._folder)  # type: ignore[no-untyped-call]  # prometheus_client has no types for it
+        MultiProcessCollector(together, path=self._folder)
         return generate_latest(together)
 
 
@@ -109,4 +109,4 @@ def _forget_dead(folder: Path) -> None:
         try:
             os.kill(number, 0)
         except ProcessLookupError:
-            mark_process_dead(number, path=str(folder))  # type: ignore[no-untyped-call]  # nor for this
+            mark_process_dead(number, path=str(folder))

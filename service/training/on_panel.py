@@ -135,21 +135,23 @@ def choose(fits: Sequence[Fitted], prepared: PreparedPanel, name: str) -> Fitted
 
     To begin with all, and not with the best, keeps the luck of few validation windows out of the choice.
     """
-    luck = LUCK_OF_ONE_HORIZON / np.sqrt(_count_horizons(prepared.validation))
+    luck = LUCK_OF_ONE_HORIZON * _doubt(prepared.validation)
     chosen = [one for one in fits if one.recipe.architecture != LINEAR] or list(fits)
     if _loss(fits, prepared) < _loss(chosen, prepared) * (1 - GAIN_OF_JOINING + luck):
         chosen = list(fits)
     needed = 1 - LEAST_GAIN - luck
+    loss = _loss(chosen, prepared)
     while len(chosen) > 1:
         kinds = {one.recipe.architecture for one in chosen}
         fewer = [[other for other in chosen if other is not one] for one in chosen]
         fewer += [[one for one in chosen if one.recipe.architecture != kind] for kind in kinds if len(kinds) > 1]
-        best = min(fewer, key=lambda others: _loss(others, prepared))
-        if _loss(best, prepared) > _loss(chosen, prepared) * needed:
+        losses = [_loss(others, prepared) for others in fewer]
+        if min(losses) > loss * needed:
             break
-        chosen = best
-    alone = min(fits, key=lambda one: _loss([one], prepared))
-    if _loss([alone], prepared) < _loss(chosen, prepared) * needed:
+        loss = min(losses)
+        chosen = fewer[losses.index(loss)]
+    alone = min(fits, key=lambda one: _measure(one.validation, prepared))
+    if _measure(alone.validation, prepared) < loss * needed:
         chosen = [alone]
     return chosen[0] if len(chosen) == 1 else combine(chosen, weigh(chosen, prepared), name)
 
@@ -170,18 +172,21 @@ def weigh(fits: Sequence[Fitted], prepared: PreparedPanel) -> list[float]:
     # Relative to the best, which may err by nothing, or by more than can be counted.
     is_best = errors == errors.min()
     squares = np.where(is_best, 1.0, (errors.min() / np.where(is_best, 1.0, errors)) ** 2)
-    doubt = 1 / np.sqrt(_count_horizons(prepared.validation))
+    doubt = _doubt(prepared.validation)
     shares = doubt / len(kinds) + (1 - doubt) * squares / squares.sum()
     of_kind = dict(zip(kinds, shares, strict=True))
     return [float(of_kind[kind := one.recipe.architecture] / len(kinds[kind])) for one in fits]
 
 
-def _count_horizons(windows: Windows) -> float:
-    """How many horizons the windows hold side by side: many origins of one series look at the same points."""
+def _doubt(windows: Windows) -> float:
+    """How far what the windows say may be luck: one over the root of the horizons that they hold side by side.
+
+    Many origins of one series look at the same points.
+    """
     _, first = np.unique(windows.series, return_index=True)
     last = np.append(first[1:], len(windows)) - 1
     horizon = windows.actual.shape[1]
-    return float(len(first) + (windows.ends[last] - windows.ends[first]).sum() / horizon)
+    return float(1 / np.sqrt(len(first) + (windows.ends[last] - windows.ends[first]).sum() / horizon))
 
 
 def _score(windows: Windows, forecasts: Array) -> dict[str, Any]:

@@ -1,4 +1,5 @@
 from collections.abc import Iterable
+from random import Random
 
 import numpy as np
 import pytest
@@ -44,11 +45,11 @@ def codes(gridded: Gridded) -> list[str]:
 
 
 @given(st.sampled_from(FREQS), st.integers(20, 60), st.randoms(use_true_random=False))
-def test_the_order_of_rows_and_missing_rows_change_nothing_but_the_audit(freq: str, n: int, random: object) -> None:
+def test_the_order_of_rows_and_missing_rows_change_nothing_but_the_audit(freq: str, n: int, random: Random) -> None:
     stamps = future_timestamps(freq, "2021-01-04T00:00:00", 0, n)
-    inner = sorted(random.sample(range(1, n - 1), n // 5))  # type: ignore[attr-defined]  # Hypothesis gives a Random
+    inner = sorted(random.sample(range(1, n - 1), n // 5))
     rows = [("a", stamp, float(i)) for i, stamp in enumerate(stamps) if i not in inner]
-    random.shuffle(rows)  # type: ignore[attr-defined]  # Hypothesis gives a Random
+    random.shuffle(rows)
     gridded = make_grids(table(rows), LIMITS)
     [values] = gridded.panel.values
     assert gridded.panel.freq == freq

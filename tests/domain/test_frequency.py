@@ -1,3 +1,5 @@
+from random import Random
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -18,10 +20,10 @@ def stamps_of(freq: str, n: int) -> np.ndarray:
 
 
 @given(st.sampled_from(FREQS), st.integers(30, 120), st.randoms(use_true_random=False))
-def test_a_frequency_is_told_from_its_stamps_also_where_some_are_missing(freq: str, n: int, random: object) -> None:
+def test_a_frequency_is_told_from_its_stamps_also_where_some_are_missing(freq: str, n: int, random: Random) -> None:
     stamps = stamps_of(freq, n)
     assert infer(stamps) == freq
-    kept = sorted(random.sample(range(n), n - n // 5))  # type: ignore[attr-defined]  # Hypothesis gives a Random
+    kept = sorted(random.sample(range(n), n - n // 5))
     assert infer(stamps[kept]) == freq
     assert place(stamps[kept], freq).tolist() == [index - kept[0] for index in kept]
 
