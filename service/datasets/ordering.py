@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from service.datasets.columns import Times
 from service.datasets.dataset import Finding
 from service.datasets.table import Table
+from service.datasets.times import Times
 from service.domain.frequency import DAY_SECONDS
 
 

@@ -8,8 +8,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from service.datasets.columns import Times, mixed_zones, read_ids, read_numbers, read_times
+from service.datasets.columns import read_ids, read_numbers
 from service.datasets.limits import Limits
+from service.datasets.times import Times, read_times
 from service.errors import InvalidRequest
 
 COLUMNS = ("unique_id", "ds", "y")
@@ -59,7 +60,7 @@ def gather(batches: Iterator[pa.RecordBatch], limits: Limits) -> Table:
     """
     codes: dict[str, int] = {}
     series: list[NDArray[np.int32]] = []
-    times: list[Times] = []
+    times: list[pa.Array] = []
     values: list[NDArray[np.float64]] = []
     n_rows = 0
     for batch in batches:
@@ -70,24 +71,16 @@ def gather(batches: Iterator[pa.RecordBatch], limits: Limits) -> Table:
             series.append(read_ids(batch.column(names.index("unique_id")), codes, n_rows))
             limits.check_series(len(codes))
         if "ds" in names:
-            times.append(read_times(batch.column(names.index("ds")), n_rows))
+            times.append(batch.column(names.index("ds")))
         n_rows += batch.num_rows
     if not n_rows:
         raise InvalidRequest.at("", "empty", "The file holds no rows: expected at least one.")
     return Table(
         list(codes) or [ONLY_ID],
         np.concatenate(series) if series else np.zeros(n_rows, np.int32),
-        _join(times) if times else None,
+        read_times(pa.chunked_array(times)) if times else None,
         np.concatenate(values),
     )
-
-
-def _join(times: list[Times]) -> Times:
-    offsets = [one.offsets for one in times if one.offsets is not None]
-    if offsets and len(offsets) < len(times):
-        raise mixed_zones()
-    wall = np.concatenate([one.wall for one in times])
-    return Times(wall, np.concatenate(offsets) if offsets else None, times[0].zone)
 
 
 def _hint(name: str) -> str:

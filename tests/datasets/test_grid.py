@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.datasets.columns import Times
 from service.datasets.grid import Gridded, make_grids
 from service.datasets.limits import Limits
 from service.datasets.table import Table
+from service.datasets.times import Times
 from service.domain.calendar import future_timestamps
 from service.errors import InvalidRequest
 
