@@ -31,9 +31,9 @@ def main() -> int:
     import tensorflow as tf
 
     from service.domain.settling import resolve
-    from service.engines.engine import Engine
-    from service.engines.onnx import OnnxEngine
-    from service.engines.savedmodel import SavedModelEngine
+    from service.engines.engine import Runtime
+    from service.engines.onnx import OnnxRuntime
+    from service.engines.savedmodel import SavedModelRuntime
     from service.training.export import export
     from service.training.translation.publication import add_graphs
     from service.zoo.network import make_network
@@ -52,7 +52,7 @@ def main() -> int:
             # Whether fresh weights pass the proof does not matter here; those of a layer-normalised cell are chaotic.
             add_graphs(graph, recipe, path, [series[:4]], tolerance=np.inf)
             window = None if recipe.reads_whole_series else recipe.longest_window
-            engines: dict[str, Engine] = {"TensorFlow": SavedModelEngine(tf, path), "ONNX": OnnxEngine(path, window)}
+            engines: dict[str, Runtime] = {"TensorFlow": SavedModelRuntime(tf, path), "ONNX": OnnxRuntime(path, window)}
         rows: dict[str, list[float]] = {name: [] for name in engines}
         for n in BATCHES:
             inputs = (series[:n], lengths[:n])

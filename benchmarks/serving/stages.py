@@ -67,7 +67,7 @@ async def _measure(n: int, batches: int) -> dict[str, float]:
         values = np.stack([row.values for row in rows if row.values is not None])
         lengths = np.full(n, POINTS, np.int32)
         answers = list(engine.forecast(values, lengths))
-        forecasts = assemble(rows, answers, None, plan, manifest)
+        forecasts = assemble(rows, answers, None, plan)
         answer = Forecast("lstm", 1, plan, forecasts, 0.0, 0.0)
 
         async def whole() -> None:
@@ -81,11 +81,11 @@ async def _measure(n: int, batches: int) -> dict[str, float]:
             "parse the JSON (bulk: into arrays)": _as_async(parse),
             "check its fields": _as_async(lambda: read_asked({"model": "lstm"})),
             "settle mode and horizon": _as_async(lambda: make_plan(request, manifest, max_horizon=1000)),
-            "check the series, float32": _as_async(
+            "check the series": _as_async(
                 lambda: read_rows(posted, request, manifest, panel=None, horizon=plan.horizon, max_length=10**6)
             ),
             "the model's arithmetic, one thread": compute,
-            "join answers and series": _as_async(lambda: assemble(rows, answers, None, plan, manifest)),
+            "join answers and series": _as_async(lambda: assemble(rows, answers, None, plan)),
             "write the JSON": _as_async(lambda: json_response(to_json(answer))),
             "a request in the application": whole,
         }

@@ -97,7 +97,7 @@ def forecast_naively(histories: list[Array], horizon: int, season: int) -> dict[
 
 
 def measure_forecast(
-    actual: Array, forecast: Array, scale: float, half_widths: Mapping[str, Array] | None = None
+    actual: Array, forecast: Array, scale: float, intervals: Mapping[str, tuple[Array, Array]] | None = None
 ) -> Scores:
     """The scores of one series' forecasts.
 
@@ -105,10 +105,10 @@ def measure_forecast(
         actual: [origins, horizon], NaN where it is not known: such points don't count.
         forecast: [origins, horizon].
         scale: the series' `seasonal_scale`, NaN where it has none.
-        half_widths: of the prediction intervals by level, each [origins, horizon].
+        intervals: lower and upper bounds by level, each [origins, horizon].
 
     Returns:
-        `{"mse", "rmse", "mae", "smape", "mase"}`, and `coverage` in percent by level, with half widths.
+        `{"mse", "rmse", "mae", "smape", "mase"}`, and `coverage` in percent by level, with intervals.
     """
     known = ~np.isnan(actual)
     # One point a row: all points then weigh the same, also in series with gaps.
@@ -119,10 +119,10 @@ def measure_forecast(
     scores: Scores = {name: found[name] for name in MEASURES}
     if scores["mase"] is not None and not np.isfinite(scores["mase"]):
         scores["mase"] = None
-    if half_widths:
+    if intervals:
         scores["coverage"] = {
-            level: coverage(points, forecasts - widths[known][:, None], forecasts + widths[known][:, None])
-            for level, widths in half_widths.items()
+            level: coverage(points, lower[known][:, None], upper[known][:, None])
+            for level, (lower, upper) in intervals.items()
         }
     return scores
 

@@ -1,50 +1,89 @@
 """Training examples from windows of a panel: windows of different lengths, scaled, differenced, with their targets."""
 
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from service.domain.differencing import difference, phase
+from service.domain.normalization import dominant_level
 from service.domain.recipe import CONV_KERNEL, CONV_STRIDE, Recipe
 from service.domain.scaling import Statistics, measure
 
 Array = NDArray[np.float64]
 Floats = NDArray[np.float32]
 Positions = NDArray[np.int64]
+Number = TypeVar("Number", bound=NDArray[np.floating])
+
+
+# A window that is constant has no scale but rounding, and what comes after a change is any number of them.
+FARTHEST = 1e6
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rows:
     """All values of a panel in one array, to cut windows from."""
 
-    flat: Array  # [all points]
+    flat: Array  # [all points], missing ones filled
     offsets: Positions  # [n_series]: where each series begins
     lengths: Positions  # [n_series]
+    measured: Array  # [all points], NaN for missing ones
+    latest: Positions  # [all points]: where the last measured one up to each stands
 
     def inputs(self, series: Positions, ends: Positions, window: int) -> Array:
         """The last `window` points before each end, to the left, NaN after those of a shorter history: [n, window]."""
+        return self._cut(self.flat, series, ends, window)
+
+    def measured_inputs(self, series: Positions, ends: Positions, window: int) -> Array:
+        """As `inputs`, with NaN also for missing values."""
+        return self._cut(self.measured, series, ends, window)
+
+    def _cut(self, flat: Array, series: Positions, ends: Positions, window: int) -> Array:
         starts = np.maximum(ends - window, 0)
         positions = starts[:, None] + np.arange(window)
         own = positions < ends[:, None]
-        taken = self.flat[self.offsets[series][:, None] + np.where(own, positions, 0)]
+        taken = flat[self.offsets[series][:, None] + np.where(own, positions, 0)]
         return np.asarray(np.where(own, taken, np.nan))
 
     def futures(self, series: Positions, ends: Positions, horizon: int) -> Array:
-        """The `horizon` points from each end on: [n, horizon]."""
-        futures: Array = self.flat[(self.offsets[series] + ends)[:, None] + np.arange(horizon)]
+        """The `horizon` points from each end on, NaN for missing ones: [n, horizon]."""
+        futures: Array = self.measured[(self.offsets[series] + ends)[:, None] + np.arange(horizon)]
         return futures
+
+    def last_measured(self, series: Positions, ends: Positions, fewest: int) -> Positions:
+        """Ends [n], those in a gap moved back to where it begins, if `fewest` points are left before.
+
+        No series is ever forecast from a value that was filled, least of all from one between it and what follows.
+        """
+        if self.is_complete:
+            return ends
+        moved = self.latest[self.offsets[series] + np.maximum(ends, 1) - 1] - self.offsets[series] + 1
+        return np.where(moved >= fewest, moved, ends)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether no value is missing."""
+        return self.measured is self.flat
 
     def history(self, series: int, end: int) -> Array:
         """All points of a series before an end: [time]."""
         start = self.offsets[series]
         return self.flat[start : start + end]
 
+    def measured_history(self, series: int, end: int) -> Array:
+        """As `history`, with NaN for missing values."""
+        start = self.offsets[series]
+        return self.measured[start : start + end]
 
-def gather(values: list[Array]) -> Rows:
-    """Joins series without missing values."""
-    lengths = np.array([len(one) for one in values], dtype=np.int64)
-    return Rows(np.concatenate(values), np.cumsum(lengths) - lengths, lengths)
+
+def gather(filled: list[Array], measured: list[Array] | None = None) -> Rows:
+    """Joins series without missing values; `measured` are the same with NaN for what was filled, where anything was."""
+    lengths = np.array([len(one) for one in filled], dtype=np.int64)
+    flat = np.concatenate(filled)
+    all_measured = flat if measured is None else np.concatenate(measured)
+    latest = np.maximum.accumulate(np.where(np.isnan(all_measured), -1, np.arange(len(flat))))
+    return Rows(flat, np.cumsum(lengths) - lengths, lengths, all_measured, latest)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,7 +91,8 @@ class Examples:
     """What a network learns from, in its own units.
 
     `x` is [n, steps read], NaN on the right of shorter ones; `targets` [n, horizon], or [n, output steps, horizon] for
-    sequence heads, with `weights` [n] or [n, output steps]: how much each answer counts, 0 where a step is padding.
+    sequence heads, NaN where nothing was measured, with `weights` [n] or [n, output steps]: how much each answer
+    counts, 0 where a step is padding.
     """
 
     x: Floats
@@ -61,16 +101,27 @@ class Examples:
 
 
 def make_examples(
-    recipe: Recipe, inputs: Array, futures: Array, importance: Array, *, last_only: bool = False
+    recipe: Recipe,
+    inputs: Array,
+    futures: Array,
+    importance: Array,
+    *,
+    measured: Array | None = None,
+    last_only: bool = False,
 ) -> Examples:
     """Scales windows by their own statistics and makes the targets that the recipe's head learns.
 
     Args:
         inputs: [n, window], NaN on the right of shorter ones.
-        futures: [n, horizon].
+        futures: [n, horizon], NaN where nothing was measured.
         importance: [n], how much an error of one in the user's units counts.
+        measured: the inputs with NaN also for what was filled, of which a sequence head learns nothing.
         last_only: of a sequence head, let only the forecast from the last point count.
     """
+    if recipe.equivariance == "scale":
+        # As what serves takes it off: `service.domain.normalization`.
+        level = dominant_level(inputs, ~np.isnan(inputs))
+        inputs, futures = inputs - level, futures - level
     statistics = measure(inputs, recipe.scaling, log=recipe.log)
     weights = weigh(recipe, inputs, statistics, importance)
     lag = recipe.lag
@@ -79,17 +130,26 @@ def make_examples(
     joined = np.full((len(inputs), inputs.shape[1] + futures.shape[1]), np.nan, np.float32)
     joined[:, : inputs.shape[1]] = scaled
     steps = np.arange(futures.shape[1])
-    joined[np.arange(len(inputs))[:, None], known[:, None] + steps] = statistics.transform(futures)
+    with np.errstate(over="ignore"):
+        joined[np.arange(len(inputs))[:, None], known[:, None] + steps] = statistics.transform(futures)
     x = difference(scaled, lag)
     if recipe.head != "sequence":
-        return Examples(x, _targets(joined, known[:, None], futures.shape[1], lag)[:, 0], weights.astype(np.float32))
+        targets = _targets(joined, joined, known[:, None], futures.shape[1], lag)
+        return Examples(x, targets[:, 0], weights.astype(np.float32))
     ends, counts = _output_ends(recipe, known - lag)
-    targets = _targets(joined, ends + lag, futures.shape[1], lag)
-    is_step = np.arange(ends.shape[1]) < counts[:, None]
+    is_step: Any = np.arange(ends.shape[1]) < counts[:, None]
     if last_only:
         # Keras divides by all steps: the one that counts stands for the others.
         is_step = (np.arange(ends.shape[1]) == counts[:, None] - 1) * ends.shape[1]
+    values = joined
+    if measured is not None:
+        values = joined.copy()
+        values[:, : inputs.shape[1]][np.isnan(measured) & ~np.isnan(inputs)] = np.nan
+        # What is read at a gap's end was filled with what comes after it.
+        read = np.take_along_axis(measured, np.minimum(ends + lag - 1, measured.shape[1] - 1), axis=1)
+        is_step = is_step * ~np.isnan(read)
     by_step = (weights[:, None] * is_step).astype(np.float32)
+    targets = _targets(values, joined, ends + lag, futures.shape[1], lag)
     return Examples(x, np.where(by_step[:, :, None] > 0, targets, 0), by_step)
 
 
@@ -102,15 +162,25 @@ def weigh(recipe: Recipe, inputs: Array, statistics: Statistics, importance: Arr
     return weights if recipe.loss == "mae" else np.square(weights)
 
 
-def _targets(joined: Floats, ends: Positions, horizon: int, lag: int) -> Floats:
-    """The `horizon` values after the first `ends` [n, steps] of each row, less their base: [n, steps, horizon]."""
+def _targets(values: Floats, joined: Floats, ends: Positions, horizon: int, lag: int) -> Floats:
+    """The `horizon` values after the first `ends` [n, steps] of each row, less their base: [n, steps, horizon].
+
+    `joined` are the values, with those that were filled.
+    """
     after = np.minimum(ends[:, :, None] + np.arange(horizon), joined.shape[1] - 1)
     rows = np.arange(len(joined))[:, None, None]
-    targets: Floats = joined[rows, after]
+    targets: Floats = values[rows, after]
     if lag == 0:
-        return targets
+        return drop_unscalable(targets)
     before = np.maximum(ends[:, :, None] - phase(horizon, lag), 0)
-    return np.asarray(targets - joined[rows, before], dtype=np.float32)
+    with np.errstate(over="ignore"):
+        return drop_unscalable(np.asarray(targets - joined[rows, before], dtype=np.float32))
+
+
+def drop_unscalable(targets: Number) -> Number:
+    """Targets of any shape, in the model's units, NaN for those that are too many of them to be learnt from."""
+    dropped: Any = np.where(np.abs(targets) <= FARTHEST, targets, np.nan).astype(targets.dtype)
+    return dropped  # type: ignore[no-any-return]
 
 
 def _output_ends(recipe: Recipe, lengths: Positions) -> tuple[Positions, Positions]:

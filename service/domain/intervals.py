@@ -3,11 +3,15 @@
 Source: V. Vovk et al., "Algorithmic Learning in a Random World", 2005; J. Lei et al., "Distribution-Free Predictive
 Inference for Regression", 2018. A residual is divided by the spread of the series that it comes from, so that widths
 follow each series' own scale; the interval of a series is its forecast plus and minus a quantile times its spread.
+
+Series that have stopped moving have a spread of almost nothing, and a residual divided by that would be every other
+series' interval. They are calibrated apart, in units of how much they moved before (group-conditional, or Mondrian,
+calibration: V. Vovk, D. Lindsay, I. Nouretdinov and A. Gammerman, "Mondrian Confidence Machine", 2003).
 """
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,28 +25,77 @@ POINTS = 24
 FEWEST_DIFFERENCES = 4
 # A series that grows by the same amount every season still errs by some part of it.
 TREND_SHARE = 0.1
-# A spread under this share of the largest magnitude is rounding noise of float32.
-RELATIVE_FLOOR = 1e-6
+# A series that moves less than this share of what it did over its whole history is still.
+STILL_SHARE = 0.01
+# Larger differences of a whole history, of which one may be an error of measurement, count as the one at this share.
+LARGEST_COUNTED = 0.95
+# A spread under this share of the largest magnitude is rounding noise of 64-bit numbers.
+RELATIVE_FLOOR = 1e-12
 
 
-def spread(history: Array, season: int) -> float:
-    """How much a series moves, beyond what repeats and grows: history [time].
+class Spread(NamedTuple):
+    """How much a series moves: the unit of its residuals, and whether it is still, that is has stopped moving.
 
-    The mean absolute deviation of the seasonal differences of its last three seasons from their mean, so that steady
-    growth, which a model forecasts, counts little. Where there are few differences their mean magnitude, where it is
-    no longer than a season differences of neighbours, of one point its magnitude. Never 0, so that residuals can be
-    divided by it.
+    The unit of a still series is how much it moved before, at last its magnitude: 0 only where all values are.
     """
-    values = history[-(SEASONS * season if season > 1 else POINTS) :].astype(np.float64)
-    floor = max(RELATIVE_FLOOR * float(np.abs(values).max()), 1e-30)
+
+    unit: float
+    is_still: bool
+
+
+def measure_spread(history: Array, season: int, window: int) -> Spread:
+    """How much a series moves, beyond what repeats and grows: history [time], at least one point.
+
+    The mean absolute deviation of the seasonal differences of its last three seasons (within its last `window` points)
+    from their mean, so that steady growth, which a model forecasts, counts little. Where there are few differences
+    their mean magnitude, where it is no longer than a season differences of neighbours, of one point its magnitude.
+    """
+    history = history.astype(np.float64)
+    largest = float(np.abs(history).max())
+    noise = RELATIVE_FLOOR * largest
+    now = _deviation(history[-window:][-(SEASONS * season if season > 1 else POINTS) :], season)
+    before = _usual_deviation(history, season)
+    if now > max(STILL_SHARE * before, noise):
+        return Spread(now, False)
+    # It may repeat itself exactly: then differences of neighbours say how much it moves, and at last its level.
+    units = (before, _usual_deviation(history, 1), largest)
+    return Spread(next((unit for unit in units if unit > noise), 0.0), True)
+
+
+def _deviation(values: Array, season: int) -> float:
     lag = season if len(values) > season else 1
     if len(values) <= lag:
-        return max(float(np.abs(values).max()), floor)
+        return float(np.abs(values).max())
     differences = values[lag:] - values[:-lag]
     magnitude = float(np.abs(differences).mean())
     if len(differences) < FEWEST_DIFFERENCES:
-        return max(magnitude, floor)
-    return max(float(np.abs(differences - differences.mean()).mean()), TREND_SHARE * magnitude, floor)
+        return magnitude
+    return max(float(np.abs(differences - differences.mean()).mean()), TREND_SHARE * magnitude)
+
+
+def _usual_deviation(history: Array, season: int) -> float:
+    """The mean magnitude of a whole history's differences, large ones not counted as more than is usual."""
+    lag = season if len(history) > season else 1
+    if len(history) <= lag:
+        return 0.0
+    magnitudes = np.abs(history[lag:] - history[:-lag])
+    return float(np.minimum(magnitudes, np.quantile(magnitudes, LARGEST_COUNTED)).mean())
+
+
+def scale_residuals(residuals: Array, units: Array) -> NDArray[np.float64]:
+    """Absolute residuals [n, horizon] in units [n]; NaN where a residual has no unit, or is not known itself."""
+    has_unit = units[:, None] > 0
+    scaled = residuals / np.where(has_unit, units[:, None], 1.0)
+    return np.where(has_unit | (residuals == 0), scaled, np.nan)
+
+
+def surround(
+    forecast: Array, half_widths: Array, *, is_non_negative: bool
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The bounds of an interval, all [horizon]; they don't leave the range of a series that was never negative."""
+    center = forecast.astype(np.float64)
+    lower, upper = center - half_widths, center + half_widths
+    return (np.maximum(lower, 0.0), np.maximum(upper, 0.0)) if is_non_negative else (lower, upper)
 
 
 def needed(level: float) -> int:

@@ -1,4 +1,4 @@
-"""One linear forecast for all series: least squares on scaled windows of their histories."""
+"""One linear forecast for all series: robust least squares on scaled windows of their histories."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from service.domain.baselines import apply_linear, fit_linear
+from service.domain.baselines import apply_linear
+from service.domain.regression import fit_linear_robustly
 from service.domain.scaling import measure
 
 Array = NDArray[np.float64]
@@ -36,12 +37,15 @@ class LinearForecaster:
         return apply_linear(self.coefficients, scaled) * statistics.scale + statistics.shift
 
 
-def fit_forecaster(histories: Sequence[Array], longest_window: int, horizon: int) -> LinearForecaster:
+def fit_forecaster(
+    histories: Sequence[Array], longest_window: int, horizon: int, measured: Sequence[Array] | None = None
+) -> LinearForecaster:
     """Fits to all windows of all histories, or to as many as memory allows, spread evenly.
 
     Args:
-        histories: each [time], of any length.
+        histories: each [time], of any length, without missing values.
         longest_window: the window, which is shorter where the histories hold too few windows of that length.
+        measured: the histories with NaN for what was filled, which nothing is learnt from; by default nothing was.
 
     Raises:
         ValueError: they hold too few of any length; the message says how many.
@@ -57,13 +61,15 @@ def fit_forecaster(histories: Sequence[Array], longest_window: int, horizon: int
     starts = rows - (np.cumsum(counts) - counts)[series] + (np.cumsum(lengths) - lengths)[series]
     windows = np.concatenate(histories)[starts[:, None] + np.arange(window + horizon)]  # [n, window + horizon]
     inputs, futures = windows[:, :window], windows[:, window:]
+    if measured is not None:
+        futures = np.concatenate(measured)[starts[:, None] + np.arange(window, window + horizon)]
     statistics = measure(inputs, "standard")
     scaled = [(part - statistics.shift) / statistics.scale for part in (inputs, futures)]
     # A constant window tells nothing of what is to come, and scaled by nearly nothing it would outweigh all others.
-    moving = np.ptp(inputs, axis=1) > 0
+    moving = (np.ptp(inputs, axis=1) > 0) & ~np.isnan(futures).all(axis=1)
     if moving.sum() < WINDOWS_PER_COEFFICIENT * (window + 1):
         raise ValueError("Too few windows of the histories before the first origin are not constant.")
-    return LinearForecaster(window, fit_linear(scaled[0][moving], scaled[1][moving]))
+    return LinearForecaster(window, fit_linear_robustly(scaled[0][moving], scaled[1][moving]))
 
 
 def _choose_window(lengths: NDArray[np.int64], longest: int, horizon: int) -> int:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from service.domain.normalization import Equivariance, find_equivariance
 from service.domain.presets import MODES, PRESETS, Head, Mode, Normalization, Preset, Readout
 from service.domain.series import Missing
 
@@ -132,6 +133,13 @@ class Recipe:
     def reads_whole_series(self) -> bool:
         """Whether the model reads all points that it is given, or only the last `window` of them."""
         return self.scaling == "none" and not self.preset.slides and not self.members
+
+    @property
+    def equivariance(self) -> Equivariance:
+        """How its forecasts follow a series that is moved or scaled."""
+        if self.members:
+            return find_equivariance({"members": [asdict(member) for member in self.members]})
+        return find_equivariance({"scaling": self.scaling, "readout": self.readout, "log": self.log})
 
     @property
     def waves(self) -> SyntheticData:

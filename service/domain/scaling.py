@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from service.domain.recipe import Scaling
 
-# A spread under this share of the largest magnitude is rounding noise of float32: the series is constant.
-RELATIVE_FLOOR = 1e-6
+# A spread under this share of the largest magnitude is rounding noise of the 64 bits that it is computed in.
+RELATIVE_FLOOR = 1e-12
 # For series of zeros; far below any standard deviation that float32 can hold without being denormal.
 ABSOLUTE_FLOOR = 1e-30
 # Logarithms take values under this share of the window's mean magnitude, zeros and negative ones, for that share.
@@ -34,10 +34,10 @@ class Statistics:
             values = np.log(np.maximum(values, self.floor))
         return ((values - self.shift) / self.scale).astype(np.float32)
 
-    def inverse(self, values: NDArray[np.floating]) -> NDArray[np.float32]:
+    def inverse(self, values: NDArray[np.floating]) -> NDArray[np.float64]:
         """The model's units to the user's; values [n, any length]."""
-        unscaled = values * self.scale + self.shift
-        return (unscaled if self.floor is None else np.exp(unscaled)).astype(np.float32)
+        unscaled: NDArray[np.float64] = values * self.scale + self.shift
+        return unscaled if self.floor is None else np.exp(unscaled)
 
 
 def measure(inputs: NDArray[np.floating], scaling: Scaling, *, log: bool = False) -> Statistics:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from difflib import get_close_matches
 from itertools import chain
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +13,6 @@ from service.domain.panel import Panel
 from service.errors import Flaw, InvalidRequest
 
 Array = NDArray[np.float64]
-Read = NDArray[np.float32]
-Number = TypeVar("Number", np.float32, np.float64)
 Missing = Literal["interpolate", "ffill", "error"]
 
 FLOAT32_MAX = float(np.finfo(np.float32).max)
@@ -44,6 +42,16 @@ class PostedSeries(NamedTuple):
     pointer: str
     values: list[Any] | Array
     start: str | None = None
+
+
+class Read(NamedTuple):
+    """A series without missing values [time], from its first number to its last.
+
+    `end` is how many values the series has up to that last number: nulls behind it are no data.
+    """
+
+    values: Array
+    end: int
 
 
 def split(posted: Any) -> list[PostedSeries]:
@@ -85,24 +93,29 @@ def unpack(panel: Panel, pointer: str) -> list[PostedSeries]:
 def read_all(series: list[PostedSeries], missing: Missing) -> list[Read | Flaw]:
     """Makes an array of each series, with missing values filled, or tells what is wrong with it.
 
-    Leading nulls are trimmed. `interpolate` fills gaps linearly by index and carries the last value forward, `ffill`
-    always carries forward, `error` refuses nulls.
+    Leading and trailing nulls are trimmed. `interpolate` fills gaps linearly by index, `ffill` carries the last value
+    forward, `error` refuses nulls.
 
     Returns:
-        For each series a float32 array [time] of at least one point, or the flaw that keeps it from being forecast:
-        `empty`, `all_null`, `missing_value`, `out_of_range`.
+        For each series at least one point, or the flaw that keeps it from being forecast: `empty`, `all_null`,
+        `missing_value`, `out_of_range`.
 
     Raises:
         InvalidRequest: something in a series is neither a number nor null; one flaw for each such series.
     """
     numbers, ends = _join(series)
     if _all_plain(numbers, ends):
-        return list(cut(numbers.astype(np.float32), ends))
+        return [Read(values, len(values)) for values in cut(numbers, ends)]
     read: list[Read | Flaw] = []
     for one, values in zip(series, cut(numbers, ends), strict=True):
         filled = fill(one.pointer, values, missing)
-        read.append(filled if isinstance(filled, Flaw) else filled.astype(np.float32))
+        read.append(filled if isinstance(filled, Flaw) else Read(filled, count_to_last(values)))
     return read
+
+
+def count_to_last(values: Array) -> int:
+    """How many values [time] there are up to the last number; NaN stands for null."""
+    return len(values) - int(np.argmax(~np.isnan(values[::-1])))
 
 
 def read_numbers(series: list[PostedSeries]) -> list[Array]:
@@ -115,7 +128,10 @@ def read_numbers(series: list[PostedSeries]) -> list[Array]:
 
 
 def fill(pointer: str, values: Array, missing: Missing) -> Array | Flaw:
-    """What `read_all` makes of one series, in float64; `values` [time] have NaN where a value is missing."""
+    """What `read_all` makes of one series: from its first number to its last, gaps filled.
+
+    `values` [time] have NaN where a value is missing.
+    """
     if not values.size:
         return Flaw(pointer, "empty", "The series is empty: expected at least one point, got none.")
     known = np.flatnonzero(~np.isnan(values))
@@ -134,7 +150,7 @@ def fill(pointer: str, values: Array, missing: Missing) -> Array | Flaw:
     return _fill_gaps(values, known, missing)
 
 
-def cut(values: NDArray[Number], ends: NDArray[np.intp]) -> list[NDArray[Number]]:
+def cut(values: Array, ends: NDArray[np.intp]) -> list[Array]:
     """Takes arrays apart that stand one behind the other; `np.split` takes ten times as long for short ones."""
     if len(ends) == 1:
         return [values]
@@ -192,7 +208,7 @@ def _join(series: list[PostedSeries]) -> tuple[Array, NDArray[np.intp]]:
 
 def _fill_gaps(values: Array, known: NDArray[np.intp], missing: Missing) -> Array:
     """`known` [n] are the positions of numbers, at least one."""
-    positions = np.arange(known[0], values.size)
+    positions = np.arange(known[0], known[-1] + 1)
     if missing == "interpolate":
         return np.interp(positions, known, values[known])
     return values[known[np.searchsorted(known, positions, side="right") - 1]]

@@ -10,12 +10,15 @@ from numpy.typing import NDArray
 from service.store.manifest import Manifest
 
 Array = NDArray[np.float32]
+# Series as they were posted.
+Series = NDArray[np.float64]
+Answers = NDArray[np.floating]
 Lengths = NDArray[np.int32]
 Kind = Literal["forecast", "rollout", "all_steps"]
 
 
-class Engine(Protocol):
-    """A loaded version. Callable from several threads at once; everything is in the user's own units.
+class Runtime(Protocol):
+    """What runs a version's graphs, in 32 bits. Callable from several threads at once.
 
     `series` is [batch, time], padded on the right with anything; `lengths` [batch] are at least the version's minimum.
     """
@@ -34,6 +37,29 @@ class Engine(Protocol):
 
     def all_steps(self, series: Array, lengths: Lengths) -> tuple[Array, Lengths]:
         """Sequence heads only: the forecast at every step [batch, steps, horizon] and each row's own count [batch]."""
+        ...
+
+
+class Engine(Protocol):
+    """A loaded version: a runtime that takes series, and answers, in 64 bits and in the user's own units.
+
+    Answers are float32 where the version's forecasts don't follow their series' level and unit, else float64.
+    """
+
+    def estimate(self, kind: Kind, length: int, horizon: int) -> float:
+        """As of `Runtime`."""
+        ...
+
+    def forecast(self, series: Series, lengths: Lengths) -> Answers:
+        """As of `Runtime`."""
+        ...
+
+    def rollout(self, series: Series, lengths: Lengths, horizon: int) -> Answers:
+        """As of `Runtime`."""
+        ...
+
+    def all_steps(self, series: Series, lengths: Lengths) -> tuple[Answers, Lengths]:
+        """As of `Runtime`."""
         ...
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from service.engines.engine import Array, Choice, Kind, Lengths
+from service.engines.normalized import NormalizedEngine
 from service.errors import EngineNotAvailable, VersionDamaged
 from service.store.manifest import Manifest
 
@@ -38,7 +39,7 @@ def graph_path(call: str) -> str:
 
 
 class OnnxLoader:
-    """Loads versions as `OnnxEngine`s."""
+    """Loads versions whose graphs an `OnnxRuntime` runs."""
 
     def choose(self, manifest: Manifest) -> Choice:
         """This engine, where the version has its graphs."""
@@ -46,7 +47,7 @@ class OnnxLoader:
             return Choice(NAME, "Its graphs gave the SavedModel's own numbers when it was published.")
         return Choice(None, f"The engine {NAME!r} can't run it: {why_not(manifest)}")
 
-    def __call__(self, folder: Path, manifest: Manifest) -> "OnnxEngine":
+    def __call__(self, folder: Path, manifest: Manifest) -> NormalizedEngine:
         """Loads a version's graphs and runs each once.
 
         Raises:
@@ -59,14 +60,14 @@ class OnnxLoader:
                 f"{why_not(manifest)} Set OUTFIELDER_ENGINE to auto, or train it again."
             )
         try:
-            engine = OnnxEngine(folder, None if manifest.reads_whole_series else manifest.window)
+            engine = OnnxRuntime(folder, None if manifest.reads_whole_series else manifest.window)
             engine.warm(manifest)
         except Exception as error:  # the runtime raises classes that share no other base
             raise VersionDamaged(
                 f"Version {manifest.version} of {manifest.name!r} can't be loaded by the engine {NAME!r}. Set "
                 "OUTFIELDER_ENGINE to savedmodel, or train it again."
             ) from error
-        return engine
+        return NormalizedEngine.of(engine, manifest)
 
 
 def has_graphs(manifest: Manifest) -> bool:
@@ -80,7 +81,7 @@ def why_not(manifest: Manifest) -> str:
     return str(reason) if reason else "it was published without graphs."
 
 
-class OnnxEngine:
+class OnnxRuntime:
     """One version's graphs, each with one thread: concurrent calls share the cores, and none waits for another."""
 
     def __init__(self, folder: Path, window: int | None) -> None:

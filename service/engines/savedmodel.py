@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from service.engines.engine import Array, Choice, Kind, Lengths
+from service.engines.normalized import NormalizedEngine
 from service.errors import VersionDamaged
 from service.store.manifest import Manifest
 
@@ -22,7 +23,7 @@ NAME = "savedmodel"
 
 
 class SavedModelLoader:
-    """Loads versions as `SavedModelEngine`s."""
+    """Loads versions whose signatures a `SavedModelRuntime` runs."""
 
     def __init__(self, *, beside_training: bool = False) -> None:
         """Args: `beside_training`: the process also trains; leave it the GPUs, and forecast on the CPU."""
@@ -35,7 +36,7 @@ class SavedModelLoader:
         del manifest
         return Choice(NAME, "The setting says so.")
 
-    def __call__(self, folder: Path, manifest: Manifest) -> "SavedModelEngine":
+    def __call__(self, folder: Path, manifest: Manifest) -> NormalizedEngine:
         """Loads a version's folder and proves a call of each signature that it will be asked for.
 
         Raises:
@@ -46,16 +47,16 @@ class SavedModelLoader:
                 self._tensorflow = _import_tensorflow(hide_gpus=not self._beside_training)
         place = (lambda: self._tensorflow.device("/CPU:0")) if self._beside_training else contextlib.nullcontext
         try:
-            engine = SavedModelEngine(self._tensorflow, folder, place)
+            engine = SavedModelRuntime(self._tensorflow, folder, place)
             engine.warm(manifest)
         except Exception as error:  # TensorFlow raises many unrelated classes for a folder that it can't read or run
             raise VersionDamaged(
                 f"Version {manifest.version} of {manifest.name!r} can't be loaded. Train it again, or restore it."
             ) from error
-        return engine
+        return NormalizedEngine.of(engine, manifest)
 
 
-class SavedModelEngine:
+class SavedModelRuntime:
     """One loaded SavedModel."""
 
     def __init__(self, tensorflow: Any, folder: Path, place: Place = contextlib.nullcontext) -> None:

@@ -5,12 +5,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from service.engines.engine import Array
+from service.domain.intervals import surround
+from service.domain.series import FLOAT32_MAX
+from service.engines.engine import Answers
 from service.errors import Flaw
-from service.serving.levels import find_spread
 from service.serving.plan import Plan
 from service.serving.rows import Row
-from service.store.manifest import Manifest
 
 Bounds = NDArray[np.float64]
 
@@ -18,19 +18,20 @@ Bounds = NDArray[np.float64]
 class SeriesForecast(NamedTuple):
     """One series' forecast: `values` [horizon], `sequence` [steps, horizon] where asked for; or its flaw.
 
-    `intervals` are lower and upper bounds by level, each [horizon].
+    `intervals` are lower and upper bounds by level, each [horizon]. `starts_after` is as of a Row.
     """
 
     id: str
-    values: Array | None = None
+    values: Answers | None = None
     timestamps: list[str] | None = None
-    sequence: Array | None = None
+    sequence: Answers | None = None
     intervals: dict[str, tuple[Bounds, Bounds]] | None = None
     flaw: Flaw | None = None
+    starts_after: int | None = None
 
 
 def assemble(
-    rows: list[Row], answers: list[Array], sequences: list[Array] | None, plan: Plan, manifest: Manifest
+    rows: list[Row], answers: list[Answers], sequences: list[Answers] | None, plan: Plan
 ) -> list[SeriesForecast]:
     """Joins the answers, one for each row without a flaw, with the series that they are for.
 
@@ -44,7 +45,8 @@ def assemble(
         values = np.ascontiguousarray(np.concatenate(answers).reshape(len(answers), -1)[:, : plan.horizon])
     else:
         values = np.zeros((0, plan.horizon), np.float32)
-    finite = np.isfinite(values)
+    # NaN fails the comparison.
+    finite = np.abs(values) <= FLOAT32_MAX
     overflown = frozenset() if finite.all() else frozenset(np.nonzero(~finite)[0].tolist())
     forecasts = []
     positions = iter(range(len(answers)))
@@ -55,18 +57,20 @@ def assemble(
         i = next(positions)
         sequence = None if sequences is None else np.ascontiguousarray(sequences[i][:, : plan.horizon])
         if i not in overflown and (sequence is None or np.isfinite(sequence).all()):
-            intervals = _surround(row, values[i], plan, manifest) if plan.half_widths else None
-            forecasts.append(SeriesForecast(row.id, values[i], row.timestamps, sequence, intervals))
+            intervals = _surround(row, values[i], plan) if plan.half_widths else None
+            forecasts.append(
+                SeriesForecast(row.id, values[i], row.timestamps, sequence, intervals, starts_after=row.starts_after)
+            )
         else:
             forecasts.append(SeriesForecast(row.id, flaw=overflow(row.pointer)))
     return forecasts
 
 
-def _surround(row: Row, values: Array, plan: Plan, manifest: Manifest) -> dict[str, tuple[Bounds, Bounds]]:
+def _surround(row: Row, values: Answers, plan: Plan) -> dict[str, tuple[Bounds, Bounds]]:
     """The intervals of one series' forecast, as wide as the series moves."""
-    spread = 0.0 if row.values is None else find_spread(manifest, row.values)
+    assert row.spread is not None  # read_rows measures it where levels are asked for
     return {
-        level: (values - half_widths * spread, values + half_widths * spread)
+        level: surround(values, half_widths.of(row.spread), is_non_negative=row.is_non_negative)
         for level, half_widths in plan.half_widths.items()
     }
 

@@ -7,14 +7,15 @@ from typing import Any
 import numpy as np
 
 from service.domain.backtest import Pool, Scores, Track, forecast_naively, measure_forecast
+from service.domain.intervals import surround
 from service.domain.linear import LinearForecaster, fit_forecaster
 from service.domain.metrics import seasonal_scale
-from service.engines.engine import Array
+from service.engines.engine import Answers
 from service.errors import Flaw
 from service.serving.answers import overflow
 from service.serving.batcher import Batcher
 from service.serving.forecasting import Limits, make_call
-from service.serving.levels import find_spread
+from service.serving.levels import find_spread, never_negative
 from service.serving.registry import Registry
 from service.serving.rows import raise_if_all_bad
 from service.serving.study import BacktestRequest, Material, Study, make_study
@@ -80,15 +81,17 @@ class Backtesting:
 
 def _fit_linear(study: Study) -> tuple[LinearForecaster | None, dict[str, str]]:
     """The linear baseline, fitted to what was known at the first origins; without it, why there is none."""
-    histories = [track.history(study.origins(track)[0]) for track in study.tracks]
+    origins = [study.origins(track)[0] for track in study.tracks]
+    histories = [track.history(origin) for track, origin in zip(study.tracks, origins, strict=True)]
+    measured = [track.values[:origin] for track, origin in zip(study.tracks, origins, strict=True)]
     try:
-        return fit_forecaster(histories, study.manifest.window, study.plan.horizon), {}
+        return fit_forecaster(histories, study.manifest.window, study.plan.horizon, measured), {}
     except ValueError as error:
         return None, {"linear": str(error)}
 
 
 def _score_part(
-    study: Study, part: list[Track], answers: list[Array], linear: LinearForecaster | None, pool: Pool
+    study: Study, part: list[Track], answers: list[Answers], linear: LinearForecaster | None, pool: Pool
 ) -> dict[str, dict[str, Scores] | Flaw]:
     """The scores of each series by its id, added to the pool; `answers` hold [horizon or more] for each origin."""
     found: dict[str, dict[str, Scores] | Flaw] = {}
@@ -106,19 +109,25 @@ def _score_part(
 
 
 def _score(
-    study: Study, track: Track, actual: np.ndarray[Any, Any], forecast: Array, linear: LinearForecaster | None
+    study: Study, track: Track, actual: np.ndarray[Any, Any], forecast: Answers, linear: LinearForecaster | None
 ) -> dict[str, Scores]:
     histories = [track.history(origin) for origin in study.origins(track)]
-    scale = seasonal_scale(histories[0], study.season)
+    scale = seasonal_scale(track.values[: study.origins(track)[0]], study.season)
     forecasts: dict[str, Any] = {"model": forecast, **forecast_naively(histories, study.plan.horizon, study.season)}
     if linear is not None:
         forecasts["linear"] = linear.forecast(histories)
-    widths = {}
+    intervals = {}
     if study.plan.half_widths:
-        spreads = np.array([[find_spread(study.manifest, history)] for history in histories])
-        widths = {level: spreads * half_widths for level, half_widths in study.plan.half_widths.items()}
+        spreads = [find_spread(study.manifest, history) for history in histories]
+        signs = [never_negative(study.manifest, history) for history in histories]
+        for level, half_widths in study.plan.half_widths.items():
+            bounds = [
+                surround(values, half_widths.of(spread), is_non_negative=sign)
+                for values, spread, sign in zip(forecast, spreads, signs, strict=True)
+            ]
+            intervals[level] = (np.stack([low for low, _ in bounds]), np.stack([high for _, high in bounds]))
     return {
-        name: measure_forecast(actual, values, scale, widths if name == "model" else None)
+        name: measure_forecast(actual, values, scale, intervals if name == "model" else None)
         for name, values in forecasts.items()
     }
 

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
-from service.engines.engine import Array
+from service.engines.engine import Series
 from service.errors import NotReady, QueueFull
 from service.serving.calls import MAX_ROWS, Call, sort_by_length
 from service.serving.parts import Computed, Part, Request, run_parts, settle_all
@@ -17,8 +17,8 @@ from service.serving.parts import Computed, Part, Request, run_parts, settle_all
 # What a hop to a thread and back costs is more than most calls for one series take; and so long the event loop, which
 # all others wait for, can do without being missed.
 INLINE_SECONDS = 0.001
-# Points that may wait, over all requests: 256 MB of float32.
-MAX_WAITING_POINTS = 2**26
+# Points that may wait, over all requests: 256 MB.
+MAX_WAITING_POINTS = 2**25
 
 
 @dataclass(eq=False, slots=True)
@@ -60,7 +60,7 @@ class Batcher:
         """Requests that have rows or steps waiting."""
         return self._waiting
 
-    async def run(self, call: Call, rows: list[Array]) -> Computed:
+    async def run(self, call: Call, rows: list[Series]) -> Computed:
         """Computes rows [time] of any lengths.
 
         Raises:

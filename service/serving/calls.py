@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from service.engines.engine import Array, Engine, Kind
+from service.engines.engine import Answers, Engine, Kind, Series
 
 # One engine call. More rows gain little (the arithmetic is saturated) and make everybody behind them wait.
 MAX_ROWS = 128
@@ -22,7 +22,7 @@ class Call:
     kind: Kind
     horizon: int
 
-    def run(self, rows: Sequence[Array]) -> list[Array]:
+    def run(self, rows: Sequence[Series]) -> list[Answers]:
         """Rows [time] -> for each its forecast [horizon], or [steps, horizon] of all steps: one engine call."""
         series, lengths = _pack(rows)
         if self.kind == "forecast":
@@ -32,7 +32,7 @@ class Call:
         forecast, steps = self.engine.all_steps(series, lengths)
         return [of_row[:count] for of_row, count in zip(forecast, steps, strict=True)]
 
-    def run_all(self, rows: Sequence[Array]) -> list[Array]:
+    def run_all(self, rows: Sequence[Series]) -> list[Answers]:
         """As `run`, with as many engine calls as it takes."""
         order = sort_by_length(rows)
         answers: list[Any] = [None] * len(rows)
@@ -45,7 +45,7 @@ class Call:
             first += n
         return answers
 
-    def fit(self, rows: Sequence[Array], order: Sequence[int], n_before: int, widest: int) -> tuple[int, int]:
+    def fit(self, rows: Sequence[Series], order: Sequence[int], n_before: int, widest: int) -> tuple[int, int]:
         """How many rows, in this order, fit beside those that an engine call has, and what its widest row costs then.
 
         Args:
@@ -71,13 +71,13 @@ class Call:
         return length * self.horizon if self.kind == "all_steps" else length + self.horizon
 
 
-def sort_by_length(rows: Sequence[Array]) -> list[int]:
+def sort_by_length(rows: Sequence[Series]) -> list[int]:
     """Shortest first, so that what is computed together is of about one length: little padding."""
     lengths = list(map(len, rows))
     return sorted(range(len(rows)), key=lengths.__getitem__)
 
 
-def _pack(rows: Sequence[Array]) -> tuple[Array, Any]:
+def _pack(rows: Sequence[Series]) -> tuple[Series, Any]:
     """Rows [time] as one array [batch, time], zeros behind those that are shorter, and their lengths int32 [batch]."""
     lengths = list(map(len, rows))
     longest = max(lengths)
@@ -86,7 +86,7 @@ def _pack(rows: Sequence[Array]) -> tuple[Array, Any]:
     elif min(lengths) == longest:
         series = np.concatenate(rows).reshape(len(rows), longest)
     else:
-        series = np.zeros((len(rows), longest), np.float32)
+        series = np.zeros((len(rows), longest), np.float64)
         for target, row in zip(series, rows, strict=True):
             target[: len(row)] = row
     return series, np.array(lengths, np.int32)

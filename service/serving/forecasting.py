@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from service.domain.panel import Panel
 from service.domain.series import PostedSeries, split, unpack
-from service.engines.engine import Array, Engine
+from service.engines.engine import Answers, Engine, Series
 from service.errors import InvalidRequest
 from service.serving.answers import SeriesForecast, assemble
 from service.serving.batcher import Batcher
@@ -162,7 +162,7 @@ class Forecasting:
     async def _forecast_rows(self, work: "_Work", rows: list[Row]) -> "_Part":
         inputs = _inputs(rows)
         if not inputs:
-            return _Part(assemble(rows, [], None, work.plan, work.manifest), 0.0, 0.0)
+            return _Part(assemble(rows, [], None, work.plan), 0.0, 0.0)
         engine = await self._registry.engine(work.manifest)
         computed = [await self._batcher.run(call, inputs) for call in _calls(work, engine)]
         return _Part(
@@ -187,7 +187,7 @@ def _split(rows: list[Row]) -> Iterator[list[Row]]:
         yield part
 
 
-def _inputs(rows: list[Row]) -> list[Array]:
+def _inputs(rows: list[Row]) -> list[Series]:
     return [row.values for row in rows if row.values is not None]
 
 
@@ -209,12 +209,12 @@ def _calls(work: _Work, engine: Engine) -> list[Call]:
     return [steps, main] if work.plan.rolled_out else [steps]
 
 
-def _join(work: _Work, rows: list[Row], outputs: list[list[Array]]) -> list[SeriesForecast]:
+def _join(work: _Work, rows: list[Row], outputs: list[list[Answers]]) -> list[SeriesForecast]:
     """Series with what the engine gave for `_calls`."""
     answers, sequences = outputs[-1], outputs[0] if work.request.all_steps else None
     if sequences is not None and not work.plan.rolled_out:
         answers = [steps[-1] for steps in sequences]
-    return assemble(rows, answers, sequences, work.plan, work.manifest)
+    return assemble(rows, answers, sequences, work.plan)
 
 
 def _count_answer_values(rows: list[Row], work: "_Work") -> int:

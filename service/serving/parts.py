@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Any
 
-from service.engines.engine import Array
+from service.engines.engine import Answers, Series
 from service.serving.calls import Call
 
 logger = logging.getLogger(__name__)
@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 class Computed:
     """A request's answers, in the order of its rows, and how long it waited and was computed."""
 
-    rows: list[Array]
+    rows: list[Answers]
     queue_seconds: float
     compute_seconds: float
 
@@ -27,7 +27,7 @@ class Computed:
 class Request:
     """Rows that wait for their answers, of which some may be computed before others."""
 
-    rows: list[Array]
+    rows: list[Series]
     future: asyncio.Future[Computed]
     points: int
     seconds: float
@@ -44,7 +44,7 @@ class Request:
 Part = tuple[Request, list[int]]
 
 
-Outcome = list[Array] | BaseException
+Outcome = list[Answers] | BaseException
 
 
 def run_parts(call: Call, parts: Sequence[Part]) -> list[Outcome]:
@@ -57,7 +57,7 @@ def run_parts(call: Call, parts: Sequence[Part]) -> list[Outcome]:
         return [error] if len(parts) == 1 else [run_parts(call, [part])[0] for part in parts]
 
 
-def _run_together(call: Call, parts: Sequence[Part]) -> list[list[Array]]:
+def _run_together(call: Call, parts: Sequence[Part]) -> list[list[Answers]]:
     rows = [request.rows[i] for request, indices in parts for i in indices]
     answers = call.run(rows)
     if len(parts) == 1:

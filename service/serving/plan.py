@@ -3,12 +3,9 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
 from service.domain.series import Missing
 from service.errors import Flaw, InvalidRequest
-from service.serving.levels import find_half_widths
+from service.serving.levels import HalfWidths, find_half_widths
 from service.store.manifest import Manifest
 
 AskedMode = Literal["auto", "one_step", "autoregressive", "vector", "sequence"]
@@ -35,13 +32,13 @@ class ForecastRequest:
 class Plan:
     """How a version answers: `horizon` steps in a mode; `rolled_out` beyond the version's own horizon.
 
-    `half_widths` are those of the intervals asked for, by level, each [horizon], in spreads of the series.
+    `half_widths` are those of the intervals asked for, by level.
     """
 
     mode: str
     horizon: int
     rolled_out: bool
-    half_widths: dict[str, NDArray[np.float64]] = field(default_factory=dict, compare=False)
+    half_widths: dict[str, HalfWidths] = field(default_factory=dict, compare=False)
 
 
 def make_plan(request: ForecastRequest, manifest: Manifest, *, max_horizon: int) -> Plan:

@@ -3,22 +3,31 @@
 from typing import NamedTuple
 
 from service.domain.calendar import future_timestamps
+from service.domain.intervals import Spread
 from service.domain.panel import Panel
-from service.domain.series import PostedSeries, read_all
-from service.engines.engine import Array
+from service.domain.series import PostedSeries, Read, read_all
+from service.engines.engine import Series
 from service.errors import Flaw, InvalidRequest
+from service.serving.levels import find_spread, never_negative
 from service.serving.plan import ForecastRequest
 from service.store.manifest import Manifest
 
 
 class Row(NamedTuple):
-    """One series as the model reads it: `values` float32 [time], or the flaw that keeps it from being forecast."""
+    """One series as the model reads it: `values` float64 [time], or the flaw that keeps it from being forecast.
+
+    `starts_after` is the index of the last number that was posted, where nulls follow it: the forecast begins there.
+    With levels, `spread` says how much the whole series moves, `is_non_negative` that its intervals end at zero.
+    """
 
     id: str
     pointer: str
-    values: Array | None = None
+    values: Series | None = None
     timestamps: list[str] | None = None
     flaw: Flaw | None = None
+    starts_after: int | None = None
+    spread: Spread | None = None
+    is_non_negative: bool = False
 
 
 def read_rows(
@@ -41,9 +50,10 @@ def read_rows(
         InvalidRequest: wrong types, a wrong frequency or start.
     """
     calendar = _Calendar(request, panel, horizon)
+    has_levels = bool(request.level)
     return [
-        _read_row(one, values, manifest, calendar, max_length)
-        for one, values in zip(series, read_all(series, request.missing), strict=True)
+        _read_row(one, read, manifest, calendar, max_length, has_levels)
+        for one, read in zip(series, read_all(series, request.missing), strict=True)
     ]
 
 
@@ -60,28 +70,40 @@ def raise_if_all_bad(flaws: list[Flaw | None]) -> None:
 
 
 def _read_row(
-    one: PostedSeries, values: Array | Flaw, manifest: Manifest, calendar: "_Calendar", max_length: int
+    one: PostedSeries,
+    read: Read | Flaw,
+    manifest: Manifest,
+    calendar: "_Calendar",
+    max_length: int,
+    has_levels: bool,
 ) -> Row:
-    if isinstance(values, Flaw):
-        return Row(one.id, one.pointer, flaw=values)
-    timestamps = calendar.timestamps(one)
+    if isinstance(read, Flaw):
+        return Row(one.id, one.pointer, flaw=read)
+    timestamps = calendar.timestamps(one, read.end)
     if isinstance(timestamps, Flaw):
         return Row(one.id, one.pointer, flaw=timestamps)
-    flaw = _misfit(one.pointer, values, manifest, max_length)
+    flaw = _misfit(one.pointer, read.values, manifest, max_length)
     if flaw is not None:
         return Row(one.id, one.pointer, flaw=flaw)
-    # Its last window is all that the model reads: no need to carry the rest along.
-    read = values if manifest.reads_whole_series else values[-manifest.window :]
-    return Row(one.id, one.pointer, read, timestamps)
+    return Row(
+        one.id,
+        one.pointer,
+        # Its last window is all that the model reads: no need to carry the rest along.
+        read.values if manifest.reads_whole_series else read.values[-manifest.window :],
+        timestamps,
+        starts_after=read.end - 1 if read.end < len(one.values) else None,
+        spread=find_spread(manifest, read.values) if has_levels else None,
+        is_non_negative=has_levels and never_negative(manifest, read.values),
+    )
 
 
-def _misfit(pointer: str, values: Array, manifest: Manifest, max_length: int) -> Flaw | None:
+def _misfit(pointer: str, values: Series, manifest: Manifest, max_length: int) -> Flaw | None:
     if len(values) < manifest.min_length:
         return Flaw(
             pointer,
             "too_short",
-            f"{manifest.name!r} needs at least {manifest.min_length} points, leading nulls not counted; the series has "
-            f"{len(values)}. Send more history, or choose a model with a smaller min_length.",
+            f"{manifest.name!r} needs at least {manifest.min_length} points, nulls at either end not counted; the "
+            f"series has {len(values)}. Send more history, or choose a model with a smaller min_length.",
         )
     if manifest.reads_whole_series and len(values) > max_length:
         return Flaw(
@@ -105,8 +127,8 @@ class _Calendar:
         self._horizon = horizon
         self._known: dict[tuple[str, int], list[str]] = {}
 
-    def timestamps(self, series: PostedSeries) -> list[str] | Flaw | None:
-        """A series' stamps; None where none are asked for; the flaw of its own start.
+    def timestamps(self, series: PostedSeries, n_observed: int) -> list[str] | Flaw | None:
+        """The stamps after a series' first `n_observed` points; None where none are asked for; or its start's flaw.
 
         Raises:
             InvalidRequest: the frequency, or the start that all series share, is wrong or missing.
@@ -120,10 +142,10 @@ class _Calendar:
             raise InvalidRequest.at(
                 "/start", "missing_field", "`freq` needs `start`, the time of the first point: add it."
             )
-        key = (start, len(series.values))
+        key = (start, n_observed)
         if key not in self._known:
             try:
-                self._known[key] = future_timestamps(self._freq, start, len(series.values), self._horizon)
+                self._known[key] = future_timestamps(self._freq, start, n_observed, self._horizon)
             except InvalidRequest as error:
                 flaw = error.flaws[0]
                 if series.start is None or flaw.pointer != "/start":

@@ -64,11 +64,11 @@ class Study:
     def origins(self, track: Track) -> list[int]:
         return self.rolling.origins(track.n_points)
 
-    def rows(self, track: Track) -> list[NDArray[np.float32]]:
+    def rows(self, track: Track) -> list[NDArray[np.float64]]:
         """What the version reads of a series at each origin; each [time]."""
         histories = (track.history(origin) for origin in self.origins(track))
         window = 0 if self.manifest.reads_whole_series else self.manifest.window
-        return [history[-window:].astype(np.float32) for history in histories]
+        return [history[-window:] for history in histories]
 
     def parts(self) -> Iterator[list[Track]]:
         """The series that can be forecast, in parts that are computed at once; at least one a part."""

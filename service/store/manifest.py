@@ -10,8 +10,10 @@ import orjson
 class Manifest:
     """A version's facts. `hyper_parameters` is the recipe; metrics are in the user's own units.
 
-    `calibration` is what prediction intervals are made from: `{"season", "window", "residuals"}`, for each step the
-    absolute validation residuals in spreads (`service.domain.intervals`), ascending; None without.
+    `calibration` is what prediction intervals are made from: `{"season", "window", "part", "residuals",
+    "still_residuals", "non_negative"}`, for each step the absolute residuals of the validation or test part in spreads
+    (`service.domain.intervals`), ascending, of series that moved and of those that were still; and whether no value of
+    the training data was below zero. None without.
 
     `engines` says of each engine beside TensorFlow how far its forecasts were from the SavedModel's at publication
     (`{"onnx": {"difference": 2e-7}}`, as a share of their magnitude), or the `reason` why it can't run the version.

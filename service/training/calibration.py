@@ -4,6 +4,8 @@ With as many series as make the usual levels trustworthy the residuals are those
 newest, and the model that made them had seen all that came before, as the published one has. Coverage is then measured
 across series: each half of them by intervals from the other half. With fewer series the residuals are those of the
 validation windows, of which each series has several, and coverage is measured on the test windows.
+
+Series that are still at a window's origin are calibrated apart from those that move: `service.domain.intervals`.
 """
 
 from dataclasses import dataclass
@@ -12,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from service.domain.intervals import half_widths, needed, spread
+from service.domain.intervals import Spread, half_widths, measure_spread, needed, scale_residuals
 from service.domain.metrics import coverage
 from service.domain.recipe import Recipe
 from service.domain.splits import ENOUGH_ORIGINS
@@ -30,15 +32,17 @@ SIGNIFICANT_DIGITS = 6
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Residuals:
-    """Forecasts of windows [n, horizon], and what was wrong with them in spreads of their series [n, horizon]."""
+    """Forecasts of windows [n, horizon], the units of what was wrong with them [n], and which series were still [n]."""
 
     windows: Windows
     forecasts: Array
-    spreads: Array  # [n]
+    units: Array
+    is_still: NDArray[np.bool_]
 
-    @property
-    def scaled(self) -> Array:
-        return np.asarray(np.abs(self.windows.actual - self.forecasts) / self.spreads[:, None])
+    def scaled(self, rows: NDArray[np.bool_]) -> Array:
+        """What was wrong with the chosen windows, in units of their series; NaN where nothing can be said."""
+        errors = np.abs(self.windows.actual[rows] - self.forecasts[rows])
+        return scale_residuals(errors, self.units[rows])
 
 
 def calibrate(
@@ -51,51 +55,63 @@ def calibrate(
             seen all before them, or else `recipe.refit` is false.
     """
     by_part = [
-        Residuals(windows, forecasts, _spreads(prepared, windows, recipe))
+        _residuals(prepared, windows, forecasts, recipe)
         for windows, forecasts in ((prepared.validation, validation), (prepared.test, test))
     ]
     from_test = recipe.refit and len(prepared.test) >= ENOUGH_ORIGINS
     used = by_part[1] if from_test else by_part[0]
+    every = np.ones(len(used.windows), bool)
     if from_test:
         even = np.arange(len(prepared.test)) % 2 == 0
-        halves = [_coverage(used.scaled[one], used, ~one) for one in (even, ~even)]
-        covered = {level: (halves[0][level] + halves[1][level]) / 2 for level in halves[0]}
+        halves = [_coverage(used, one, used, ~one) for one in (even, ~even)]
+        covered = {level: (halves[0][level] + halves[1][level]) / 2 for level in halves[0].keys() & halves[1].keys()}
     else:
-        covered = _coverage(used.scaled, by_part[1], np.ones(len(prepared.test), bool))
+        covered = _coverage(used, every, by_part[1], np.ones(len(prepared.test), bool))
     calibration = {
         "season": recipe.season,
         "window": recipe.longest_window,
         "part": "test" if from_test else "validation",
-        "residuals": _ascending(used.scaled),
+        "residuals": _ascending(used.scaled(~used.is_still)),
+        "non_negative": bool((prepared.rows.flat >= 0).all()),
+        "still_residuals": _ascending(used.scaled(used.is_still)),
     }
-    return calibration, covered
+    return calibration, dict(sorted(covered.items()))
 
 
-def _coverage(residuals: Array, measured: Residuals, rows: NDArray[np.bool_]) -> dict[str, float]:
-    """What intervals from residuals [n, horizon] cover of the chosen windows; levels that they bear alone."""
-    if not rows.any():
+def _residuals(prepared: PreparedPanel, windows: Windows, forecasts: Array, recipe: Recipe) -> Residuals:
+    spreads: list[Spread] = [
+        measure_spread(prepared.rows.history(int(i), int(end)), recipe.season, recipe.longest_window)
+        for i, end in zip(windows.series, windows.ends, strict=True)
+    ]
+    units, still = np.array([one.unit for one in spreads]), np.array([one.is_still for one in spreads], bool)
+    return Residuals(windows, forecasts, units, still)
+
+
+def _coverage(
+    residuals: Residuals, rows: NDArray[np.bool_], measured: Residuals, judged: NDArray[np.bool_]
+) -> dict[str, float]:
+    """What intervals from the residuals of rows cover of other windows; levels that they bear alone."""
+    kinds = [_ascending(residuals.scaled(rows & (residuals.is_still == still))) for still in (False, True)]
+    counts = [min(map(len, kind)) for kind in kinds]
+    actual = measured.windows.actual[judged]
+    if np.isnan(actual).all():
         return {}
-    by_step = np.sort(residuals, axis=0).T
     found = {}
     for level in TOLD_LEVELS:
-        if len(residuals) >= needed(level):
-            width = half_widths(by_step, level, len(by_step)) * measured.spreads[rows, None]
-            center = measured.forecasts[rows]
-            found[str(level)] = coverage(measured.windows.actual[rows], center - width, center + width)
+        if needed(level) > max(counts):
+            continue
+        own = [kinds[i] if counts[i] >= needed(level) else kinds[1 - i] for i in (0, 1)]
+        moving, still = (half_widths(kind, level, len(kind)) for kind in own)
+        widths = np.where(measured.is_still[judged, None], still, moving) * measured.units[judged, None]
+        center = measured.forecasts[judged]
+        found[str(level)] = coverage(actual, center - widths, center + widths)
     return found
 
 
 def _ascending(residuals: Array) -> list[list[float]]:
-    """By step, of very many an even choice."""
+    """By step, without NaN, of very many an even choice."""
     most = max(FEWEST_RESIDUALS, MAX_RESIDUALS // residuals.shape[1])
     if len(residuals) > most:
         residuals = residuals[np.linspace(0, len(residuals) - 1, most).astype(int)]
-    return [[float(f"{value:.{SIGNIFICANT_DIGITS}g}") for value in step] for step in np.sort(residuals, axis=0).T]
-
-
-def _spreads(prepared: PreparedPanel, windows: Windows, recipe: Recipe) -> Array:
-    histories = (
-        prepared.rows.history(int(i), int(end))[-recipe.longest_window :]
-        for i, end in zip(windows.series, windows.ends, strict=True)
-    )
-    return np.array([spread(history, recipe.season) for history in histories])
+    steps = (np.sort(step[~np.isnan(step)]) for step in residuals.T)
+    return [[float(f"{value:.{SIGNIFICANT_DIGITS}g}") for value in step] for step in steps]

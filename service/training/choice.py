@@ -6,10 +6,13 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
-from service.domain.baselines import apply_linear, fit_linear
+from service.domain.baselines import apply_linear
 from service.domain.differencing import base, difference
-from service.domain.examples import Positions
+from service.domain.examples import Positions, drop_unscalable
+from service.domain.metrics import scaled_errors
+from service.domain.normalization import dominant_level
 from service.domain.recipe import Recipe, Scaling
+from service.domain.regression import fit_robustly
 from service.domain.scaling import Statistics, measure
 from service.training.panel import PreparedPanel
 
@@ -61,15 +64,17 @@ def _loss(
     held_out: tuple[Positions, Positions],
 ) -> float:
     """The mean absolute error on held-out windows, each in units of its series' own seasonal naive error."""
-    x, base, _, future = _scaled(recipe, prepared, window, horizon, train)
-    coefficients = fit_linear(x, future - base)
-    x, base, statistics, _ = _scaled(recipe, prepared, window, horizon, held_out)
+    x, base, statistics, actual = _scaled(recipe, prepared, window, horizon, train)
+    with np.errstate(over="ignore"):
+        future = statistics.transform(actual).astype(np.float64)
+    coefficients = fit_robustly(x, drop_unscalable(future - base)).coefficients
+    x, base, statistics, actual = _scaled(recipe, prepared, window, horizon, held_out)
     forecasts = statistics.inverse(apply_linear(coefficients, x) + base)
     scale = prepared.validation.scale[: len(forecasts)]
     scale = np.where(np.isfinite(scale), scale, np.inf)
-    errors = np.abs(forecasts - prepared.rows.futures(*held_out, horizon)).mean(axis=1)
     # Of one odd series the error must not decide for all.
-    return float(np.mean(np.minimum(errors / scale, 10.0)))
+    errors = scaled_errors(actual, forecasts, scale)
+    return float(np.mean(np.minimum(errors[~np.isnan(errors)], 10.0)))
 
 
 def _scaled(
@@ -78,15 +83,18 @@ def _scaled(
     """Windows that end at the right, zeros before a short history, as the linear model reads them.
 
     Returns:
-        Differenced inputs [n, window - lag], the base of their differences [n, horizon], statistics, and futures.
+        Differenced inputs [n, window - lag], the base of their differences [n, horizon], statistics, and futures, NaN
+        where nothing was measured, in the user's units from the level that was taken off.
     """
     inputs = prepared.rows.inputs(*origins, window)
+    level = dominant_level(inputs, ~np.isnan(inputs))
+    inputs = inputs - level
     statistics = measure(inputs, recipe.scaling, log=recipe.log)
     scaled = statistics.transform(inputs).astype(np.float64)
     shift = window - (~np.isnan(inputs)).sum(axis=1)
     positions = np.arange(window) - shift[:, None]
     aligned = np.where(positions >= 0, np.take_along_axis(scaled, np.maximum(positions, 0), axis=1), 0.0)
-    future = statistics.transform(prepared.rows.futures(*origins, horizon)).astype(np.float64)
+    future = prepared.rows.futures(*origins, horizon) - level
     differences, known = difference(aligned, recipe.lag), base(aligned, horizon, recipe.lag)
     return differences.astype(np.float64), known.astype(np.float64), statistics, future
 

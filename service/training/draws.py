@@ -8,15 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.domain.examples import Examples, Positions, Rows, make_examples, weigh
-from service.domain.intervals import spread
 from service.domain.metrics import seasonal_scale
 from service.domain.recipe import Recipe
 from service.domain.scaling import measure
 
 Array = NDArray[np.float64]
 
-# An error in a series that hardly moves would outweigh all others.
+# How much more than a typical error one may count, or it would decide for all others...
 MOST_IMPORTANCE = 5.0
+# ...and how much more to be part of what is typical: their mean, of which one series could be any multiple.
+MOST_TYPICAL = 20.0
 # Windows of one piece, where many are read.
 CHUNK = 4096
 # Windows whose mean importance is that of all.
@@ -26,16 +27,17 @@ SAMPLE = 2000
 class Importance:
     """How much an error counts: in units of its series' own seasonal naive error, as MASE has it.
 
-    Measured on what training may see; bounded, and 1 in the mean of all series.
+    Measured on what training may see. Where a series repeats itself the unit is the error of the naive forecast, where
+    it is constant its magnitude.
     """
 
     def __init__(self, rows: Rows, ends: Positions, season: int) -> None:
         scales = np.ones(len(ends))
         for i, end in enumerate(ends):
-            history = rows.history(i, int(end))
+            history = rows.measured_history(i, int(end))
             if len(history):
-                scale = seasonal_scale(history, season if len(history) > season else 1)
-                scales[i] = scale if np.isfinite(scale) else spread(history, 1)
+                units = (seasonal_scale(history, season), seasonal_scale(history, 1), np.nanmax(np.abs(history)))
+                scales[i] = next((unit for unit in units if unit > 0), 1.0)  # NaN is not
         self.scales = scales  # [n_series], in the user's units
 
     def of(self, series: Positions) -> Array:
@@ -43,10 +45,18 @@ class Importance:
         return 1 / self.scales[series]
 
 
-def bounded(examples: Examples, mean: float) -> Examples:
-    """Weights with a mean of about 1 and none above `MOST_IMPORTANCE`."""
-    weights = np.minimum(examples.weights / mean, MOST_IMPORTANCE).astype(np.float32)
+def bounded(examples: Examples, typical: float) -> Examples:
+    """Weights in units of a typical one, none above `MOST_IMPORTANCE`."""
+    weights = np.minimum(examples.weights / typical, MOST_IMPORTANCE).astype(np.float32)
     return Examples(examples.x, examples.targets, weights)
+
+
+def find_typical(weights: Array) -> float:
+    """The mean of weights [n] that count, no one as more than `MOST_TYPICAL` times the median."""
+    counting = weights[weights > np.finfo(np.float32).tiny]
+    if not len(counting):
+        return 1.0
+    return float(np.minimum(counting, MOST_TYPICAL * np.median(counting)).mean())
 
 
 class Draws:
@@ -68,8 +78,7 @@ class Draws:
         self._n_batches = max(1, recipe.max_windows // recipe.batch_size)
         if self.n_windows < recipe.max_windows and len(self._usable):
             self._n_batches = max(1, min(self._n_batches, -(-2 * self.n_windows // recipe.batch_size)))
-        self.mean_weight = 1.0
-        self.mean_weight = self._mean_weight()
+        self._typical_weight = self._find_typical_weight()
 
     @property
     def width(self) -> int:
@@ -110,22 +119,25 @@ class Draws:
     def examples(self, series: Positions, ends: Positions, *, last_only: bool = False) -> Examples:
         """The examples of windows that end at `ends`, weighted as in training."""
         recipe = self._recipe
+        ends = self._rows.last_measured(series, ends, recipe.min_history)
+        learns_at_steps = recipe.head == "sequence" and not self._rows.is_complete
         found = make_examples(
             recipe,
             self._rows.inputs(series, ends, recipe.window),
             self._rows.futures(series, ends, recipe.horizon),
             self._importance.of(series),
+            measured=self._rows.measured_inputs(series, ends, recipe.window) if learns_at_steps else None,
             last_only=last_only,
         )
-        return bounded(found, self.mean_weight)
+        return bounded(found, self._typical_weight)
 
     def _draw(self, n: int) -> tuple[Positions, Positions]:
         series = self._rng.choice(self._usable, n)
         ends = self._recipe.min_history + (self._rng.random(n) * self._counts[series]).astype(np.int64)
         return series, ends
 
-    def _mean_weight(self) -> float:
+    def _find_typical_weight(self) -> float:
         series, ends = self._draw(SAMPLE)
         inputs = self._rows.inputs(series, ends, self._recipe.window)
         statistics = measure(inputs, self._recipe.scaling, log=self._recipe.log)
-        return float(weigh(self._recipe, inputs, statistics, self._importance.of(series)).mean())
+        return find_typical(weigh(self._recipe, inputs, statistics, self._importance.of(series)))

@@ -24,7 +24,7 @@ def evaluate(recipe: Recipe, networks: Sequence[Network], material: Material) ->
     # The linear baseline learns in scaled units, as the networks do, so that it too fits series of any magnitude.
     coefficients = fit_linear(material.train.scaled_inputs, _scaled_futures(material.train))
 
-    def linear(part: Part) -> np.ndarray[Any, np.dtype[np.float32]]:
+    def linear(part: Part) -> np.ndarray[Any, np.dtype[np.float64]]:
         return part.statistics.inverse(apply_linear(coefficients, part.scaled_inputs))
 
     held_out = {"validation": material.validation, "test": material.test}

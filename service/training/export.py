@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from service.domain.recipe import Recipe
 from service.errors import ExportMismatch
+from service.training.agreement import least_unit, measure_difference
 from service.training.graph import AnyGraph, make_serving_graph
 from service.training.translation.publication import add_graphs
 from service.zoo.recurrent import normalises_inside
@@ -77,15 +78,17 @@ def prove(folder: Path, proofs: list[Proof], tolerance: float = TOLERANCE) -> fl
     batched = ragged(series=tf.constant(padded), lengths=tf.constant(lengths))["forecast"].numpy()
     rolled = rollout(series=tf.constant(padded), lengths=tf.constant(lengths), horizon=tf.constant(horizon))
     expected = np.concatenate([proof.forecasts for proof in proofs])
-    spread = np.concatenate([proof.inputs.std(axis=1, keepdims=True) for proof in proofs])
-    unit = np.maximum(np.maximum(np.abs(expected), spread), np.finfo(np.float32).tiny)
+    rows = [row for proof in proofs for row in proof.inputs]
+    least = least_unit(rows)
     worst = 0.0
     for name, served in {
         "alone": alone,
         "batched": batched,
         "rolled out": rolled["forecast"].numpy(),
     }.items():
-        difference = float((np.abs(served - expected) / unit).max())
+        difference = max(
+            measure_difference(got, wanted, row, least) for got, wanted, row in zip(served, expected, rows, strict=True)
+        )
         if not difference <= tolerance:
             raise ExportMismatch(
                 f"The exported model's forecasts ({name}) differ from the trained model's by {difference:.1e} of their "

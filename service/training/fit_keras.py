@@ -33,7 +33,7 @@ def fit_keras(
     else:
         network.learning_rate = recipe.learning_rate if steps is None else HalfCosine(recipe.learning_rate, steps)
         network.compile(
-            loss=recipe.loss,
+            loss=measured_loss(recipe.loss) if drawn else recipe.loss,
             optimizer=type(keras.optimizers.get(recipe.optimizer))(learning_rate=network.learning_rate),
             # Weights say which step of a drawn window counts; otherwise the last step has a figure of its own.
             metrics=[] if drawn else _metrics(recipe),
@@ -69,6 +69,18 @@ def predict_keras(network: Network, x: NDArray[np.float32]) -> NDArray[np.float3
     """All answers of a network: x [n, time] -> [n, horizon], of sequence heads [n, steps, horizon]."""
     answers = network.predict(x[:, :, None], batch_size=VALIDATION_BATCH_SIZE, verbose=0)
     return np.asarray(answers, dtype=np.float32)
+
+
+def measured_loss(loss: str) -> Callable[[Any, Any], Any]:
+    """The loss over the targets that were measured: those that are NaN don't count."""
+
+    def measured(actual: Any, forecast: Any) -> Any:
+        is_known = ~keras.ops.isnan(actual)
+        errors = keras.ops.where(is_known, forecast - keras.ops.where(is_known, actual, 0.0), 0.0)
+        sums = keras.ops.sum(keras.ops.abs(errors) if loss == "mae" else keras.ops.square(errors), axis=-1)
+        return sums / keras.ops.maximum(keras.ops.sum(keras.ops.cast(is_known, sums.dtype), axis=-1), 1.0)
+
+    return measured
 
 
 def last_time_step_loss(loss: str) -> Callable[[Any, Any], Any]:

@@ -7,6 +7,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from service.domain.differencing import difference, phase
+from service.domain.normalization import normalize
 from service.domain.recipe import Recipe, weight_shares
 from service.domain.scaling import measure
 from service.training.fit import predict
@@ -21,10 +22,10 @@ CHUNK = 500
 
 
 def forecast(recipe: Recipe, networks: Sequence[Network], inputs: NDArray[np.floating]) -> Floats:
-    """The forecast over the model's own horizon, in the user's units, of an ensemble the mean of its members'.
+    """The forecast over the model's own horizon, in units of the inputs, of an ensemble the mean of its members'.
 
     Args:
-        inputs: series of one length [n, time].
+        inputs: series of one length [n, time], in 32 bits as the served graph gets them.
 
     Returns:
         [n, horizon].
@@ -41,7 +42,7 @@ def _forecast_one(recipe: Recipe, network: Network, inputs: NDArray[np.floating]
     answers = predict(network, recipe, difference(scaled, recipe.lag))
     if recipe.lag:
         answers = answers + scaled[:, scaled.shape[1] - phase(recipe.horizon, recipe.lag)]
-    return statistics.inverse(answers)
+    return np.asarray(statistics.inverse(answers), np.float32)
 
 
 class Forecaster:
@@ -49,6 +50,7 @@ class Forecaster:
 
     def __init__(self, recipe: Recipe, networks: Sequence[Network]) -> None:
         members = recipe.members or (recipe,)
+        self._equivariance = recipe.equivariance
         self._shares = weight_shares(members)
         self._graphs = [make_graph(net, member) for member, net in zip(members, networks, strict=True)]
 
@@ -61,9 +63,11 @@ class Forecaster:
         return np.concatenate(parts)
 
     def _forecast(self, inputs: Array, lengths: NDArray[np.int32], horizon: int) -> Array:
-        series = tf.constant(inputs[:, :, None], tf.float32)
+        normalized, reference = normalize(inputs, lengths, self._equivariance)
+        series = tf.constant(normalized[:, :, None])
         answers = [
             graph.rollout(series, tf.constant(lengths), tf.constant(horizon))["forecast"].numpy()
             for graph in self._graphs
         ]
-        return np.asarray(np.average(answers, axis=0, weights=self._shares), np.float64)
+        mean = np.average(answers, axis=0, weights=self._shares)
+        return np.asarray(mean if reference is None else reference.restore(mean), np.float64)

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from service.domain.metrics import score
+from service.domain.metrics import scaled_errors, score
+from service.domain.normalization import normalize
 from service.domain.plan import Plan
 from service.domain.recipe import Recipe
 from service.errors import TrainingFailed
@@ -38,6 +39,8 @@ LINEAR = "ridge"
 # same for all series, and with them a part of the luck: so much was seen to be wrong with 756 series.
 LEAST_GAIN = 0.05
 PROOF_SERIES = 8
+# Of a window, in units of its series' seasonal naive error.
+MOST_ERROR = 20.0
 
 
 def train_on_panel(
@@ -54,7 +57,7 @@ def train_on_panel(
     recipe = best.recipe
     baselines = score_baselines(recipe, prepared)
     is_judged = not recipe.preset.is_baseline
-    gate = judge(plan.name, best, prepared, baselines, catalog) if is_judged else None
+    gate = judge(plan.name, best, prepared, recipe.season, catalog) if is_judged else None
     measured = None
     if recipe.refit:
         measured = [weights for network in best.networks for weights in network.get_weights()]
@@ -199,10 +202,18 @@ def _loss(fits: Sequence[Fitted], prepared: PreparedPanel) -> float:
 
 
 def _measure(forecasts: Array, prepared: PreparedPanel) -> float:
+    """The mean absolute scaled error, or the mean absolute one where no series has a scale.
+
+    No window counts as more than `MOST_ERROR`: what nobody could forecast is not to hide what kinds differ by.
+    """
     windows = prepared.validation
-    scores = score(windows.actual, forecasts, windows.scale)
-    loss = scores["mase"] if scores["mase"] is not None else scores["mae"]
-    return float(loss) if np.isfinite(loss) else float("inf")
+    has_scale = np.isfinite(windows.scale)
+    scale = windows.scale if has_scale.any() else np.ones(len(windows))
+    errors = scaled_errors(windows.actual, forecasts, scale)
+    known = ~np.isnan(windows.actual).all(axis=1) & np.isfinite(scale)
+    if not np.isfinite(errors[known]).all():
+        return float("inf")
+    return float(np.minimum(errors[known], MOST_ERROR).mean() if has_scale.any() else errors[known].mean())
 
 
 def _proofs(
@@ -214,6 +225,8 @@ def _proofs(
     proofs = []
     for length in sorted({longest, max(recipe.min_length, longest // 2 + 1)}):
         series = np.flatnonzero(rows.lengths >= length)[:PROOF_SERIES]
-        inputs = rows.inputs(series, rows.lengths[series], length).astype(np.float32)
+        inputs, _ = normalize(
+            rows.inputs(series, rows.lengths[series], length), np.full(len(series), length), recipe.equivariance
+        )
         proofs.append((inputs, forecast(recipe, networks, inputs)))
     return proofs

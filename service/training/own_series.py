@@ -119,13 +119,13 @@ def score_baselines(recipe: Recipe, prepared: PreparedPanel) -> dict[str, Any]:
     horizon = prepared.horizon
     forecasters: dict[str, Callable[[list[Array]], Array]] = {
         "naive": lambda histories: np.stack([np.full(horizon, history[-1]) for history in histories]),
-        "seasonal_naive": lambda histories: np.stack(
-            [seasonal_naive(h[None], horizon, recipe.season if len(h) >= recipe.season else 1)[0] for h in histories]
-        ),
+        "seasonal_naive": lambda histories: _forecast_seasonally(histories, horizon, recipe.season),
     }
-    trained_on = [history for history in prepared.histories(prepared.split.train_ends) if len(history)]
+    ends = prepared.split.train_ends
+    trained_on = [history for history in prepared.histories(ends) if len(history)]
+    measured = [prepared.rows.measured_history(i, int(end)) for i, end in enumerate(ends) if end]
     try:
-        linear = fit_forecaster(trained_on, recipe.window, horizon)
+        linear = fit_forecaster(trained_on, recipe.window, horizon, measured)
         forecasters["linear"] = linear.forecast
     except ValueError:
         # Too few windows to fit it: the row is left out.
@@ -140,6 +140,16 @@ def score_baselines(recipe: Recipe, prepared: PreparedPanel) -> dict[str, Any]:
                 ]
                 found[name][part] = score(windows.actual, forecaster(histories), windows.scale)
     return found
+
+
+def forecast_seasonally(prepared: PreparedPanel, windows: Windows, season: int) -> Array:
+    """The seasonal naive forecasts of windows [n, horizon]; naive ones of histories shorter than a season."""
+    ends = zip(windows.series, windows.ends, strict=True)
+    return _forecast_seasonally([prepared.rows.history(int(i), int(end)) for i, end in ends], prepared.horizon, season)
+
+
+def _forecast_seasonally(histories: list[Array], horizon: int, season: int) -> Array:
+    return np.stack([seasonal_naive(h[None], horizon, season if len(h) >= season else 1)[0] for h in histories])
 
 
 def _readable(windows: Windows, member: Recipe) -> tuple[Positions, Positions]:

@@ -9,7 +9,7 @@ from service.domain.examples import Positions, Rows, gather
 from service.domain.metrics import seasonal_scale
 from service.domain.panel import Panel
 from service.domain.recipe import Recipe
-from service.domain.series import Missing, fill
+from service.domain.series import Missing, count_to_last, fill
 from service.domain.splits import Split, split
 from service.errors import Flaw, TrainingFailed
 
@@ -18,7 +18,10 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Windows:
-    """Forecasts to score: where they begin, what came after [n, horizon], and MASE's scale of what came before [n]."""
+    """Forecasts to score: where they begin, what came after [n, horizon], and MASE's scale of what came before [n].
+
+    What was not measured is NaN.
+    """
 
     series: Positions
     ends: Positions
@@ -46,7 +49,7 @@ class PreparedPanel:
 
 
 def read_panel(panel: Panel) -> list[Array]:
-    """The series from their first known value on, NaN for missing ones; those that can't be used are left out.
+    """The series from their first known value to their last, NaN for missing ones; unusable ones are left out.
 
     Raises:
         TrainingFailed: none is left.
@@ -54,7 +57,7 @@ def read_panel(panel: Panel) -> list[Array]:
     usable = [one for one in panel.values if not isinstance(fill("", one, "interpolate"), Flaw)]
     if not usable:
         raise TrainingFailed("No series of the data holds a number that can be trained on.")
-    return [one[int(np.argmax(~np.isnan(one))) :] for one in usable]
+    return [one[int(np.argmax(~np.isnan(one))) : count_to_last(one)] for one in usable]
 
 
 def prepare_panel(values: list[Array], recipe: Recipe, missing: Missing = "interpolate") -> PreparedPanel:
@@ -66,13 +69,15 @@ def prepare_panel(values: list[Array], recipe: Recipe, missing: Missing = "inter
     horizon = recipe.evaluated_horizon
     lengths = np.array([len(one) for one in values], dtype=np.int64)
     cut = split(lengths, horizon, recipe.min_history)
-    rows = gather(
-        [
-            fill_parts(one, (int(end), len(one) - horizon), missing)
-            for one, end in zip(values, cut.train_ends, strict=True)
-        ]
+    filled = [
+        fill_parts(one, (int(end), len(one) - horizon), missing)
+        for one, end in zip(values, cut.train_ends, strict=True)
+    ]
+    is_complete = all(one is other for one, other in zip(filled, values, strict=True))
+    rows = gather(filled, None if is_complete else values)
+    validation, test = (
+        _windows(rows, *origins, horizon, recipe.season, recipe.min_history) for origins in (cut.validation, cut.test)
     )
-    validation, test = (_windows(rows, *origins, horizon, recipe.season) for origins in (cut.validation, cut.test))
     if not len(validation) or not (cut.train_ends >= recipe.min_history + recipe.horizon).any():
         raise TrainingFailed(
             f"No series is long enough: training, validation and test need {recipe.min_history + 2 * horizon} points "
@@ -95,9 +100,11 @@ def fill_parts(values: Array, cuts: tuple[int, ...], missing: Missing) -> Array:
 
 
 def _fill(values: Array, missing: Missing) -> Array:
+    """Values [time] that begin with a known one, gaps filled and the last known one carried to the end."""
     found = fill("", values, missing)
-    # It begins with a known value, and was read before: nothing can be wrong with it.
-    return values.copy() if isinstance(found, Flaw) else found.copy()
+    # They were read before: nothing can be wrong with them.
+    filled = values if isinstance(found, Flaw) else found
+    return np.append(filled, np.full(len(values) - len(filled), filled[-1]))
 
 
 def shortened(recipe: Recipe, epochs: int, seed: int) -> Recipe:
@@ -106,8 +113,12 @@ def shortened(recipe: Recipe, epochs: int, seed: int) -> Recipe:
     return replace(recipe, epochs=epochs, patience=None, seed=seed, max_seconds=seconds)
 
 
-def _windows(rows: Rows, series: Positions, ends: Positions, horizon: int, season: int) -> Windows:
+def _windows(rows: Rows, series: Positions, ends: Positions, horizon: int, season: int, min_history: int) -> Windows:
+    # Origins that a gap has moved to the same point are one.
+    series, ends = np.unique(np.stack([series, rows.last_measured(series, ends, min_history)]), axis=1)
     scale = np.array(
-        [seasonal_scale(rows.history(int(i), int(end)), season) for i, end in zip(series, ends, strict=True)]
+        [seasonal_scale(rows.measured_history(int(i), int(end)), season) for i, end in zip(series, ends, strict=True)]
     )
-    return Windows(series, ends, rows.futures(series, ends, horizon), scale)
+    actual = rows.futures(series, ends, horizon)
+    known = ~np.isnan(actual).all(axis=1)
+    return Windows(series[known], ends[known], actual[known], scale[known])

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from service.domain.regression import FILLINGS, RobustFit, fit_robustly
 from service.training.draws import Draws
 from service.zoo.network import Network
 
@@ -18,6 +19,8 @@ PENALTIES = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
 MOST_WORK = 2e11
 MOST_WINDOWS = 200_000
 FEWEST_WINDOWS = 4000
+# Windows that say what a usual error is: those that err by many times as much are left out of all.
+ROBUST_WINDOWS = 4000
 
 
 @dataclass(slots=True)
@@ -29,13 +32,15 @@ class _Sums:
     y: Array
     xx: Array
     xy: Array
+    is_incomplete: bool = False
 
 
 def solve(network: Network, train: Any, validation: Any, on_batch: Callable[[], None]) -> tuple[float, float]:
     """Gives an affine readout the weights with the least weighted squared error and penalised squared size.
 
     The penalty is the one that validates best in mean absolute error; a network that was solved before keeps its own.
-    With an infinite one the forecast would be seasonal naive plus a constant for each step.
+    With an infinite one the forecast would be seasonal naive plus a constant for each step. Windows that are outliers
+    don't count (`service.domain.regression`), nor do targets that were not measured.
     Source: A. E. Hoerl and R. W. Kennard, Ridge Regression, 1970.
 
     Args:
@@ -45,29 +50,63 @@ def solve(network: Network, train: Any, validation: Any, on_batch: Callable[[], 
     Returns:
         The mean squared errors of training and validation windows, in the model's units.
     """
-    sums = _add_up(network, train, on_batch)
-    variances, directions, moments = _diagonalize(sums)
+    usual = _fit_usual(network, train)
     inputs, targets, weights = _examples(validation)
     x, base = _parts(network, inputs)
-    penalties = PENALTIES if network.penalty is None else (network.penalty,)
-    best, least = (np.zeros_like(sums.xy), np.zeros_like(sums.y)), np.inf
-    for penalty in penalties:
-        kernel = directions @ (moments / (variances + penalty * variances.mean() + np.finfo(float).tiny)[:, None])
-        bias = (sums.y - sums.x @ kernel) / sums.weight
-        loss = float(np.average(np.abs(x @ kernel + bias + base - targets).mean(axis=1), weights=weights))
-        if loss < least:
-            best, least, network.penalty = (kernel, bias), loss, penalty
-    network.readout.answer.set_weights(list(best))
+    weights = usual.reweight(x, targets - base, weights)
+    filled = usual
+    for _ in range(FILLINGS):
+        sums = _add_up(network, train, usual, filled, on_batch)
+        kernel, bias = _choose_penalty(network, sums, x, targets - base, weights)
+        if not sums.is_incomplete:
+            break
+        filled = RobustFit(np.vstack([kernel, bias]), usual.deviation)
+    network.readout.answer.set_weights([kernel, bias])
     losses = [_mean_squared_error(network, part) for part in (next(_chunks(train)), (inputs, targets, weights))]
     return losses[0], losses[1]
 
 
-def _add_up(network: Network, train: Any, on_batch: Callable[[], None]) -> _Sums:
+def _choose_penalty(network: Network, sums: "_Sums", x: Array, y: Array, weights: Array) -> tuple[Array, Array]:
+    """Kernel and bias with the penalty under which windows x, y validate best; the network remembers it."""
+    variances, directions, moments = _diagonalize(sums)
+    penalties = PENALTIES if network.penalty is None else (network.penalty,)
+    best, least, chosen = (np.zeros_like(sums.xy), np.zeros_like(sums.y)), np.inf, penalties[0]
+    known = ~np.isnan(y).all(axis=1)
+    for penalty in penalties:
+        kernel = directions @ (moments / (variances + penalty * variances.mean() + np.finfo(float).tiny)[:, None])
+        bias = (sums.y - sums.x @ kernel) / sums.weight
+        errors = np.nanmean(np.abs(x[known] @ kernel + bias - y[known]), axis=1)
+        loss = float(errors @ weights[known] / max(weights[known].sum(), np.finfo(float).tiny))
+        if loss < least:
+            best, least, chosen = (kernel, bias), loss, penalty
+    network.penalty = chosen
+    return best
+
+
+def _fit_usual(network: Network, train: Any) -> RobustFit:
+    """What most of some windows agree on."""
+    if isinstance(train, Draws):
+        chunks = [_examples((one.x, one.targets, one.weights)) for one in train.every(ROBUST_WINDOWS)]
+    else:
+        inputs, targets, weights = _examples(train)
+        some = np.linspace(0, len(inputs) - 1, min(ROBUST_WINDOWS, len(inputs))).astype(int)
+        chunks = [(inputs[some], targets[some], weights[some])]
+    parts = [_parts(network, inputs) for inputs, _, _ in chunks]
+    x = np.concatenate([x for x, _ in parts])
+    y = np.concatenate([targets - base for (_, targets, _), (_, base) in zip(chunks, parts, strict=True)])
+    return fit_robustly(x, y, np.concatenate([weights for _, _, weights in chunks]))
+
+
+def _add_up(network: Network, train: Any, usual: RobustFit, filled: RobustFit, on_batch: Callable[[], None]) -> _Sums:
+    """The sums of all windows that are no outliers to `usual`; targets that are missing are what `filled` says."""
     width, horizon = network.readout.window, network.horizon
     sums = _Sums(0.0, np.zeros(width), np.zeros(horizon), np.zeros((width, width)), np.zeros((width, horizon)))
-    for inputs, targets, weights in _chunks(train):
+    for inputs, targets, given in _chunks(train):
         x, base = _parts(network, inputs)
         y = targets - base
+        weights = usual.reweight(x, y, given)
+        sums.is_incomplete |= bool(np.isnan(y).any())
+        y = filled.complete(x, y)
         weighted = x * weights[:, None]
         sums.weight += float(weights.sum())
         sums.x += weighted.sum(axis=0)
@@ -75,6 +114,9 @@ def _add_up(network: Network, train: Any, on_batch: Callable[[], None]) -> _Sums
         sums.xx += weighted.T @ x
         sums.xy += weighted.T @ y
         on_batch()
+    if not sums.weight > 0:
+        # Nothing was learnt from constant series: the base by itself is right.
+        sums.weight = 1.0
     return sums
 
 
@@ -108,4 +150,6 @@ def _parts(network: Network, inputs: Array) -> tuple[Array, Array]:
 def _mean_squared_error(network: Network, part: tuple[Array, Array, Array]) -> float:
     inputs, targets, weights = part
     answers = np.asarray(network(inputs[:, :, None].astype(np.float32)), np.float64)
-    return float(np.average(np.square(answers - targets).mean(axis=1), weights=weights))
+    known = ~np.isnan(targets).all(axis=1)
+    squares = np.nanmean(np.square(answers[known] - targets[known]), axis=1)
+    return float(squares @ weights[known] / max(weights[known].sum(), np.finfo(float).tiny))

@@ -79,7 +79,8 @@ def test_the_naive_forecast_stands_in_where_there_is_no_whole_season() -> None:
 
 def test_points_that_are_not_known_do_not_count() -> None:
     actual, forecast = np.array([[1.0, NAN], [3.0, 4.0]]), np.array([[2.0, 99.0], [3.0, 6.0]])
-    scores = measure_forecast(actual, forecast, 2.0, {"80": np.array([[1.0, 0.0], [0.5, 1.0]])})
+    half_widths = np.array([[1.0, 0.0], [0.5, 1.0]])
+    scores = measure_forecast(actual, forecast, 2.0, {"80": (forecast - half_widths, forecast + half_widths)})
     assert scores["mse"] == pytest.approx(5 / 3)
     assert scores["mae"] == pytest.approx(1.0)
     assert scores["mase"] == pytest.approx(0.5)
@@ -99,7 +100,10 @@ def test_pooled_scores_are_those_of_all_points_together(counts: list[int], seed:
     for count in counts:
         actual, forecast = rng.standard_normal((2, 2, count))
         scale, width = rng.random() + 0.1, rng.random()
-        pool.add({"model": measure_forecast(actual, forecast, scale, {"80": np.full((2, count), width)})}, 2 * count)
+        pool.add(
+            {"model": measure_forecast(actual, forecast, scale, {"80": (forecast - width, forecast + width)})},
+            2 * count,
+        )
         points.append(
             [part.ravel() for part in (actual, forecast, np.full((2, count), scale), np.full(2 * count, width))]
         )

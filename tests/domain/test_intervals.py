@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.domain.intervals import half_widths, needed, spread
+from service.domain.intervals import half_widths, measure_spread, needed, scale_residuals, surround
 
 LEVELS = st.floats(1, 99.5)
 
@@ -49,23 +49,65 @@ def test_more_steps_than_were_calibrated_are_refused() -> None:
         half_widths([np.arange(50)], 80, 2)
 
 
-@given(st.floats(0.01, 1e6), st.integers(1, 12), st.integers(1, 40))
-def test_the_spread_follows_the_scale_of_the_series_and_is_never_zero(factor: float, season: int, length: int) -> None:
+def unit(history: np.ndarray, season: int) -> float:
+    return measure_spread(history, season, len(history)).unit
+
+
+@given(st.floats(0.01, 1e6), st.integers(1, 12), st.integers(2, 40))
+def test_the_spread_follows_the_scale_of_the_series(factor: float, season: int, length: int) -> None:
     history = np.random.default_rng(length).standard_normal(length)
-    assert spread(history * factor, season) == pytest.approx(spread(history, season) * factor)
-    assert spread(np.full(length, factor), season) > 0
-    assert spread(np.zeros(length), season) > 0
+    assert unit(history * factor, season) == pytest.approx(unit(history, season) * factor)
 
 
 def test_a_trend_and_a_season_are_no_spread_and_noise_is() -> None:
     time = np.arange(60)
     regular = 100 + 2.0 * time + 10 * np.sin(2 * np.pi * time / 12)
     noisy = regular + 5 * np.random.default_rng(0).standard_normal(60)
-    assert spread(regular, 12) == pytest.approx(0.1 * 24)
-    assert 4 < spread(noisy, 12) < 9
+    assert unit(regular, 12) == pytest.approx(0.1 * 24)
+    assert 4 < unit(noisy, 12) < 9
 
 
 def test_what_was_longer_ago_than_three_seasons_does_not_count() -> None:
     calm = np.random.default_rng(0).standard_normal(36)
-    wild = np.concatenate([1000 * np.random.default_rng(1).standard_normal(50), calm])
-    assert spread(wild, 12) == spread(calm, 12)
+    wild = np.concatenate([3 * np.random.default_rng(1).standard_normal(50), calm])
+    assert unit(wild, 12) == unit(calm, 12)
+
+
+def regular(n: int) -> np.ndarray:
+    return 20 + 3.0 * (np.arange(n) % 7) + np.random.default_rng(n).random(n)
+
+
+@pytest.mark.parametrize(
+    ("history", "expected"),
+    [
+        (np.concatenate([regular(60), np.zeros(40)]), unit(regular(60), 7)),
+        (np.concatenate([regular(60), 5 + 1e-9 * regular(40)]), unit(regular(60), 7)),
+        (np.tile(regular(7), 10), np.abs(np.diff(np.tile(regular(7), 10))).mean()),
+        (np.full(50, 126.5), 126.5),
+        (np.zeros(50), 0.0),
+    ],
+    ids=["stopped", "stopped, with a trace of noise", "repeats itself", "constant", "zero"],
+)
+def test_a_series_that_is_still_has_the_unit_of_what_it_did_before(history: np.ndarray, expected: float) -> None:
+    found = measure_spread(history, 7, 56)
+    assert found.is_still
+    # What it did on the way to where it stands counts as well.
+    assert expected == 0 or 0.1 * expected <= found.unit <= 20 * expected
+    assert found.unit > 1e-3 or expected == 0
+
+
+def test_a_moving_series_is_not_still_because_of_one_wrong_value_long_ago() -> None:
+    history = regular(200)
+    history[20] = -9999
+    assert measure_spread(history, 7, 56) == measure_spread(regular(200), 7, 56)
+
+
+def test_residuals_without_a_unit_are_no_numbers_and_those_of_nothing_are_nothing() -> None:
+    scaled = scale_residuals(np.array([[1.0, np.nan], [0.0, 2.0]]), np.array([2.0, 0.0]))
+    assert np.array_equal(scaled, [[0.5, np.nan], [0.0, np.nan]], equal_nan=True)
+
+
+def test_bounds_do_not_leave_the_range_of_a_series_that_was_never_negative() -> None:
+    forecast, width = np.array([1.0, -3.0]), np.array([2.0, 1.0])
+    assert [list(bound) for bound in surround(forecast, width, is_non_negative=False)] == [[-1, -4], [3, -2]]
+    assert [list(bound) for bound in surround(forecast, width, is_non_negative=True)] == [[0, 0], [3, 0]]

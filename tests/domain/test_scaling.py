@@ -35,7 +35,7 @@ def test_scaled_windows_are_finite_and_of_unit_size(values: np.ndarray) -> None:
 def test_level_and_magnitude_do_not_change_what_a_model_sees(values: np.ndarray, factor: float, level: float) -> None:
     moved = (values + level) * factor
     one, other = measure(values.astype(float), "standard"), measure(moved, "standard")
-    assert np.allclose(one.transform(values.astype(float)), other.transform(moved), atol=1e-4)
+    assert np.allclose(one.transform(values.astype(float)), other.transform(moved), atol=1e-3)
 
 
 def test_constant_windows_scale_to_zeros_and_come_back() -> None:

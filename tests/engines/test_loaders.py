@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from service.engines.loaders import make_loader
-from service.engines.onnx import OnnxEngine
-from service.engines.savedmodel import SavedModelEngine
+from service.engines.normalized import NormalizedEngine
+from service.engines.onnx import OnnxRuntime
+from service.engines.savedmodel import SavedModelRuntime
 from service.errors import EngineNotAvailable, VersionDamaged
 from service.store.catalog import Catalog
 from service.store.manifest import Manifest
@@ -17,7 +18,7 @@ from tests.engines.versions import add_fast_version
 from tests.serving.models import Kind, add_version
 from tests.training.exports import waves
 
-SERIES = waves(4, 50)
+SERIES = waves(4, 50).astype(np.float64)
 LENGTHS = np.full(4, 50, np.int32)
 
 
@@ -39,8 +40,10 @@ def find(root: Path, name: str) -> tuple[Path, Manifest]:
 
 def test_the_fast_engine_runs_what_has_graphs_and_tensorflow_the_rest(store: Path) -> None:
     load = make_loader("auto")
-    assert isinstance(load(*find(store, "fast")), OnnxEngine)
-    assert isinstance(load(*find(store, "plain")), SavedModelEngine)
+    for name, kind in (("fast", OnnxRuntime), ("plain", SavedModelRuntime)):
+        engine = load(*find(store, name))
+        assert isinstance(engine, NormalizedEngine)
+        assert isinstance(engine.runtime, kind)
     assert load.choose(find(store, "fast")[1]).engine == "onnx"
     choice = load.choose(find(store, "plain")[1])
     assert (choice.engine, choice.reason) == ("savedmodel", "Not the engine 'onnx': it was published without graphs.")

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from service.domain.intervals import half_widths, spread
+from service.domain.intervals import half_widths, measure_spread
 from service.engines.loaders import make_loader
 from service.errors import InvalidRequest
 from service.serving import study
@@ -179,8 +179,8 @@ def test_coverage_is_that_of_the_forecast_plus_and_minus_widths_in_spreads(tmp_p
     coverages = []
     for values, one in zip((MONTHLY, MONTHLY[:21]), found["series"], strict=True):
         error = np.abs(errors(values, kind, 6, 8, 1))
-        histories = [np.array(values[: len(values) - 6 - window][-30:]) for window in range(8)]
-        spreads = np.array([[spread(history, 12)] for history in histories])
+        histories = [np.array(values[: len(values) - 6 - window]) for window in range(8)]
+        spreads = np.array([[measure_spread(history, 12, 30).unit] for history in histories])
         expected = {
             level: 100 * (error <= spreads * half_widths(residuals, float(level), 6)).mean() for level in ("50", "97.5")
         }
@@ -200,7 +200,7 @@ def calibrated(n_steps: int, n_residuals: int) -> Any:
 
 def test_levels_are_borne_by_as_many_residuals_as_they_need() -> None:
     widths = find_half_widths(calibrated(3, 39), (80.0, 97.5), 2)
-    assert {level: list(values) for level, values in widths.items()} == {"80": [32, 32], "97.5": [39, 39]}
+    assert {level: list(values.moving) for level, values in widths.items()} == {"80": [32, 32], "97.5": [39, 39]}
     assert find_half_widths(calibrated(0, 0), (), 5) == {}
 
 

@@ -8,7 +8,7 @@ import time
 import numpy as np
 import pytest
 
-from service.engines.engine import Array, Kind, Lengths
+from service.engines.engine import Answers, Kind, Lengths, Series
 from service.errors import NotReady, QueueFull
 from service.serving.batcher import INLINE_SECONDS, Batcher
 from service.serving.calls import MAX_CELLS, MAX_ROWS, Call
@@ -32,7 +32,7 @@ class GatedEngine:
     def estimate(self, kind: Kind, length: int, horizon: int) -> float:
         return self.seconds
 
-    def forecast(self, series: Array, lengths: Lengths) -> Array:
+    def forecast(self, series: Series, lengths: Lengths) -> Answers:
         self.shapes.append((series.shape[0], series.shape[1]))
         self.seen += [float(row[0]) for row in series]
         assert self.gate.wait(10)
@@ -40,18 +40,18 @@ class GatedEngine:
             raise ValueError("a row that the engine can't take")
         return np.stack([row[:length].sum(keepdims=True) for row, length in zip(series, lengths, strict=True)])
 
-    def rollout(self, series: Array, lengths: Lengths, horizon: int) -> Array:
+    def rollout(self, series: Series, lengths: Lengths, horizon: int) -> Answers:
         return np.repeat(self.forecast(series, lengths), horizon, axis=1)
 
-    def all_steps(self, series: Array, lengths: Lengths) -> tuple[Array, Lengths]:
+    def all_steps(self, series: Series, lengths: Lengths) -> tuple[Answers, Lengths]:
         raise NotImplementedError
 
 
-def row(*values: float) -> Array:
-    return np.array(values, np.float32)
+def row(*values: float) -> Series:
+    return np.array(values, np.float64)
 
 
-async def computed(batcher: Batcher, call: Call, rows: list[Array]) -> list[float]:
+async def computed(batcher: Batcher, call: Call, rows: list[Series]) -> list[float]:
     return [float(answer[0]) for answer in (await batcher.run(call, rows)).rows]
 
 
@@ -124,7 +124,7 @@ async def test_a_large_request_lets_small_ones_in_between() -> None:
     call = Call(engine, "forecast", 1)
     order: list[str] = []
 
-    async def ask(name: str, rows: list[Array]) -> list[float]:
+    async def ask(name: str, rows: list[Series]) -> list[float]:
         answers = await computed(batcher, call, rows)
         order.append(name)
         return answers
@@ -144,7 +144,7 @@ async def test_one_engine_call_is_bounded_in_rows_and_points() -> None:
     engine = GatedEngine()
     batcher = Batcher(limit=100, threads=2)
     lengths = [1, 100_000, 3, 70_000, 400_000, 2] + [5] * 600
-    rows = [np.full(length, 1 / length, np.float32) for length in lengths]
+    rows = [np.full(length, 1 / length) for length in lengths]
     answers = await computed(batcher, Call(engine, "forecast", 1), rows)
     assert answers == pytest.approx([1.0] * len(rows), rel=1e-3)
     assert sum(n for n, _ in engine.shapes) == len(rows)
@@ -242,7 +242,7 @@ async def test_no_answer_ever_reaches_another_caller() -> None:
     rng = np.random.default_rng(0)
 
     async def ask(i: int) -> None:
-        rows = [rng.integers(1, 1000, rng.integers(1, 30)).astype(np.float32) for _ in range(rng.integers(1, 6))]
+        rows = [rng.integers(1, 1000, rng.integers(1, 30)).astype(np.float64) for _ in range(rng.integers(1, 6))]
         call = Call(engines[i % 3], "forecast", 1)
         await asyncio.sleep(float(rng.random()) / 20)
         asking = asyncio.create_task(computed(batcher, call, rows))

@@ -245,7 +245,8 @@ def test_timestamps_follow_the_last_posted_point(runner: Runner) -> None:
     ]
     forecast = runner.forecast(series, model="whole", horizon=2, freq="D", start="2026-01-01")
     assert forecast.series[0].timestamps == ["2026-01-05", "2026-01-06"]
-    assert forecast.series[1].timestamps == ["2026-03-07", "2026-03-08"]
+    assert forecast.series[1].timestamps == ["2026-03-06", "2026-03-07"]
+    assert [one.starts_after for one in forecast.series] == [None, 4, None]
     assert forecast.series[2].flaw is not None
     assert forecast.series[2].flaw.pointer == "/series/2/start"
 

@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from service.domain.intervals import half_widths, spread
+from service.domain.intervals import half_widths, measure_spread
 from service.errors import InvalidRequest
 from service.serving.answers import SeriesForecast
 from tests.serving.models import Kind, add_version
@@ -35,7 +35,7 @@ def test_an_interval_is_the_forecast_and_a_quantile_of_the_residuals_times_the_s
     assert one.values is not None
     assert one.intervals is not None
     lower, upper = one.intervals["80"]
-    width = half_widths(RESIDUALS, 80, 3) * spread(np.array(SERIES[-10:]), 4)
+    width = half_widths(RESIDUALS, 80, 3) * measure_spread(np.array(SERIES), 4, 10).unit
     assert np.allclose(lower, one.values - width)
     assert np.allclose(upper, one.values + width)
 
@@ -52,6 +52,43 @@ def test_levels_nest_and_widths_follow_the_scale_of_the_series(runner: Runner) -
     for level, (lower, upper) in large.intervals.items():
         inner_lower, inner_upper = small.intervals[level]
         assert np.allclose(upper - lower, 1000 * (inner_upper - inner_lower), rtol=1e-4)
+
+
+STILL = {"season": 4, "window": 10, "residuals": RESIDUALS, "still_residuals": [[0.0, 0.0, 0.0, 0.5]] * 3}
+
+
+@pytest.fixture(scope="module")
+def sparse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runner]:
+    """A model of demand that was never negative, calibrated with some series that had stopped."""
+    root = tmp_path_factory.mktemp("sparse")
+    kind = Kind(head="vector", horizon=3, memory=2, min_length=2, window=10)
+    add_version(root, "calibrated", kind, calibration={**STILL, "non_negative": True})
+    one = Runner(root)
+    yield one
+    one.close()
+
+
+def test_a_series_that_has_stopped_has_the_intervals_of_such_series(sparse: Runner) -> None:
+    stopped = [*SERIES, *SERIES, *[0.0] * 30]
+    unit = measure_spread(np.array(stopped), 4, 10).unit
+    one = only(sparse, stopped, level=(50.0, 80.0))
+    assert one.intervals is not None
+    assert one.values is not None
+    assert np.allclose(one.intervals["50"][1], one.values)
+    assert np.allclose(one.intervals["80"][1], one.values + 0.5 * unit)
+    # Its own four bear no more than 80 %: then the others'.
+    high = only(sparse, stopped, level=(90.0,)).intervals
+    assert high is not None
+    assert np.allclose(high["90"][1], one.values + half_widths(RESIDUALS, 90, 3) * unit)
+
+
+def test_intervals_of_what_was_never_negative_end_at_zero(sparse: Runner) -> None:
+    lower, upper = (only(sparse, SERIES, level=(80.0,)).intervals or {})["80"]
+    assert (lower == 0).all()
+    assert (upper > 0).all()
+    below = only(sparse, [-1.0, *SERIES], level=(80.0,)).intervals
+    assert below is not None
+    assert (below["80"][0] < 0).all()
 
 
 def test_fewer_steps_than_the_models_own_have_their_own_widths(runner: Runner) -> None:

@@ -25,8 +25,8 @@ def test_what_is_before_a_cut_is_filled_without_a_look_behind_it(
         assert np.array_equal(fill_parts(changed, (first, second), "interpolate")[:cut], filled[:cut])
 
 
-def test_leading_nulls_are_trimmed_and_series_without_numbers_left_out() -> None:
-    series = (np.array([NAN, NAN, 3.0, NAN]), np.full(5, NAN), np.array([1e300]))
+def test_nulls_at_either_end_are_trimmed_and_series_without_numbers_left_out() -> None:
+    series = (np.array([NAN, NAN, 3.0, NAN, 4.0, NAN]), np.full(5, NAN), np.array([1e300]))
     panel = Panel(("a", "b", "c"), series, (None, None, None), None)
     (one,) = read_panel(panel)
-    assert np.array_equal(one, np.array([3.0, NAN]), equal_nan=True)
+    assert np.array_equal(one, np.array([3.0, NAN, 4.0]), equal_nan=True)

@@ -13,7 +13,7 @@ import tensorflow as tf
 from service.domain.presets import PRESETS
 from service.domain.recipe import Recipe
 from service.domain.settling import resolve
-from service.engines.onnx import OnnxEngine, graph_path
+from service.engines.onnx import OnnxRuntime, graph_path
 from service.training.graph import AnyGraph, make_serving_graph
 from service.training.translation import publication
 from service.training.translation.graphs import translate
@@ -53,7 +53,7 @@ class Translated:
             path = folder / graph_path(call)
             path.parent.mkdir(exist_ok=True)
             path.write_bytes(model)
-        self.engine = OnnxEngine(folder, None if recipe.reads_whole_series else recipe.longest_window)
+        self.engine = OnnxRuntime(folder, None if recipe.reads_whole_series else recipe.longest_window)
 
     def check(self, rows: list[Array], padding: float = np.nan) -> None:
         """Demands TensorFlow's numbers of every call, for the rows in one batch."""

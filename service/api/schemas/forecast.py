@@ -149,6 +149,9 @@ class SeriesAnswer(BaseModel):
 
     id: str
     values: list[float] | None = Field(None, description="[horizon]")
+    starts_after: int | None = Field(
+        None, description="Where the series ends in nulls: the index of its last number, which the forecast follows"
+    )
     timestamps: list[str] | None = Field(None, description="[horizon]; with freq and start")
     intervals: dict[str, Interval] | None = Field(None, description="By level in percent; with level")
     sequence: list[list[float]] | None = Field(None, description="[steps, horizon]; with all_steps")
@@ -196,6 +199,8 @@ def _series_to_json(one: SeriesForecast) -> dict[str, Any]:
         flaw = one.flaw
         return {"id": one.id, "error": {"pointer": flaw.pointer, "code": flaw.code, "message": flaw.message}}
     answer: dict[str, Any] = {"id": one.id, "values": one.values}
+    if one.starts_after is not None:
+        answer["starts_after"] = one.starts_after
     if one.timestamps is not None:
         answer["timestamps"] = one.timestamps
     if one.intervals is not None:

@@ -75,6 +75,8 @@ class Program:
         fitted = {id(variable) for variable in network.trainable_weights}
         self._fitted = [i for i, variable in enumerate(network.weights) if id(variable) in fitted]
         self._is_absolute = recipe.loss == "mae"
+        # Of series of one's own, targets may be missing.
+        self._may_miss = recipe.own_data is not None
         self._begin_optimizer, self._optimize = make_optimizer(recipe.optimizer)
         self.train = jax.jit(self._train)
         self.validate = jax.jit(self._validate)
@@ -123,9 +125,11 @@ class Program:
         return placed
 
     def _losses(self, answers: Array, batch: Batches) -> Losses:
-        """As Keras has them: each answer's mean over the horizon, times its weight, over the count of answers."""
-        errors = answers - batch.targets
-        by_answer = (jnp.abs(errors) if self._is_absolute else errors * errors).mean(-1)
+        """As Keras has them: each answer's mean over the horizon, times its weight, over the count of answers.
+
+        Of targets that are NaN no error counts.
+        """
+        by_answer = self._measure(answers, batch.targets)
         weights = batch.weights
         if by_answer.ndim > weights.ndim:
             weights = weights[:, None]
@@ -133,6 +137,16 @@ class Program:
         if weighted.ndim == 1:
             return Losses(weighted.sum(), weighted.sum())
         return Losses(weighted.mean(1).sum(), weighted[:, -1].sum())
+
+    def _measure(self, answers: Array, targets: Array) -> Array:
+        if not self._may_miss:
+            errors = answers - targets
+            return (jnp.abs(errors) if self._is_absolute else errors * errors).mean(-1)
+        is_known = ~jnp.isnan(targets)
+        # Chosen before and after, so that no gradient meets a NaN.
+        errors = jnp.where(is_known, answers - jnp.where(is_known, targets, 0), 0)
+        sums = (jnp.abs(errors) if self._is_absolute else errors * errors).sum(-1)
+        return sums / jnp.maximum(is_known.sum(-1), 1)
 
 
 _programs: OrderedDict[tuple[Any, ...], Program] = OrderedDict()

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from service.domain.recipe import Recipe
 from service.engines import onnx
-from service.engines.onnx import OnnxEngine, graph_path
+from service.engines.onnx import OnnxRuntime, graph_path
+from service.training.agreement import least_unit, measure_difference
 from service.training.graph import AnyGraph
 from service.training.translation.graphs import translate
 
@@ -64,26 +65,26 @@ def compare(graph: AnyGraph, recipe: Recipe, folder: Path, series: Sequence[Arra
     Every call is compared for series of several lengths, each alone and all in one batch that is padded with NaN.
 
     Returns:
-        Shares of the forecast's magnitude or the series' standard deviation, whichever is larger; of their levels where
-        it has no deviation.
+        Shares of what `service.training.agreement` says.
     """
-    engine = OnnxEngine(folder, None if recipe.reads_whole_series else recipe.longest_window)
+    engine = OnnxRuntime(folder, None if recipe.reads_whole_series else recipe.longest_window)
     rows = _rows(recipe, series)
+    least = least_unit(rows)
     horizon = 2 * recipe.horizon + 1
     difference = rolled = 0.0
     for batch in ([rows[0]], [rows[-1]], rows):
         values, lengths = _pad(batch)
         inputs = {"series": tf.constant(values[:, :, None]), "lengths": tf.constant(lengths)}
         expected = graph.forecast_ragged(**inputs)["forecast"].numpy()
-        difference = max(difference, _difference(engine.forecast(values, lengths), expected, batch))
+        difference = max(difference, _difference(engine.forecast(values, lengths), expected, batch, least))
         expected = graph.rollout(**inputs, horizon=tf.constant(horizon))["forecast"].numpy()
-        rolled = max(rolled, _difference(engine.rollout(values, lengths, horizon), expected, batch))
+        rolled = max(rolled, _difference(engine.rollout(values, lengths, horizon), expected, batch, least))
         if "all_steps" in graph.signatures():
             answer = graph.all_steps(**inputs)
             forecast, steps = engine.all_steps(values, lengths)
             if not np.array_equal(steps, answer["steps"].numpy()):
                 return np.inf, np.inf
-            difference = max(difference, _difference(forecast, answer["forecast"].numpy(), batch))
+            difference = max(difference, _difference(forecast, answer["forecast"].numpy(), batch, least))
     return difference, rolled
 
 
@@ -106,15 +107,9 @@ def _pad(rows: Sequence[Array]) -> tuple[Array, NDArray[np.int32]]:
     return padded, lengths
 
 
-def _difference(served: Array, expected: Array, rows: Sequence[Array]) -> float:
-    if served.shape != expected.shape or not np.array_equal(np.isfinite(served), np.isfinite(expected)):
+def _difference(served: Array, expected: Array, rows: Sequence[Array], least: float) -> float:
+    if served.shape != expected.shape:
         return float("inf")
-    worst = 0.0
-    for got, wanted, row in zip(served, expected, rows, strict=True):
-        known = np.isfinite(wanted)
-        magnitude = np.abs(wanted[known])
-        # A series of one point has no deviation, and a forecast that happens to be near zero no magnitude of its own.
-        least = row.std() or max(np.abs(row).max(), magnitude.max(initial=0.0))
-        unit = np.maximum(np.maximum(magnitude, least), np.finfo(np.float32).tiny)
-        worst = max(worst, float((np.abs(got[known] - wanted[known]) / unit).max(initial=0.0)))
-    return worst
+    return max(
+        measure_difference(got, wanted, row, least) for got, wanted, row in zip(served, expected, rows, strict=True)
+    )
