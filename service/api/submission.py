@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from service.api.schemas.train import TrainBody
 from service.datasets.store import DatasetStore
 from service.domain.calendar import check_frequency
+from service.domain.intermittency import is_intermittent
 from service.domain.panel import Panel
 from service.domain.plan import Plan
 from service.domain.planning import plan
@@ -71,7 +72,16 @@ def _read_data(data: dict[str, Any], datasets: DatasetStore) -> tuple[PanelData,
     if not usable:
         raise InvalidRequest([flaw for flaw in filled if isinstance(flaw, Flaw)])
     lengths = np.array([len(values) for values in usable], dtype=np.int64)
-    found = PanelData(data["kind"], panel_id, panel.digest(), panel.n_series, panel.n_points, panel.freq, missing)
+    found = PanelData(
+        data["kind"],
+        panel_id,
+        panel.digest(),
+        panel.n_series,
+        panel.n_points,
+        panel.freq,
+        missing,
+        is_intermittent(panel.values),
+    )
     return found, lengths
 
 

@@ -98,6 +98,9 @@ def _candidates(usual: Recipe, lengths: Lengths) -> tuple[Recipe, ...]:
     if usual.season > _LONGEST_SEASON_OF_THETA:
         classical = [theta] if usual.horizon < usual.season else []
         return (first, *classical, *ridges, *others)
+    if usual.own_data is not None and usual.own_data.is_intermittent:
+        # Sparse demand has no trend to go on with, and Theta would take it below zero.
+        return (first, *ridges, *others)
     turns = [one for pair in zip_longest(corrected, others) for one in pair if one is not None]
     return (first, theta, *ridges, *turns)
 

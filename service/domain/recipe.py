@@ -43,7 +43,10 @@ class SyntheticData:
 
 @dataclass(frozen=True, slots=True)
 class PanelData:
-    """The user's own series. `id` is what they are kept under, `digest` the SHA-256 of what they hold."""
+    """The user's own series. `id` is what they are kept under, `digest` the SHA-256 of what they hold.
+
+    `is_intermittent` says that most are of intermittent demand (`service.domain.intermittency`).
+    """
 
     kind: Literal["series", "dataset"]
     id: str
@@ -52,6 +55,7 @@ class PanelData:
     n_points: int
     freq: str | None
     missing: Missing = "interpolate"
+    is_intermittent: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -152,7 +152,7 @@ def _panel(given: Mapping[str, Any], preset: Preset, head: Head, data: PanelData
         "difference": difference,
         "chosen_on_validation": chosen,
         "min_history": _min_history(preset, season, window, horizon, lag, lengths),
-        "loss": "mse" if preset.is_solved else given.get("loss", "mae"),
+        "loss": "mse" if preset.is_solved else given.get("loss", "mse" if data.is_intermittent else "mae"),
         "batch_size": batch_size,
         "max_windows": given.get("max_windows", BATCHES_PER_EPOCH * batch_size),
         "refit": given.get("refit", True) and preset.is_fitted,

@@ -8,13 +8,13 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from service.domain.examples import Positions
-from service.domain.metrics import scaled_errors
 from service.domain.normalization import find_equivariance, normalize
 from service.domain.recipe import Recipe
 from service.errors import ModelNotFound
 from service.store.catalog import Catalog
 from service.store.manifest import Manifest
 from service.training.graph import make_serving_graph
+from service.training.measure import Metric, choose_metric, measure_windows, summarize
 from service.training.own_series import Fitted, forecast_seasonally
 from service.training.panel import PreparedPanel
 
@@ -47,9 +47,10 @@ def judge(name: str, fitted: Fitted, prepared: PreparedPanel, season: int, catal
         "left_out"}}`; the champion's are None where there is none.
     """
     windows = prepared.validation
-    metric = "mase" if np.isfinite(windows.scale).any() else "mae"
+    metric = choose_metric(prepared)
     own = _errors(prepared, fitted.validation, metric)
-    naive = compare(own, _errors(prepared, forecast_seasonally(prepared, windows, season), metric), windows.series)
+    rival = _errors(prepared, forecast_seasonally(prepared, windows, season), metric)
+    naive = compare(own, rival, windows.series, metric)
     champion = _champion(name, catalog)
     found: dict[str, Any] = {
         "metric": metric,
@@ -66,7 +67,7 @@ def judge(name: str, fitted: Fitted, prepared: PreparedPanel, season: int, catal
         theirs = _errors(prepared, _forecast(champion, catalog, prepared), metric)
         # On the windows that the champion can read.
         if (~np.isnan(theirs)).any():
-            crowned = compare(own, theirs, windows.series)
+            crowned = compare(own, theirs, windows.series, metric)
             found["champion"] = crowned.rival
             # Who errs by nothing can't be beaten, only joined.
             if not (crowned.candidate < crowned.rival or crowned.candidate == 0):
@@ -86,7 +87,7 @@ def judge(name: str, fitted: Fitted, prepared: PreparedPanel, season: int, catal
     return {"passed": passed, "reason": reason, "scores": found}
 
 
-def compare(candidate: Array, rival: Array, series: Positions) -> Comparison:
+def compare(candidate: Array, rival: Array, series: Positions, metric: Metric) -> Comparison:
     """Two forecasts' mean errors over the windows that both have.
 
     Of many series a few can't decide alone: where the mean says one thing, and the mean without those in which the
@@ -98,28 +99,27 @@ def compare(candidate: Array, rival: Array, series: Positions) -> Comparison:
     """
     both = ~np.isnan(candidate) & ~np.isnan(rival)
     candidate, rival, series = candidate[both], rival[both], series[both]
-    whole = Comparison(float(candidate.mean()), float(rival.mean()), 0)
+    whole = Comparison(summarize(candidate, metric), summarize(rival, metric), 0)
     _, own, counts = np.unique(series, return_inverse=True, return_counts=True)
     n_trimmed = -(-len(counts) // TRIMMED) if len(counts) >= FEWEST_TRIMMED else 0
     if not n_trimmed:
         return whole
     differences = np.bincount(own, candidate - rival) / counts
     kept = np.isin(own, np.argsort(differences, kind="stable")[n_trimmed:-n_trimmed])
-    trimmed = Comparison(float(candidate[kept].mean()), float(rival[kept].mean()), 2 * n_trimmed)
+    trimmed = Comparison(summarize(candidate[kept], metric), summarize(rival[kept], metric), 2 * n_trimmed)
     agree = (whole.candidate <= whole.rival) == (trimmed.candidate <= trimmed.rival)
     return whole if agree else trimmed
 
 
-def _errors(prepared: PreparedPanel, forecasts: Array, metric: str) -> Array:
-    """Each validation window's mean absolute error beyond rounding [n], in MASE's scale where the metric is that."""
+def _errors(prepared: PreparedPanel, forecasts: Array, metric: Metric) -> Array:
+    """Each validation window's error beyond rounding: [n]."""
     windows = prepared.validation
-    errors = scaled_errors(windows.actual, forecasts, np.ones(len(windows)))
     movements = [
         float(prepared.rows.history(int(i), int(end)).std())
         for i, end in zip(windows.series, windows.ends, strict=True)
     ]
-    beyond = np.maximum(errors - ROUNDING * np.array(movements), 0.0)
-    return beyond / windows.scale if metric == "mase" else beyond
+    errors = measure_windows(windows, forecasts, metric, tolerated=ROUNDING * np.array(movements))
+    return np.where(np.isnan(forecasts).any(axis=1), np.nan, errors)
 
 
 def save_measured(folder: Path, weights: list[NDArray[np.float32]]) -> None:

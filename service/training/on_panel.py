@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from service.domain.metrics import scaled_errors, score
+from service.domain.metrics import score
 from service.domain.normalization import normalize
 from service.domain.plan import Plan
 from service.domain.recipe import Recipe
@@ -18,6 +18,7 @@ from service.training.calibration import calibrate
 from service.training.epoch import Epoch
 from service.training.forecast import forecast
 from service.training.gate import judge
+from service.training.measure import choose_metric, measure_windows, summarize
 from service.training.outcome import Outcome
 from service.training.own_series import Fitted, combine, fit_panel, forecast_windows, go_on, score_baselines
 from service.training.panel import PreparedPanel, Windows, prepare_panel
@@ -202,18 +203,18 @@ def _loss(fits: Sequence[Fitted], prepared: PreparedPanel) -> float:
 
 
 def _measure(forecasts: Array, prepared: PreparedPanel) -> float:
-    """The mean absolute scaled error, or the mean absolute one where no series has a scale.
+    """What validation says of forecasts [n, horizon]; infinity where they are not finite.
 
     No window counts as more than `MOST_ERROR`: what nobody could forecast is not to hide what kinds differ by.
     """
-    windows = prepared.validation
-    has_scale = np.isfinite(windows.scale)
-    scale = windows.scale if has_scale.any() else np.ones(len(windows))
-    errors = scaled_errors(windows.actual, forecasts, scale)
-    known = ~np.isnan(windows.actual).all(axis=1) & np.isfinite(scale)
-    if not np.isfinite(errors[known]).all():
+    metric = choose_metric(prepared)
+    errors = measure_windows(prepared.validation, forecasts, metric)
+    if not np.isfinite(forecasts).all():
         return float("inf")
-    return float(np.minimum(errors[known], MOST_ERROR).mean() if has_scale.any() else errors[known].mean())
+    errors = errors[~np.isnan(errors)]
+    if metric != "mae":
+        errors = np.minimum(errors, MOST_ERROR**2 if metric == "rmsse" else MOST_ERROR)
+    return summarize(errors, metric)
 
 
 def _proofs(

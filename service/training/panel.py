@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.domain.examples import Positions, Rows, gather
+from service.domain.intermittency import is_intermittent
 from service.domain.metrics import seasonal_scale
 from service.domain.panel import Panel
 from service.domain.recipe import Recipe
@@ -42,6 +43,7 @@ class PreparedPanel:
     test: Windows
     horizon: int
     season: int
+    is_intermittent: bool = False
 
     def histories(self, ends: Positions) -> list[Array]:
         """The first `ends` [n_series] points of each series."""
@@ -83,7 +85,7 @@ def prepare_panel(values: list[Array], recipe: Recipe, missing: Missing = "inter
             f"No series is long enough: training, validation and test need {recipe.min_history + 2 * horizon} points "
             "of a series at least. Send more history, or ask for a shorter horizon."
         )
-    return PreparedPanel(rows, cut, validation, test, horizon, recipe.season)
+    return PreparedPanel(rows, cut, validation, test, horizon, recipe.season, is_intermittent(values))
 
 
 def fill_parts(values: Array, cuts: tuple[int, ...], missing: Missing) -> Array:
