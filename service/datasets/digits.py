@@ -1,0 +1,305 @@
+"""Numbers from text: which sign is the decimal point and which groups digits, as the whole column decides."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from service.datasets.arrow import quote
+from service.datasets.dataset import Finding
+from service.errors import InvalidRequest
+
+# What stands for a missing value, in small letters; of ids it may be a name, such as Namibia's.
+MISSING = ("", "na", "n/a", "nan", "null", "none", "-", "#n/a", "#na", "#nv", "<na>")
+_STANDARD = r"^[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?$"
+# A separator that may be either: one to three digits, no zero before, and exactly three after it.
+_EITHER = {sign: rf"^[-+]?[1-9]\d{{0,2}}\{sign}\d{{3}}$" for sign in ".,"}
+_INFINITE = r"(?i)^[-+]?inf(?:inity)?$"
+# Spaces of all kinds, and apostrophes: never decimal points.
+_SPACES = " \u00a0\u2009\u202f\u2007"
+_CERTAIN_GROUPS = f"[{_SPACES}'\u2019_]"
+_CURRENCY = r"(?:[$€£¥₹]|\b(?:USD|EUR|GBP|CHF|JPY)\b)"
+
+
+@dataclass(frozen=True, slots=True)
+class Signs:
+    """The decimal point and what groups digits: one sign each, "" for none."""
+
+    decimal: str
+    thousands: str
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a cell is: for messages, and for what they point to."""
+
+    column: str
+    row: int
+
+    def refuse(self, code: str, message: str) -> InvalidRequest:
+        return InvalidRequest.at(f"/{self.column}/{self.row - 1}", code, message)
+
+
+Locate = Callable[[int], Place]
+
+
+def read_digits(
+    column: Any, locate: Locate, *, delimiter: str | None, decimal: str | None, thousands: str | None
+) -> tuple[NDArray[np.float64], list[Finding]]:
+    """Text as numbers, NaN where it is missing.
+
+    Args:
+        column: a chunked array of text, all cells that are written in one way: of a wide file all columns.
+        locate: the place of an index of `column`.
+        delimiter: what parts the cells of the file, which hints at the decimal point; None where nothing does.
+        decimal, thousands: what the sender says; None leaves it to the column.
+
+    Raises:
+        InvalidRequest: a cell is no number, or may be two different ones.
+    """
+    text = pc.utf8_trim_whitespace(column.cast(pa.string()))
+    text = pc.if_else(pc.is_in(pc.utf8_lower(text), pa.array(MISSING)), pa.scalar(None, pa.string()), text)
+    findings: list[Finding] = []
+    is_standard = _match(text, _STANDARD)
+    if decimal is None and thousands is None and is_standard.all() and not _match(text, _EITHER["."], null=False).any():
+        return _cast(text), findings
+    text, sign_findings = _strip_signs(text, locate)
+    findings += sign_findings
+    signs = _decide(text, locate, delimiter, decimal, thousands, findings)
+    return _parse(text, signs, column, locate), findings
+
+
+def _decide(
+    text: Any,
+    locate: Locate,
+    delimiter: str | None,
+    decimal: str | None,
+    thousands: str | None,
+    findings: list[Finding],
+) -> Signs:
+    """Which sign is what: as the sender says, else as some rows can only be read, else by digits and delimiter."""
+    if decimal is not None:
+        return Signs(decimal, thousands if thousands is not None else ("," if decimal == "." else "."))
+    evidence = _Evidence(text)
+    if thousands is not None:
+        return Signs(
+            "," if thousands == "." else "." if thousands == "," else evidence.decimal_or(delimiter), thousands
+        )
+    for sign in ".,":
+        if sign in evidence.decimal and sign in evidence.groups:
+            first, second = evidence.decimal[sign], evidence.groups[sign]
+            raise locate(second).refuse(
+                "not_a_number",
+                f"In row {locate(first).row} the sign {sign!r} can only be the decimal point ({_show(text, first)}), "
+                "in row "
+                f"{locate(second).row} it can only group digits ({_show(text, second)}). Write all rows one way, "
+                "without "
+                "grouping.",
+            )
+    if len(evidence.decimal) == 2:
+        first, second = evidence.decimal["."], evidence.decimal[","]
+        raise locate(max(first, second)).refuse(
+            "not_a_number",
+            f"In row {locate(first).row} a point is the decimal point ({_show(text, first)}), in row "
+            f"{locate(second).row} a comma ({_show(text, second)}). Write all rows one way.",
+        )
+    if evidence.decimal:
+        [sign] = evidence.decimal
+        return Signs(sign, "," if sign == "." else ".")
+    if evidence.groups.keys() >= {".", ","}:
+        first, second = evidence.groups["."], evidence.groups[","]
+        raise locate(max(first, second)).refuse(
+            "not_a_number",
+            f"In row {locate(first).row} points group digits ({_show(text, first)}), in row {locate(second).row} "
+            "commas "
+            f"({_show(text, second)}). Write all rows one way, without grouping.",
+        )
+    if evidence.groups:
+        [sign] = evidence.groups
+        return Signs("," if sign == "." else ".", sign)
+    if len(evidence.either) == 2:
+        first, second = evidence.either["."], evidence.either[","]
+        raise locate(max(first, second)).refuse(
+            "not_a_number",
+            f"Row {locate(first).row} holds {_show(text, first)} and row {locate(second).row} {_show(text, second)}: "
+            "one of "
+            "both signs is the decimal point, and the file does not say which. Say decimal '.' or decimal ','.",
+        )
+    if evidence.either:
+        [(sign, index)] = evidence.either.items()
+        if _match(text, rf"{_CERTAIN_GROUPS}\d{{3}}", null=False).any():
+            # Digits are grouped by another sign.
+            return Signs(sign, "," if sign == "." else ".")
+        return _weigh(text, sign, index, locate, delimiter, findings)
+    return Signs(".", ",")
+
+
+def _weigh(text: Any, sign: str, index: int, locate: Locate, delimiter: str | None, findings: list[Finding]) -> Signs:
+    """No row decides what `sign` is, and three digits follow it everywhere."""
+    other = "," if sign == "." else "."
+    as_point, as_group = Signs(sign, other), Signs(other, sign)
+    plain = pc.filter(text, pa.array(_match(text, r"^[-+]?[1-9]\d*$", null=False)))
+    lengths = pc.utf8_length(pc.utf8_ltrim(plain, "+-")).to_numpy() if len(plain) else np.zeros(0, np.int64)
+    has_short_group = _match(text, rf"^[-+]?[1-9]\{sign}\d{{3}}$", null=False).any()
+    if (lengths >= 5).any() or ((lengths == 4).any() and has_short_group):
+        # Whoever groups the digits of one number groups those of a longer one.
+        return as_point
+    # Tabs and bars go with either; without whole numbers beside them, points are decimal points there.
+    usual = {",": ".", ";": ","}.get(delimiter or "", "." if sign == "." and not len(lengths) else None)
+    place, shown = locate(index), _show(text, index)
+    grouped, pointed = text[index].as_py().replace(sign, ""), text[index].as_py().replace(sign, ".")
+    if usual is None or (len(lengths) and usual == sign) or (not len(lengths) and usual != sign and sign == "."):
+        raise place.refuse(
+            "not_a_number",
+            f"Row {place.row} holds {shown} in {place.column!r}: is it {grouped} or {pointed}? No row of the column "
+            f"decides whether {sign!r} groups digits or is the decimal point. Say decimal {sign!r} or thousands "
+            f"{sign!r}, or "
+            "write the numbers without grouping.",
+        )
+    signs = as_point if usual == sign else as_group
+    taken, left = (pointed, grouped) if signs is as_point else (grouped, pointed)
+    remedy = f"thousands {sign!r}" if signs is as_point else f"decimal {sign!r}"
+    message = (
+        f"Row {place.row} holds {shown} in {place.column!r}, and {sign!r} is written so in all rows: it was read as "
+        f"{taken}, "
+        f"and could be {left}. Say {remedy} if that is meant."
+    )
+    findings.append(Finding("digits_assumed", None, message))
+    return signs
+
+
+class _Evidence:
+    """For each of point and comma, the index of a row in which it can only be the decimal point, can only group
+    digits, or can be either."""
+
+    def __init__(self, text: Any) -> None:
+        self.decimal: dict[str, int] = {}
+        self.groups: dict[str, int] = {}
+        self.either: dict[str, int] = {}
+        certain = _CERTAIN_GROUPS
+        for sign, other in ((".", ","), (",", ".")):
+            s, o = re.escape(sign), re.escape(other)
+            only_decimal = (
+                rf"^[-+]?(?:\d*{s}\d{{0,2}}|\d*{s}\d{{4,}}|0*{s}\d{{3}}|0\d+{s}\d{{3}}|\d{{4,}}{s}\d{{3}}|"
+                rf"\d*{s}\d*[eE][-+]?\d+|\d{{1,3}}(?:{certain}\d{{3}})+{s}\d*|"
+                rf"\d{{1,3}}(?:{o}\d{{2,3}})*{o}\d{{3}}{s}\d*)$"
+            )
+            only_group = (
+                rf"^[-+]?(?:\d{{1,3}}(?:{s}\d{{3}}){{2,}}|\d{{1,2}}(?:{s}\d{{2}})+{s}\d{{3}}|"
+                rf"\d{{1,3}}(?:{s}\d{{2,3}})*{s}\d{{3}}{o}\d*)$"
+            )
+            for found, pattern in (
+                (self.decimal, only_decimal), (self.groups, only_group), (self.either, _EITHER[sign]),
+            ):  # fmt: skip
+                rows = np.flatnonzero(_match(text, pattern, null=False))
+                if len(rows):
+                    found[sign] = int(rows[0])
+
+    def decimal_or(self, delimiter: str | None) -> str:
+        return next(iter(self.decimal), "," if delimiter == ";" else ".")
+
+
+def _parse(text: Any, signs: Signs, column: Any, locate: Locate) -> NDArray[np.float64]:
+    """The numbers of one way of writing. Raises InvalidRequest for the first cell that is written otherwise."""
+    d = re.escape(signs.decimal)
+    groups = rf"{_CERTAIN_GROUPS}|{re.escape(signs.thousands)}" if signs.thousands else _CERTAIN_GROUPS
+    whole = rf"(?:\d+|\d{{1,3}}(?:(?:{groups})\d{{3}})+|\d{{1,2}}(?:(?:{groups})\d{{2}})+(?:{groups})\d{{3}})"
+    pattern = rf"^[-+]?(?:{whole}{d}?\d*|{d}\d+)(?:[eE][-+]?\d+)?$"
+    is_number = _match(text, pattern)
+    if not is_number.all():
+        index = int(np.flatnonzero(~is_number)[0])
+        place = locate(index)
+        if pc.match_substring_regex(text[index], _INFINITE).as_py():
+            raise place.refuse(
+                "out_of_range",
+                f"Row {place.row} holds {_show(column, index)} in {place.column!r}: expected a finite number, or "
+                "nothing "
+                "where it is missing.",
+            )
+        raise place.refuse(
+            "not_a_number",
+            f"Row {place.row} holds {_show(column, index)} in {place.column!r}: expected a number, or nothing where "
+            "it is "
+            f"missing.{_hint(text[index].as_py(), signs)}",
+        )
+    if signs.decimal == ",":
+        text = pc.replace_substring(text, ".", "")
+        text = pc.replace_substring_regex(text, _CERTAIN_GROUPS, "")
+        return _cast(pc.replace_substring(text, ",", "."))
+    return _cast(pc.replace_substring_regex(text, rf"{_CERTAIN_GROUPS}|,", ""))
+
+
+def _strip_signs(text: Any, locate: Locate) -> tuple[Any, list[Finding]]:
+    """Text without what stands around digits: other minus signs, brackets, percent and currency signs."""
+    findings: list[Finding] = []
+    text = pc.replace_substring(text, "\u2212", "-")
+    for name, pattern, repair in (
+        ("brackets were read as a minus", r"^\(\s*(.*\d.*?)\s*\)$", r"-\1"),
+        ("a minus at its end was read as one before it", r"^([^-]*\d[^-]*?)\s*-$", r"-\1"),
+    ):
+        rows = np.flatnonzero(_match(text, pattern, null=False))
+        if len(rows):
+            place = locate(int(rows[0]))
+            shown = _show(text, int(rows[0]))
+            message = f"In row {place.row} of {place.column!r} stands {shown} (one of {len(rows)}): {name}."
+            findings.append(Finding("digits_assumed", None, message))
+            text = pc.replace_substring_regex(text, pattern, repair)
+    for name, sign in (("%", "%"), ("currency", _CURRENCY)):
+        has = _match(text, rf"{sign}", null=False)
+        if not has.any():
+            continue
+        index = int(np.flatnonzero(has)[0])
+        place = locate(index)
+        if name == "%":
+            bare = np.flatnonzero(~has & np.asarray(pc.is_valid(text)) & ~_match(text, r"^[-+]?0$", null=False))
+            if len(bare):
+                raise place.refuse(
+                    "not_a_number",
+                    f"Row {place.row} holds {_show(text, index)} in {place.column!r}, row {locate(int(bare[0])).row} "
+                    f"{_show(text, int(bare[0]))}: some values are in percent and others not. Write all in one unit.",
+                )
+            what = "in percent, as it is written, without '%'"
+        else:
+            signed = pc.filter(text, pa.array(has))
+            distinct = pc.unique(
+                pc.struct_field(pc.extract_regex(signed, f"(?P<sign>{_CURRENCY})"), "sign")
+            ).to_pylist()
+            if len(distinct) > 1:
+                raise place.refuse(
+                    "not_a_number",
+                    f"The column {place.column!r} holds several currencies ({', '.join(sorted(distinct))}; row "
+                    f"{place.row} holds {_show(text, index)}): values of one series need one unit.",
+                )
+            what = "without the sign of its currency"
+        message = f"In row {place.row} of {place.column!r} stands {_show(text, index)}: it was read {what}."
+        findings.append(Finding("digits_assumed", None, message))
+        text = pc.replace_substring_regex(text, rf"^([-+]?)\s*{sign}\s*", r"\1")
+        text = pc.replace_substring_regex(text, rf"\s*{sign}$", "")
+    return text, findings
+
+
+def _hint(text: str, signs: Signs) -> str:
+    if "\n" in text or '"' in text:
+        return " Is a quote not closed?"
+    other = "," if signs.decimal == "." else "."
+    if re.fullmatch(rf"[-+]?\d+\{other}\d+", text):
+        return f" If {other!r} is the decimal point, say decimal {other!r}."
+    return ""
+
+
+def _match(text: Any, pattern: str, *, null: bool = True) -> NDArray[np.bool_]:
+    """Whether each cell is of a pattern; `null` is what a missing one counts as."""
+    return np.asarray(pc.fill_null(pc.match_substring_regex(text, pattern), null).to_numpy(), np.bool_)
+
+
+def _cast(text: Any) -> NDArray[np.float64]:
+    return np.array(text.cast(pa.float64()).to_numpy(), np.float64)
+
+
+def _show(column: Any, index: int) -> str:
+    return quote(column[index].as_py())
