@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from pydantic import ValidationError
 
-from service.errors import ServiceError
+from service.errors import InvalidRequest, ServiceError
 from service.settings import Settings
 from service.tables import (
     format_mse,
@@ -23,6 +23,7 @@ from service.tables import (
 
 if TYPE_CHECKING:
     from service.client import Client
+    from service.datasets.options import Options
 
 app = typer.Typer(
     name="outfielder",
@@ -35,7 +36,8 @@ app = typer.Typer(
 # What a job's progress counts.
 UNITS = {"train": "epoch", "backtest": "series"}
 
-MEDIA_TYPES = {".parquet": "application/vnd.apache.parquet", ".json": "application/json"}
+# What a file for a forecast may say beside its series, and another command has no use for.
+OF_FORECASTS = ("mode", "all_steps", "start", "quantiles", "non_negative", "explain", "fitted")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 Url = Annotated[str | None, typer.Option(help="The server; by default OUTFIELDER_HOST and OUTFIELDER_PORT.")]
@@ -45,13 +47,22 @@ Port = Annotated[int | None, typer.Option(help="The port to listen on.", min=0, 
 SeriesFile = Annotated[
     Path,
     typer.Argument(
-        help="CSV with the columns unique_id,ds,y (or y alone), a column of numbers, or JSON as in POST /forecast.",
+        help="CSV, TSV or Parquet with the columns unique_id,ds,y or others, long or wide; a column of numbers; or "
+        "JSON as in POST /forecast. - is standard input.",
         exists=True,
         dir_okay=False,
         allow_dash=True,
     ),
 ]
 Version = Annotated[str | None, typer.Option(help="A version's number or an alias.")]
+IdColumn = Annotated[str | None, typer.Option(help="The file's column of ids.")]
+TimeColumn = Annotated[str | None, typer.Option(help="The file's column of times.")]
+TargetColumn = Annotated[str | None, typer.Option(help="The file's column of values.")]
+Decimal = Annotated[str | None, typer.Option(help="The file's decimal point: '.' or ','.")]
+Thousands = Annotated[
+    str | None, typer.Option(help="What groups digits in the file: ',', '.', space, apostrophe, underscore or none.")
+]
+Form = Annotated[str | None, typer.Option("--format", help="long, or wide where each column of the file is a series.")]
 Insecure = Annotated[bool, typer.Option("--insecure", help="Listen beyond this machine without an API key.")]
 
 
@@ -135,11 +146,19 @@ def train(
     file: Annotated[
         Path | None,
         typer.Option(
-            help="Series of your own, CSV or Parquet with unique_id,ds,y, or JSON: uploaded, then trained on.",
+            help="Series of your own, uploaded and then trained on: CSV, TSV or Parquet with unique_id,ds,y or others, "
+            "or JSON. - is standard input.",
             exists=True,
             dir_okay=False,
+            allow_dash=True,
         ),
     ] = None,
+    id_column: IdColumn = None,
+    time_column: TimeColumn = None,
+    target_column: TargetColumn = None,
+    decimal: Decimal = None,
+    thousands: Thousands = None,
+    form: Form = None,
     scaling: Annotated[str | None, typer.Option(help="none, standard, mean, robust or auto.")] = None,
     window: Annotated[int | None, typer.Option(help="Points that the model learns to read.")] = None,
     horizon: Annotated[int | None, typer.Option(help="Steps that it learns to forecast.")] = None,
@@ -161,6 +180,9 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Submit a training job."""
+    options = choose_options(id_column, time_column, target_column, decimal, thousands, form)
+    if file is None and options.to_dict():
+        raise typer.BadParameter(f"{', '.join(options.to_dict())}: of a file, but there is no --file.")
     fields = {
         "architecture": architecture, "name": name, "head": head, "scaling": scaling, "window": window,
         "horizon": horizon, "epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate,
@@ -170,12 +192,10 @@ def train(
         **parse_options(option or []),
     }  # fmt: skip
     with connect(url, api_key) as client:
+        request = {field: value for field, value in fields.items() if value is not None}
         if file is not None:
-            dataset = client.upload(file.read_bytes(), MEDIA_TYPES.get(file.suffix.lower(), "text/csv"))
-            for finding in dataset["audit"]:
-                print(f"{finding['id'] or file}: {finding['message']}", file=sys.stderr)
-            fields["data"] = {"kind": "dataset", "id": dataset["id"]}
-        jobs = client.train(**{field: value for field, value in fields.items() if value is not None})
+            request = upload(client, file, options) | request
+        jobs = client.train(**request)
         if wait:
             jobs = [follow(client, job, quiet=as_json) for job in jobs]
     if as_json:
@@ -193,22 +213,31 @@ def forecast(
     version: Version = None,
     mode: Annotated[str | None, typer.Option(help="one_step, autoregressive, vector, sequence or auto.")] = None,
     horizon: Annotated[int | None, typer.Option(help="Steps ahead.")] = None,
-    freq: Annotated[str | None, typer.Option(help="A pandas offset alias, for timestamps.")] = None,
+    freq: Annotated[
+        str | None, typer.Option(help="A pandas offset alias, for timestamps; by default that of the file.")
+    ] = None,
+    id_column: IdColumn = None,
+    time_column: TimeColumn = None,
+    target_column: TargetColumn = None,
+    decimal: Decimal = None,
+    thousands: Thousands = None,
+    form: Form = None,
     url: Url = None,
     api_key: Key = None,
     as_json: Json = False,
 ) -> None:
-    """Forecast the series of a file."""
-    request = {
-        "series": read_series(file, with_start=freq is not None),
+    """Forecast the series of a file. What a JSON file asks for beside them holds, unless an option says otherwise."""
+    options = choose_options(id_column, time_column, target_column, decimal, thousands, form)
+    given = {
         "model": model,
         "version": read_version(version),
         "mode": mode,
         "horizon": horizon,
         "freq": freq,
     }
+    request = read_request(file, options, freq) | {field: value for field, value in given.items() if value is not None}
     with connect(url, api_key) as client:
-        answer = client.forecast(**{field: value for field, value in request.items() if value is not None})
+        answer = client.forecast(**request)
     if as_json:
         print_json(answer)
     else:
@@ -227,14 +256,22 @@ def backtest(
     level: Annotated[
         list[float] | None, typer.Option(help="A prediction interval, in percent, whose coverage is wanted.")
     ] = None,
-    freq: Annotated[str | None, typer.Option(help="A pandas offset alias, which tells the usual season.")] = None,
+    freq: Annotated[
+        str | None, typer.Option(help="A pandas offset alias, which tells the usual season; by default the file's.")
+    ] = None,
+    id_column: IdColumn = None,
+    time_column: TimeColumn = None,
+    target_column: TargetColumn = None,
+    decimal: Decimal = None,
+    thousands: Thousands = None,
+    form: Form = None,
     url: Url = None,
     api_key: Key = None,
     as_json: Json = False,
 ) -> None:
     """Score a model and the baselines on the last points of a file's series."""
-    request = {
-        "series": read_series(file),
+    options = choose_options(id_column, time_column, target_column, decimal, thousands, form)
+    given = {
         "model": model,
         "version": read_version(version),
         "horizon": horizon,
@@ -244,8 +281,9 @@ def backtest(
         "level": level or None,
         "freq": freq,
     }
+    request = leave_out(read_request(file, options, freq), OF_FORECASTS)
     with connect(url, api_key) as client:
-        answer = client.backtest(**{field: value for field, value in request.items() if value is not None})
+        answer = client.backtest(**request | {field: value for field, value in given.items() if value is not None})
         if "overall" not in answer:
             answer = require_result(follow(client, answer, quiet=as_json))
     if as_json:
@@ -365,12 +403,65 @@ def connect(url: str | None, api_key: str | None) -> "Client":
     return Client(url if url is not None else url_of(read_settings()), api_key)
 
 
-def read_series(file: Path, *, with_start: bool = False) -> Any:
-    """The series of a file, or of standard input where it is `-`."""
-    from service.series_file import read_series_file
+def choose_options(
+    id_column: str | None,
+    time_column: str | None,
+    target_column: str | None,
+    decimal: str | None,
+    thousands: str | None,
+    form: str | None,
+) -> "Options":
+    """What is said of a file, checked."""
+    from service.datasets.options import read_options
 
-    content = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8-sig")
-    return read_series_file(content, with_start=with_start)
+    given = {"id_column": id_column, "time_column": time_column, "target_column": target_column}
+    return read_options({**given, "decimal": decimal, "thousands": thousands, "format": form})
+
+
+def read_content(file: Path) -> bytes:
+    """The bytes of a file, or of standard input where it is `-`."""
+    return sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
+
+
+def read_request(file: Path, options: "Options", freq: str | None) -> dict[str, Any]:
+    """The fields of the request that a file is; what its reading found goes to standard error."""
+    from service.datasets.limits import Limits
+    from service.datasets.local import read_request
+
+    settings = read_settings()
+    limits = Limits(settings.max_dataset_points, settings.max_dataset_series)
+    request = read_request(read_content(file), limits, options, freq)
+    for finding in request.findings:
+        print(f"{finding.id or file}: {finding.message}", file=sys.stderr)
+    return request.fields
+
+
+def upload(client: "Client", file: Path, options: "Options") -> dict[str, Any]:
+    """Uploads a file, and returns what it is for a training request; what the audit found goes to standard error."""
+    from service.datasets.local import JSON, find_media_type, read_json
+
+    content = read_content(file)
+    media_type = find_media_type(content)
+    rest: dict[str, Any] = {}
+    if media_type == JSON:
+        fields = read_json(content)
+        content = json.dumps(
+            {name: fields.pop(name) for name in ("series", "freq", "start") if name in fields}
+        ).encode()
+        rest = leave_out(fields, (*OF_FORECASTS, "model", "version", "level"))
+    dataset = client.upload(content, media_type, **options.to_dict())
+    for finding in dataset["audit"]:
+        print(f"{finding['id'] or file}: {finding['message']}", file=sys.stderr)
+    missing = {"missing": rest.pop("missing")} if "missing" in rest else {}
+    return {**rest, "data": {"kind": "dataset", "id": dataset["id"], **missing}}
+
+
+def leave_out(fields: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    """The fields without some that a command has no use for, which standard error is told."""
+    left_out = [name for name in names if name in fields]
+    if left_out:
+        print(f"outfielder: not used here, of the file: {', '.join(left_out)}.", file=sys.stderr)
+    return {name: value for name, value in fields.items() if name not in names}
 
 
 def read_version(text: str | None) -> int | str | None:
@@ -424,6 +515,10 @@ def main() -> None:
     """Runs a command; what goes wrong is one message on standard error and exit status 1 (2 for wrong usage)."""
     try:
         app()
+    except InvalidRequest as error:
+        for flaw in error.flaws:
+            print(f"outfielder: {flaw.message}", file=sys.stderr)
+        sys.exit(1)
     except ServiceError as error:
         print(f"outfielder: {error.message}", file=sys.stderr)
         sys.exit(1)
@@ -432,8 +527,9 @@ def main() -> None:
             setting = "_".join(["OUTFIELDER", *(str(part).upper() for part in details["loc"])])
             print(f"outfielder: {setting}: {details['msg']}", file=sys.stderr)
         sys.exit(1)
-    except (OSError, UnicodeDecodeError) as error:
-        print(f"outfielder: {error}", file=sys.stderr)
+    except OSError as error:
+        reason = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
+        print(f"outfielder: {reason}", file=sys.stderr)
         sys.exit(1)
 
 

@@ -30,6 +30,7 @@ EVENED = "evened.csv"
 MOST_RAGGED = 1000
 # Columns whose roles are not known yet are kept whole: so many cells for each point that may be.
 CELLS_A_POINT = 4
+FEWEST_PARTED = 3
 
 
 def read_csv(path: Path, limits: Limits, options: Options | None = None) -> Table:
@@ -152,7 +153,8 @@ def _read(text: Text, layout: Layout, limits: Limits, options: Options, ragged: 
             raise _unreadable(text, layout, n_rows) from error
     schema = pa.schema([(keys[i], pa.string()) for i in wanted])
     table = pa.Table.from_batches(batches, schema).rename_columns([names[i] for i in wanted])
-    return Columns(_strip_end(table) if layout.n_cells == 1 else table, findings=roles.findings if roles else ())
+    columns = Columns(table, findings=roles.findings if roles else ())
+    return _strip_end(columns) if layout.n_cells == 1 else columns
 
 
 def _stream(
@@ -205,17 +207,19 @@ def _even_out(text: Text, layout: Layout, scratch: Path) -> Text:
     return replace(text, path=evened, start=0, has_quotes=True)
 
 
-def _strip_end(table: pa.Table) -> pa.Table:
-    """A column of cells without the blank lines at its end, and without those between all others."""
+def _strip_end(columns: Columns) -> Columns:
+    """A column of cells without the blank lines at its end, and without those that part all others."""
+    table = columns.table
     blank = np.asarray(pc.equal(pc.utf8_trim_whitespace(table.column(0)), "").to_numpy(), np.bool_)
     held = np.flatnonzero(~blank)
     if not len(held):
-        return table.slice(0, 0)
-    table = table.slice(0, int(held[-1]) + 1)
-    blank = blank[: len(table)]
-    if len(blank) > 2 and blank[1::2].all() and not blank[::2].any():
-        return table.filter(pa.array(~blank))
-    return table
+        return replace(columns, table=table.slice(0, 0))
+    # As where each line ends with two carriage returns: one gap in a short column is a missing value.
+    if len(held) >= FEWEST_PARTED and len(blank) in (2 * len(held), 2 * len(held) + 1) and (np.diff(held) == 2).all():
+        message = "Every second line of the file is blank: those lines were left out."
+        findings = (*columns.findings, Finding("leftover_rows", None, message))
+        return replace(columns, table=table.filter(pa.array(~blank)), findings=findings)
+    return replace(columns, table=table.slice(0, int(held[-1]) + 1))
 
 
 def _tell(layout: Layout) -> tuple[Finding, ...]:

@@ -143,34 +143,54 @@ def _weigh(text: Any, sign: str, index: int, locate: Locate, delimiter: str | No
     """No row decides what `sign` is, and three digits follow it everywhere."""
     other = "," if sign == "." else "."
     as_point, as_group = Signs(sign, other), Signs(other, sign)
-    plain = pc.filter(text, pa.array(_match(text, r"^[-+]?[1-9]\d*$", null=False)))
+    # Not -999 and the like, which stand for a missing value in files of any form.
+    is_plain = _match(text, r"^[-+]?[1-9]\d*$", null=False) & ~_match(text, r"^-9+$", null=False)
+    plain = pc.filter(text, pa.array(is_plain))
     lengths = pc.utf8_length(pc.utf8_ltrim(plain, "+-")).to_numpy() if len(plain) else np.zeros(0, np.int64)
     has_short_group = _match(text, rf"^[-+]?[1-9]\{sign}\d{{3}}$", null=False).any()
     if (lengths >= 5).any() or ((lengths == 4).any() and has_short_group):
         # Whoever groups the digits of one number groups those of a longer one.
         return as_point
-    # Tabs and bars go with either; without whole numbers beside them, points are decimal points there.
-    usual = {",": ".", ";": ","}.get(delimiter or "", "." if sign == "." and not len(lengths) else None)
+    usual = {",": ".", ";": ","}.get(delimiter or "")
+    is_point = _is_point(sign, usual, lengths)
     place, shown = locate(index), _show(text, index)
     grouped, pointed = text[index].as_py().replace(sign, ""), text[index].as_py().replace(sign, ".")
-    if usual is None or (len(lengths) and usual == sign) or (not len(lengths) and usual != sign and sign == "."):
+    if is_point is None:
         raise place.refuse(
             "not_a_number",
             f"Row {place.row} holds {shown} in {place.column!r}: is it {grouped} or {pointed}? No row of the column "
             f"decides whether {sign!r} groups digits or is the decimal point. Say decimal {sign!r} or thousands "
-            f"{sign!r}, or "
-            "write the numbers without grouping.",
+            f"{sign!r}, or write the numbers without grouping.",
         )
-    signs = as_point if usual == sign else as_group
-    taken, left = (pointed, grouped) if signs is as_point else (grouped, pointed)
-    remedy = f"thousands {sign!r}" if signs is as_point else f"decimal {sign!r}"
+    taken, left, remedy = (pointed, grouped, "thousands") if is_point else (grouped, pointed, "decimal")
     message = (
-        f"Row {place.row} holds {shown} in {place.column!r}, and {sign!r} is written so in all rows: it was read as "
-        f"{taken}, "
-        f"and could be {left}. Say {remedy} if that is meant."
+        f"Row {place.row} holds {shown} in {place.column!r}, and three digits follow {sign!r} in all rows: it was "
+        "read as "
+        f"{taken}, and could be {left}. Say {remedy} {sign!r} if that is meant."
     )
     findings.append(Finding("digits_assumed", None, message))
-    return signs
+    return as_point if is_point else as_group
+
+
+def _is_point(sign: str, usual: str | None, lengths: NDArray[np.int64]) -> bool | None:
+    """Whether a sign is more likely the decimal point; None where that is open.
+
+    Args:
+        usual: the decimal point that goes with the file's delimiter; None where either does.
+        lengths: how many digits whole numbers beside it have, none of them more than four.
+    """
+    if (lengths == 4).any():
+        # Ungrouped; but some, as in Spanish, group no four digits.
+        return True if usual == sign or (usual is None and sign == ".") else None
+    if len(lengths):
+        # Decimals to three places seldom stand beside whole numbers: those of less than a thousand have no groups.
+        return False if usual is not None and usual != sign else None
+    if usual is None:
+        return True if sign == "." else None
+    if usual == sign:
+        return True
+    # Points beside semicolons come from programs as often as from people.
+    return False if sign == "," else None
 
 
 class _Evidence:

@@ -36,6 +36,8 @@ _UNDEFINED = re.compile(rb"[\x81\x8d\x8f\x90\x9d]")
 _WORD = re.compile(r"[^\W\d_]*[^\x00-\x7f]+[^\W\d_]*")
 # These stand alone or beside digits, never inside a word; a no-break space parts words and digits.
 _SIGNS = "\u00a0€£¥¢°±²³µ·–—‘’‚“”„…§©®™%‰«»¿¡ºª½¼¾×÷´`•"
+# Letters where other encodings have theirs: Mac Roman writes "ö" as the byte that is "š" here.
+_DOUBTFUL = "ŠšŒœŽžŸƒˆ˜"
 _MOST_SAMPLES = 5
 
 
@@ -145,7 +147,7 @@ def _is_word(word: str) -> bool:
     letters = [letter for letter in word if letter not in _SIGNS]
     if signs and not signs <= {"\u00a0", "’", "‘"} and letters and any(letter > "\x7f" for letter in letters):
         return False
-    if any(not letter.isalpha() for letter in letters):
+    if any(not letter.isalpha() or letter in _DOUBTFUL for letter in letters):
         return False
     inner = word.strip(_SIGNS)
     if any(letter in _SIGNS and letter not in "\u00a0’" for letter in inner):

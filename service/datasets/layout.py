@@ -151,6 +151,9 @@ def _is_data(cells: list[str]) -> bool:
             "side. "
             "Expected one row for each time: turn the table round (transpose it).",
         )
+    if not cells[0]:
+        # Nameless is the index of a frame, whose columns may be numbers.
+        return False
     if n_numbers == len(known) > 1:
         raise InvalidRequest.at(
             "/columns",

@@ -1,5 +1,7 @@
 """Values that stand so far off a series that they may be errors. NumPy only."""
 
+from itertools import product
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -86,6 +88,18 @@ def _find_apart(known: Array, few: int) -> NDArray[np.bool_] | None:
             # A level that shifts within the last points is none yet, but nothing returned from it.
             if not apart[-count:].all() or (count == 1 and gaps[0] > FARTHEST_AT_END * widths[0]):
                 return np.asarray(apart)
+    return _find_both_apart(known, ordered)
+
+
+def _find_both_apart(known: Array, ordered: Array) -> NDArray[np.bool_] | None:
+    """Lowest and highest values at once: each would widen the range that the others are measured by."""
+    for low, high in product(range(1, MOST + 1), repeat=2):
+        core = ordered[low : len(ordered) - high]
+        if len(core) < FEWEST or core[0] == core[-1]:
+            continue
+        limit = FARTHEST * (core[-1] - core[0])
+        if core[0] - ordered[low - 1] > limit and ordered[-high] - core[-1] > limit:
+            return np.asarray((known <= ordered[low - 1]) | (known >= ordered[-high]))
     return None
 
 

@@ -32,8 +32,10 @@ MAX_MEMORY_BYTES = 6 * 2**30
 MAX_CPU_SECONDS = 300
 
 
-def read_file(path: Path, media_type: str, limits: "Limits", options: "Options") -> "tuple[Panel, Sequence[Finding]]":
-    """A file's series on their grids, and all that was found: the one way for uploads and for the command line.
+def read_file(
+    path: Path, media_type: str, limits: "Limits", options: "Options"
+) -> "tuple[Panel, Sequence[Finding], Table]":
+    """A file's series on their grids, all that was found, and the rows: the one way for uploads and the command line.
 
     Args:
         media_type: `CSV` or `PARQUET`.
@@ -49,7 +51,7 @@ def read_file(path: Path, media_type: str, limits: "Limits", options: "Options")
     table = (read_csv if media_type == CSV else read_parquet)(path, limits, options)
     gridded = make_grids(table, limits)
     found = [*table.findings, *gridded.findings]
-    return gridded.panel, audit(gridded.panel, found, gridded.n_absent, _Rows(table).name)
+    return gridded.panel, audit(gridded.panel, found, gridded.n_absent, _Rows(table).name), table
 
 
 def main() -> None:
@@ -67,7 +69,7 @@ def main() -> None:
 
     folder, media_type, limits = Path(sys.argv[1]), sys.argv[2], Limits(int(sys.argv[3]), int(sys.argv[4]))
     try:
-        panel, findings = read_file(folder / UPLOAD, media_type, limits, Options(**json.loads(sys.argv[5])))
+        panel, findings, _ = read_file(folder / UPLOAD, media_type, limits, Options(**json.loads(sys.argv[5])))
         write_panel(folder, panel, findings)
         answer: dict[str, object] = {}
     except InvalidRequest as error:
