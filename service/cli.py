@@ -49,9 +49,7 @@ SeriesFile = Annotated[
     typer.Argument(
         help="CSV, TSV or Parquet with the columns unique_id,ds,y or others, long or wide; a column of numbers; or "
         "JSON as in POST /forecast. - is standard input.",
-        exists=True,
-        dir_okay=False,
-        allow_dash=True,
+        callback=lambda file: check_file(file),
     ),
 ]
 Version = Annotated[str | None, typer.Option(help="A version's number or an alias.")]
@@ -148,9 +146,7 @@ def train(
         typer.Option(
             help="Series of your own, uploaded and then trained on: CSV, TSV or Parquet with unique_id,ds,y or others, "
             "or JSON. - is standard input.",
-            exists=True,
-            dir_okay=False,
-            allow_dash=True,
+            callback=lambda file: check_file(file),
         ),
     ] = None,
     id_column: IdColumn = None,
@@ -416,6 +412,14 @@ def choose_options(
 
     given = {"id_column": id_column, "time_column": time_column, "target_column": target_column}
     return read_options({**given, "decimal": decimal, "thousands": thousands, "format": form})
+
+
+def check_file(file: Path | None) -> Path | None:
+    """Standard input, or a file that is there; anything else is wrong usage."""
+    if file is None or str(file) == "-" or file.is_file():
+        return file
+    what = "is a folder" if file.is_dir() else "does not exist"
+    raise typer.BadParameter(f"file {str(file)!r} {what}.")
 
 
 def read_content(file: Path) -> bytes:

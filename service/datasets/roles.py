@@ -144,7 +144,7 @@ class _Search:
             own, rest = texts[0], numbers
         elif len(called) == 1:
             own, rest = called[0], [i for i in numbers if i != called[0]]
-        elif len(numbers) == 1 and time is not None and self._identifies(numbers[0], time):
+        elif len(numbers) == 1 and time is not None and self._repeats(time) and self._identifies(numbers[0], time):
             own, rest = numbers[0], []
         else:
             own, rest = None, numbers

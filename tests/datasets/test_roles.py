@@ -94,6 +94,14 @@ def test_options_name_the_columns_and_leave_the_others_out_with_a_word(tmp_path:
     assert flaw_of(tmp_path, plain, Options(id_column="day", target_column="day")).code == "duplicate_column"
 
 
+def test_a_column_of_few_numbers_is_no_id_where_times_differ(tmp_path: Path) -> None:
+    content = "date,price,sales\n" + "".join(f"2024-01-{day:02},{day % 2},{day}\n" for day in range(1, 9))
+    table = read(tmp_path, content, Options(target_column="sales"))
+    assert by_id(table) == {"0": [1, 2, 3, 4, 5, 6, 7, 8]}
+    assert "'price'" in table.findings[-1].message
+    assert flaw_of(tmp_path, content.replace("sales", "y")).code == "unknown_column"
+
+
 def test_without_ids_rows_of_one_time_are_not_taken_for_doubles(tmp_path: Path) -> None:
     content = "date,price,sales\n2024-01-01,1,5\n2024-01-01,2,7\n2024-01-02,1,6\n2024-01-02,2,9\n2024-01-03,1,1\n"
     flaw = flaw_of(tmp_path, content.replace("1,5", "3,5"), Options(target_column="sales", time_column="date"))
