@@ -124,4 +124,4 @@ def _to_json(values: np.ndarray[Any, np.dtype[np.float64]]) -> list[float | None
 
 
 def _refuse(message: str) -> InvalidRequest:
-    return InvalidRequest.at("/file", "bad_file", message)
+    return InvalidRequest.at("", "unreadable_file", message)
