@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from service.datasets.arrow import decode, is_text, shorten
+from service.datasets.arrow import decode, is_text, quote, shorten
 from service.datasets.dataset import Finding
 from service.datasets.digits import Locate, read_digits
 from service.datasets.limits import Limits
@@ -35,7 +35,7 @@ def read_numbers(
     elif pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_decimal(kind) or pa.types.is_null(kind):
         numbers = np.array(decode(column).cast(pa.float64(), safe=False).to_numpy(), np.float64)
     else:
-        message = f"The column {name!r} is of type {shorten(kind)}: expected numbers."
+        message = f"The column {quote(name)} is of type {shorten(kind)}: expected numbers."
         raise InvalidRequest.at(f"/{name}", "not_a_number", message)
     beyond = np.abs(numbers) > FLOAT32_MAX
     if beyond.any():
@@ -43,13 +43,14 @@ def read_numbers(
         place = locate(index)
         if np.isinf(numbers[index]):
             message = (
-                f"Row {place.row} holds {numbers[index]:g} in {place.column!r}: expected a finite number, or nothing "
+                f"Row {place.row} holds {numbers[index]:g} in {quote(place.column)}: expected a finite number, or "
+                "nothing "
                 "where "
                 "it is missing."
             )
         else:
             message = (
-                f"Row {place.row} holds {numbers[index]:g} in {place.column!r}: expected a magnitude of at most "
+                f"Row {place.row} holds {numbers[index]:g} in {quote(place.column)}: expected a magnitude of at most "
                 f"{FLOAT32_MAX:.4g}. Send the values in a larger unit."
             )
         raise place.refuse("out_of_range", message)

@@ -19,8 +19,7 @@ from service.datasets.leftovers import Leftovers, is_leftover
 from service.datasets.limits import Limits
 from service.datasets.lines import find_lines, name_lines
 from service.datasets.options import Options
-from service.datasets.roles import assign_by_name
-from service.datasets.shapes import is_time_like
+from service.datasets.roles import assign, assign_by_name
 from service.datasets.table import Columns, Table, build
 from service.errors import InvalidRequest
 
@@ -56,7 +55,9 @@ def _read_all(path: Path, scratch: Path, limits: Limits, options: Options) -> Ta
         ragged = _Ragged(layout)
         columns = _read(text, layout, limits, options, ragged)
     try:
-        columns = ragged.leave_out(columns)
+        columns = ragged.leave_out(columns, options)
+        if layout.n_cells == 1:
+            columns = _strip_end(columns)
         table = build(columns, limits, options, delimiter=layout.delimiter)
     except InvalidRequest as error:
         raise name_lines(error, text, layout) from error
@@ -90,7 +91,7 @@ class _Ragged:
             self.rows.append((row.number, cells))
         return "skip" if len(self.rows) < MOST_RAGGED else "error"
 
-    def leave_out(self, columns: Columns) -> Columns:
+    def leave_out(self, columns: Columns, options: Options) -> Columns:
         """The columns, with the numbers that their rows have in the file.
 
         Raises:
@@ -99,7 +100,7 @@ class _Ragged:
         left_out = sorted([*self.blank, *(row for row, _ in self.rows)])
         numbers = np.arange(1, columns.table.num_rows + len(left_out) + 1, dtype=np.int64)
         numbers = np.delete(numbers, np.array(left_out, np.int64) - 1)
-        time = self._find_time(columns)
+        time = self._find_time(columns, options)
         leftovers = Leftovers(blank=[*self.blank])
         for row, cells in self.rows:
             if len(cells) > len(self.layout.names) or not is_leftover(cells, self.layout.names, time, None):
@@ -107,13 +108,13 @@ class _Ragged:
             leftovers.add(row, cells)
         return replace(columns, rows=numbers, leftovers=leftovers)
 
-    def _find_time(self, columns: Columns) -> int | None:
-        """The position of a column of times, as far as short rows need it."""
-        for i in range(min(len(self.layout.names), columns.table.num_columns)):
-            some = [text for text in pc.unique(columns.table.column(i).slice(0, 100)).to_pylist() if text]
-            if sum(is_time_like([text]) for text in some) > len(some) / 2:
-                return self.layout.names.index(columns.table.column_names[i])
-        return None
+    def _find_time(self, columns: Columns, options: Options) -> int | None:
+        """The position of the column of times in a row of the file."""
+        names = columns.table.column_names
+        if not (self.rows and columns.table.num_rows):
+            return None
+        time = (assign_by_name(names, options) or assign(names, columns.table, options)).time
+        return None if time is None else self.layout.names.index(names[time])
 
     def refuse(self, row: int, cells: list[str]) -> InvalidRequest:
         n, delimiter = len(self.layout.names), self.layout.delimiter or ","
@@ -153,8 +154,7 @@ def _read(text: Text, layout: Layout, limits: Limits, options: Options, ragged: 
             raise _unreadable(text, layout, n_rows) from error
     schema = pa.schema([(keys[i], pa.string()) for i in wanted])
     table = pa.Table.from_batches(batches, schema).rename_columns([names[i] for i in wanted])
-    columns = Columns(table, findings=roles.findings if roles else ())
-    return _strip_end(columns) if layout.n_cells == 1 else columns
+    return Columns(table, findings=roles.findings if roles else ())
 
 
 def _stream(
@@ -209,17 +209,18 @@ def _even_out(text: Text, layout: Layout, scratch: Path) -> Text:
 
 def _strip_end(columns: Columns) -> Columns:
     """A column of cells without the blank lines at its end, and without those that part all others."""
-    table = columns.table
+    table, rows = columns.table, columns.rows
     blank = np.asarray(pc.equal(pc.utf8_trim_whitespace(table.column(0)), "").to_numpy(), np.bool_)
     held = np.flatnonzero(~blank)
-    if not len(held):
-        return replace(columns, table=table.slice(0, 0))
+    keep = np.arange(len(blank)) <= (held[-1] if len(held) else -1)
+    findings = columns.findings
     # As where each line ends with two carriage returns: one gap in a short column is a missing value.
     if len(held) >= FEWEST_PARTED and len(blank) in (2 * len(held), 2 * len(held) + 1) and (np.diff(held) == 2).all():
         message = "Every second line of the file is blank: those lines were left out."
-        findings = (*columns.findings, Finding("leftover_rows", None, message))
-        return replace(columns, table=table.filter(pa.array(~blank)), findings=findings)
-    return replace(columns, table=table.slice(0, int(held[-1]) + 1))
+        findings, keep = (*findings, Finding("leftover_rows", None, message)), ~blank
+    return replace(
+        columns, table=table.filter(pa.array(keep)), rows=None if rows is None else rows[keep], findings=findings
+    )
 
 
 def _tell(layout: Layout) -> tuple[Finding, ...]:

@@ -158,13 +158,14 @@ def _weigh(text: Any, sign: str, index: int, locate: Locate, delimiter: str | No
     if is_point is None:
         raise place.refuse(
             "not_a_number",
-            f"Row {place.row} holds {shown} in {place.column!r}: is it {grouped} or {pointed}? No row of the column "
+            f"Row {place.row} holds {shown} in {quote(place.column)}: is it {grouped} or {pointed}? No row of the "
+            "column "
             f"decides whether {sign!r} groups digits or is the decimal point. Say decimal {sign!r} or thousands "
             f"{sign!r}, or write the numbers without grouping.",
         )
     taken, left, remedy = (pointed, grouped, "thousands") if is_point else (grouped, pointed, "decimal")
     message = (
-        f"Row {place.row} holds {shown} in {place.column!r}, and three digits follow {sign!r} in all rows: it was "
+        f"Row {place.row} holds {shown} in {quote(place.column)}, and three digits follow {sign!r} in all rows: it was "
         "read as "
         f"{taken}, and could be {left}. Say {remedy} {sign!r} if that is meant."
     )
@@ -237,13 +238,14 @@ def _parse(text: Any, signs: Signs, column: Any, locate: Locate) -> NDArray[np.f
         if pc.match_substring_regex(text[index], _INFINITE).as_py():
             raise place.refuse(
                 "out_of_range",
-                f"Row {place.row} holds {_show(column, index)} in {place.column!r}: expected a finite number, or "
+                f"Row {place.row} holds {_show(column, index)} in {quote(place.column)}: expected a finite number, or "
                 "nothing "
                 "where it is missing.",
             )
         raise place.refuse(
             "not_a_number",
-            f"Row {place.row} holds {_show(column, index)} in {place.column!r}: expected a number, or nothing where "
+            f"Row {place.row} holds {_show(column, index)} in {quote(place.column)}: expected a number, or nothing "
+            "where "
             "it is "
             f"missing.{_hint(text[index].as_py(), signs)}",
         )
@@ -266,7 +268,7 @@ def _strip_signs(text: Any, locate: Locate) -> tuple[Any, list[Finding]]:
         if len(rows):
             place = locate(int(rows[0]))
             shown = _show(text, int(rows[0]))
-            message = f"In row {place.row} of {place.column!r} stands {shown} (one of {len(rows)}): {name}."
+            message = f"In row {place.row} of {quote(place.column)} stands {shown} (one of {len(rows)}): {name}."
             findings.append(Finding("digits_assumed", None, message))
             text = pc.replace_substring_regex(text, pattern, repair)
     for name, sign in (("%", "%"), ("currency", _CURRENCY)):
@@ -280,7 +282,8 @@ def _strip_signs(text: Any, locate: Locate) -> tuple[Any, list[Finding]]:
             if len(bare):
                 raise place.refuse(
                     "not_a_number",
-                    f"Row {place.row} holds {_show(text, index)} in {place.column!r}, row {locate(int(bare[0])).row} "
+                    f"Row {place.row} holds {_show(text, index)} in {quote(place.column)}, row "
+                    f"{locate(int(bare[0])).row} "
                     f"{_show(text, int(bare[0]))}: some values are in percent and others not. Write all in one unit.",
                 )
             what = "in percent, as it is written, without '%'"
@@ -292,11 +295,11 @@ def _strip_signs(text: Any, locate: Locate) -> tuple[Any, list[Finding]]:
             if len(distinct) > 1:
                 raise place.refuse(
                     "not_a_number",
-                    f"The column {place.column!r} holds several currencies ({', '.join(sorted(distinct))}; row "
+                    f"The column {quote(place.column)} holds several currencies ({', '.join(sorted(distinct))}; row "
                     f"{place.row} holds {_show(text, index)}): values of one series need one unit.",
                 )
             what = "without the sign of its currency"
-        message = f"In row {place.row} of {place.column!r} stands {_show(text, index)}: it was read {what}."
+        message = f"In row {place.row} of {quote(place.column)} stands {_show(text, index)}: it was read {what}."
         findings.append(Finding("digits_assumed", None, message))
         text = pc.replace_substring_regex(text, rf"^([-+]?)\s*{sign}\s*", r"\1")
         text = pc.replace_substring_regex(text, rf"\s*{sign}$", "")

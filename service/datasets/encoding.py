@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from service.datasets.arrow import quote
 from service.datasets.dataset import Finding
 from service.errors import InvalidRequest
 
@@ -112,7 +113,7 @@ def _read_windows(path: Path, scratch: Path, is_marked: bool) -> Text:
         raise _refuse(
             f"Line {line} is not UTF-8, and its encoding can't be told for certain: the text may be of any. {advice}"
         )
-    shown = f", such as {', '.join(map(repr, words))}" if words else ""
+    shown = f", such as {', '.join(map(quote, words))}" if words else ""
     message = f"The file is not UTF-8 (line {line}): it was read as Windows-1252{shown}. {advice}"
     return _survey(_convert(path, scratch / CONVERTED, "cp1252", 0), 0, (Finding("encoding_assumed", None, message),))
 

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from service.datasets.arrow import shorten
+from service.datasets.arrow import quote, shorten
 from service.datasets.encoding import Text
 from service.datasets.shapes import is_number_like, is_time_like
 from service.errors import InvalidRequest
@@ -147,7 +147,7 @@ def _is_data(cells: list[str]) -> bool:
         raise InvalidRequest.at(
             "/columns",
             "unknown_column",
-            f"The header holds several times ({shorten(known[1])!r}, ..): the file seems to have its times side by "
+            f"The header holds several times ({quote(known[1])}, ..): the file seems to have its times side by "
             "side. "
             "Expected one row for each time: turn the table round (transpose it).",
         )
@@ -171,7 +171,7 @@ def _check_line_breaks(line: str, cells: list[str]) -> None:
     n_values = sum(is_number_like([cell]) or is_time_like([cell]) or bool(re.search(r"\d\D*$", cell)) for cell in cells)
     if glued or (len(cells) > 3 and n_values > 1):
         raise _refuse(
-            f"The file is one line ({shorten(line)!r}): its line breaks were lost on the way, as with curl -d. Send it "
+            f"The file is one line ({quote(line)}): its line breaks were lost on the way, as with curl -d. Send it "
             "with --data-binary @FILE."
         )
 
@@ -181,7 +181,7 @@ def _check_names(names: list[str], line: str) -> None:
     if len(longest) > LONGEST_NAME:
         raise _refuse(
             f"The header has {len(line.encode())} bytes, and a column name of {len(longest)} characters "
-            f"({shorten(longest)!r}): expected at most {LONGEST_NAME}. Is a quote not closed, or a line break lost?"
+            f"({quote(longest)}): expected at most {LONGEST_NAME}. Is a quote not closed, or a line break lost?"
         )
 
 

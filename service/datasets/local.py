@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from service.datasets.arrow import shorten
+from service.datasets.arrow import quote, shorten
 from service.datasets.dataset import Finding
 from service.datasets.limits import Limits
 from service.datasets.options import Options
@@ -115,7 +115,7 @@ def _check_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(members) < len(pairs):
         names = [name for name, _ in pairs]
         double = next(name for i, name in enumerate(names) if name in names[:i])
-        raise _refuse(f"an object has the member {double!r} twice: names must differ.")
+        raise _refuse(f"an object has the member {quote(double)} twice: names must differ.")
     return members
 
 

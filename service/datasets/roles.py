@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from service.datasets.arrow import decode, is_text, shorten
+from service.datasets.arrow import decode, is_text, quote
 from service.datasets.dataset import Finding
 from service.datasets.digits import MISSING
 from service.datasets.options import Options
@@ -182,7 +182,8 @@ class _Search:
             numbers = sorted([*numbers, self.named[VALUE]])
         if texts:
             message = (
-                f"The column {self.names[texts[0]]!r} holds other things than numbers, but in a wide file each column "
+                f"The column {quote(self.names[texts[0]])} holds other things than numbers, but in a wide file each "
+                "column "
                 "beside "
                 "the times is a series: delete it, or say format=long and name id_column, time_column and "
                 "target_column."
@@ -194,7 +195,9 @@ class _Search:
         if nameless is not None:
             message = f"Column {nameless + 1} has no name, but holds values: name it, or delete it."
             raise InvalidRequest.at("/columns", "missing_column", message)
-        many = f"the {len(numbers)} other columns" if len(numbers) > 1 else f"the column {self.names[numbers[0]]!r}"
+        many = (
+            f"the {len(numbers)} other columns" if len(numbers) > 1 else f"the column {quote(self.names[numbers[0]])}"
+        )
         first = "" if time is None else f"{_title(self.names, time)} holds the times, "
         message = f"The file was read as wide: {first}{many} hold one series each ({self._some(numbers)})."
         findings = () if self.options.format == "wide" and self.options.time_column else (_assumed(message),)
@@ -238,7 +241,7 @@ class _Search:
         return bool(n_pairs == n_rows and 2 * pc.count_distinct(values).as_py() <= n_rows)
 
     def _some(self, columns: Sequence[int]) -> str:
-        shown = ", ".join(repr(shorten(self.names[i])) for i in columns[:3])
+        shown = ", ".join(quote(self.names[i]) for i in columns[:3])
         return shown + (", .." if len(columns) > 3 else "")
 
     def _refuse(self, code: str, why: str) -> InvalidRequest:
@@ -267,8 +270,8 @@ def _named(names: Sequence[str], options: Options) -> dict[str, int]:
             exact = [i for i, name in enumerate(names) if name == asked]
             close = exact or [i for i, name in enumerate(plain) if name == asked.strip().lower()]
             if len(close) != 1:
-                shown = ", ".join(repr(shorten(name)) for name in names[:20])
-                message = f"There is no column {shorten(asked)!r}, which {option} names: the columns are {shown}."
+                shown = ", ".join(quote(name) for name in names[:20])
+                message = f"There is no column {quote(asked)}, which {option} names: the columns are {shown}."
                 raise InvalidRequest.at(f"/{option}", "unknown_column", message)
             named[role] = close[0]
     if len(set(named.values())) < len(named):
@@ -334,7 +337,7 @@ def _check_names(names: Sequence[str]) -> None:
     plain = [name.strip().lower() for name in names if name.strip()]
     double = next((name for i, name in enumerate(plain) if name in plain[:i]), None) if len(plain) < 1000 else None
     if double is not None or len(set(plain)) < len(plain):
-        shown = f" ({shorten(double)!r})" if double else ""
+        shown = f" ({quote(double)})" if double else ""
         raise InvalidRequest.at(
             "/columns", "duplicate_column", f"Two columns have the same name{shown}: names must differ."
         )
@@ -343,7 +346,7 @@ def _check_names(names: Sequence[str]) -> None:
 def _tell_left_out(names: Sequence[str], columns: Sequence[int]) -> tuple[Finding, ...]:
     if not columns:
         return ()
-    shown = ", ".join(repr(shorten(names[i])) for i in columns[:10])
+    shown = ", ".join(quote(names[i]) for i in columns[:10])
     return (_assumed(f"These columns were left out: {shown}."),)
 
 
@@ -357,11 +360,11 @@ def _unknown(name: str) -> InvalidRequest:
     return InvalidRequest.at(
         "/columns",
         "unknown_column",
-        f"There is a column {shorten(name)!r}: expected {', '.join(COLUMNS)}.{hint} Delete it, or name the columns "
+        f"There is a column {quote(name)}: expected {', '.join(COLUMNS)}.{hint} Delete it, or name the columns "
         "that "
         "count with id_column, time_column and target_column.",
     )
 
 
 def _title(names: Sequence[str], column: int) -> str:
-    return repr(shorten(names[column])) if names[column].strip() else f"column {column + 1} (without a name)"
+    return quote(names[column]) if names[column].strip() else f"column {column + 1} (without a name)"
