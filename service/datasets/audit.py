@@ -70,6 +70,6 @@ def _look_for_outliers(number: int, values: Array, locate: Locate | None) -> lis
     verb = "stands" if len(positions) == 1 else "stand"
     return [
         f"{shown} {verb} far from all its other values, which go from {np.nanmin(others):.6g} to "
-        f"{np.nanmax(others):.6g}. "
-        "Nothing was changed: where it is an error or stands for a missing value, send nothing in its place."
+        f"{np.nanmax(others):.6g}. Nothing was changed: where it is an error or stands for a missing value, send "
+        "nothing in its place."
     ]

@@ -44,9 +44,7 @@ def read_numbers(
         if np.isinf(numbers[index]):
             message = (
                 f"Row {place.row} holds {numbers[index]:g} in {quote(place.column)}: expected a finite number, or "
-                "nothing "
-                "where "
-                "it is missing."
+                "nothing where it is missing."
             )
         else:
             message = (

@@ -242,8 +242,7 @@ def _unreadable(text: Text, layout: Layout, n_rows: int) -> InvalidRequest:
         "unreadable_file",
         f"The file can't be taken apart into cells from line {where} on: a cell of it is longer than "
         f'{BLOCK_BYTES // 2**20} MiB, or a quote (") of it is not closed. Close the quote, or double it where it '
-        "belongs to "
-        "the text.",
+        "belongs to the text.",
     )
 
 

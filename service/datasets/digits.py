@@ -96,10 +96,8 @@ def _decide(
             raise locate(second).refuse(
                 "not_a_number",
                 f"In row {locate(first).row} the sign {sign!r} can only be the decimal point ({_show(text, first)}), "
-                "in row "
-                f"{locate(second).row} it can only group digits ({_show(text, second)}). Write all rows one way, "
-                "without "
-                "grouping.",
+                f"in row {locate(second).row} it can only group digits ({_show(text, second)}). Write all rows one "
+                "way, without grouping.",
             )
     if len(evidence.decimal) == 2:
         first, second = evidence.decimal["."], evidence.decimal[","]
@@ -116,8 +114,7 @@ def _decide(
         raise locate(max(first, second)).refuse(
             "not_a_number",
             f"In row {locate(first).row} points group digits ({_show(text, first)}), in row {locate(second).row} "
-            "commas "
-            f"({_show(text, second)}). Write all rows one way, without grouping.",
+            f"commas ({_show(text, second)}). Write all rows one way, without grouping.",
         )
     if evidence.groups:
         [sign] = evidence.groups
@@ -127,8 +124,7 @@ def _decide(
         raise locate(max(first, second)).refuse(
             "not_a_number",
             f"Row {locate(first).row} holds {_show(text, first)} and row {locate(second).row} {_show(text, second)}: "
-            "one of "
-            "both signs is the decimal point, and the file does not say which. Say decimal '.' or decimal ','.",
+            "one of both signs is the decimal point, and the file does not say which. Say decimal '.' or decimal ','.",
         )
     if evidence.either:
         [(sign, index)] = evidence.either.items()
@@ -159,15 +155,13 @@ def _weigh(text: Any, sign: str, index: int, locate: Locate, delimiter: str | No
         raise place.refuse(
             "not_a_number",
             f"Row {place.row} holds {shown} in {quote(place.column)}: is it {grouped} or {pointed}? No row of the "
-            "column "
-            f"decides whether {sign!r} groups digits or is the decimal point. Say decimal {sign!r} or thousands "
-            f"{sign!r}, or write the numbers without grouping.",
+            f"column decides whether {sign!r} groups digits or is the decimal point. Say decimal {sign!r} or "
+            f"thousands {sign!r}, or write the numbers without grouping.",
         )
     taken, left, remedy = (pointed, grouped, "thousands") if is_point else (grouped, pointed, "decimal")
     message = (
-        f"Row {place.row} holds {shown} in {quote(place.column)}, and three digits follow {sign!r} in all rows: it was "
-        "read as "
-        f"{taken}, and could be {left}. Say {remedy} {sign!r} if that is meant."
+        f"Row {place.row} holds {shown} in {quote(place.column)}, and three digits follow {sign!r} in all rows: it "
+        f"was read as {taken}, and could be {left}. Say {remedy} {sign!r} if that is meant."
     )
     findings.append(Finding("digits_assumed", None, message))
     return as_point if is_point else as_group
@@ -239,15 +233,12 @@ def _parse(text: Any, signs: Signs, column: Any, locate: Locate) -> NDArray[np.f
             raise place.refuse(
                 "out_of_range",
                 f"Row {place.row} holds {_show(column, index)} in {quote(place.column)}: expected a finite number, or "
-                "nothing "
-                "where it is missing.",
+                "nothing where it is missing.",
             )
         raise place.refuse(
             "not_a_number",
             f"Row {place.row} holds {_show(column, index)} in {quote(place.column)}: expected a number, or nothing "
-            "where "
-            "it is "
-            f"missing.{_hint(text[index].as_py(), signs)}",
+            f"where it is missing.{_hint(text[index].as_py(), signs)}",
         )
     if signs.decimal == ",":
         text = pc.replace_substring(text, ".", "")
@@ -283,8 +274,8 @@ def _strip_signs(text: Any, locate: Locate) -> tuple[Any, list[Finding]]:
                 raise place.refuse(
                     "not_a_number",
                     f"Row {place.row} holds {_show(text, index)} in {quote(place.column)}, row "
-                    f"{locate(int(bare[0])).row} "
-                    f"{_show(text, int(bare[0]))}: some values are in percent and others not. Write all in one unit.",
+                    f"{locate(int(bare[0])).row} {_show(text, int(bare[0]))}: some values are in percent and others "
+                    "not. Write all in one unit.",
                 )
             what = "in percent, as it is written, without '%'"
         else:

@@ -97,8 +97,7 @@ def _survey(path: Path, start: int, findings: tuple[Finding, ...]) -> Text:
                 what = "a NUL byte" if control[0] == b"\x00" else f"the control character U+{control[0][0]:04X}"
                 raise _refuse(
                     f"Line {line} holds {what}, which no text has: the file is damaged, or no text. Write it anew as "
-                    "CSV "
-                    "in UTF-8."
+                    "CSV in UTF-8."
                 )
             line += _count_lines(block)
         decoder.decode(b"", final=True)

@@ -139,8 +139,8 @@ def _explain(status: int | None, complaint: str) -> InvalidRequest:
     LOGGER.error("The reader of an upload ended with status %s: %s", status, complaint[-MOST_COMPLAINT:] or "no word")
     return _unreadable(
         "The file can't be read: the reader failed on what it holds, which is a fault of the server, whatever the "
-        "file's "
-        "size. Its log says more. A file of the columns unique_id,ds,y in UTF-8 avoids most of what can go wrong."
+        "file's size. Its log says more. A file of the columns unique_id,ds,y in UTF-8 avoids most of what can go "
+        "wrong."
     )
 
 

@@ -147,8 +147,7 @@ def _is_data(cells: list[str]) -> bool:
         raise InvalidRequest.at(
             "/columns",
             "unknown_column",
-            f"The header holds several times ({quote(known[1])}, ..): the file seems to have its times side by "
-            "side. "
+            f"The header holds several times ({quote(known[1])}, ..): the file seems to have its times side by side. "
             "Expected one row for each time: turn the table round (transpose it).",
         )
     if not cells[0]:
@@ -159,8 +158,7 @@ def _is_data(cells: list[str]) -> bool:
             "/columns",
             "unknown_column",
             f"The first line holds numbers alone ({', '.join(map(shorten, known[:3]))}, ..): expected a header with "
-            "the "
-            "names of the columns. Add one, such as 'ds,y'.",
+            "the names of the columns. Add one, such as 'ds,y'.",
         )
     return n_numbers == len(known) == 1 or (n_times == 1 and n_numbers > 0)
 

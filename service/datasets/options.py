@@ -61,8 +61,7 @@ def read_options(given: dict[str, str | None]) -> Options:
     if thousands is not None and thousands not in THOUSANDS:
         message = (
             "Expected ',', '.', a space, an apostrophe, '_' or 'none' for thousands (or comma, point, space, "
-            "apostrophe, "
-            f"underscore), got {thousands!r}."
+            f"apostrophe, underscore), got {thousands!r}."
         )
         flaws.append(Flaw("/thousands", "unknown_choice", message))
     if form is not None and form not in FORMATS:

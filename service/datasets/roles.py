@@ -75,10 +75,10 @@ def assign(names: Sequence[str], table: pa.Table, options: Options) -> Roles:
     index = _find_index(names, table, kinds, named)
     left = [i for i in range(len(names)) if i not in named.values() and i not in empty and i != index]
     roles = _Search(names, table, kinds, options, named, left).find()
-    notes: tuple[Finding, ...] = ()
+    notes = _tell_left_out(names, [i for i in empty if names[i].strip()])
     if index is not None:
         message = f"The file was read without {_title(names, index)}, which counts the rows."
-        notes = (Finding("columns_assumed", None, message),)
+        notes = (*notes, Finding("columns_assumed", None, message))
     return replace(roles, findings=(*roles.findings, *notes))
 
 
@@ -122,6 +122,9 @@ class _Search:
         strict = [i for i in self.left if self.kinds[i] == "time"]
         # An index without a name that is no count of rows is one of times.
         named = [i for i in self.left if self.kinds[i] == "years" and self._is_called(i, (*_TIME_NAMES, *_INDEX_NAMES))]
+        if VALUE not in self.named and sum(self.kinds[i] in ("number", "years") for i in self.left) < 2:
+            # Such numbers are the values where there are no others.
+            named = []
         for candidates in (strict, named):
             if len(candidates) == 1:
                 self.left.remove(candidates[0])
@@ -183,10 +186,8 @@ class _Search:
         if texts:
             message = (
                 f"The column {quote(self.names[texts[0]])} holds other things than numbers, but in a wide file each "
-                "column "
-                "beside "
-                "the times is a series: delete it, or say format=long and name id_column, time_column and "
-                "target_column."
+                "column beside the times is a series: delete it, or say format=long and name id_column, time_column "
+                "and target_column."
             )
             raise InvalidRequest.at("/columns", "unknown_column", message)
         if not numbers:
@@ -250,10 +251,8 @@ class _Search:
             "/columns",
             code,
             f"The columns are {shown}: expected unique_id,ds,y, or one of times, one of numbers and at most one of "
-            f"ids. {why}: "
-            "name the columns with id_column, time_column and target_column, or say format=wide where each column of "
-            "numbers "
-            "is a series.",
+            f"ids. {why}: name the columns with id_column, time_column and target_column, or say format=wide where "
+            "each column of numbers is a series.",
         )
 
 
@@ -360,8 +359,7 @@ def _unknown(name: str) -> InvalidRequest:
     return InvalidRequest.at(
         "/columns",
         "unknown_column",
-        f"There is a column {quote(name)}: expected {', '.join(COLUMNS)}.{hint} Delete it, or name the columns "
-        "that "
+        f"There is a column {quote(name)}: expected {', '.join(COLUMNS)}.{hint} Delete it, or name the columns that "
         "count with id_column, time_column and target_column.",
     )
 

@@ -5,21 +5,28 @@ from collections.abc import Iterable
 
 _CLOCK = r"(?:[T ]+\d{1,2}(?::?\d{2}(?::?\d{2}(?:[.,]\d+)?)?)?(?:\s?[AaPp]\.?[Mm]\.?)?)?"
 _ZONE = r"(?:\s*(?:Z|z|UTC|GMT|[+-]\d{2}(?::?\d{2}(?::?\d{2})?)?))?(?:\[[\w/+-]+\])?"
-_NAME = r"(?:[^\W\d_]{3,9})\.?"
+_YEAR = r"(?:1[5-9]|2[01])\d{2}"
+_MONTH = r"(?:0?[1-9]|1[0-2])"
+_DAY = r"(?:0?[1-9]|[12]\d|3[01])"
+# Of months in English and German; other words beside digits are ids, as "Store 12" is.
+_NAME = (
+    r"(?i:jan(?:uary?)?|jän(?:ner)?|feb(?:ruary?)?|mar(?:ch)?|märz?|mrz|apr(?:il)?|may|mai|jun[ei]?|jul[yi]?|aug(?:ust)?|"
+    r"sept?(?:ember)?|o[ck]t(?:ober)?|nov(?:ember)?|de[cz](?:ember)?)\.?"
+)
 _DATES = (
-    r"\d{4}-\d{1,2}(?:-\d{1,2})?",
+    rf"\d{{4}}-{_MONTH}(?:-{_DAY})?",
     r"\d{1,2}-\d{1,2}-\d{4}",
     r"\d{1,4}/\d{1,2}/\d{1,4}",
     r"\d{1,4}\.\d{1,2}\.\d{1,4}\.?",
-    r"\d{4}/\d{1,2}",
-    r"\d{1,2}/\d{4}",
-    r"\d{4}-\d{3}",
+    rf"{_YEAR}/\d{{1,2}}",
+    rf"\d{{1,2}}/{_YEAR}",
+    rf"{_YEAR}-(?:[0-2]\d{{2}}|3[0-6]\d)",
     r"\d{8}T\d{2,6}",
-    r"\d{4}[ -]?[QqWw]\d{1,2}(?:-\d)?",
-    r"[Qq][1-4][ /-]?\d{4}",
-    r"\d{4}-?[Mm]\d{1,2}",
-    rf"(?:\d{{1,2}}\.?[ -])?{_NAME}[ -](?:\d{{1,2}},? )?\d{{2,4}}",
-    rf"\d{{4}}[ -]{_NAME}(?:[ -]\d{{1,2}})?",
+    rf"{_YEAR}[ -]?(?:[Qq][1-4]|[Ww]\d{{1,2}}(?:-[1-7])?)",
+    rf"[Qq][1-4][ /-]?{_YEAR}",
+    rf"{_YEAR}-?[Mm]\d{{1,2}}",
+    rf"(?:\d{{1,2}}\.?[ -])?{_NAME}[ -](?:\d{{1,2}},? )?(?:{_YEAR}|\d{{2}})",
+    rf"{_YEAR}[ -]{_NAME}(?:[ -]\d{{1,2}})?",
 )
 # In RE2's grammar as well as in Python's. What may as well be a number is not among them.
 TIME = rf"^\s*(?:{'|'.join(_DATES)}){_CLOCK}{_ZONE}\s*$"

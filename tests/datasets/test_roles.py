@@ -34,6 +34,9 @@ TWO_STORES = {"1": [5.0, 6.0], "2": [7.0, 8.0]}
         ("id,ds,y\na,2024-01-01,1\nb,2024-01-01,2\n", {"a": [1], "b": [2]}),
         ("name,sales\na,1\na,2\nb,3\n", {"a": [1, 2], "b": [3]}),
         ("sales\n1\n2\n", {"0": [1, 2]}),
+        ("data\n1990\n2005\n", {"0": [1990, 2005]}),
+        ("name,sales\nStore 12,1\nStore 12,2\n", {"Store 12": [1, 2]}),
+        ("Date,Sales,Comment\n2024-01-01,1,\n2024-01-02,2,\n", {"0": [1, 2]}),
         # Wide files.
         ("date,north,south\n2024-01-01,1,5\n2024-01-02,2,6\n", {"north": [1, 2], "south": [5, 6]}),
         # An index, with and without a name, and one that is the times.
