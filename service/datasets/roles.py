@@ -19,6 +19,8 @@ from service.errors import InvalidRequest
 ID, TIME, VALUE = COLUMNS = ("unique_id", "ds", "y")
 SAMPLE_TEXTS = 200
 SAMPLE_ROWS = 100_000
+# Different words among a column's times or numbers that may be totals and notes.
+MOST_NOTES = 2
 _INDEX_NAMES = ("", "index", "level_0", "rownames")
 _TIME_NAMES = (
     "date", "time", "datetime", "timestamp", "year", "month", "quarter", "week", "day", "period", "datum", "jahr",
@@ -108,6 +110,10 @@ class _Search:
         if ID in self.named or self.options.format == "long":
             return self._read_long(time, numbers, texts)
         if len(numbers) == 1 and len(texts) <= 1:
+            if texts and time is not None and not self._may_be_ids(texts[0], time):
+                raise self._refuse(
+                    "unknown_column", f"{quote(self.names[texts[0]])} may be ids or a property of each time"
+                )
             return self._finish(numbers[0], time, texts[0] if texts else None)
         if not numbers:
             raise self._refuse("missing_column", "None of them holds numbers")
@@ -143,8 +149,10 @@ class _Search:
         called = [i for i in [*texts, *numbers] if self._is_called(i, _ID_NAMES)]
         if len(texts) > 1:
             raise self._refuse("unknown_column", f"{len(texts)} of them hold text")
-        if texts:
+        if texts and (time is None or self._may_be_ids(texts[0], time)):
             own, rest = texts[0], numbers
+        elif texts:
+            own, rest = None, [*numbers, *texts]
         elif len(called) == 1:
             own, rest = called[0], [i for i in numbers if i != called[0]]
         elif len(numbers) == 1 and time is not None and self._repeats(time) and self._identifies(numbers[0], time):
@@ -233,6 +241,12 @@ class _Search:
         known = pc.drop_null(column)
         return bool(len(known) > pc.count_distinct(known).as_py())
 
+    def _may_be_ids(self, column: int, time: int) -> bool:
+        """Whether a text belongs to series rather than to times, as a holiday does: called so, one, or needed."""
+        if self._is_called(column, _ID_NAMES) or self._repeats(time):
+            return True
+        return bool(pc.count_distinct(decode(self.table.column(column))).as_py() <= 1)
+
     def _identifies(self, column: int, time: int) -> bool:
         """Whether a column of few different whole numbers and the times name each row once."""
         values = decode(self.table.column(column))
@@ -303,7 +317,10 @@ def _kind_of(column: Any) -> str:
         if not texts:
             return "empty"
     # A note or a total at the end of a column doesn't make it text.
-    some = texts[:SAMPLE_TEXTS]
+    some = [text for text in texts[:SAMPLE_TEXTS] if any(map(str.isdigit, text))]
+    n_words = min(len(texts), SAMPLE_TEXTS) - len(some)
+    if n_words > max(MOST_NOTES, 0.1 * len(some)) or 2 * n_words > len(some) or not some:
+        return "text"
     for name, is_like in (("years", is_numeric_time_like), ("time", is_time_like), ("number", is_number_like)):
         if sum(is_like([text]) for text in some) >= max(0.8 * len(some), len(some) - 3 if len(some) > 4 else 1):
             return name
