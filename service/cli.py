@@ -23,7 +23,6 @@ from service.tables import (
 
 if TYPE_CHECKING:
     from service.client import Client
-    from service.datasets.options import Options
 
 app = typer.Typer(
     name="outfielder",
@@ -35,9 +34,6 @@ app = typer.Typer(
 
 # What a job's progress counts.
 UNITS = {"train": "epoch", "backtest": "series"}
-
-# What a file for a forecast may say beside its series, and another command has no use for.
-OF_FORECASTS = ("mode", "all_steps", "start", "quantiles", "non_negative", "explain", "fitted")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 Url = Annotated[str | None, typer.Option(help="The server; by default OUTFIELDER_HOST and OUTFIELDER_PORT.")]
@@ -176,6 +172,8 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Submit a training job."""
+    from service.files import choose_options, upload
+
     options = choose_options(id_column, time_column, target_column, decimal, thousands, form)
     if file is None and options.to_dict():
         raise typer.BadParameter(f"{', '.join(options.to_dict())}: of a file, but there is no --file.")
@@ -223,6 +221,8 @@ def forecast(
     as_json: Json = False,
 ) -> None:
     """Forecast the series of a file. What a JSON file asks for beside them holds, unless an option says otherwise."""
+    from service.files import choose_options, read_request
+
     options = choose_options(id_column, time_column, target_column, decimal, thousands, form)
     given = {
         "model": model,
@@ -266,6 +266,8 @@ def backtest(
     as_json: Json = False,
 ) -> None:
     """Score a model and the baselines on the last points of a file's series."""
+    from service.files import OF_FORECASTS, choose_options, leave_out, read_request
+
     options = choose_options(id_column, time_column, target_column, decimal, thousands, form)
     given = {
         "model": model,
@@ -399,73 +401,12 @@ def connect(url: str | None, api_key: str | None) -> "Client":
     return Client(url if url is not None else url_of(read_settings()), api_key)
 
 
-def choose_options(
-    id_column: str | None,
-    time_column: str | None,
-    target_column: str | None,
-    decimal: str | None,
-    thousands: str | None,
-    form: str | None,
-) -> "Options":
-    """What is said of a file, checked."""
-    from service.datasets.options import read_options
-
-    given = {"id_column": id_column, "time_column": time_column, "target_column": target_column}
-    return read_options({**given, "decimal": decimal, "thousands": thousands, "format": form})
-
-
 def check_file(file: Path | None) -> Path | None:
     """Standard input, or a file that is there; anything else is wrong usage."""
     if file is None or str(file) == "-" or file.is_file():
         return file
     what = "is a folder" if file.is_dir() else "does not exist"
     raise typer.BadParameter(f"file {str(file)!r} {what}.")
-
-
-def read_content(file: Path) -> bytes:
-    """The bytes of a file, or of standard input where it is `-`."""
-    return sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
-
-
-def read_request(file: Path, options: "Options", freq: str | None) -> dict[str, Any]:
-    """The fields of the request that a file is; what its reading found goes to standard error."""
-    from service.datasets.limits import Limits
-    from service.datasets.local import read_request
-
-    settings = read_settings()
-    limits = Limits(settings.max_dataset_points, settings.max_dataset_series)
-    request = read_request(read_content(file), limits, options, freq)
-    for finding in request.findings:
-        print(f"{finding.id or file}: {finding.message}", file=sys.stderr)
-    return request.fields
-
-
-def upload(client: "Client", file: Path, options: "Options") -> dict[str, Any]:
-    """Uploads a file, and returns what it is for a training request; what the audit found goes to standard error."""
-    from service.datasets.local import JSON, find_media_type, read_json
-
-    content = read_content(file)
-    media_type = find_media_type(content)
-    rest: dict[str, Any] = {}
-    if media_type == JSON:
-        fields = read_json(content)
-        content = json.dumps(
-            {name: fields.pop(name) for name in ("series", "freq", "start") if name in fields}
-        ).encode()
-        rest = leave_out(fields, (*OF_FORECASTS, "model", "version", "level"))
-    dataset = client.upload(content, media_type, **options.to_dict())
-    for finding in dataset["audit"]:
-        print(f"{finding['id'] or file}: {finding['message']}", file=sys.stderr)
-    missing = {"missing": rest.pop("missing")} if "missing" in rest else {}
-    return {**rest, "data": {"kind": "dataset", "id": dataset["id"], **missing}}
-
-
-def leave_out(fields: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
-    """The fields without some that a command has no use for, which standard error is told."""
-    left_out = [name for name in names if name in fields]
-    if left_out:
-        print(f"outfielder: not used here, of the file: {', '.join(left_out)}.", file=sys.stderr)
-    return {name: value for name, value in fields.items() if name not in names}
 
 
 def read_version(text: str | None) -> int | str | None:

@@ -7,8 +7,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from service.datasets.arrow import decode, is_text, quote, shorten
+from service.datasets.cells import Locate
 from service.datasets.dataset import Finding
-from service.datasets.digits import Locate, read_digits
+from service.datasets.digits import read_digits
 from service.datasets.limits import Limits
 from service.datasets.options import Options
 from service.domain.series import FLOAT32_MAX

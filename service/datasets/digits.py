@@ -1,7 +1,6 @@
 """Numbers from text: which sign is the decimal point and which groups digits, as the whole column decides."""
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,8 +10,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from service.datasets.arrow import quote
+from service.datasets.cells import Locate, match, show, strip_signs
 from service.datasets.dataset import Finding
-from service.errors import InvalidRequest
 
 # What stands for a missing value, in small letters; of ids it may be a name, such as Namibia's.
 MISSING = ("", "na", "n/a", "nan", "null", "none", "-", "#n/a", "#na", "#nv", "<na>")
@@ -23,7 +22,6 @@ _INFINITE = r"(?i)^[-+]?inf(?:inity)?$"
 # Spaces of all kinds, and apostrophes: never decimal points.
 _SPACES = " \u00a0\u2009\u202f\u2007"
 _CERTAIN_GROUPS = f"[{_SPACES}'\u2019_]"
-_CURRENCY = r"(?:[$€£¥₹]|\b(?:USD|EUR|GBP|CHF|JPY)\b)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,20 +30,6 @@ class Signs:
 
     decimal: str
     thousands: str
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a cell is: for messages, and for what they point to."""
-
-    column: str
-    row: int
-
-    def refuse(self, code: str, message: str) -> InvalidRequest:
-        return InvalidRequest.at(f"/{self.column}/{self.row - 1}", code, message)
-
-
-Locate = Callable[[int], Place]
 
 
 def read_digits(
@@ -65,10 +49,10 @@ def read_digits(
     text = pc.utf8_trim_whitespace(column.cast(pa.string()))
     text = pc.if_else(pc.is_in(pc.utf8_lower(text), pa.array(MISSING)), pa.scalar(None, pa.string()), text)
     findings: list[Finding] = []
-    is_standard = _match(text, _STANDARD)
-    if decimal is None and thousands is None and is_standard.all() and not _match(text, _EITHER["."], null=False).any():
+    is_standard = match(text, _STANDARD)
+    if decimal is None and thousands is None and is_standard.all() and not match(text, _EITHER["."], null=False).any():
         return _cast(text), findings
-    text, sign_findings = _strip_signs(text, locate)
+    text, sign_findings = strip_signs(text, locate)
     findings += sign_findings
     signs = _decide(text, locate, delimiter, decimal, thousands, findings)
     return _parse(text, signs, column, locate), findings
@@ -95,16 +79,16 @@ def _decide(
             first, second = evidence.decimal[sign], evidence.groups[sign]
             raise locate(second).refuse(
                 "not_a_number",
-                f"In row {locate(first).row} the sign {sign!r} can only be the decimal point ({_show(text, first)}), "
-                f"in row {locate(second).row} it can only group digits ({_show(text, second)}). Write all rows one "
+                f"In row {locate(first).row} the sign {sign!r} can only be the decimal point ({show(text, first)}), "
+                f"in row {locate(second).row} it can only group digits ({show(text, second)}). Write all rows one "
                 "way, without grouping.",
             )
     if len(evidence.decimal) == 2:
         first, second = evidence.decimal["."], evidence.decimal[","]
         raise locate(max(first, second)).refuse(
             "not_a_number",
-            f"In row {locate(first).row} a point is the decimal point ({_show(text, first)}), in row "
-            f"{locate(second).row} a comma ({_show(text, second)}). Write all rows one way.",
+            f"In row {locate(first).row} a point is the decimal point ({show(text, first)}), in row "
+            f"{locate(second).row} a comma ({show(text, second)}). Write all rows one way.",
         )
     if evidence.decimal:
         [sign] = evidence.decimal
@@ -113,8 +97,8 @@ def _decide(
         first, second = evidence.groups["."], evidence.groups[","]
         raise locate(max(first, second)).refuse(
             "not_a_number",
-            f"In row {locate(first).row} points group digits ({_show(text, first)}), in row {locate(second).row} "
-            f"commas ({_show(text, second)}). Write all rows one way, without grouping.",
+            f"In row {locate(first).row} points group digits ({show(text, first)}), in row {locate(second).row} "
+            f"commas ({show(text, second)}). Write all rows one way, without grouping.",
         )
     if evidence.groups:
         [sign] = evidence.groups
@@ -123,12 +107,12 @@ def _decide(
         first, second = evidence.either["."], evidence.either[","]
         raise locate(max(first, second)).refuse(
             "not_a_number",
-            f"Row {locate(first).row} holds {_show(text, first)} and row {locate(second).row} {_show(text, second)}: "
+            f"Row {locate(first).row} holds {show(text, first)} and row {locate(second).row} {show(text, second)}: "
             "one of both signs is the decimal point, and the file does not say which. Say decimal '.' or decimal ','.",
         )
     if evidence.either:
         [(sign, index)] = evidence.either.items()
-        if _match(text, rf"{_CERTAIN_GROUPS}\d{{3}}", null=False).any():
+        if match(text, rf"{_CERTAIN_GROUPS}\d{{3}}", null=False).any():
             # Digits are grouped by another sign.
             return Signs(sign, "," if sign == "." else ".")
         return _weigh(text, sign, index, locate, delimiter, findings)
@@ -140,16 +124,16 @@ def _weigh(text: Any, sign: str, index: int, locate: Locate, delimiter: str | No
     other = "," if sign == "." else "."
     as_point, as_group = Signs(sign, other), Signs(other, sign)
     # Not -999 and the like, which stand for a missing value in files of any form.
-    is_plain = _match(text, r"^[-+]?[1-9]\d*$", null=False) & ~_match(text, r"^-9+$", null=False)
+    is_plain = match(text, r"^[-+]?[1-9]\d*$", null=False) & ~match(text, r"^-9+$", null=False)
     plain = pc.filter(text, pa.array(is_plain))
     lengths = pc.utf8_length(pc.utf8_ltrim(plain, "+-")).to_numpy() if len(plain) else np.zeros(0, np.int64)
-    has_short_group = _match(text, rf"^[-+]?[1-9]\{sign}\d{{3}}$", null=False).any()
+    has_short_group = match(text, rf"^[-+]?[1-9]\{sign}\d{{3}}$", null=False).any()
     if (lengths >= 5).any() or ((lengths == 4).any() and has_short_group):
         # Whoever groups the digits of one number groups those of a longer one.
         return as_point
     usual = {",": ".", ";": ","}.get(delimiter or "")
     is_point = _is_point(sign, usual, lengths)
-    place, shown = locate(index), _show(text, index)
+    place, shown = locate(index), show(text, index)
     grouped, pointed = text[index].as_py().replace(sign, ""), text[index].as_py().replace(sign, ".")
     if is_point is None:
         raise place.refuse(
@@ -211,7 +195,7 @@ class _Evidence:
             for found, pattern in (
                 (self.decimal, only_decimal), (self.groups, only_group), (self.either, _EITHER[sign]),
             ):  # fmt: skip
-                rows = np.flatnonzero(_match(text, pattern, null=False))
+                rows = np.flatnonzero(match(text, pattern, null=False))
                 if len(rows):
                     found[sign] = int(rows[0])
 
@@ -225,19 +209,19 @@ def _parse(text: Any, signs: Signs, column: Any, locate: Locate) -> NDArray[np.f
     groups = rf"{_CERTAIN_GROUPS}|{re.escape(signs.thousands)}" if signs.thousands else _CERTAIN_GROUPS
     whole = rf"(?:\d+|\d{{1,3}}(?:(?:{groups})\d{{3}})+|\d{{1,2}}(?:(?:{groups})\d{{2}})+(?:{groups})\d{{3}})"
     pattern = rf"^[-+]?(?:{whole}{d}?\d*|{d}\d+)(?:[eE][-+]?\d+)?$"
-    is_number = _match(text, pattern)
+    is_number = match(text, pattern)
     if not is_number.all():
         index = int(np.flatnonzero(~is_number)[0])
         place = locate(index)
         if pc.match_substring_regex(text[index], _INFINITE).as_py():
             raise place.refuse(
                 "out_of_range",
-                f"Row {place.row} holds {_show(column, index)} in {quote(place.column)}: expected a finite number, or "
+                f"Row {place.row} holds {show(column, index)} in {quote(place.column)}: expected a finite number, or "
                 "nothing where it is missing.",
             )
         raise place.refuse(
             "not_a_number",
-            f"Row {place.row} holds {_show(column, index)} in {quote(place.column)}: expected a number, or nothing "
+            f"Row {place.row} holds {show(column, index)} in {quote(place.column)}: expected a number, or nothing "
             f"where it is missing.{_hint(text[index].as_py(), signs)}",
         )
     if signs.decimal == ",":
@@ -245,56 +229,6 @@ def _parse(text: Any, signs: Signs, column: Any, locate: Locate) -> NDArray[np.f
         text = pc.replace_substring_regex(text, _CERTAIN_GROUPS, "")
         return _cast(pc.replace_substring(text, ",", "."))
     return _cast(pc.replace_substring_regex(text, rf"{_CERTAIN_GROUPS}|,", ""))
-
-
-def _strip_signs(text: Any, locate: Locate) -> tuple[Any, list[Finding]]:
-    """Text without what stands around digits: other minus signs, brackets, percent and currency signs."""
-    findings: list[Finding] = []
-    text = pc.replace_substring(text, "\u2212", "-")
-    for name, pattern, repair in (
-        ("brackets were read as a minus", r"^\(\s*(.*\d.*?)\s*\)$", r"-\1"),
-        ("a minus at its end was read as one before it", r"^([^-]*\d[^-]*?)\s*-$", r"-\1"),
-    ):
-        rows = np.flatnonzero(_match(text, pattern, null=False))
-        if len(rows):
-            place = locate(int(rows[0]))
-            shown = _show(text, int(rows[0]))
-            message = f"In row {place.row} of {quote(place.column)} stands {shown} (one of {len(rows)}): {name}."
-            findings.append(Finding("digits_assumed", None, message))
-            text = pc.replace_substring_regex(text, pattern, repair)
-    for name, sign in (("%", "%"), ("currency", _CURRENCY)):
-        has = _match(text, rf"{sign}", null=False)
-        if not has.any():
-            continue
-        index = int(np.flatnonzero(has)[0])
-        place = locate(index)
-        if name == "%":
-            bare = np.flatnonzero(~has & np.asarray(pc.is_valid(text)) & ~_match(text, r"^[-+]?0$", null=False))
-            if len(bare):
-                raise place.refuse(
-                    "not_a_number",
-                    f"Row {place.row} holds {_show(text, index)} in {quote(place.column)}, row "
-                    f"{locate(int(bare[0])).row} {_show(text, int(bare[0]))}: some values are in percent and others "
-                    "not. Write all in one unit.",
-                )
-            what = "in percent, as it is written, without '%'"
-        else:
-            signed = pc.filter(text, pa.array(has))
-            distinct = pc.unique(
-                pc.struct_field(pc.extract_regex(signed, f"(?P<sign>{_CURRENCY})"), "sign")
-            ).to_pylist()
-            if len(distinct) > 1:
-                raise place.refuse(
-                    "not_a_number",
-                    f"The column {quote(place.column)} holds several currencies ({', '.join(sorted(distinct))}; row "
-                    f"{place.row} holds {_show(text, index)}): values of one series need one unit.",
-                )
-            what = "without the sign of its currency"
-        message = f"In row {place.row} of {quote(place.column)} stands {_show(text, index)}: it was read {what}."
-        findings.append(Finding("digits_assumed", None, message))
-        text = pc.replace_substring_regex(text, rf"^([-+]?)\s*{sign}\s*", r"\1")
-        text = pc.replace_substring_regex(text, rf"\s*{sign}$", "")
-    return text, findings
 
 
 def _hint(text: str, signs: Signs) -> str:
@@ -306,14 +240,5 @@ def _hint(text: str, signs: Signs) -> str:
     return ""
 
 
-def _match(text: Any, pattern: str, *, null: bool = True) -> NDArray[np.bool_]:
-    """Whether each cell is of a pattern; `null` is what a missing one counts as."""
-    return np.asarray(pc.fill_null(pc.match_substring_regex(text, pattern), null).to_numpy(), np.bool_)
-
-
 def _cast(text: Any) -> NDArray[np.float64]:
     return np.array(text.cast(pa.float64()).to_numpy(), np.float64)
-
-
-def _show(column: Any, index: int) -> str:
-    return quote(column[index].as_py())

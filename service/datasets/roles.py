@@ -3,25 +3,17 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
-from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from service.datasets.arrow import decode, is_text, quote
+from service.datasets.arrow import decode, quote
 from service.datasets.dataset import Finding
-from service.datasets.digits import MISSING
+from service.datasets.kinds import INDEX_NAMES, find_index, kind_of
 from service.datasets.options import Options
-from service.datasets.shapes import is_number_like, is_numeric_time_like, is_time_like
 from service.errors import InvalidRequest
 
 ID, TIME, VALUE = COLUMNS = ("unique_id", "ds", "y")
-SAMPLE_TEXTS = 200
-SAMPLE_ROWS = 100_000
-# Different words among a column's times or numbers that may be totals and notes.
-MOST_NOTES = 2
-_INDEX_NAMES = ("", "index", "level_0", "rownames")
 _TIME_NAMES = (
     "date", "time", "datetime", "timestamp", "year", "month", "quarter", "week", "day", "period", "datum", "jahr",
     "monat", "fecha", "mes", "dia", "data", "mois", "an", "annee", "jour", "zeit", "dt", "yyyymm", "yyyymmdd", "epoch",
@@ -72,9 +64,9 @@ def assign(names: Sequence[str], table: pa.Table, options: Options) -> Roles:
     """
     _check_names(names)
     named = _named(names, options)
-    kinds = [_kind_of(table.column(i)) for i in range(len(names))]
+    kinds = [kind_of(table.column(i)) for i in range(len(names))]
     empty = [i for i, kind in enumerate(kinds) if kind == "empty" and i not in named.values()]
-    index = _find_index(names, table, kinds, named)
+    index = find_index(names, table, kinds, named.values(), has_values=VALUE in named)
     left = [i for i in range(len(names)) if i not in named.values() and i not in empty and i != index]
     roles = _Search(names, table, kinds, options, named, left).find()
     notes = _tell_left_out(names, [i for i in empty if names[i].strip()])
@@ -127,7 +119,7 @@ class _Search:
             return self.named[TIME]
         strict = [i for i in self.left if self.kinds[i] == "time"]
         # An index without a name that is no count of rows is one of times.
-        named = [i for i in self.left if self.kinds[i] == "years" and self._is_called(i, (*_TIME_NAMES, *_INDEX_NAMES))]
+        named = [i for i in self.left if self.kinds[i] == "years" and self._is_called(i, (*_TIME_NAMES, *INDEX_NAMES))]
         if VALUE not in self.named and sum(self.kinds[i] in ("number", "years") for i in self.left) < 2:
             # Such numbers are the values where there are no others.
             named = []
@@ -294,59 +286,6 @@ def _named(names: Sequence[str], options: Options) -> dict[str, int]:
         if role not in named and role in plain and plain.index(role) not in named.values():
             named[role] = plain.index(role)
     return named
-
-
-def _kind_of(column: Any) -> str:
-    """`time`, `number`, `years` (numbers that may be times), `text` or `empty`."""
-    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
-    if pa.types.is_temporal(kind):
-        return "time"
-    if pa.types.is_null(kind) or column.null_count == len(column):
-        return "empty"
-    if not is_text(kind):
-        is_number = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
-        if pa.types.is_integer(kind):
-            some = [str(value) for value in column.slice(0, SAMPLE_TEXTS).to_pylist() if value is not None]
-            return "years" if is_numeric_time_like(some) else "number"
-        return "number" if is_number else "text"
-    distinct = pc.unique(decode(column.slice(0, SAMPLE_ROWS))).to_pylist()
-    texts = [text for text in distinct if text is not None and text.strip().lower() not in MISSING]
-    if not texts:
-        rest = pc.unique(decode(column)).to_pylist()
-        texts = [text for text in rest if text is not None and text.strip().lower() not in MISSING]
-        if not texts:
-            return "empty"
-    # A note or a total at the end of a column doesn't make it text.
-    some = [text for text in texts[:SAMPLE_TEXTS] if any(map(str.isdigit, text))]
-    n_words = min(len(texts), SAMPLE_TEXTS) - len(some)
-    if n_words > max(MOST_NOTES, 0.1 * len(some)) or 2 * n_words > len(some) or not some:
-        return "text"
-    for name, is_like in (("years", is_numeric_time_like), ("time", is_time_like), ("number", is_number_like)):
-        if sum(is_like([text]) for text in some) >= max(0.8 * len(some), len(some) - 3 if len(some) > 4 else 1):
-            return name
-    return "text"
-
-
-def _find_index(names: Sequence[str], table: pa.Table, kinds: list[str], named: dict[str, int]) -> int | None:
-    """A column without a name, or called index, that counts the rows from 0 or 1."""
-    counts = [i for i, kind in enumerate(kinds) if kind in ("number", "years")]
-    for i in counts:
-        plain = names[i].strip().lower()
-        is_positional = plain.startswith("column ")
-        is_nameless = plain in _INDEX_NAMES or plain.startswith(("unnamed:", "__index_level_"))
-        # What is left has to hold the values.
-        if i in named.values() or not (is_nameless or is_positional) or not (VALUE in named or len(counts) > 1):
-            continue
-        try:
-            counted = pc.cast(pc.drop_null(decode(table.column(i)).cast(pa.string())), pa.int64())
-        except pa.ArrowInvalid:
-            continue
-        steps = np.diff(counted.to_numpy())
-        counts_all = counted[0].as_py() in (0, 1) and bool((steps == 1).all())
-        # A frame of which rows were taken away still counts up; years do so as well.
-        if counts_all or (is_nameless and kinds[i] == "number" and (steps > 0).all()):
-            return i
-    return None
 
 
 def _check_names(names: Sequence[str]) -> None:

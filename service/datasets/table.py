@@ -7,9 +7,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from service.datasets.arrow import decode, is_text
+from service.datasets.cells import Place
 from service.datasets.columns import read_ids, read_numbers
 from service.datasets.dataset import Finding
-from service.datasets.digits import Place
 from service.datasets.leftovers import Leftovers, drop_leftovers
 from service.datasets.limits import Limits
 from service.datasets.options import Options

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from service.datasets.cells import Place
 from service.datasets.dataset import Finding
-from service.datasets.digits import Place, read_digits
+from service.datasets.digits import read_digits
 from service.errors import Flaw, InvalidRequest
 
 NAN = float("nan")
