@@ -19,9 +19,12 @@ MAX_ID_LENGTH = 1000
 
 
 def read_numbers(
-    column: Any, name: str, locate: Locate, options: Options, delimiter: str | None
+    column: Any, name: str, locate: Locate, options: Options, delimiter: str | None, n_rows: int
 ) -> tuple[NDArray[np.float64], list[Finding]]:
     """A chunked column of values, NaN for null, and what was assumed. Text must hold numbers.
+
+    Args:
+        n_rows: how many rows each series of a wide file has, whose columns are one behind the other.
 
     Raises:
         InvalidRequest: a type that holds no numbers, a cell that is none, or one beyond 32-bit floats.
@@ -31,7 +34,12 @@ def read_numbers(
     if is_text(kind):
         text = decode(column)
         numbers, findings = read_digits(
-            text, locate, delimiter=delimiter, decimal=options.decimal, thousands=options.thousands
+            text,
+            locate,
+            delimiter=delimiter,
+            decimal=options.decimal,
+            thousands=options.thousands,
+            n_rows=n_rows,
         )
     elif pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_decimal(kind) or pa.types.is_null(kind):
         numbers = np.array(decode(column).cast(pa.float64(), safe=False).to_numpy(), np.float64)

@@ -33,7 +33,13 @@ class Signs:
 
 
 def read_digits(
-    column: Any, locate: Locate, *, delimiter: str | None, decimal: str | None, thousands: str | None
+    column: Any,
+    locate: Locate,
+    *,
+    delimiter: str | None,
+    decimal: str | None,
+    thousands: str | None,
+    n_rows: int | None = None,
 ) -> tuple[NDArray[np.float64], list[Finding]]:
     """Text as numbers, NaN where it is missing.
 
@@ -42,6 +48,7 @@ def read_digits(
         locate: the place of an index of `column`.
         delimiter: what parts the cells of the file, which hints at the decimal point; None where nothing does.
         decimal, thousands: what the sender says; None leaves it to the column.
+        n_rows: of several columns one behind the other, how many rows each has.
 
     Raises:
         InvalidRequest: a cell is no number, or may be two different ones.
@@ -54,7 +61,7 @@ def read_digits(
         return _cast(text), findings
     text, sign_findings = strip_signs(text, locate)
     findings += sign_findings
-    signs = _decide(text, locate, delimiter, decimal, thousands, findings)
+    signs = _decide(text, locate, delimiter, decimal, thousands, findings, n_rows or len(text))
     return _parse(text, signs, column, locate), findings
 
 
@@ -65,6 +72,7 @@ def _decide(
     decimal: str | None,
     thousands: str | None,
     findings: list[Finding],
+    n_rows: int,
 ) -> Signs:
     """Which sign is what: as the sender says, else as some rows can only be read, else by digits and delimiter."""
     if decimal is not None:
@@ -115,16 +123,27 @@ def _decide(
         if match(text, rf"{_CERTAIN_GROUPS}\d{{3}}", null=False).any():
             # Digits are grouped by another sign.
             return Signs(sign, "," if sign == "." else ".")
-        return _weigh(text, sign, index, locate, delimiter, findings)
+        return _weigh(text, sign, index, locate, delimiter, findings, n_rows)
     return Signs(".", ",")
 
 
-def _weigh(text: Any, sign: str, index: int, locate: Locate, delimiter: str | None, findings: list[Finding]) -> Signs:
+def _weigh(
+    text: Any,
+    sign: str,
+    index: int,
+    locate: Locate,
+    delimiter: str | None,
+    findings: list[Finding],
+    n_rows: int,
+) -> Signs:
     """No row decides what `sign` is, and three digits follow it everywhere."""
     other = "," if sign == "." else "."
     as_point, as_group = Signs(sign, other), Signs(other, sign)
     # Not -999 and the like, which stand for a missing value in files of any form.
     is_plain = match(text, r"^[-+]?[1-9]\d*$", null=False) & ~match(text, r"^-9+$", null=False)
+    # Of other columns whole numbers say nothing: prices and pieces stand side by side.
+    has_either = match(text, _EITHER[sign], null=False).reshape(-1, n_rows).any(axis=1)
+    is_beside = is_plain & np.repeat(has_either, n_rows)
     plain = pc.filter(text, pa.array(is_plain))
     lengths = pc.utf8_length(pc.utf8_ltrim(plain, "+-")).to_numpy() if len(plain) else np.zeros(0, np.int64)
     has_short_group = match(text, rf"^[-+]?[1-9]\{sign}\d{{3}}$", null=False).any()
@@ -132,7 +151,7 @@ def _weigh(text: Any, sign: str, index: int, locate: Locate, delimiter: str | No
         # Whoever groups the digits of one number groups those of a longer one.
         return as_point
     usual = {",": ".", ";": ","}.get(delimiter or "")
-    is_point = _is_point(sign, usual, lengths)
+    is_point = _is_point(sign, usual, lengths[is_beside[is_plain]])
     place, shown = locate(index), show(text, index)
     grouped, pointed = text[index].as_py().replace(sign, ""), text[index].as_py().replace(sign, ".")
     if is_point is None:

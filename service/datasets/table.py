@@ -78,7 +78,7 @@ def build(columns: Columns, limits: Limits, options: Options, *, delimiter: str 
         return Place(names[roles.targets[index // n]], int(rows[index % n]))
 
     values = _join([table.column(i) for i in roles.targets])
-    numbers, assumed = read_numbers(values, names[roles.targets[0]], locate, options, delimiter)
+    numbers, assumed = read_numbers(values, names[roles.targets[0]], locate, options, delimiter, n)
     times = None if roles.time is None else read_times(table.column(roles.time))
     if roles.is_wide:
         ids, series = [names[i] for i in roles.targets], np.repeat(np.arange(n_series, dtype=np.int32), n)

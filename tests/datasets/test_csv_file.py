@@ -4,7 +4,7 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.datasets import csv_file
@@ -122,6 +122,7 @@ CELLS = st.sampled_from(
 )
 
 
+@settings(deadline=None)
 @given(
     st.sampled_from(["ds,y", "unique_id,ds,y", "y", "date,store,sales", ",y", "", "Month;Passengers", "sep=;"]),
     st.lists(st.lists(CELLS, min_size=0, max_size=4), max_size=12),
@@ -139,6 +140,7 @@ def test_any_file_is_read_or_refused_in_words(
         assert not np.isinf(table.values).any()
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_any_bytes_are_read_or_refused_in_words(content: bytes) -> None:
     with TemporaryDirectory() as folder, suppress(InvalidRequest):

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.datasets.cells import Place
@@ -195,6 +195,7 @@ def test_infinity_is_out_of_range_and_named(text: str) -> None:
 STYLES = [(".", ","), (".", " "), (".", "'"), (",", "."), (",", "\u00a0"), (",", " "), (".", ""), (",", "")]
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.decimals(-9_999_999, 9_999_999, places=2), min_size=1, max_size=20),
     st.sampled_from(STYLES),
@@ -210,6 +211,7 @@ def test_a_column_with_two_decimals_reads_alike_in_every_style(
     assert findings == []
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.integers(-9_999_999, 9_999_999), min_size=1, max_size=20),
     st.sampled_from([",", ".", " ", "'", "\u202f"]),

@@ -62,8 +62,9 @@ def test_an_encoding_that_can_not_be_told_is_named_with_its_line(tmp_path: Path,
     assert "Save it as UTF-8" in flaw.message
 
 
-def test_a_file_of_two_encodings_is_refused(tmp_path: Path) -> None:
-    content = "unique_id,y\nK\u00f6ln,1\n".encode() + "M\u00fcnchen,2\n".encode("cp1252")
+@pytest.mark.parametrize("name", ["K\u00f6ln", "Voil\u00e0"])
+def test_a_file_of_two_encodings_is_refused(tmp_path: Path, name: str) -> None:
+    content = f"unique_id,y\n{name},1\n".encode() + "M\u00fcnchen,2\n".encode("cp1252")
     assert "not UTF-8" in flaw_of(tmp_path, content).message
     assert "UTF-16" in flaw_of(tmp_path, TEXT.encode("utf-16")[:-1]).message
 

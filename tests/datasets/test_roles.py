@@ -131,6 +131,14 @@ def test_a_wide_file_has_gaps_where_cells_are_blank_and_one_reading_of_digits(tm
                                  + "2024-01-01" + ",1" * 101 + "\n", Options(format="wide")).code  # fmt: skip
 
 
+def test_pieces_beside_prices_do_not_make_the_prices_uncertain(tmp_path: Path) -> None:
+    table = read(tmp_path, "ds,price,pieces\n2024-01-01,1.025,975\n2024-01-02,1.125,980\n")
+    assert by_id(table) == {"price": [1.025, 1.125], "pieces": [975, 980]}
+    assert "digits_assumed" in codes(table)
+    flaw = flaw_of(tmp_path, "ds,a,b\n2024-01-01,1.025,975\n2024-01-02,975,980\n")
+    assert (flaw.pointer, "is it 1025 or 1.025?" in flaw.message) == ("/a/0", True)
+
+
 def test_a_column_with_values_needs_a_name_in_a_wide_file(tmp_path: Path) -> None:
     flaw = flaw_of(tmp_path, "ds,a,,b\n2024-01-01,1,5,2\n2024-01-02,3,4,4\n")
     assert "no name" in flaw.message
