@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from pydantic import ValidationError
 
-from service.errors import ServiceError
+from service.errors import InvalidRequest, ServiceError
 from service.settings import Settings
 from service.tables import (
     format_mse,
@@ -35,8 +35,6 @@ app = typer.Typer(
 # What a job's progress counts.
 UNITS = {"train": "epoch", "backtest": "series"}
 
-MEDIA_TYPES = {".parquet": "application/vnd.apache.parquet", ".json": "application/json"}
-
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 Url = Annotated[str | None, typer.Option(help="The server; by default OUTFIELDER_HOST and OUTFIELDER_PORT.")]
 Key = Annotated[str | None, typer.Option(help="An API key of the server.", envvar="OUTFIELDER_API_KEY")]
@@ -45,13 +43,20 @@ Port = Annotated[int | None, typer.Option(help="The port to listen on.", min=0, 
 SeriesFile = Annotated[
     Path,
     typer.Argument(
-        help="CSV with the columns unique_id,ds,y (or y alone), a column of numbers, or JSON as in POST /forecast.",
-        exists=True,
-        dir_okay=False,
-        allow_dash=True,
+        help="CSV, TSV or Parquet with the columns unique_id,ds,y or others, long or wide; a column of numbers; or "
+        "JSON as in POST /forecast. - is standard input.",
+        callback=lambda file: check_file(file),
     ),
 ]
 Version = Annotated[str | None, typer.Option(help="A version's number or an alias.")]
+IdColumn = Annotated[str | None, typer.Option(help="The file's column of ids.")]
+TimeColumn = Annotated[str | None, typer.Option(help="The file's column of times.")]
+TargetColumn = Annotated[str | None, typer.Option(help="The file's column of values.")]
+Decimal = Annotated[str | None, typer.Option(help="The file's decimal point: '.' or ','.")]
+Thousands = Annotated[
+    str | None, typer.Option(help="What groups digits in the file: ',', '.', space, apostrophe, underscore or none.")
+]
+Form = Annotated[str | None, typer.Option("--format", help="long, or wide where each column of the file is a series.")]
 Insecure = Annotated[bool, typer.Option("--insecure", help="Listen beyond this machine without an API key.")]
 
 
@@ -135,11 +140,17 @@ def train(
     file: Annotated[
         Path | None,
         typer.Option(
-            help="Series of your own, CSV or Parquet with unique_id,ds,y, or JSON: uploaded, then trained on.",
-            exists=True,
-            dir_okay=False,
+            help="Series of your own, uploaded and then trained on: CSV, TSV or Parquet with unique_id,ds,y or others, "
+            "or JSON. - is standard input.",
+            callback=lambda file: check_file(file),
         ),
     ] = None,
+    id_column: IdColumn = None,
+    time_column: TimeColumn = None,
+    target_column: TargetColumn = None,
+    decimal: Decimal = None,
+    thousands: Thousands = None,
+    form: Form = None,
     scaling: Annotated[str | None, typer.Option(help="none, standard, mean, robust or auto.")] = None,
     window: Annotated[int | None, typer.Option(help="Points that the model learns to read.")] = None,
     horizon: Annotated[int | None, typer.Option(help="Steps that it learns to forecast.")] = None,
@@ -161,6 +172,11 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Submit a training job."""
+    from service.files import choose_options, upload
+
+    options = choose_options(id_column, time_column, target_column, decimal, thousands, form)
+    if file is None and options.to_dict():
+        raise typer.BadParameter(f"{', '.join(options.to_dict())}: of a file, but there is no --file.")
     fields = {
         "architecture": architecture, "name": name, "head": head, "scaling": scaling, "window": window,
         "horizon": horizon, "epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate,
@@ -170,12 +186,10 @@ def train(
         **parse_options(option or []),
     }  # fmt: skip
     with connect(url, api_key) as client:
+        request = {field: value for field, value in fields.items() if value is not None}
         if file is not None:
-            dataset = client.upload(file.read_bytes(), MEDIA_TYPES.get(file.suffix.lower(), "text/csv"))
-            for finding in dataset["audit"]:
-                print(f"{finding['id'] or file}: {finding['message']}", file=sys.stderr)
-            fields["data"] = {"kind": "dataset", "id": dataset["id"]}
-        jobs = client.train(**{field: value for field, value in fields.items() if value is not None})
+            request = upload(client, file, options) | request
+        jobs = client.train(**request)
         if wait:
             jobs = [follow(client, job, quiet=as_json) for job in jobs]
     if as_json:
@@ -193,22 +207,33 @@ def forecast(
     version: Version = None,
     mode: Annotated[str | None, typer.Option(help="one_step, autoregressive, vector, sequence or auto.")] = None,
     horizon: Annotated[int | None, typer.Option(help="Steps ahead.")] = None,
-    freq: Annotated[str | None, typer.Option(help="A pandas offset alias, for timestamps.")] = None,
+    freq: Annotated[
+        str | None, typer.Option(help="A pandas offset alias, for timestamps; by default that of the file.")
+    ] = None,
+    id_column: IdColumn = None,
+    time_column: TimeColumn = None,
+    target_column: TargetColumn = None,
+    decimal: Decimal = None,
+    thousands: Thousands = None,
+    form: Form = None,
     url: Url = None,
     api_key: Key = None,
     as_json: Json = False,
 ) -> None:
-    """Forecast the series of a file."""
-    request = {
-        "series": read_series(file, with_start=freq is not None),
+    """Forecast the series of a file. What a JSON file asks for beside them holds, unless an option says otherwise."""
+    from service.files import choose_options, read_request
+
+    options = choose_options(id_column, time_column, target_column, decimal, thousands, form)
+    given = {
         "model": model,
         "version": read_version(version),
         "mode": mode,
         "horizon": horizon,
         "freq": freq,
     }
+    request = read_request(file, options, freq) | {field: value for field, value in given.items() if value is not None}
     with connect(url, api_key) as client:
-        answer = client.forecast(**{field: value for field, value in request.items() if value is not None})
+        answer = client.forecast(**request)
     if as_json:
         print_json(answer)
     else:
@@ -227,14 +252,24 @@ def backtest(
     level: Annotated[
         list[float] | None, typer.Option(help="A prediction interval, in percent, whose coverage is wanted.")
     ] = None,
-    freq: Annotated[str | None, typer.Option(help="A pandas offset alias, which tells the usual season.")] = None,
+    freq: Annotated[
+        str | None, typer.Option(help="A pandas offset alias, which tells the usual season; by default the file's.")
+    ] = None,
+    id_column: IdColumn = None,
+    time_column: TimeColumn = None,
+    target_column: TargetColumn = None,
+    decimal: Decimal = None,
+    thousands: Thousands = None,
+    form: Form = None,
     url: Url = None,
     api_key: Key = None,
     as_json: Json = False,
 ) -> None:
     """Score a model and the baselines on the last points of a file's series."""
-    request = {
-        "series": read_series(file),
+    from service.files import OF_FORECASTS, choose_options, leave_out, read_request
+
+    options = choose_options(id_column, time_column, target_column, decimal, thousands, form)
+    given = {
         "model": model,
         "version": read_version(version),
         "horizon": horizon,
@@ -244,8 +279,9 @@ def backtest(
         "level": level or None,
         "freq": freq,
     }
+    request = leave_out(read_request(file, options, freq), OF_FORECASTS)
     with connect(url, api_key) as client:
-        answer = client.backtest(**{field: value for field, value in request.items() if value is not None})
+        answer = client.backtest(**request | {field: value for field, value in given.items() if value is not None})
         if "overall" not in answer:
             answer = require_result(follow(client, answer, quiet=as_json))
     if as_json:
@@ -365,12 +401,12 @@ def connect(url: str | None, api_key: str | None) -> "Client":
     return Client(url if url is not None else url_of(read_settings()), api_key)
 
 
-def read_series(file: Path, *, with_start: bool = False) -> Any:
-    """The series of a file, or of standard input where it is `-`."""
-    from service.series_file import read_series_file
-
-    content = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8-sig")
-    return read_series_file(content, with_start=with_start)
+def check_file(file: Path | None) -> Path | None:
+    """Standard input, or a file that is there; anything else is wrong usage."""
+    if file is None or str(file) == "-" or file.is_file():
+        return file
+    what = "is a folder" if file.is_dir() else "does not exist"
+    raise typer.BadParameter(f"file {str(file)!r} {what}.")
 
 
 def read_version(text: str | None) -> int | str | None:
@@ -424,6 +460,10 @@ def main() -> None:
     """Runs a command; what goes wrong is one message on standard error and exit status 1 (2 for wrong usage)."""
     try:
         app()
+    except InvalidRequest as error:
+        for flaw in error.flaws:
+            print(f"outfielder: {flaw.message}", file=sys.stderr)
+        sys.exit(1)
     except ServiceError as error:
         print(f"outfielder: {error.message}", file=sys.stderr)
         sys.exit(1)
@@ -432,8 +472,9 @@ def main() -> None:
             setting = "_".join(["OUTFIELDER", *(str(part).upper() for part in details["loc"])])
             print(f"outfielder: {setting}: {details['msg']}", file=sys.stderr)
         sys.exit(1)
-    except (OSError, UnicodeDecodeError) as error:
-        print(f"outfielder: {error}", file=sys.stderr)
+    except OSError as error:
+        reason = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
+        print(f"outfielder: {reason}", file=sys.stderr)
         sys.exit(1)
 
 

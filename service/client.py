@@ -59,9 +59,10 @@ class Client:
         jobs: list[dict[str, Any]] = answer.get("jobs", [answer])
         return jobs
 
-    def upload(self, content: bytes, media_type: str) -> dict[str, Any]:
-        """POST /datasets. Raises RequestRefused."""
-        return self._call("POST", "/datasets", content=content, headers={"Content-Type": media_type})
+    def upload(self, content: bytes, media_type: str, **options: str) -> dict[str, Any]:
+        """POST /datasets, with what is said of the file. Raises RequestRefused."""
+        headers = {"Content-Type": media_type}
+        return self._call("POST", "/datasets", content=content, headers=headers, params=options)
 
     def models(self) -> list[dict[str, Any]]:
         """GET /models. Raises RequestRefused."""

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -116,15 +117,142 @@ def test_a_job_is_cancelled(service: Processes) -> None:
 
 def test_files_are_forecast(service: Processes, tmp_path: Path) -> None:
     file = tmp_path / "loads.csv"
-    rows = "".join(f"north,2024-01-{1 + step % 28:02d},{100 + step}\n" for step in range(60))
+    rows = "".join(f"north,{day},{100 + step}\n" for step, day in enumerate(days(60)))
     file.write_text(f"\ufeffunique_id,ds,y\n{rows}south,2024-01-01,5\n")
     ran = run(service, "forecast", str(file), "--model", "demo", "--horizon", "3", "--freq", "D")
     assert ran.returncode == 0, ran.stderr
     assert "2024-03-01" in ran.stdout
     assert "south: " in ran.stdout
     assert "at least 50 points" in ran.stdout
+    assert "south: It has 1 points" in ran.stderr
     answer = as_json(service, "forecast", str(file), "--model", "demo", "--horizon", "3")
     assert len(answer["forecasts"][0]["values"]) == 3
+    assert answer["forecasts"][0]["timestamps"] == ["2024-03-01", "2024-03-02", "2024-03-03"]
+
+
+def days(n: int) -> list[str]:
+    return [str(date(2024, 1, 1) + timedelta(step)) for step in range(n)]
+
+
+def test_one_series_in_any_file_has_one_forecast(service: Processes, tmp_path: Path) -> None:
+    values = [100 + 5 * (step % 7) + step / 4 for step in range(60)]
+    table = list(zip(days(60), values, strict=True))
+    arguments = ("forecast", "--model", "demo", "--horizon", "2")
+    plain = "".join(f"{day},{value}\n" for day, value in table)
+    files: dict[str, tuple[str | bytes, list[str]]] = {
+        "plain.csv": (f"ds,y\n{plain}", []),
+        "newest_first.csv": ("ds,y\n" + "".join(f"{day},{value}\n" for day, value in reversed(table)), []),
+        "total.csv": (f"ds,y\n{plain}Total,{sum(values)}\n", []),
+        "tabs.tsv": (f"ds,y\n{plain}".replace(",", "\t"), []),
+        "german.csv": (f"ds,y\n{plain}".replace(",", ";").replace(".", ","), []),
+        "utf16.csv": (f"ds,y\n{plain}".encode("utf-16"), []),
+        "renamed.csv": (f"Day,Load\n{plain}", []),
+        "more.csv": (
+            "Day,Load,Price\n" + "".join(f"{day},{value},{value}\n" for day, value in table),
+            ["--time-column", "Day", "--target-column", "Load"],
+        ),
+        "request.json": (json.dumps({"series": values, "freq": "D", "start": "2024-01-01", "horizon": 9}), []),
+    }  # fmt: skip
+    expected = None
+    for name, (content, options) in files.items():
+        file = tmp_path / name
+        file.write_bytes(content.encode() if isinstance(content, str) else content)
+        [forecast] = as_json(service, *arguments, str(file), *options)["forecasts"]
+        expected = expected or forecast
+        assert forecast == expected, name
+    assert expected is not None
+    assert expected["timestamps"] == ["2024-03-01", "2024-03-02"]
+
+
+def test_a_json_file_is_a_whole_request_and_options_go_before_it(service: Processes, tmp_path: Path) -> None:
+    request = {"series": [float(step % 7) for step in range(60)], "model": "demo", "horizon": 4, "freq": "h",
+               "start": "2024-01-01T00:00:00"}  # fmt: skip
+    file = tmp_path / "request.json"
+    file.write_text(json.dumps(request))
+    [forecast] = as_json(service, "forecast", str(file))["forecasts"]
+    assert len(forecast["values"]) == 4
+    assert forecast["timestamps"][0] == "2024-01-03T12:00:00"
+    [forecast] = as_json(service, "forecast", str(file), "--horizon", "2", "--freq", "D")["forecasts"]
+    assert forecast["timestamps"] == ["2024-03-01T00:00:00", "2024-03-02T00:00:00"]
+    assert as_json(service, "backtest", str(file), "--windows", "2")["horizon"] == 4
+
+
+def test_standard_input_is_a_file_too(service: Processes) -> None:
+    ran = subprocess.run(
+        [sys.executable, "-m", "service.cli", "forecast", "-", "--model", "demo", "--horizon", "1", "--json"],
+        env=service.environment,
+        input="\ufeffWert\n".encode("utf-16-le") + "".join(f"{step % 7},5\n" for step in range(60)).encode("utf-16-le"),
+        capture_output=True,
+        timeout=120,
+        check=False,
+    )
+    # Decimal commas in one column may as well be two cells.
+    assert b"decimal ','" in ran.stderr
+    assert ran.returncode == 1
+    numbers = "".join(f"{step % 7}.5\n" for step in range(60))
+    ran = subprocess.run(
+        [sys.executable, "-m", "service.cli", "forecast", "-", "--model", "demo", "--horizon", "1", "--json"],
+        env=service.environment, input=numbers.encode(), capture_output=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    assert len(json.loads(ran.stdout)["forecasts"][0]["values"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"ds,y\n2024-01-01,1\n2024-01-02,inf\n", "line 3 of the file"),
+        (b"ds,y\n2024-01-01,1\n2024-01-04,4,5\n", "line 3 of the file"),
+        (b"975\n1.000\n1.025\n", "is it 1000 or 1.000?"),
+        (b"[1, Infinity]", "write null"),
+        (b"", "empty"),
+        (b"PK\x03\x04", "Excel"),
+    ],
+)
+@pytest.mark.parametrize("command", ["forecast", "backtest"])
+def test_a_file_that_can_not_be_read_is_one_message(tmp_path: Path, content: bytes, words: str, command: str) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(content)
+    ran = run(None, command, str(file), "--url", "http://127.0.0.1:9")
+    assert (ran.returncode, ran.stdout) == (1, "")
+    assert words in ran.stderr
+    assert "Traceback" not in ran.stderr
+
+
+def test_digits_can_be_said_on_the_command_line(service: Processes, tmp_path: Path) -> None:
+    file = tmp_path / "sold.csv"
+    file.write_text("y\n" + "".join(f"{975 + step:,}\n".replace(",", ".") for step in range(60)))
+    for options, low, high in ((("--thousands", "."), 900, 1200), (("--decimal", ","), 900, 1200)):
+        [forecast] = as_json(
+            service, "forecast", str(file), "--model", "demo", "--horizon", "1", *options
+        )["forecasts"]  # fmt: skip
+        assert low < forecast["values"][0] < high
+    ran = run(service, "forecast", str(file), "--model", "demo", "--decimal", ";")
+    assert (ran.returncode, "decimal" in ran.stderr) == (1, True)
+    assert run(service, "train", "linear", "--decimal", ",").returncode == 2
+
+
+def test_a_file_that_is_not_there_is_named() -> None:
+    for arguments in (("forecast", "/nowhere.csv"), ("train", "linear", "--file", "/nowhere.csv")):
+        ran = run(None, *arguments)
+        assert ran.returncode == 2
+        assert "nowhere.csv" in ran.stderr
+
+
+def test_json_files_and_renamed_columns_are_trained_on(service: Processes, tmp_path: Path) -> None:
+    values = [100 + 10 * (step % 7) + step / 9 for step in range(200)]
+    request = tmp_path / "request.json"
+    request.write_text(json.dumps({"series": values, "freq": "D", "start": "2024-01-01", "horizon": 5, "level": [80]}))
+    ran = run(service, "train", "linear", "--file", str(request), "--epochs", "1", "--name", "asked", "--json")
+    assert ran.returncode == 0, ran.stderr
+    assert json.loads(ran.stdout)["request"]["horizon"] == 5
+    assert "not used here, of the file: level" in ran.stderr
+    renamed = tmp_path / "renamed.txt"
+    renamed.write_text("Tag;Menge\n" + "".join(f"{d};{v:.2f}\n" for d, v in zip(days(200), values, strict=True)))
+    arguments = ("--file", str(renamed), "--target-column", "Menge", "--horizon", "7", "--epochs", "1")
+    ran = run(service, "train", "linear", *arguments, "--name", "renamed", "--json")
+    assert ran.returncode == 0, ran.stderr
+    assert "'Tag' as the times" in ran.stderr
 
 
 def test_a_model_is_measured_on_a_file(service: Processes, tmp_path: Path) -> None:

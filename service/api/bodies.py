@@ -19,6 +19,7 @@ Body = TypeVar("Body", bound=BaseModel)
 
 JSON = "application/json"
 PLAIN_JSON = JSON.encode()
+FORMS = ("multipart/form-data", "application/x-www-form-urlencoded")
 GZIP_WINDOW_BITS = 16 + zlib.MAX_WBITS
 # Decompressed in steps that take about a millisecond, so that others are served in between.
 INFLATE_STEP_BYTES = 2**18
@@ -69,9 +70,15 @@ def read_media_type(request: Request, known: Sequence[str] = (JSON,)) -> str:
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type in known:
         return media_type
-    raise UnsupportedMediaType(
-        f"Expected the header Content-Type: {' or '.join(known)}, got {describe(media_type) if media_type else 'none'}."
-    )
+    shown = describe(media_type) if media_type else "none"
+    message = f"Expected the header Content-Type: {' or '.join(known)}, got {shown}."
+    if media_type in FORMS:
+        # What curl sends with -F, and with -d alone.
+        message += (
+            f" Send the file or the JSON itself as the body, not a form: curl -H 'Content-Type: {known[0]}' "
+            "--data-binary @FILE."
+        )
+    raise UnsupportedMediaType(message)
 
 
 def stream_body(request: Request) -> AsyncIterator[bytes]:

@@ -1,5 +1,6 @@
 """What readers of columns share."""
 
+import unicodedata
 from typing import Any
 
 import pyarrow as pa
@@ -19,3 +20,22 @@ def shorten(value: Any) -> str:
     """A value as it is shown in a message."""
     text = str(value)
     return text if len(text) <= 40 else text[:40] + "..."
+
+
+def quote(value: Any) -> str:
+    """A cell as it is shown in a message: in quotes, and characters that nobody sees by their names."""
+    if value is None:
+        return "nothing"
+    text = shorten(value)
+    seen = "".join(letter if letter.isprintable() else " " for letter in text)
+    unseen = dict.fromkeys(letter for letter in text if not letter.isprintable())
+    names = ", ".join(_name(letter) for letter in unseen)
+    return f"'{seen}'" + (f" (with {names})" if names else "")
+
+
+def _name(letter: str) -> str:
+    if letter in "\r\n":
+        return "a line break"
+    if letter == "\t":
+        return "a tab"
+    return unicodedata.name(letter, f"U+{ord(letter):04X}").lower()

@@ -1,31 +1,39 @@
 """What a person should know about their series before a model learns from them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from service.datasets.dataset import Finding
+from service.datasets.outliers import find_outliers
 from service.domain.panel import Panel
 from service.domain.series import Array
 
 SHORT = 4
 MOST_FINDINGS = 1000
+MOST_OUTLIERS_SHOWN = 3
+
+# Where a value of a series stands, in words: of a file its row.
+Locate = Callable[[int, int, float], str]
 
 
-def audit(panel: Panel, found: Sequence[Finding] = (), n_absent: Sequence[int] = ()) -> tuple[Finding, ...]:
+def audit(
+    panel: Panel, found: Sequence[Finding] = (), n_absent: Sequence[int] = (), locate: Locate | None = None
+) -> tuple[Finding, ...]:
     """Findings about the values of each series, after those that reading gave; of very many the first ones.
 
     A last entry says how many are not shown.
 
     Args:
         n_absent: points of each series that reading has told of already, as gaps; none where it is empty.
+        locate: the place of a value, by the number of its series, its index and itself; by default the index is told.
     """
     findings = list(found)
-    findings += [
-        Finding(code, name, message)
-        for name, values, absent in zip(panel.ids, panel.values, n_absent or [0] * panel.n_series, strict=True)
-        for code, message in _look(values, absent)
-    ]
+    for number, (name, values, absent) in enumerate(
+        zip(panel.ids, panel.values, n_absent or [0] * panel.n_series, strict=True)
+    ):
+        findings += [Finding(code, name, message) for code, message in _look(values, absent)]
+        findings += [Finding("outlier", name, message) for message in _look_for_outliers(number, values, locate)]
     if len(findings) > MOST_FINDINGS:
         left_out = len(findings) - MOST_FINDINGS + 1
         findings = findings[: MOST_FINDINGS - 1]
@@ -46,3 +54,22 @@ def _look(values: Array, n_absent: int) -> list[tuple[str, str]]:
     elif (known == known[0]).all():
         found.append(("constant", f"All its values are {known[0]:g}."))
     return found
+
+
+def _look_for_outliers(number: int, values: Array, locate: Locate | None) -> list[str]:
+    positions = find_outliers(values)
+    if not len(positions):
+        return []
+    named = [
+        f"{values[at]:.15g} ({f'value {at}' if locate is None else locate(number, int(at), float(values[at]))})"
+        for at in positions[:MOST_OUTLIERS_SHOWN]
+    ]
+    rest = len(positions) - len(named)
+    shown = ", ".join(named) + (f" and {rest} more" if rest else "")
+    others = np.delete(values, positions)
+    verb = "stands" if len(positions) == 1 else "stand"
+    return [
+        f"{shown} {verb} far from all its other values, which go from {np.nanmin(others):.6g} to "
+        f"{np.nanmax(others):.6g}. Nothing was changed: where it is an error or stands for a missing value, send "
+        "nothing in its place."
+    ]

@@ -1,4 +1,4 @@
-"""The columns of an upload, a batch at a time: values and ids, or the row that holds none."""
+"""The columns of a table: values and ids, or the row that holds none."""
 
 from typing import Any
 
@@ -6,71 +6,93 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from service.datasets.arrow import decode, is_text, shorten
+from service.datasets.arrow import decode, is_text, quote, shorten
+from service.datasets.cells import Locate
+from service.datasets.dataset import Finding
+from service.datasets.digits import read_digits
+from service.datasets.limits import Limits
+from service.datasets.options import Options
 from service.domain.series import FLOAT32_MAX
 from service.errors import InvalidRequest
 
 MAX_ID_LENGTH = 1000
 
 
-def read_numbers(column: Any, first_row: int) -> NDArray[np.float64]:
-    """A column of values, NaN for null. Text must hold numbers."""
-    column = decode(column)
-    kind = column.type
-    if not (
-        pa.types.is_floating(kind)
-        or pa.types.is_integer(kind)
-        or pa.types.is_decimal(kind)
-        or pa.types.is_null(kind)
-        or is_text(kind)
-    ):
-        raise InvalidRequest.at("/y", "not_a_number", f"The column 'y' is of type {shorten(kind)}: expected numbers.")
-    try:
-        numbers = np.asarray(column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False), np.float64)
-    except pa.ArrowInvalid:
-        raise _first_bad_number(column, first_row) from None
+def read_numbers(
+    column: Any, name: str, locate: Locate, options: Options, delimiter: str | None, n_rows: int
+) -> tuple[NDArray[np.float64], list[Finding]]:
+    """A chunked column of values, NaN for null, and what was assumed. Text must hold numbers.
+
+    Args:
+        n_rows: how many rows each series of a wide file has, whose columns are one behind the other.
+
+    Raises:
+        InvalidRequest: a type that holds no numbers, a cell that is none, or one beyond 32-bit floats.
+    """
+    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    findings: list[Finding] = []
+    if is_text(kind):
+        text = decode(column)
+        numbers, findings = read_digits(
+            text,
+            locate,
+            delimiter=delimiter,
+            decimal=options.decimal,
+            thousands=options.thousands,
+            n_rows=n_rows,
+        )
+    elif pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_decimal(kind) or pa.types.is_null(kind):
+        numbers = np.array(decode(column).cast(pa.float64(), safe=False).to_numpy(), np.float64)
+    else:
+        message = f"The column {quote(name)} is of type {shorten(kind)}: expected numbers."
+        raise InvalidRequest.at(f"/{name}", "not_a_number", message)
     beyond = np.abs(numbers) > FLOAT32_MAX
     if beyond.any():
-        row = int(np.flatnonzero(beyond)[0])
-        raise InvalidRequest.at(
-            f"/y/{first_row + row}",
-            "out_of_range",
-            f"Row {first_row + row + 1} holds {numbers[row]:g} in 'y': expected a magnitude of at most "
-            f"{FLOAT32_MAX:.4g}. Send the values in a larger unit.",
-        )
-    return np.array(numbers)
+        index = int(np.flatnonzero(beyond)[0])
+        place = locate(index)
+        if np.isinf(numbers[index]):
+            message = (
+                f"Row {place.row} holds {numbers[index]:g} in {quote(place.column)}: expected a finite number, or "
+                "nothing where it is missing."
+            )
+        else:
+            message = (
+                f"Row {place.row} holds {numbers[index]:g} in {quote(place.column)}: expected a magnitude of at most "
+                f"{FLOAT32_MAX:.4g}. Send the values in a larger unit."
+            )
+        raise place.refuse("out_of_range", message)
+    return numbers, findings
 
 
-def read_ids(column: Any, codes: dict[str, int], first_row: int) -> NDArray[np.int32]:
-    """Ids as numbers, counted over all batches in the order in which they appear; `codes` goes on counting."""
+def read_ids(column: Any, name: str, locate: Locate, limits: Limits) -> tuple[list[str], NDArray[np.int32]]:
+    """The ids of a chunked column in the order in which they appear, and each row's as a number.
+
+    Raises:
+        InvalidRequest: a row without an id, one that is too long, or more than the limit.
+    """
+    codes: dict[str, int] = {}
+    parts: list[NDArray[np.int32]] = []
+    first = 0
+    for chunk in column.chunks:
+        parts.append(_read_some_ids(chunk, name, codes, locate, first))
+        limits.check_series(len(codes))
+        first += len(chunk)
+    return list(codes), np.concatenate(parts) if parts else np.zeros(0, np.int32)
+
+
+def _read_some_ids(column: Any, name: str, codes: dict[str, int], locate: Locate, first: int) -> NDArray[np.int32]:
     encoded = column if pa.types.is_dictionary(column.type) else column.cast(pa.string()).dictionary_encode()
-    names = encoded.dictionary.cast(pa.string()).to_pylist()
+    texts = [None if text is None else text.strip() for text in encoded.dictionary.cast(pa.string()).to_pylist()]
     indices = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
-    nameless = [index for index, name in enumerate(names) if not name]
+    nameless = [index for index, text in enumerate(texts) if not text]
     absent = (indices < 0) | np.isin(indices, nameless)
     if absent.any():
-        row = first_row + int(np.flatnonzero(absent)[0])
-        raise InvalidRequest.at(f"/unique_id/{row}", "missing_value", f"Row {row + 1} has no unique_id: add it.")
-    longest = max(names, key=len, default="")
+        place = locate(first + int(np.flatnonzero(absent)[0]))
+        message = f"Row {place.row} has no {name}: add it."
+        raise InvalidRequest.at(f"/{name}/{place.row - 1}", "missing_value", message)
+    longest = max((text or "" for text in texts), key=len, default="")
     if len(longest) > MAX_ID_LENGTH:
-        raise InvalidRequest.at(
-            "/unique_id",
-            "out_of_bounds",
-            f"A unique_id has {len(longest)} characters: expected at most {MAX_ID_LENGTH}.",
-        )
-    numbers = np.array([codes.setdefault(name, len(codes)) for name in names], np.int32)
+        message = f"A {name} has {len(longest)} characters: expected at most {MAX_ID_LENGTH}."
+        raise InvalidRequest.at(f"/{name}", "out_of_bounds", message)
+    numbers = np.array([codes.setdefault(text or "", len(codes)) for text in texts], np.int32)
     return np.asarray(numbers[indices])
-
-
-def _first_bad_number(column: Any, first_row: int) -> InvalidRequest:
-    for row, value in enumerate(column):
-        try:
-            value.cast(pa.float64())
-        except pa.ArrowInvalid:
-            return InvalidRequest.at(
-                f"/y/{first_row + row}",
-                "not_a_number",
-                f"Row {first_row + row + 1} holds {shorten(value)!r} in 'y': expected a number, or nothing where it "
-                "is missing.",
-            )
-    return InvalidRequest.at("/y", "not_a_number", "The column 'y' holds something that is no number.")

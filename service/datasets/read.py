@@ -1,14 +1,28 @@
 """Reads an uploaded file, as a program of its own: what a hostile file does, it does to a process that has no duties.
 
-`python -m service.datasets.read FOLDER MEDIA_TYPE MAX_POINTS MAX_SERIES` reads FOLDER/upload and writes a data set
-beside it. One line of JSON on standard output says how it went: `{}`, or `{"flaws": [[pointer, code, message], ..]}`.
+`python -m service.datasets.read FOLDER MEDIA_TYPE MAX_POINTS MAX_SERIES OPTIONS` reads FOLDER/upload and writes a data
+set beside it; OPTIONS are JSON. One line of JSON on standard output says how it went: `{}`, or `{"flaws": [[pointer,
+code, message], ..]}`. What is wrong with the reader itself goes to standard error, with exit status 1.
 """
 
 import contextlib
 import json
 import resource
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.datasets.dataset import Finding
+
+if TYPE_CHECKING:
+    from service.datasets.limits import Limits
+    from service.datasets.options import Options
+    from service.datasets.table import Table
+    from service.domain.panel import Panel
 
 UPLOAD = "upload"
 CSV = "text/csv"
@@ -18,26 +32,45 @@ MAX_MEMORY_BYTES = 6 * 2**30
 MAX_CPU_SECONDS = 300
 
 
+def read_file(
+    path: Path, media_type: str, limits: "Limits", options: "Options"
+) -> "tuple[Panel, Sequence[Finding], Table]":
+    """A file's series on their grids, all that was found, and the rows: the one way for uploads and the command line.
+
+    Args:
+        media_type: `CSV` or `PARQUET`.
+
+    Raises:
+        InvalidRequest: the file can't be read, or holds more than the limits.
+    """
+    from service.datasets.audit import audit
+    from service.datasets.csv_file import read_csv
+    from service.datasets.grid import make_grids
+    from service.datasets.parquet_file import read_parquet
+
+    table = (read_csv if media_type == CSV else read_parquet)(path, limits, options)
+    gridded = make_grids(table, limits)
+    found = [*table.findings, *gridded.findings]
+    return gridded.panel, audit(gridded.panel, found, gridded.n_absent, _Rows(table).name), table
+
+
 def main() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY_BYTES, MAX_MEMORY_BYTES))
-    resource.setrlimit(resource.RLIMIT_CPU, (MAX_CPU_SECONDS, MAX_CPU_SECONDS))
+    # At the first limit the signal tells that it was time; at the second it would be one that memory has as well.
+    resource.setrlimit(resource.RLIMIT_CPU, (MAX_CPU_SECONDS, MAX_CPU_SECONDS + 10))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     with contextlib.suppress(OSError):
         # Where the machine itself runs short of memory, this process is the one to end.
         Path("/proc/self/oom_score_adj").write_text("1000")
-    from service.datasets.audit import audit
-    from service.datasets.csv_file import read_csv
-    from service.datasets.grid import make_grids
     from service.datasets.limits import Limits
-    from service.datasets.parquet_file import read_parquet
+    from service.datasets.options import Options
     from service.datasets.store import write_panel
     from service.errors import InvalidRequest
 
     folder, media_type, limits = Path(sys.argv[1]), sys.argv[2], Limits(int(sys.argv[3]), int(sys.argv[4]))
-    read = read_csv if media_type == CSV else read_parquet
     try:
-        gridded = make_grids(read(folder / UPLOAD, limits), limits)
-        write_panel(folder, gridded.panel, audit(gridded.panel, gridded.findings, gridded.n_absent))
+        panel, findings, _ = read_file(folder / UPLOAD, media_type, limits, Options(**json.loads(sys.argv[5])))
+        write_panel(folder, panel, findings)
         answer: dict[str, object] = {}
     except InvalidRequest as error:
         answer = {"flaws": [[flaw.pointer, flaw.code, flaw.message] for flaw in error.flaws]}
@@ -45,6 +78,26 @@ def main() -> None:
         message = "The file takes more memory to read than this server gives it. Send it in several uploads."
         answer = {"flaws": [["", "unreadable_file", message]]}
     print(json.dumps(answer), flush=True)
+
+
+class _Rows:
+    """Finds the row of a value in the file again, whatever sorting and gaps have made of it."""
+
+    def __init__(self, table: "Table") -> None:
+        self._table = table
+        self._by_series: list[NDArray[np.intp]] = []
+
+    def name(self, series: int, index: int, value: float) -> str:
+        """The row of a value; `index`, which is that on the grid, stands in where there is none."""
+        if not self._by_series:
+            ends = np.cumsum(np.bincount(self._table.series, minlength=len(self._table.ids)))
+            self._by_series = np.split(np.argsort(self._table.series, kind="stable"), ends[:-1])
+        rows = self._by_series[series]
+        places = rows[self._table.values[rows] == value]
+        if not len(places):
+            return f"value {index}"
+        numbers = self._table.rows
+        return f"row {int(places[0]) + 1 if numbers is None else int(numbers[places[0]])}"
 
 
 if __name__ == "__main__":

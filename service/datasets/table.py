@@ -1,90 +1,108 @@
-"""An upload in long format, as columns: what every reader makes of its file."""
+"""An upload as a table of rows: what every reader makes of its file."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from difflib import get_close_matches
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from service.datasets.arrow import decode, is_text
+from service.datasets.cells import Place
 from service.datasets.columns import read_ids, read_numbers
+from service.datasets.dataset import Finding
+from service.datasets.leftovers import Leftovers, drop_leftovers
 from service.datasets.limits import Limits
+from service.datasets.options import Options
+from service.datasets.roles import assign, assign_by_name
 from service.datasets.times import Times, read_times
 from service.errors import InvalidRequest
 
-COLUMNS = ("unique_id", "ds", "y")
 # The id of a file without ids.
 ONLY_ID = "0"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Table:
-    """All rows in the order of the file.
+class Columns:
+    """The columns of a file as they stand in it, under the names of its header.
 
-    `series` [rows] counts `ids`; `times` is None without a column of times; `values` [rows] have NaN for null.
+    `rows` [rows] are their numbers in the file, from 1, where some were left out; None is all of them.
+    """
+
+    table: pa.Table
+    rows: NDArray[np.int64] | None = None
+    leftovers: Leftovers = field(default_factory=Leftovers)
+    findings: tuple[Finding, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Table:
+    """All rows in the order of the file; those of a wide file series after series.
+
+    `series` [rows] counts `ids`; `times` is None without a column of times; `values` [rows] have NaN for null; `rows`
+    [rows] are the numbers of rows in the file, from 1, None where they count up.
     """
 
     ids: list[str]
     series: NDArray[np.int32]
     times: Times | None
     values: NDArray[np.float64]
+    rows: NDArray[np.int64] | None = None
+    findings: tuple[Finding, ...] = ()
+    leftovers: Leftovers = field(default_factory=Leftovers)
 
 
-def check_columns(names: Sequence[str]) -> list[str]:
-    """The columns to read, in the file's order.
+def build(columns: Columns, limits: Limits, options: Options, *, delimiter: str | None = None) -> Table:
+    """Makes a table of columns: finds their roles, leaves out rows that are no data, reads ids, times and values.
 
-    Raises:
-        InvalidRequest: one that is not known, one twice, or no `y`.
-    """
-    for name in names:
-        if name not in COLUMNS:
-            shown = name if len(name) <= 40 else name[:40] + "..."
-            raise InvalidRequest.at(
-                "/columns",
-                "unknown_column",
-                f"There is a column {shown!r}: expected {', '.join(COLUMNS)}.{_hint(name)}",
-            )
-    if len(set(names)) != len(names):
-        raise InvalidRequest.at("/columns", "duplicate_column", "Two columns have the same name: names must differ.")
-    if "y" not in names:
-        raise InvalidRequest.at("/columns", "missing_column", "There is no column 'y', which holds the values: add it.")
-    return list(names)
-
-
-def gather(batches: Iterator[pa.RecordBatch], limits: Limits) -> Table:
-    """Joins batches of the columns, refusing more than the limits as soon as they are passed.
+    Args:
+        delimiter: what parts the cells of a file of text.
 
     Raises:
-        InvalidRequest: too many points or series, a value that is no number, stamps that are no times, mixed zones.
+        InvalidRequest: columns of which several readings are possible, too many points or series, a value that is no
+            number or may be two, stamps that are no times, mixed zones.
     """
-    codes: dict[str, int] = {}
-    series: list[NDArray[np.int32]] = []
-    times: list[pa.Array] = []
-    values: list[NDArray[np.float64]] = []
-    n_rows = 0
-    for batch in batches:
-        limits.check_points(n_rows + batch.num_rows)
-        names = batch.schema.names
-        values.append(read_numbers(batch.column(names.index("y")), n_rows))
-        if "unique_id" in names:
-            series.append(read_ids(batch.column(names.index("unique_id")), codes, n_rows))
-            limits.check_series(len(codes))
-        if "ds" in names:
-            times.append(batch.column(names.index("ds")))
-        n_rows += batch.num_rows
-    if not n_rows:
+    table, names = columns.table, columns.table.column_names
+    if not table.num_rows:
         raise InvalidRequest.at("", "empty", "The file holds no rows: expected at least one.")
-    return Table(
-        list(codes) or [ONLY_ID],
-        np.concatenate(series) if series else np.zeros(n_rows, np.int32),
-        read_times(pa.chunked_array(times)) if times else None,
-        np.concatenate(values),
-    )
+    roles = assign_by_name(names, options) or assign(names, table, options)
+    rows = columns.rows if columns.rows is not None else np.arange(1, table.num_rows + 1, dtype=np.int64)
+    keep = drop_leftovers(table, roles, rows, columns.leftovers)
+    if keep is not None:
+        table, rows = table.filter(pa.array(keep)), rows[keep]
+    if not table.num_rows:
+        raise InvalidRequest.at("", "empty", "The file holds no rows of data: expected at least one.")
+    n, n_series = table.num_rows, len(roles.targets)
+    limits.check_points(n * n_series)
+
+    def locate(index: int) -> Place:
+        return Place(names[roles.targets[index // n]], int(rows[index % n]))
+
+    values = _join([table.column(i) for i in roles.targets])
+    numbers, assumed = read_numbers(values, names[roles.targets[0]], locate, options, delimiter, n)
+    times = None if roles.time is None else read_times(table.column(roles.time))
+    if roles.is_wide:
+        ids, series = [names[i] for i in roles.targets], np.repeat(np.arange(n_series, dtype=np.int32), n)
+        limits.check_series(n_series)
+        times, rows = None if times is None else _repeat(times, n_series), np.tile(rows, n_series)
+    elif roles.id is not None:
+        ids, series = read_ids(table.column(roles.id), names[roles.id], locate, limits)
+    else:
+        ids, series = [ONLY_ID], np.zeros(n, np.int32)
+    findings = (*columns.findings, *roles.findings, *assumed)
+    return Table(ids, series, times, numbers, rows, findings, columns.leftovers)
 
 
-def _hint(name: str) -> str:
-    if not name or name.startswith("__index_level_"):
-        return " It looks like the index of a data frame: write the file with index=False."
-    close = get_close_matches(name.lower(), COLUMNS, n=1)
-    return f" Did you mean {close[0]!r}?" if close else ""
+def _join(columns: list[pa.ChunkedArray]) -> pa.ChunkedArray:
+    """Columns of values one behind the other, in one type."""
+    if len(columns) > 1:
+        columns = [decode(column) for column in columns]
+        are_text = any(is_text(column.type) for column in columns)
+        if len({column.type for column in columns}) > 1:
+            columns = [column.cast(pa.string() if are_text else pa.float64(), safe=False) for column in columns]
+    return pa.chunked_array([chunk for column in columns for chunk in column.chunks], columns[0].type)
+
+
+def _repeat(times: Times, n: int) -> Times:
+    """The times of a wide file, once for each series."""
+    offsets = None if times.offsets is None else np.tile(times.offsets, n)
+    return replace(times, wall=np.tile(times.wall, n), offsets=offsets)

@@ -1,6 +1,7 @@
 """Series as clients post them, made into arrays: their forms, strict types, missing values, what can't be forecast."""
 
 import json
+import re
 from collections.abc import Iterator
 from difflib import get_close_matches
 from itertools import chain
@@ -19,6 +20,25 @@ FLOAT32_MAX = float(np.finfo(np.float32).max)
 FLOAT32_TINY = float(np.finfo(np.float32).tiny)
 RECORD_FIELDS = ("id", "values", "start")
 
+# What people write where a value is missing, in small letters.
+MISSING_WORDS = (
+    "",
+    "na",
+    "n/a",
+    "nan",
+    "null",
+    "none",
+    "nil",
+    "-",
+    "#n/a",
+    "missing",
+    "undefined",
+    "nat",
+    "<na>",
+    ".",
+    "?",
+)
+_DIGITS = re.compile(r"[-+]?[\d.,' \u00a0\u2009\u202f]*\d[\d.,' ]*(?:[eE][-+]?\d+)?%?")
 NUMBERS_AND_NULL = {float, int, type(None)}
 _JSON_TYPES = {
     type(None): "null",
@@ -238,8 +258,22 @@ def _out_of_range(values: Array, pointer: str) -> Flaw | None:
 def _mistyped(series: PostedSeries) -> Flaw | None:
     for i, value in enumerate(series.values):
         if type(value) not in NUMBERS_AND_NULL:
-            return _wrong_type(f"{series.pointer}/{i}", "a number or null", value).flaws[0]
+            flaw = _wrong_type(f"{series.pointer}/{i}", "a number or null", value).flaws[0]
+            return _advise(flaw, value)
     return None
+
+
+def _advise(flaw: Flaw, value: Any) -> Flaw:
+    """The flaw of a value that is no number, with what to send in its place where that can be told."""
+    if type(value) is not str:
+        return flaw
+    if value.strip().lower() in MISSING_WORDS:
+        advice = "Send null where a value is missing."
+    elif _DIGITS.fullmatch(value.strip()):
+        advice = "Send numbers without quotes, with a point as the decimal point and without grouping."
+    else:
+        return flaw
+    return Flaw(flaw.pointer, flaw.code, f"{flaw.message} {advice}")
 
 
 def _by_id(posted: dict[str, Any]) -> Iterator[PostedSeries]:

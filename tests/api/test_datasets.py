@@ -192,7 +192,7 @@ BAD: dict[str, tuple[bytes, str, str, str | None]] = {
     "true and false": (to_csv([("a", "2024-01-01", "true")]), CSV, "not_a_number", "/y/0"),
     "infinite": (to_csv([("a", "2024-01-01", "inf")]), CSV, "out_of_range", "/y/0"),
     "beyond 32 bits": (to_csv([("a", "2024-01-01", 1e300)]), CSV, "out_of_range", "/y/0"),
-    "another column": (b"id,ds,y\na,2024-01-01,1\n", CSV, "unknown_column", "/columns"),
+    "another column": (b"unique_id,ds,y,price\na,2024-01-01,1,2\n", CSV, "unknown_column", "/columns"),
     "a column twice": (b"y,y\n1,2\n", CSV, "duplicate_column", "/columns"),
     "no values": (b"unique_id,ds\na,2024-01-01\n", CSV, "missing_column", "/columns"),
     "too many cells": (b"unique_id,ds,y\na,2024-01-01,1,2\n", CSV, "unreadable_file", ""),
@@ -201,7 +201,7 @@ BAD: dict[str, tuple[bytes, str, str, str | None]] = {
     "no such day": (to_csv([("a", "2024-02-30", 1)]), CSV, "bad_timestamp", "/ds/0"),
     "words for time": (to_csv([("a", "yesterday", 1)]), CSV, "bad_timestamp", "/ds/0"),
     "mixed zones": (to_csv([("a", "2024-01-01T00Z", 1), ("a", "2024-01-02T00:00", 2)]), CSV, "mixed_zones", "/ds"),
-    "latin-1": ("unique_id,ds,y\nk\u00f6ln,2024-01-01,1\n".encode("latin-1"), CSV, "unreadable_file", ""),
+    "Russian in an old encoding": ("unique_id,y\nМосква,1\n".encode("cp1251"), CSV, "unreadable_file", ""),
     "rubbish": (bytes(range(255, 10, -1)) * 100, CSV, "unreadable_file", ""),
     "rubbish as Parquet": (bytes(range(256)) * 100, PARQUET, "unreadable_file", ""),
     "CSV as Parquet": (to_csv([("a", "2024-01-01", 1)]), PARQUET, "unreadable_file", ""),
@@ -290,6 +290,69 @@ def test_other_media_types_and_broken_gzip_are_refused(http: httpx.Client) -> No
     assert_problem(
         http.post("/datasets", json={"series": [1], "freq": "X", "start": "2024-01-01"}), 422, "unknown_frequency"
     )
+
+
+def test_options_of_a_file_decide_and_are_checked(http: httpx.Client) -> None:
+    content = b"day,store,price,sold\n" + b"".join(
+        b"%s,%d,3,1.025\n" % (day.encode(), store) for day in days(5) for store in (1, 2)
+    )
+    columns = {"id_column": "store", "time_column": "day", "target_column": "sold"}
+
+    def send(**options: str) -> httpx.Response:
+        return http.post("/datasets", content=content, headers={"Content-Type": CSV}, params=options)
+
+    assert_problem(send(), 422, "unknown_column", "/columns")
+    answer = kept(send(**columns, thousands="point"))
+    assert (answer["n_series"], answer["freq"]) == (2, "D")
+    assert codes(answer) == {("columns_assumed", None), ("constant", "1"), ("constant", "2")}
+    forecast = http.post("/forecast", json={"model": "lstm", "dataset": answer["id"]}).json()["forecasts"][0]
+    assert forecast["timestamps"][0] == "2024-01-06"
+    assert "1.025" in json.dumps(kept(send(**columns, decimal="."))["audit"])
+    assert_problem(send(target_column="sale"), 422, "unknown_column", "/target_column")
+    assert_problem(send(decimal="x"), 422, "unknown_choice", "/decimal")
+    assert_problem(send(format="broad"), 422, "unknown_choice", "/format")
+    misspelt = assert_problem(send(decimel=","), 422, "unknown_field", "/decimel")
+    assert "'decimal'" in misspelt["errors"][0]["message"]
+    refused = http.post("/datasets", json={"series": [1]}, params={"decimal": ","})
+    assert_problem(refused, 422, "option_not_applicable", "/decimal")
+
+
+def test_uncertain_digits_are_refused_with_both_readings_over_the_wire(http: httpx.Client) -> None:
+    problem = assert_problem(post(http, b"y\n975\n1.000\n1.025\n"), 422, "not_a_number", "/y/1")
+    message = problem["errors"][0]["message"]
+    assert "is it 1000 or 1.000?" in message
+    assert "line 3" in message
+    answer = kept(post(http, b'y\n975\n"1,000"\n"1,025"\n'))
+    assert ("digits_assumed", None) in codes(answer)
+
+
+@pytest.mark.parametrize(
+    ("media_type", "body"),
+    [
+        ("multipart/form-data; boundary=x", b'--x\r\nContent-Disposition: form-data; name="file"\r\n\r\ny\n1\r\n--x--'),
+        ("application/x-www-form-urlencoded", b"y1"),
+    ],
+)
+def test_a_form_is_told_how_a_file_is_sent(http: httpx.Client, media_type: str, body: bytes) -> None:
+    message = assert_problem(post(http, body, media_type), 415, "unsupported_media_type")["detail"]
+    assert "--data-binary @FILE" in message
+    assert "Content-Type: text/csv" in message
+    forecast = http.post("/forecast", content=body, headers={"Content-Type": media_type})
+    assert "--data-binary @FILE" in assert_problem(forecast, 415, "unsupported_media_type")["detail"]
+
+
+def test_a_body_that_lost_its_line_breaks_is_told_how_a_file_is_sent(http: httpx.Client) -> None:
+    rows = "".join(f"a,{day},{i}" for i, day in enumerate(days(20)))
+    problem = assert_problem(post(http, f"unique_id,ds,y{rows}".encode()), 422, "unreadable_file", "")
+    assert "--data-binary" in problem["detail"]
+
+
+def test_a_lone_surrogate_is_refused_in_words(http: httpx.Client) -> None:
+    content = b'{"series": {"\\ud800": [1, 2]}}'
+    response = http.post("/datasets", content=content, headers={"Content-Type": "application/json"})
+    assert response.status_code in (400, 422)
+    assert "surrogates not allowed" not in response.text
+    assert_problem(post(http, b"unique_id,y\n\xed\xa0\x80,1\n"), 422, "unreadable_file", "")
 
 
 def test_a_forecast_names_either_series_or_an_upload(http: httpx.Client) -> None:

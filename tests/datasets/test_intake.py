@@ -13,6 +13,7 @@ import pytest
 from service.datasets.dataset import Dataset
 from service.datasets.intake import Intake
 from service.datasets.limits import Limits
+from service.datasets.options import Options
 from service.datasets.read import CSV
 from service.datasets.store import STAGING, DatasetStore
 from service.errors import InvalidRequest, UploadTooLarge
@@ -116,6 +117,54 @@ async def test_a_reader_that_dies_is_the_files_fault(
         await take(make_intake(store), b"y\n1\n")
     assert caught.value.flaws[0].code == "unreadable_file"
     assert staged(store) == []
+
+
+@pytest.mark.parametrize(
+    ("code", "words", "is_size"),
+    [
+        ("kill -9 $$", "more memory", True),
+        ("kill -XCPU $$", "of computing", True),
+        ("echo 'numpy._core._exceptions._ArrayMemoryError: no' >&2; exit 1", "more memory", True),
+        ("echo 'terminate called after throwing std::bad_alloc' >&2; kill -ABRT $$", "more memory", True),
+        ("echo 'ZeroDivisionError: division by zero' >&2; exit 1", "fault of the server", False),
+        ("kill -SEGV $$", "fault of the server", False),
+        ("echo rubbish", "fault of the server", False),
+    ],
+)
+async def test_only_memory_and_time_are_blamed_on_the_size_of_a_file(
+    store: DatasetStore,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    code: str,
+    words: str,
+    is_size: bool,
+) -> None:
+    replace_reader(monkeypatch, tmp_path, code)
+    with pytest.raises(InvalidRequest) as caught:
+        await take(make_intake(store), b"y\n1\n")
+    message = caught.value.flaws[0].message
+    assert words in message
+    assert ("several uploads" in message) == is_size
+    assert "Error" not in message
+    # What is no fault of the file is for the log.
+    assert bool(caplog.records) != is_size
+    if "ZeroDivision" in code:
+        assert "division by zero" in caplog.text
+
+
+async def test_what_the_sender_says_of_a_file_reaches_the_reader(store: DatasetStore) -> None:
+    intake = make_intake(store)
+    folder = await intake.save(stream(b"day,price,sold\n2024-01-01,3,1.025\n2024-01-02,4,975\n2024-01-03,4,975\n"))
+    dataset = await intake.read(folder, CSV, Options(target_column="sold", thousands="."))
+    assert store.load(dataset.id).values[0].tolist() == [1025, 975, 975]
+    assert [finding.code for finding in dataset.audit] == ["columns_assumed", "columns_assumed", "short"]
+    assert sorted(path.name for path in (store.root / dataset.id).iterdir()) == ["facts.json", "values.npz"]
+
+
+async def test_a_file_that_is_written_anew_to_be_read_leaves_nothing_else(store: DatasetStore) -> None:
+    dataset = await take(make_intake(store), "ds,y\n2024-01-01,1,\n2024-01-02,2\n".encode("utf-16"))
+    assert sorted(path.name for path in (store.root / dataset.id).iterdir()) == ["facts.json", "values.npz"]
 
 
 async def test_the_reader_is_not_told_our_keys(

@@ -99,7 +99,7 @@ def test_zones_become_wall_times_and_offsets(tmp_path: Path, zone: str, offset: 
         ({"y": [1.0], "unique_id": pa.array([[1]])}, "unreadable_file"),
         ({"y": [1.0], "unique_id": pa.array([b"\xff"])}, "unreadable_file"),
         ({"y": [1.0], "unique_id": ["x" * 1001]}, "out_of_bounds"),
-        ({"y": [1.0], "__index_level_0__": [1]}, "unknown_column"),
+        ({"y": [1.0], "price": [1]}, "unknown_column"),
         ({"y": pa.array([], pa.float64())}, "empty"),
         ({"y": np.ones(1001)}, "too_many_points"),
         ({"y": np.ones(11), "unique_id": list("abcdefghijk")}, "too_many_series"),

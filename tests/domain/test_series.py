@@ -163,3 +163,24 @@ def test_numbers_are_read_with_nan_for_null_whatever_else_is_wrong() -> None:
     with pytest.raises(InvalidRequest) as caught:
         read_numbers(split([[1, "2"]]))
     assert caught.value.flaws[0].code == "wrong_type"
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        *((text, "Send null") for text in ("NA", "null", "NaN", "", " ", "n/a", "None", "-", "missing")),
+        *((text, "without quotes") for text in ("12", "1,5", "-1.5e3", "1.234,5", "1 234", "50%")),
+    ],
+)
+def test_text_among_numbers_is_told_what_to_send_in_its_place(value: str, words: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        read_numbers(split({"a": [1.0, value, 2.0]}))
+    [flaw] = caught.value.flaws
+    assert (flaw.pointer, flaw.code) == ("/series/a/1", "wrong_type")
+    assert words in flaw.message
+
+
+def test_other_text_among_numbers_is_shown_as_it_is() -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        read_numbers(split([1.0, "twelve"]))
+    assert caught.value.flaws[0].message == 'Expected a number or null, got a string ("twelve").'

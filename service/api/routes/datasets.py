@@ -3,13 +3,20 @@
 import asyncio
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 
 from service.api.bodies import JSON, read_body, read_media_type, stream_body
 from service.api.dependencies import Injected
 from service.api.openapi import problems, request_body
 from service.api.responses import json_response, list_response
-from service.api.schemas.datasets import DatasetAnswer, DatasetBody, DatasetsAnswer, summarize
+from service.api.schemas.datasets import (
+    DatasetAnswer,
+    DatasetBody,
+    DatasetsAnswer,
+    FileQuery,
+    refuse_for_json,
+    summarize,
+)
 from service.datasets.inline import keep_posted
 from service.datasets.read import CSV, PARQUET
 from service.errors import DatasetInUse
@@ -38,17 +45,19 @@ BODY["requestBody"]["content"] |= {
     responses=problems(400, 413, 415, 422),
     openapi_extra=BODY,
 )
-async def upload(request: Request, services: Injected) -> Response:
-    """Keeps series for training and forecasts: CSV or Parquet in long format (`unique_id,ds,y`), or JSON."""
+async def upload(request: Request, services: Injected, asked: Annotated[FileQuery, Depends()]) -> Response:
+    """Keeps series for training and forecasts: CSV or Parquet, long (`unique_id,ds,y`) or wide, or JSON."""
+    options = asked.to_options(request.query_params.keys())
     media_type = read_media_type(request, (CSV, PARQUET, JSON))
     if media_type == JSON:
+        refuse_for_json(options)
         body = await read_body(request, DatasetBody, services.settings.max_body_bytes)
         dataset = await asyncio.to_thread(
             keep_posted, services.datasets, services.intake.limits, body.series, body.freq, body.start
         )
     else:
         folder = await services.intake.save(stream_body(request))
-        dataset = await services.connections.serve(request, services.intake.read(folder, media_type))
+        dataset = await services.connections.serve(request, services.intake.read(folder, media_type, options))
     return json_response(dataset.to_dict(), 201, {"Location": f"/datasets/{dataset.id}"})
 
 

@@ -1,11 +1,18 @@
 """Bodies and answers of the /datasets routes."""
 
-from typing import Any
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import Annotated, Any
 
+from fastapi import Query
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic.dataclasses import dataclass
 
 from service.api.schemas.forecast import SeriesJson
 from service.datasets.dataset import Dataset
+from service.datasets.options import Options, read_options
+from service.domain.series import escape, unknown_field
+from service.errors import Flaw, InvalidRequest
 
 
 class DatasetBody(BaseModel):
@@ -16,6 +23,44 @@ class DatasetBody(BaseModel):
     series: SeriesJson = Field(description="One series, many, by id, or records; null is a missing value")
     freq: str | None = Field(None, max_length=100, description="A pandas offset alias")
     start: str | None = Field(None, max_length=100, description="ISO 8601 date-time of each series' first point")
+
+
+@dataclass
+class FileQuery:
+    """What the sender says of a CSV or Parquet file; what is not said is told from the file."""
+
+    id_column: Annotated[str | None, Query(max_length=1000, description="The column of ids")] = None
+    time_column: Annotated[str | None, Query(max_length=1000, description="The column of times")] = None
+    target_column: Annotated[str | None, Query(max_length=1000, description="The column of values")] = None
+    decimal: Annotated[str | None, Query(description="The decimal point: '.' or ','")] = None
+    thousands: Annotated[
+        str | None, Query(description="What groups digits: ',', '.', 'space', 'apostrophe', 'underscore' or 'none'")
+    ] = None
+    format: Annotated[
+        str | None, Query(description="'long', or 'wide' where each column beside the times is a series")
+    ] = None
+
+    def to_options(self, given: Iterable[str]) -> Options:
+        """The options; `given` are the names of all parameters of the request.
+
+        Raises:
+            InvalidRequest: one that nobody knows, or that can't be so.
+        """
+        known = asdict(self)
+        flaws = [unknown_field(name, f"/{escape(name)}", list(known)) for name in given if name not in known]
+        if flaws:
+            raise InvalidRequest(flaws)
+        return read_options(known)
+
+
+def refuse_for_json(options: Options) -> None:
+    """Raises InvalidRequest for options of a file where JSON was sent, whose form says all."""
+    flaws = [
+        Flaw(f"/{name}", "option_not_applicable", f"{name} is for CSV and Parquet: JSON says itself what it holds.")
+        for name in options.to_dict()
+    ]
+    if flaws:
+        raise InvalidRequest(flaws)
 
 
 class FindingAnswer(BaseModel):

@@ -1,0 +1,191 @@
+"""One known series as people's programs write it: read as that series, or refused with the line; never as another."""
+
+import csv
+import io
+import re
+from collections.abc import Callable, Iterator
+from datetime import date, timedelta
+from itertools import combinations, product
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from service.datasets.limits import Limits
+from service.datasets.options import Options
+from service.datasets.read import CSV, read_file
+from service.domain.panel import Panel
+from service.errors import InvalidRequest
+
+LIMITS = Limits(10_000, 10)
+FIRST = date(2024, 1, 15)
+VALUES = [900 + 25 * (step % 7) + 10 * step for step in range(28)]
+ROW = tuple[str, str]
+
+DIALECTS = {"commas": ",", "semicolons": ";", "tabs": "\t", "bars": "|", "all quoted": ","}
+ENCODINGS = ("utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "cp1252")
+LINE_ENDS = {"LF": "\n", "CRLF": "\r\n", "CR": "\r"}
+STAMPS: dict[str, Callable[[date], str]] = {
+    "iso": date.isoformat,
+    "iso with time": lambda day: f"{day} 00:00:00",
+    "iso with T": lambda day: f"{day}T00:00",
+    "zulu": lambda day: f"{day}T00:00:00Z",
+    "offset": lambda day: f"{day}T00:00:00+01:00",
+    "short offset": lambda day: f"{day} 00:00:00+01",
+    "utc": lambda day: f"{day} 00:00:00 UTC",
+    "blanks": lambda day: f" {day} ",
+    "digits": lambda day: f"{day:%Y%m%d}",
+    "year/month/day": lambda day: f"{day:%Y/%m/%d}",
+    "day.month.year": lambda day: f"{day:%d.%m.%Y}",
+    "day/month/year": lambda day: f"{day:%d/%m/%Y}",
+    "month/day/year": lambda day: f"{day:%m/%d/%Y}",
+    "seconds": lambda day: str(86_400 * (day - date(1970, 1, 1)).days),
+}
+# Those whose grammar is known: files with them, and with numbers that are certain, have to be read.
+KNOWN_STAMPS = {"iso", "iso with time", "iso with T", "zulu", "offset"}
+
+
+def group(value: int, sign: str, end: str = "") -> str:
+    return f"{value:,}".replace(",", sign) + end
+
+
+NUMBERS: dict[str, Callable[[int], str]] = {
+    "plain": str,
+    "two places": lambda value: f"{value}.00",
+    "decimal commas": lambda value: f"{value},00",
+    "english groups": lambda value: group(value, ","),
+    "english groups and places": lambda value: group(value, ",", ".00"),
+    "german groups": lambda value: group(value, "."),
+    "german groups and places": lambda value: group(value, ".", ",00"),
+    "no-break spaces": lambda value: group(value, "\u00a0"),
+    "apostrophes": lambda value: group(value, "'"),
+    "euros": lambda value: f"{value}.00 \u20ac",
+}
+# Whether 975 and 1.025 are grouped, only a delimiter may tell.
+UNCERTAIN_NUMBERS = {"english groups", "german groups"}
+
+Table = list[list[str]]
+
+
+def leave(name: str, rows: Table) -> Table:
+    """A table with its header, and with what a program leaves in it."""
+    header, *data = rows
+    total = ["Total", *(str(sum(VALUES)) for _ in header[1:])]
+    return {
+        "nothing": rows,
+        "newest first": [header, *reversed(data)],
+        "a total": [*rows, total],
+        "rows of delimiters": [*rows[:10], ["" for _ in header], *rows[10:], ["" for _ in header]],
+        "a delimiter at each end": [[*row, ""] for row in rows],
+        "blank first lines": [[], [], *rows],
+        "an index": [["", *header], *([str(i), *row] for i, row in enumerate(data))],
+        "a note": [*rows, ["Source: the till"]],
+        "the header again": [*rows[:10], header, *rows[10:]],
+        "other names": [["Datum", "Umsatz in K\u00f6ln"], *data],
+        "wide": [["Datum", "K\u00f6ln", "Ulm"], *([day, value, value] for day, value in data)],
+        "ids": [["unique_id", *header], *(["K\u00f6ln", *row] for row in data)],
+        "sep=": rows,
+    }[name]
+
+
+LEFTOVERS = ("nothing", "newest first", "a total", "rows of delimiters", "a delimiter at each end", "blank first lines",
+             "an index", "a note", "the header again", "other names", "wide", "ids", "sep=")  # fmt: skip
+WAYS = (tuple(DIALECTS), ENCODINGS, tuple(LINE_ENDS), tuple(STAMPS), tuple(NUMBERS), LEFTOVERS)
+
+
+def write(variant: tuple[str, ...]) -> bytes:
+    dialect, encoding, line_end, stamp, number, leftover = variant
+    data = [
+        [STAMPS[stamp](FIRST + timedelta(step)), NUMBERS[number](value)] for step, value in enumerate(VALUES)
+    ]  # fmt: skip
+    sink = io.StringIO()
+    writer = csv.writer(
+        sink,
+        delimiter=DIALECTS[dialect],
+        lineterminator=LINE_ENDS[line_end],
+        quoting=csv.QUOTE_ALL if dialect == "all quoted" else csv.QUOTE_MINIMAL,
+    )
+    if leftover == "sep=":
+        sink.write(f"sep={DIALECTS[dialect]}{LINE_ENDS[line_end]}")
+    writer.writerows(leave(leftover, [["ds", "y"], *data]))
+    mark = b"\xfe\xff" if encoding == "utf-16-be" else b""
+    return mark + sink.getvalue().encode(encoding)
+
+
+def pair_all() -> Iterator[tuple[str, ...]]:
+    """Variants in which every two ways of writing meet, each as different as may be from those before."""
+    random = Random(0)
+    wanted = {
+        ((i, one), (j, other))
+        for (i, first), (j, second) in combinations(enumerate(WAYS), 2)
+        for one, other in product(first, second)
+    }
+    while wanted:
+        fixed = dict(random.choice(sorted(wanted)))
+        drafts = [
+            tuple(fixed.get(i, random.choice(way)) for i, way in enumerate(WAYS)) for _ in range(50)
+        ]  # fmt: skip
+        best = max(drafts, key=lambda draft: len(wanted & set(combinations(enumerate(draft), 2))))
+        wanted -= set(combinations(enumerate(best), 2))
+        yield best
+
+
+# Of those with other stamps a second one with stamps that are known, so that the rest of it is put to the test as well.
+VARIANTS = [
+    *dict.fromkeys(
+        twin
+        for variant in pair_all()
+        for twin in (variant, (*variant[:3], variant[3] if variant[3] in KNOWN_STAMPS else "iso", *variant[4:]))
+    )
+]
+
+
+def read(folder: Path, content: bytes, options: Options | None = None) -> Panel:
+    (folder / "upload").write_bytes(content)
+    return read_file(folder / "upload", CSV, LIMITS, options or Options())[0]
+
+
+def assert_same(panel: Panel, variant: tuple[str, ...]) -> None:
+    ids = {"wide": ("K\u00f6ln", "Ulm"), "ids": ("K\u00f6ln",)}.get(variant[-1], ("0",))
+    assert panel.ids == ids
+    assert panel.freq == "D"
+    for values, start in zip(panel.values, panel.starts, strict=True):
+        assert values.tolist() == VALUES
+        assert start is not None
+        assert start[:10] == FIRST.isoformat()
+
+
+def test_every_pair_of_ways_is_there_and_most_have_to_be_read() -> None:
+    assert len(VARIANTS) >= 60
+    assert sum(is_certain(variant) for variant in VARIANTS) >= 60
+
+
+def is_certain(variant: tuple[str, ...]) -> bool:
+    return variant[3] in KNOWN_STAMPS and variant[4] not in UNCERTAIN_NUMBERS
+
+
+@pytest.mark.parametrize("variant", VARIANTS, ids=", ".join)
+def test_a_variant_is_read_as_the_series_or_refused_with_its_line(tmp_path: Path, variant: tuple[str, ...]) -> None:
+    content = write(variant)
+    try:
+        panel = read(tmp_path, content)
+    except InvalidRequest as error:
+        refusal = error.flaws[0].message
+    else:
+        assert_same(panel, variant)
+        return
+    assert not is_certain(variant), refusal
+    line = re.search(r"line (\d+) of the file", refusal)
+    assert line is not None, refusal
+    encoding = variant[1]
+    lines = content.decode(encoding).splitlines()
+    assert 1 < int(line[1]) <= len(lines)
+
+
+@pytest.mark.parametrize("variant", [variant for variant in VARIANTS if variant[4] in UNCERTAIN_NUMBERS], ids=", ".join)
+def test_uncertain_digits_are_read_where_the_sender_says_what_groups_them(
+    tmp_path: Path, variant: tuple[str, ...]
+) -> None:
+    said = Options(thousands="," if variant[4] == "english groups" else ".")
+    known = (*variant[:3], "iso", *variant[4:])
+    assert_same(read(tmp_path, write(known), said), known)
