@@ -8,7 +8,7 @@ from service.api.dependencies import Services
 from service.api.schemas.backtest import BacktestBody
 from service.api.sources import check_source
 from service.datasets.store import DatasetStore
-from service.domain.calendar import check_frequency
+from service.domain.frequency import check_frequency
 from service.jobs.job import Job
 from service.serving.offline import make_task
 from service.serving.study import Material, Study, read_material

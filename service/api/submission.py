@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from service.api.schemas.train import TrainBody
 from service.datasets.store import DatasetStore
-from service.domain.calendar import check_frequency
+from service.domain.frequency import check_frequency
 from service.domain.panel import Panel
 from service.domain.plan import Plan
 from service.domain.planning import plan
