@@ -1,5 +1,6 @@
 """Calendar-correct time stamps of what comes after a series. NumPy and the standard library only."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Literal, cast
 from zoneinfo import ZoneInfo
@@ -9,8 +10,9 @@ import numpy as np
 from service.domain.anchoring import anchor
 from service.domain.frequency import Frequency, parse
 from service.domain.grids import LAST_STAMP, EvenGrid, Stamps, to_us
+from service.domain.series import PostedSeries
 from service.domain.timestamps import TimeStamp, format_offset, read_stamp
-from service.errors import InvalidRequest
+from service.errors import Flaw, InvalidRequest
 
 _EPOCH = datetime(1970, 1, 1)
 
@@ -49,6 +51,30 @@ def future_timestamps(freq: str, start: str, n_observed: int, horizon: int) -> l
         raise InvalidRequest.at(
             "/horizon", "out_of_range", f"{horizon} steps of {freq!r} after {start!r} lead past the year 9999."
         ) from error
+
+
+def check_starts(series: Sequence[PostedSeries], freq: str | None, start: str | None = None) -> None:
+    """Checks the start of each series, its own or the one that all share.
+
+    Raises:
+        InvalidRequest: an unknown frequency, a start that can't be read, or one that contradicts the frequency.
+    """
+    if freq is not None:
+        parse(freq)
+    checked = set()
+    for one in series:
+        first = start if one.start is None else one.start
+        if first is None or first in checked:
+            continue
+        checked.add(first)
+        try:
+            # Without a frequency, a start is at least a time.
+            anchor(freq or "D", read_stamp(first).wall)
+        except InvalidRequest as error:
+            if one.start is None:
+                raise
+            pointer = f"{one.pointer.removesuffix('/values')}/start"
+            raise InvalidRequest([Flaw(pointer, flaw.code, flaw.message) for flaw in error.flaws]) from error
 
 
 def _format(stamps: Stamps, first: TimeStamp, frequency: Frequency) -> list[str]:

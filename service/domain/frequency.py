@@ -97,6 +97,17 @@ def check_frequency(name: str) -> None:
     parse(name)
 
 
+def check_same(asked: str, own: str) -> None:
+    """Raises InvalidRequest where a request names another frequency than a data set's own."""
+    if not same(asked, own):
+        raise InvalidRequest.at(
+            "/freq",
+            "frequency_mismatch",
+            f"The data set is of frequency {own!r}, as its time stamps say; got {asked!r}. Leave `freq` out, or send "
+            f"{own!r}.",
+        )
+
+
 def same(name: str, other: str) -> bool:
     """Whether two frequencies are one, spelled differently: `W` and `W-MON`, `M` and `ME`, `60min` and `h`."""
     if name == other:

@@ -13,7 +13,8 @@ from service.domain.seasons import MAX_SEASON, choose_horizon, choose_season, ch
         ("30min", 48), ("15min", 96), ("5min", 288), ("min", 60), ("s", 1), ("3MS", 4), (None, 1), ("7D", 52),
         ("2W-FRI", 26), ("14D", 26), ("4W-MON", 13), ("C-1111110", 6), ("C-1111001", 5), ("C-1010100", 3), ("2B", 1),
         ("BMS", 12), ("BME", 12), ("LWOM-FRI", 12), ("WOM-3FRI", 12), ("12WOM-4THU", 1), ("BQE-DEC", 4), ("2MS", 6),
-        ("6MS", 2), ("QS-FEB", 4), ("Y", 1), ("90min", 16), ("7h", 1), ("24h", 7), ("60min", 24), ("20ms", 1), ("us", 1),
+        ("6MS", 2), ("QS-FEB", 4), ("Y", 1), ("90min", 16), ("7h", 1), ("24h", 7), ("60min", 24),
+        ("20ms", 1), ("us", 1),
         ("36h", 1), ("nonsense", 1), ("", 1), ("3600s", 24),
     ],
 )  # fmt: skip
