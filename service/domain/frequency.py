@@ -103,8 +103,7 @@ def check_same(asked: str, own: str) -> None:
         raise InvalidRequest.at(
             "/freq",
             "frequency_mismatch",
-            f"The data set is of frequency {own!r}, as its time stamps say; got {asked!r}. Leave `freq` out, or send "
-            f"{own!r}.",
+            f"The data set is of frequency {own!r}, got {asked!r}. Leave `freq` out, or send {own!r}.",
         )
 
 
