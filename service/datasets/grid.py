@@ -59,6 +59,8 @@ def make_grids(table: Table, limits: Limits) -> Gridded:
         findings.append(
             Finding("no_times", None, "There is no column 'ds': rows are taken in their order, one step apart.")
         )
+    else:
+        findings += [Finding(code, None, message) for code, message in table.times.findings]
     series = [order(table, rows, findings) for rows in _rows_of(table)]
     found = _fit_all(series)
     freq = _commonest([one.freq for one in found])

@@ -11,11 +11,32 @@ from service.domain.time_fields import Fields
 from service.domain.time_shapes import FIELD_KINDS, LETTERS, MONTH_NAMES, Shape
 from service.domain.timestamps import clean
 
+# What Arrow doesn't read of ISO 8601, and how it does.
+_LONG_FORMS = (
+    (r"(\d)\s*(?:UTC|utc|GMT|gmt|z|Z)$", r"\1Z"),
+    (r"(:\d{2})[.,](\d{1,6})\d*", r"\1.\2"),
+    (r"(:\d{2})\s+([+-]\d{2})", r"\1\2"),
+)
 _ZONE = r"(Z|[+-]\d{2}:?(\d{2})?)$"
 
 
 def read_plain_iso(column: Any) -> tuple[NDArray[np.datetime64], NDArray[np.int32] | None] | None:
     """Wall times and offsets of a column that Arrow can read whole; None where it can't."""
+    found = _read_plain(column)
+    if found is not None or not len(column):
+        return found
+    # So many texts have only a blank, a word for UTC or nanoseconds too much that they are worth a second try.
+    return None if _read_plain(_shorten(column[:1])) is None else _read_plain(_shorten(column))
+
+
+def _shorten(column: Any) -> Any:
+    column = pc.utf8_trim_whitespace(column)
+    for pattern, plain in _LONG_FORMS:
+        column = pc.replace_substring_regex(column, pattern, plain)
+    return column
+
+
+def _read_plain(column: Any) -> tuple[NDArray[np.datetime64], NDArray[np.int32] | None] | None:
     try:
         return _stamps(column.cast(pa.timestamp("us"))), None
     except pa.ArrowInvalid:

@@ -1,20 +1,21 @@
 """Calendar-correct time stamps of what comes after a series. NumPy and the standard library only."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Literal, cast
 from zoneinfo import ZoneInfo
 
 import numpy as np
 
 from service.domain.anchoring import anchor
-from service.domain.frequency import Frequency, parse
-from service.domain.grids import LAST_STAMP, EvenGrid, Stamps, to_us
+from service.domain.frequency import EVEN_US, Frequency, parse
+from service.domain.grids import FIRST_STAMP, LAST_STAMP, EvenGrid, Grid, Places, Stamps, to_us
 from service.domain.series import PostedSeries
 from service.domain.timestamps import TimeStamp, format_offset, read_stamp
 from service.errors import Flaw, InvalidRequest
 
-_EPOCH = datetime(1970, 1, 1)
+Unit = Literal["s", "ms", "us"]
 
 
 def future_timestamps(freq: str, start: str, n_observed: int, horizon: int) -> list[str]:
@@ -38,16 +39,13 @@ def future_timestamps(freq: str, start: str, n_observed: int, horizon: int) -> l
     grid = anchor(freq, first.wall)
     places = np.arange(n_observed, n_observed + horizon)
     try:
-        if frequency.is_shorter_than_a_day and first.zone is not None:
-            assert isinstance(grid, EvenGrid)
-            return _in_zone_by_time(first, grid, places)
+        if first.zone is not None:
+            return _in_zone(_to_utc(first, grid, places, frequency), first.zone, _unit(first, frequency))
         stamps = grid.at(places)
         if len(stamps) and stamps[-1] > LAST_STAMP - np.timedelta64(max(0, -(first.offset or 0)), "s"):
             raise OverflowError
-        if first.zone is not None:
-            return [_format_zoned(_from_wall(first.zone, stamp), first, frequency) for stamp in stamps]
         return _format(stamps, first, frequency)
-    except (OverflowError, ValueError) as error:
+    except OverflowError as error:
         raise InvalidRequest.at(
             "/horizon", "out_of_range", f"{horizon} steps of {freq!r} after {start!r} lead past the year 9999."
         ) from error
@@ -87,32 +85,39 @@ def _format(stamps: Stamps, first: TimeStamp, frequency: Frequency) -> list[str]
     return [text + suffix for text in texts]
 
 
-def _unit(first: TimeStamp, frequency: Frequency) -> Literal["s", "ms", "us"]:
+def _unit(first: TimeStamp, frequency: Frequency) -> Unit:
     """How finely stamps are written: as finely as the first one and the step need."""
     if int(to_us(np.array([first.wall]))[0]) % 10**6 or frequency.unit in ("us", "U"):
         return "us"
     return "ms" if frequency.unit in ("ms", "L") else "s"
 
 
-def _in_zone_by_time(first: TimeStamp, grid: EvenGrid, places: np.ndarray) -> list[str]:
+def _to_utc(first: TimeStamp, grid: Grid, places: Places, frequency: Frequency) -> Stamps:
+    """The stamps in UTC of a start with a zone: hours are hours there, days keep their wall time."""
     assert first.zone is not None
-    zone = ZoneInfo(first.zone)
-    utc = first.wall - np.timedelta64(first.offset or 0, "s")
-    frequency_unit = "microseconds" if int(to_us(np.array([first.wall]))[0]) % 10**6 or grid.step_us % 10**6 else ""
-    moments = EvenGrid(int(to_us(np.array([utc]))[0]), grid.step_us).at(places)
-    texts = []
-    for moment in to_us(moments).tolist():
-        local = (_EPOCH + timedelta(microseconds=moment)).replace(tzinfo=UTC).astimezone(zone)
-        texts.append(f"{local.isoformat(timespec=frequency_unit or 'seconds')}[{first.zone}]")
-    return texts
+    if frequency.is_shorter_than_a_day:
+        assert isinstance(grid, EvenGrid)
+        ahead_us = (first.offset or 0) * EVEN_US["s"]
+        return replace(grid, origin_us=grid.origin_us - ahead_us).at(places)
+    wall, zone = grid.at(places), ZoneInfo(first.zone)
+    # Of a wall time that a clock change skips, that is what is left of it behind the change.
+    ahead = [_seconds(moment.replace(tzinfo=zone)) for moment in wall.tolist()]
+    utc = wall - np.array(ahead, "timedelta64[s]")
+    if len(utc) and not FIRST_STAMP <= utc.min() <= utc.max() <= LAST_STAMP:
+        raise OverflowError
+    return np.asarray(utc)
 
 
-def _from_wall(zone: str, stamp: np.datetime64) -> datetime:
-    wall = (_EPOCH + timedelta(microseconds=int(stamp.astype(np.int64)))).replace(tzinfo=ZoneInfo(zone))
-    # A wall time that a clock change skips does not exist: the way through UTC gives the one that follows.
-    return wall.astimezone(UTC).astimezone(wall.tzinfo)
+def _in_zone(utc: Stamps, name: str, unit: Unit) -> list[str]:
+    """ISO 8601 with the offset of each stamp and the zone in brackets."""
+    zone = ZoneInfo(name)
+    ahead = [_seconds(moment.replace(tzinfo=UTC).astimezone(zone)) for moment in utc.tolist()]
+    suffixes = {seconds: f"{format_offset(seconds)}[{name}]" for seconds in set(ahead)}
+    local = np.datetime_as_string(utc + np.array(ahead, "timedelta64[s]"), unit=unit).tolist()
+    return [text + suffixes[seconds] for text, seconds in zip(local, ahead, strict=True)]
 
 
-def _format_zoned(moment: datetime, first: TimeStamp, frequency: Frequency) -> str:
-    timespec = "microseconds" if _unit(first, frequency) == "us" else "seconds"
-    return f"{moment.isoformat(timespec=timespec)}[{first.zone}]"
+def _seconds(moment: datetime) -> int:
+    ahead = moment.utcoffset()
+    assert ahead is not None
+    return int(ahead.total_seconds())

@@ -7,6 +7,7 @@ week or a year is its first day. What can be read in two ways is settled by all 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any, Protocol
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -92,6 +93,7 @@ def read_texts(texts: Texts) -> Reading:
     return reading
 
 
+@lru_cache(maxsize=1024)
 def read_stamp(text: str) -> TimeStamp:
     """Reads one time.
 
