@@ -67,12 +67,12 @@ def fit(stamps: Stamps) -> Fit | None:
     if (steps == steps[0]).all() and steps[0] < 28 * DAY_US:
         return Fit(EvenGrid(int(us[0]), int(steps[0])), np.arange(len(us)), np.zeros(len(us), bool))
     candidates = list(_candidates(us))
-    for is_strict in (True, False):
-        for grid, is_certain in candidates:
-            found = _judge(grid, stamps, is_strict and not is_certain)
-            if found is not None:
-                return found
-    return None
+    for grid, is_certain in candidates:
+        found = _judge(grid, stamps, is_strict=not is_certain)
+        if found is not None:
+            return found
+    with_strays = [_judge(grid, stamps, is_strict=False) for grid, _ in candidates]
+    return min((one for one in with_strays if one is not None), key=_count_strays, default=None)
 
 
 def infer(stamps: Stamps) -> str | None:
@@ -150,6 +150,10 @@ def _open_days(days: Places, time_us: int) -> OpenDayGrid | None:
     return OpenDayGrid(int(on_open_days[0]), time_us, digits)
 
 
+def _count_strays(found: Fit) -> int:
+    return int(found.is_late.sum() + (found.places < 0).sum())
+
+
 def _judge(grid: Grid, stamps: Stamps, is_strict: bool) -> Fit | None:
     """The fit of a grid, or None; a strict one has each stamp on the grid."""
     try:
@@ -186,7 +190,8 @@ def _settle(grid: Grid, stamps: Stamps, before: Places, exact: Mask, places: Pla
     is_lower_free, is_upper_free = ~np.isin(lower, taken), ~np.isin(lower + 1, taken)
     # At an end of the series both places are free: the one that leaves no gap.
     is_joined, is_joined_above = np.isin(lower - 1, taken), np.isin(lower + 2, taken)
-    is_nearer = np.where(is_joined == is_joined_above, back <= ahead, is_joined)
+    is_at_end = (strays == 0) | (strays == len(stamps) - 1)
+    is_nearer = np.where(is_at_end & (is_joined != is_joined_above), is_joined, back <= ahead)
     goes_back = is_lower_free & (is_nearer | ~is_upper_free)
     wanted = np.where(goes_back, lower, lower + 1)
     _, firsts = np.unique(wanted, return_index=True)
