@@ -10,6 +10,7 @@ import httpx
 import pytest
 from pydantic import ValidationError
 
+from service.app import build_app, make_config
 from service.settings import Settings
 from tests.api.server import assert_problem, client, running
 
@@ -188,8 +189,12 @@ def test_an_idle_connection_is_closed_after_the_time_that_is_set(stored_kinds: P
             assert connection.recv(65536) == b""
 
 
-def test_connections_outlive_those_of_common_proxies_by_default() -> None:
-    assert Settings().keep_alive_seconds == 75
+@pytest.mark.parametrize(("fields", "seconds"), [({}, 75), ({"keep_alive_seconds": 620}, 620)])
+def test_connections_outlive_those_of_common_proxies_or_as_long_as_is_set(
+    tmp_path: Path, fields: dict[str, int], seconds: int
+) -> None:
+    settings = Settings(models_store=tmp_path, state_dir=tmp_path, **fields)  # type: ignore[arg-type]
+    assert make_config(build_app(settings), settings).timeout_keep_alive == seconds
 
 
 @pytest.mark.parametrize("origins", ["shop.example.com", "https://shop.example.com/page", "https://a b"])

@@ -109,7 +109,9 @@ def test_a_file_of_closed_sundays_is_read_as_a_week_of_six_days(http: httpx.Clie
     days = [date(2024, 1, 1) + timedelta(days=i) for i in range(60)]
     dataset = upload(http, [f"{day:%d/%m/%Y}" for day in days if day.weekday() != 6])
     assert (dataset["freq"], dataset["n_points"]) == ("C-1111110", 52)
-    assert "closed_days" in [finding["code"] for finding in dataset["audit"]]
+    # That the day comes first was told by 13/01/2024.
+    assert [finding["code"] for finding in dataset["audit"]] == ["times_assumed", "closed_days"]
+    assert "row 12" in dataset["audit"][0]["message"]
 
 
 @pytest.mark.parametrize(("level", "meant"), [(0.95, "95"), (0.8, "80"), (0.999, "99.9"), (0.5, "50"), (1, None)])
