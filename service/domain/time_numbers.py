@@ -21,8 +21,10 @@ _NAMES = {
 }  # fmt: skip
 _US = {"s": (1_000_000, 1), "ms": (1000, 1), "us": (1, 1), "ns": (1, 1000)}
 _EPOCH_OF_SERIALS = -25_569  # 1899-12-30, from which spreadsheets count in effect
-_FIRST_YEAR, _LAST_YEAR = 1000, 2999
+# A plain number that would be another year is more likely no time.
+_FIRST_YEAR, _LAST_YEAR = 1500, 2199
 _LIKELY_YEARS = (1900, 2100)
+_NO_SIZE = "a plain number of this size is no time"
 _BILLION = 10**9
 
 
@@ -45,7 +47,7 @@ def read_numbers(whole: Numbers, rest: Numbers) -> Numbered:
     kinds = np.array([_KINDS.get(n, "") for n in range(21)])[np.searchsorted(_POWERS, whole, side="right") + 1]
     unknown = np.flatnonzero((kinds == "") | ((rest > 0) & ~np.isin(kinds, ("serial", *_US))))
     if len(unknown):
-        raise BadTime(int(unknown[0]), "a plain number of this size is no time")
+        raise BadTime(int(unknown[0]), _NO_SIZE)
     other = np.flatnonzero(kinds != kinds[0])
     if len(other):
         named = f"as it stands it is {_NAMES[str(kinds[other[0]])]}, but {{other}} holds {_NAMES[str(kinds[0])]}"
@@ -73,8 +75,10 @@ def read_numbers(whole: Numbers, rest: Numbers) -> Numbered:
         assumed.append(Assumed("times_assumed", message, 0, is_guess=True))
         return Numbered(days, _clock(in_day, NO_OFFSET), np.ones(len(days), bool), kind, assumed)
     fields = _split(kind, whole)
+    beyond = np.flatnonzero((fields["year"] < _FIRST_YEAR) | (fields["year"] > _LAST_YEAR))
+    if len(beyond):
+        raise BadTime(int(beyond[0]), _NO_SIZE)
     days, ok = read_days(fields) if kind != "year" else (first_day(12 * (whole - 1970)), np.ones(len(whole), bool))
-    ok &= (fields["year"] >= _FIRST_YEAR) & (fields["year"] <= _LAST_YEAR)
     return Numbered(days, read_clock(fields, len(whole)), ok, kind, assumed)
 
 

@@ -96,12 +96,16 @@ _PERIODS = [
     rf"{_YEAR}(?:{_GAP})?{_NAME}",
     rf"{_NAME}(?:[-/]|\s?'){_SHORT_YEAR}",
 ]
+# A zone's name takes up to 60 characters, and nobody writes more beside it.
+_LONGEST = 150
 # At most what 64 bits hold, without leading zeros.
 NUMBER = r"(?P<whole>[1-8][0-9]{0,18}|9[0-9]{0,17})(?:[.,](?P<rest>[0-9]+))?"
 
 
 def find_shape(text: str) -> Shape | None:
     """The form of a text without blanks around it."""
+    if len(text) > _LONGEST:
+        return None
     return next((shape for shape in SHAPES if shape.compiled.fullmatch(text)), None)
 
 
