@@ -38,7 +38,7 @@ LATE_SHARE, LATE_STEPS, FEWEST_WITH_LATE = 1 / 3, 0.25, 6
 SINGLE_SHARE = 0.3
 # A weekday that never occurs is closed where chance would leave it out less often than this.
 CHANCE = 1e-3
-FEWEST_PASSES = 4
+FEWEST_PASSES = 3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -139,7 +139,9 @@ def _open_days(days: Places, time_us: int) -> OpenDayGrid | None:
     digits = "".join("1" if one else "0" for one in is_open)
     begin, end = np.datetime64(int(days[0]), "D"), np.datetime64(int(days[-1]) + 1, "D")
     on_open_days = days[is_open[weekday(days)]]
-    absent = 1 - len(on_open_days) / int(np.busday_count(begin, end, weekmask=digits))
+    n_open = int(np.busday_count(begin, end, weekmask=digits))
+    # The share of open days without a stamp, by Laplace's rule of succession: of few days none may be missing by luck.
+    absent = (n_open - len(on_open_days) + 1) / (n_open + 2)
     closed = "".join("0" if one else "1" for one in is_open)
     closed_days = np.busday_count(begin, end, weekmask=closed)
     passes = int(closed_days) // int((~is_open).sum())

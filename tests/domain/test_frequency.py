@@ -123,6 +123,15 @@ def test_days_that_are_always_closed_are_left_out_of_the_grid(closed: str) -> No
     assert infer(holiday) == found.freq
 
 
+def test_four_weeks_tell_a_closed_day_from_one_that_was_missed() -> None:
+    days = np.arange("2024-01-01", "2024-01-29", dtype="datetime64[D]")
+    open_days = np.array([day for day in days.tolist() if day.weekday() != 6], "datetime64[us]")
+    assert infer(open_days) == "C-1111110"
+    # Where other days are missing as well, Sundays may be.
+    assert infer(np.delete(open_days, [2, 7, 11, 15])) == "D"
+    assert infer(open_days[:12]) == "D"
+
+
 def test_sessions_with_nights_between_keep_their_step() -> None:
     days = np.arange("2024-01-01", "2024-01-20", dtype="datetime64[D]")
     days = days[np.is_busday(days)].astype("datetime64[m]")
