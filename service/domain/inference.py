@@ -39,6 +39,8 @@ SINGLE_SHARE = 0.3
 # A weekday that never occurs is closed where chance would leave it out less often than this.
 CHANCE = 1e-3
 FEWEST_PASSES = 3
+# Of so many stamps one may be on a closed day.
+FEWEST_BUSINESS_DAYS, FEWEST_OPEN_DAYS = 20, 50
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -132,20 +134,21 @@ def _day_candidates(days: Places, time_us: int) -> Iterator[tuple[Grid, bool]]:
 def _open_days(days: Places, time_us: int) -> OpenDayGrid | None:
     """The days of the week that are open, where the others were passed too often to be left out by chance."""
     counts = np.bincount(weekday(days), minlength=7)
-    # A shop that is closed on Sundays and has one sale on one: a stray, if it has a place beside it.
-    is_open = counts > (1 if len(days) >= 20 else 0)
+    # One stamp on a closed day is a stray, if it has a place beside it. Week-ends are known to be closed.
+    is_open = counts > 1
+    if len(days) < (FEWEST_BUSINESS_DAYS if _digits(is_open) == BUSINESS_DAYS else FEWEST_OPEN_DAYS):
+        is_open = counts > 0
     if is_open.all() or is_open.sum() < 2:
         return None
-    digits = "".join("1" if one else "0" for one in is_open)
+    digits = _digits(is_open)
     begin, end = np.datetime64(int(days[0]), "D"), np.datetime64(int(days[-1]) + 1, "D")
     on_open_days = days[is_open[weekday(days)]]
     n_open = int(np.busday_count(begin, end, weekmask=digits))
     # The share of open days without a stamp, by Laplace's rule of succession: of few days none may be missing by luck.
     absent = (n_open - len(on_open_days) + 1) / (n_open + 2)
-    closed = "".join("0" if one else "1" for one in is_open)
-    closed_days = np.busday_count(begin, end, weekmask=closed)
+    closed_days = np.busday_count(begin, end, weekmask=_digits(~is_open))
     passes = int(closed_days) // int((~is_open).sum())
-    # Week-ends are known to be closed: one that was passed is enough.
+    # One week-end that was passed is enough.
     is_week_end = digits == BUSINESS_DAYS and closed_days > 0
     if not is_week_end and (passes < FEWEST_PASSES or absent**passes > CHANCE):
         return None
@@ -154,6 +157,10 @@ def _open_days(days: Places, time_us: int) -> OpenDayGrid | None:
 
 def _count_strays(found: Fit) -> int:
     return int(found.is_late.sum() + (found.places < 0).sum())
+
+
+def _digits(is_open: Mask) -> str:
+    return "".join("1" if one else "0" for one in is_open)
 
 
 def _judge(grid: Grid, stamps: Stamps, is_strict: bool) -> Fit | None:

@@ -132,6 +132,22 @@ def test_four_weeks_tell_a_closed_day_from_one_that_was_missed() -> None:
     assert infer(open_days[:12]) == "D"
 
 
+def test_a_business_day_that_slipped_to_a_saturday_is_late_and_a_sale_on_a_sunday_is_no_stray() -> None:
+    days = stamps_of("B", 60)
+    fridays = [i for i, day in enumerate(days.astype("datetime64[D]").tolist()) if day.weekday() == 4]
+    slipped = days.copy()
+    slipped[fridays[3]] += np.timedelta64(1, "D")
+    found = fit(slipped)
+    assert found is not None
+    assert (found.freq, found.places.tolist()) == ("B", list(range(60)))
+    # With the Friday there as well, the shop is open on week-ends: nothing may be left out.
+    both = np.sort(np.append(days, slipped[fridays[3]]))
+    found = fit(both)
+    assert found is not None
+    assert found.freq == "D"
+    assert (found.places >= 0).all()
+
+
 def test_sessions_with_nights_between_keep_their_step() -> None:
     days = np.arange("2024-01-01", "2024-01-20", dtype="datetime64[D]")
     days = days[np.is_busday(days)].astype("datetime64[m]")
