@@ -156,19 +156,7 @@ def serve(settings: Settings, insecure: bool = False, descriptor: int | None = N
         return _fail(error.message)
     except OSError as error:
         return _fail(str(error))
-    config = uvicorn.Config(
-        app,
-        http="httptools",
-        loop="auto",
-        ws="none",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        # Nothing here asks who the client is.
-        proxy_headers=False,
-        timeout_graceful_shutdown=GRACE_SECONDS,
-        backlog=BACKLOG,
-    )
+    config = make_config(app, settings)
     # What lives as long as the process need not be looked at again and again, and a bulk answer is many small objects.
     gc.freeze()
     gc.set_threshold(GARBAGE_THRESHOLD, 20, 50)
@@ -183,6 +171,24 @@ def serve(settings: Settings, insecure: bool = False, descriptor: int | None = N
             # So uvicorn ends when the collaborators can't be opened; it has logged why.
             return 1
     return 0
+
+
+def make_config(app: FastAPI, settings: Settings) -> uvicorn.Config:
+    """How the application is served."""
+    return uvicorn.Config(
+        app,
+        http="httptools",
+        loop="auto",
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        # Nothing here asks who the client is.
+        proxy_headers=False,
+        timeout_keep_alive=settings.keep_alive_seconds,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+        backlog=BACKLOG,
+    )
 
 
 class DrainingServer(uvicorn.Server):

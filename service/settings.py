@@ -1,11 +1,15 @@
 """Settings, read from the environment (`OUTFIELDER_*`). None is read at import; a composition root makes one."""
 
 import os
+import re
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+_ROOT_PATH = re.compile(r"(/[A-Za-z0-9._~!$&'()*+,;=:@%-]+)+")
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^\s/?#]+")
 
 
 def count_cores() -> int:
@@ -20,6 +24,20 @@ class Settings(BaseSettings):
 
     host: str = Field("127.0.0.1", description="The address that the API listens on.")
     port: int = Field(8000, ge=0, le=65535, description="The port that the API listens on; 0 takes a free one.")
+    root_path: str = Field(
+        "", description="The path below which a proxy publishes the API, such as `/forecasts`; it may strip it or not."
+    )
+    cors_origins: str = Field(
+        "",
+        description="Comma-separated origins whose pages may call the API, or `*`; with none, no page may.",
+    )
+    keep_alive_seconds: int = Field(
+        # Longer than the common proxies keep theirs (nginx, AWS and Google 60 s): who closes first loses no request.
+        75,
+        ge=1,
+        le=3600,
+        description="How long an idle connection stays open; longer than a proxy in front keeps its own.",
+    )
     models_store: Path = Field(Path("models_store"), description="The folder of trained models.")
     state_dir: Path = Field(
         Path(".outfielder"), description="The folder of the embedded job database, job logs and caches."
@@ -70,6 +88,27 @@ class Settings(BaseSettings):
         64, ge=1, description="The most model versions that one API process keeps in memory."
     )
 
+    @field_validator("root_path")
+    @classmethod
+    def _read_root_path(cls, value: str) -> str:
+        path = value.strip().rstrip("/")
+        if path and not _ROOT_PATH.fullmatch(path):
+            raise ValueError("expected a path such as /forecasts, without spaces, '?' and '#'")
+        return path
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _check_cors_origins(cls, value: str) -> str:
+        for origin in _split(value):
+            if origin != "*" and not _ORIGIN.fullmatch(origin.rstrip("/")):
+                raise ValueError(f"{origin!r} is no origin: expected one such as https://shop.example.com, or *")
+        return value
+
+    @property
+    def cors_origin_names(self) -> tuple[str, ...]:
+        """The origins as browsers send them."""
+        return tuple(origin.rstrip("/") for origin in _split(self.cors_origins))
+
     @property
     def job_database_url(self) -> str:
         """The job database, with the embedded default filled in."""
@@ -96,4 +135,8 @@ class Settings(BaseSettings):
 
     @property
     def preload_names(self) -> tuple[str, ...]:
-        return tuple(name for part in self.preload.split(",") if (name := part.strip()))
+        return _split(self.preload)
+
+
+def _split(value: str) -> tuple[str, ...]:
+    return tuple(name for part in value.split(",") if (name := part.strip()))

@@ -8,17 +8,21 @@ from typing import cast
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.api.dependencies import Services
 from service.api.direct import DirectMiddleware
+from service.api.head import HeadMiddleware
 from service.api.middleware import KeyMiddleware, RequestMiddleware
 from service.api.openapi import complete_schema
 from service.api.problems import make_error_problem, make_internal_problem, make_problem
+from service.api.proxy import CorsMiddleware, RootPathMiddleware
 from service.api.routes import backtest, datasets, forecast, jobs, leaderboard, models, operations, train
 from service.api.validation import invalid
 from service.errors import InvalidRequest, ServiceError
 
+ROUTES = (forecast, backtest, train, jobs, datasets, models, leaderboard, operations)
 DESCRIPTION = "Post a series, get a forecast; post a training job, get a better model."
 
 
@@ -49,6 +53,7 @@ def make_application(
     lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]],
 ) -> FastAPI:
     """Args: `keys` are the API keys, none for no check; `lifespan` opens and closes the collaborators."""
+    settings = services.settings
     app = _Application(
         title="Outfielder",
         version=version,
@@ -57,19 +62,25 @@ def make_application(
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        servers=[{"url": settings.root_path}] if settings.root_path else None,
         # Metrics are our own; asking at every request whether OpenTelemetry has been set up would cost 10 us.
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.state.services = services
-    for module in (forecast, backtest, train, jobs, datasets, models, leaderboard, operations):
+    for module in ROUTES:
         app.include_router(module.router)
     app.add_exception_handler(ServiceError, _answer_service_error)
     app.add_exception_handler(RequestValidationError, _answer_invalid_parameters)
     app.add_exception_handler(HTTPException, _answer_http_error)
     app.add_exception_handler(Exception, _answer_bug)
-    app.front = DirectMiddleware(app.inside, services, {("POST", "/forecast"): forecast.forecast})
+    app.front = DirectMiddleware(HeadMiddleware(app.inside), services, {("POST", "/forecast"): forecast.forecast})
     if keys:
         app.front = KeyMiddleware(app.front, keys)
+    if settings.cors_origin_names:
+        # Browsers ask without a key whether they may send one.
+        app.front = CorsMiddleware(app.front, settings.cors_origin_names)
+    if settings.root_path:
+        app.front = RootPathMiddleware(app.front, settings.root_path)
     # The outermost: a refused key has a request id as well.
     app.front = RequestMiddleware(app.front, services.metrics)
     complete_schema(app, asks_for_key=bool(keys))
@@ -103,8 +114,17 @@ async def _answer_http_error(request: Request, error: Exception) -> Response:
     if refused.status_code == HTTPStatus.NOT_FOUND:
         code, detail = "route_not_found", f"There is no route {method} {request.url.path[:100]}. See /docs."
     elif refused.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-        allowed = (refused.headers or {}).get("Allow", "")
-        code, detail = "method_not_allowed", f"This route does not answer {method}: expected {allowed}."
+        allowed = ", ".join(_methods(request.url.path)) or (refused.headers or {}).get("Allow", "")
+        asked = request.scope.get("asked_method", method)
+        code, detail = "method_not_allowed", f"This route does not answer {asked}: expected {allowed}."
+        return make_problem(405, code, detail, _request_id(request), headers={"Allow": allowed})
     else:
         code, detail = "refused", str(refused.detail)
     return make_problem(refused.status_code, code, detail, _request_id(request), headers=refused.headers)
+
+
+def _methods(path: str) -> list[str]:
+    """What a path answers; the framework names the methods of its first route alone."""
+    routes = [route for module in ROUTES for route in module.router.routes if isinstance(route, Route)]
+    methods = {method for route in routes if route.path_regex.match(path) for method in route.methods or ()}
+    return sorted(methods | {"HEAD"} if "GET" in methods else methods)

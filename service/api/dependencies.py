@@ -37,6 +37,10 @@ class Services:
     lifecycle: Lifecycle
     connections: Connections
 
+    def locate(self, path: str) -> str:
+        """A path of the API as clients reach it, below a proxy's path."""
+        return self.settings.root_path + path
+
 
 async def get_services(request: Request) -> Services:
     services: Services = request.app.state.services

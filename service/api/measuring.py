@@ -8,7 +8,7 @@ from service.api.dependencies import Services
 from service.api.schemas.backtest import BacktestBody
 from service.api.sources import check_source
 from service.datasets.store import DatasetStore
-from service.domain.calendar import check_frequency
+from service.domain.frequency import check_frequency, check_same
 from service.jobs.job import Job
 from service.serving.offline import make_task
 from service.serving.study import Material, Study, read_material
@@ -27,7 +27,12 @@ def load_material(body: BacktestBody, datasets: DatasetStore) -> Material:
     if body.dataset is None:
         return read_material(body.series, body.freq)
     panel = datasets.load(body.dataset)
-    return Material(panel if body.freq is None else replace(panel, freq=body.freq), "/dataset")
+    if body.freq is not None:
+        if panel.freq is not None:
+            check_same(body.freq, panel.freq)
+        else:
+            panel = replace(panel, freq=body.freq)
+    return Material(panel, "/dataset")
 
 
 async def submit_backtest(services: Services, body: BacktestBody, study: Study, material: Material) -> Job:

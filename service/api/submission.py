@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 
 from service.api.schemas.train import TrainBody
 from service.datasets.store import DatasetStore
-from service.domain.calendar import check_frequency
+from service.domain.calendar import check_starts
+from service.domain.frequency import check_frequency, check_same
 from service.domain.intermittency import is_intermittent
 from service.domain.panel import Panel
 from service.domain.plan import Plan
@@ -60,9 +61,10 @@ def _read_data(data: dict[str, Any], datasets: DatasetStore) -> tuple[PanelData,
     """The series of a request, kept for its job, and how many points each usable one has."""
     if data["kind"] == "dataset":
         panel, panel_id, pointers = datasets.load(data["id"]), data["id"], ["/data"]
+        freq = _agree(panel, data.get("freq"))
     else:
         panel, pointers = _read_series(data["series"], data.get("freq"))
-        panel_id = datasets.keep(panel)
+        panel_id, freq = datasets.keep(panel), panel.freq
     missing = data.get("missing", "interpolate")
     filled = [fill(pointers[min(i, len(pointers) - 1)], values, missing) for i, values in enumerate(panel.values)]
     refused = [flaw for flaw in filled if isinstance(flaw, Flaw) and flaw.code == "missing_value"]
@@ -78,19 +80,31 @@ def _read_data(data: dict[str, Any], datasets: DatasetStore) -> tuple[PanelData,
         panel.digest(),
         panel.n_series,
         panel.n_points,
-        panel.freq,
+        freq,
         missing,
         is_intermittent(panel.values),
     )
     return found, lengths
 
 
+def _agree(panel: Panel, asked: str | None) -> str | None:
+    """The frequency of a data set, or the one that is asked for where it has none."""
+    if asked is None:
+        return panel.freq
+    try:
+        if panel.freq is not None:
+            check_same(asked, panel.freq)
+        check_frequency(asked)
+    except InvalidRequest as error:
+        raise InvalidRequest([Flaw(f"/data{flaw.pointer}", flaw.code, flaw.message) for flaw in error.flaws]) from error
+    return asked if panel.freq is None else panel.freq
+
+
 def _read_series(posted: Any, freq: str | None) -> tuple[Panel, list[str]]:
     """Inline series as a panel, and where each stands in the request."""
     try:
-        if freq is not None:
-            check_frequency(freq)
         series = split(posted)
+        check_starts(series, freq)
         numbers = read_numbers(series)
     except InvalidRequest as error:
         raise InvalidRequest([Flaw(f"/data{flaw.pointer}", flaw.code, flaw.message) for flaw in error.flaws]) from error

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 def decode(column: Any) -> Any:
     """A column without its dictionary, where it has one."""
-    return column.dictionarydecode() if pa.types.is_dictionary(column.type) else column
+    return column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
 
 
 def is_text(kind: Any) -> bool:

@@ -1,7 +1,7 @@
 """From rows to series on regular grids, with what is odd about them."""
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,9 +10,12 @@ from service.datasets.dataset import Finding
 from service.datasets.limits import Limits
 from service.datasets.ordering import Ordered, order
 from service.datasets.table import Table
-from service.domain.calendar import future_timestamps
-from service.domain.frequency import REGULAR_SHARE, infer, place
+from service.domain.anchoring import anchor
+from service.domain.frequency import WEEKDAY_NAMES, family, parse
+from service.domain.grids import Grid, MonthGrid, Stamps
+from service.domain.inference import Fit, fit
 from service.domain.panel import Panel
+from service.errors import InvalidRequest
 
 # A series is not stretched over more points than this many times its own: a stamp a century off is an error, no gap.
 MOST_STRETCH = 10
@@ -37,6 +40,14 @@ class _Track:
     n_absent: int
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Found:
+    """What a series' own stamps tell: no `fit` where they are irregular or too few; `freq` is the name of its grid."""
+
+    fit: Fit | None = None
+    freq: str | None = None
+
+
 def make_grids(table: Table, limits: Limits) -> Gridded:
     """Sorts each series by its times, keeps the last of equal stamps, fills gaps with NaN.
 
@@ -48,13 +59,18 @@ def make_grids(table: Table, limits: Limits) -> Gridded:
         findings.append(
             Finding("no_times", None, "There is no column 'ds': rows are taken in their order, one step apart.")
         )
+    else:
+        findings += [Finding(code, None, message) for code, message in table.times.findings]
     series = [order(table, rows, findings) for rows in _rows_of(table)]
-    freqs = [None if one.stamps is None else infer(one.stamps) for one in series]
-    freq = _commonest(freqs)
-    findings += _mixed(freqs, freq)
+    found = _fit_all(series)
+    freq = _commonest([one.freq for one in found])
+    if freq is not None:
+        common = next(one.fit.grid for one in found if one.fit is not None and family(one.freq or "") == family(freq))
+        found = [_adopt(one, own, freq, common) for one, own in zip(series, found, strict=True)]
+        findings += _mixed([own.freq for own in found], freq) + _closed_days(freq)
     tracks: list[_Track] = []
     n_points = 0
-    for one, own in zip(series, freqs, strict=True):
+    for one, own in zip(series, found, strict=True):
         tracks.append(_grid(one, own, freq, findings))
         n_points += len(tracks[-1].values)
         limits.check_points(n_points)
@@ -70,12 +86,56 @@ def _rows_of(table: Table) -> list[NDArray[np.intp]]:
     return np.split(by_series, ends[:-1])
 
 
+def _fit_all(series: list[Ordered]) -> list[_Found]:
+    """Each series' own grid. Most of a file's series have the same stamps: they are looked at once."""
+    found: list[_Found] = []
+    known: Stamps | None = None
+    for one in series:
+        if one.stamps is None:
+            found.append(_Found())
+        elif known is not None and np.array_equal(known, one.stamps):
+            found.append(found[-1])
+        else:
+            known, own = one.stamps, fit(one.stamps)
+            found.append(_Found(own, None if own is None else own.freq))
+    return found
+
+
 def _commonest(freqs: list[str | None]) -> str | None:
-    known = [freq for freq in freqs if freq is not None]
-    return Counter(known).most_common(1)[0][0] if known else None
+    """The frequency of most series; without the weekday or month where they differ in it: each start has its own."""
+    counts = Counter(freq for freq in freqs if freq is not None)
+    if not counts:
+        return None
+    families = Counter(family(freq) for freq in counts.elements())
+    common = families.most_common(1)[0][0]
+    names = [freq for freq in counts if family(freq) == common]
+    return names[0] if len(names) == 1 else common
 
 
-def _mixed(freqs: list[str | None], freq: str | None) -> list[Finding]:
+def _adopt(one: Ordered, own: _Found, freq: str, common: Grid) -> _Found:
+    """The panel's frequency for a series that lies on it: of a few stamps another one, or none, may have been told.
+
+    Args:
+        common: the grid of a series of this frequency; days of the month are as there.
+    """
+    if one.stamps is None or (own.freq in (None, freq) and len(one.stamps) > 2):
+        return own
+    if own.freq is not None and family(own.freq) == freq:
+        return _Found(own.fit, freq)
+    try:
+        grid = anchor(freq, one.stamps[0])
+    except InvalidRequest:
+        return own
+    if isinstance(grid, MonthGrid) and isinstance(common, MonthGrid):
+        grid = replace(grid, rule=common.rule)
+    places = grid.find(one.stamps)
+    is_on_grid = bool((grid.at(places) == one.stamps).all())
+    if not is_on_grid or (own.fit is not None and places[-1] > own.fit.places.max()):
+        return own
+    return _Found(Fit(grid, places, np.zeros(len(places), bool)), freq)
+
+
+def _mixed(freqs: list[str | None], freq: str) -> list[Finding]:
     others = Counter(name for name in freqs if name not in (None, freq))
     if not others:
         return []
@@ -87,25 +147,34 @@ def _mixed(freqs: list[str | None], freq: str | None) -> list[Finding]:
     return [Finding("mixed_frequency", None, message)]
 
 
-def _grid(one: Ordered, own: str | None, freq: str | None, findings: list[Finding]) -> _Track:
-    """Args: `own` is the series' frequency, `freq` the panel's."""
+def _closed_days(freq: str) -> list[Finding]:
+    frequency = parse(freq)
+    if frequency.unit != "C" or frequency.open_days is None:
+        return []
+    closed = [f"{day}s" for day, digit in zip(WEEKDAY_NAMES, frequency.open_days, strict=True) if digit == "0"]
+    message = (
+        f"There are no rows on {' and '.join(closed)}: these days count as closed, no points are missing there, and "
+        f"none are forecast (frequency {freq!r})."
+    )
+    return [Finding("closed_days", None, message)]
+
+
+def _grid(one: Ordered, own: _Found, freq: str | None, findings: list[Finding]) -> _Track:
+    """Args: `freq` is the panel's."""
     as_it_is = _Track(one.values, None, 0)
     if one.stamps is None:
         return as_it_is
-    if own is None and freq is not None and len(one.stamps) < 3 and _begins_on_grid(one.stamps[0], freq):
-        # Too few stamps to tell by themselves.
-        own = freq
-    places = None if own is None else place(one.stamps, own)
-    if places is None or (places >= 0).mean() < REGULAR_SHARE:
+    if own.fit is None:
         if len(one.stamps) > 1:
             message = "Its time stamps are irregular: its points are taken one after another."
             findings.append(Finding("irregular", one.id, message))
         return as_it_is
+    places, name = own.fit.places, own.freq
     known = places >= 0
     length = int(places[known].max()) + 1
     if length > MOST_STRETCH * len(places) + SLACK_POINTS:
         message = (
-            f"From its first to its last time stamp are {length} steps of {own!r}, but it has {len(places)}. Its "
+            f"From its first to its last time stamp are {length} steps of {name!r}, but it has {len(places)}. Its "
             "points are taken one after another."
         )
         findings.append(Finding("gaps", one.id, message))
@@ -113,16 +182,30 @@ def _grid(one: Ordered, own: str | None, freq: str | None, findings: list[Findin
     values = np.full(length, np.nan)
     values[places[known]] = one.values[known]
     n_strays, n_absent = int((~known).sum()), length - int(known.sum())
+    if own.fit.is_late.any():
+        findings.append(Finding("late_stamp", one.id, _tell_late(own.fit, one.stamps, name)))
     if n_strays:
-        message = f"{n_strays} time stamps are out of step with {own!r}: left out."
+        stray = one.stamps[np.flatnonzero(~known)[0]]
+        message = (
+            f"{n_strays} time stamps are out of step with {name!r}, and the places beside them are taken: left out. "
+            f"The first is {_show(stray)}."
+        )
         findings.append(Finding("off_grid", one.id, message))
     if n_absent:
-        message = f"{n_absent} of {length} time stamps of frequency {own!r} are not there."
+        message = f"{n_absent} of {length} time stamps of frequency {name!r} are not there."
         findings.append(Finding("gaps", one.id, message))
-    return _Track(values, one.start if own == freq else None, n_absent)
+    start = one.start(own.fit.grid.at(np.zeros(1, np.int64))[0]) if name == freq else None
+    return _Track(values, start, n_absent)
 
 
-def _begins_on_grid(stamp: np.datetime64, freq: str) -> bool:
-    """Whether a time can be the first of a frequency: a month's first day, that weekday."""
-    text = str(stamp.astype("datetime64[us]"))
-    return bool(np.datetime64(future_timestamps(freq, text, 0, 1)[0]) == stamp)
+def _tell_late(found: Fit, stamps: Stamps, name: str | None) -> str:
+    late = np.flatnonzero(found.is_late)
+    place = found.grid.at(found.places[late[:1]])[0]
+    return (
+        f"{len(late)} time stamps are a little off the frequency {name!r}, and were put on the place beside them: "
+        f"{_show(stamps[late[0]])} counts as {_show(place)}."
+    )
+
+
+def _show(stamp: np.datetime64) -> str:
+    return str(stamp).removesuffix(".000000").removesuffix("T00:00:00")

@@ -6,7 +6,7 @@ from service.datasets.audit import audit
 from service.datasets.dataset import Dataset
 from service.datasets.limits import Limits
 from service.datasets.store import DatasetStore
-from service.domain.calendar import future_timestamps
+from service.domain.calendar import check_starts
 from service.domain.panel import Panel
 from service.domain.series import read_numbers, split
 
@@ -22,8 +22,7 @@ def keep_posted(store: DatasetStore, limits: Limits, posted: Any, freq: str | No
     limits.check_points(sum(len(one.values) for one in series))
     values = read_numbers(series)
     starts = tuple(start if one.start is None else one.start for one in series)
-    for one in {one for one in starts if one is not None}:
-        # Whoever gives times finds out now, not with the first forecast, that they are none.
-        future_timestamps(freq or "D", one, 0, 1)
+    # Whoever gives times finds out now, not with the first forecast, that they are none.
+    check_starts(series, freq, start)
     panel = Panel(tuple(one.id for one in series), tuple(values), starts, freq)
     return store.add(panel, audit(panel))

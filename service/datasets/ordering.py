@@ -8,20 +8,28 @@ from numpy.typing import NDArray
 from service.datasets.dataset import Finding
 from service.datasets.table import Table
 from service.datasets.times import Times
-from service.domain.frequency import DAY_SECONDS
+from service.domain.timestamps import format_offset
+
+_SECOND = np.timedelta64(1, "s")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Ordered:
     """`stamps` [rows] ascend and are regular where the series is: wall times, or times in UTC. None without times.
 
-    `start` is the first time in ISO 8601.
+    `times` are those of the same rows as they were written.
     """
 
     id: str
     values: NDArray[np.float64]
     stamps: NDArray[np.datetime64] | None = None
-    start: str | None = None
+    times: Times | None = None
+
+    def start(self, stamp: np.datetime64) -> str:
+        """A stamp in ISO 8601, as the first time is written."""
+        assert self.stamps is not None
+        assert self.times is not None
+        return _name_start(self.times, stamp - self.stamps[0])
 
 
 def order(table: Table, rows: NDArray[np.intp], findings: list[Finding]) -> Ordered:
@@ -38,7 +46,7 @@ def order(table: Table, rows: NDArray[np.intp], findings: list[Finding]) -> Orde
         by_time = np.argsort(stamps, kind="stable")
         stamps, values = stamps[by_time], values[by_time]
         own = Times(wall[by_time], None if offsets is None else offsets[by_time], own.zone)
-    start, message = _name_start(own)
+    message = _tell_offsets(own)
     if message is not None:
         findings.append(Finding("mixed_offsets", name, message))
     is_last = np.append(stamps[1:] != stamps[:-1], True)
@@ -47,7 +55,7 @@ def order(table: Table, rows: NDArray[np.intp], findings: list[Finding]) -> Orde
         message = f"{n_doubles} time stamps occur again: the last row of each counts."
         findings.append(Finding("duplicate_stamps", name, message))
         stamps, values = stamps[is_last], values[is_last]
-    return Ordered(name, values, stamps, start)
+    return Ordered(name, values, stamps, own)
 
 
 def _find_regular(times: Times) -> NDArray[np.datetime64]:
@@ -57,20 +65,31 @@ def _find_regular(times: Times) -> NDArray[np.datetime64]:
     return np.asarray(times.wall - times.offsets.astype("timedelta64[s]"))
 
 
-def _name_start(times: Times) -> tuple[str, str | None]:
-    """The first time, and what a person should know of how it is written."""
-    text = str(times.wall[0].astype("datetime64[s]"))
+def _tell_offsets(times: Times) -> str | None:
+    """What a person should know of how the times are taken."""
+    if times.offsets is None or times.zone is not None or not _change(times.offsets):
+        return None
+    if _at_one_time_of_day(times.wall):
+        return "Its time stamps have several offsets at one time of day: wall times are taken, without offsets."
+    return "Its time stamps have several offsets: they are taken in UTC."
+
+
+def _name_start(times: Times, shift: np.timedelta64) -> str:
+    """The first time, moved by as much as its place on the grid is away."""
+    text = _write(times.wall[0] + shift)
     if times.offsets is None:
-        return text.removesuffix("T00:00:00"), None
+        return text.removesuffix("T00:00:00")
     offset = int(times.offsets[0])
     if times.zone is not None:
-        return f"{text}{_format(offset)}[{times.zone}]", None
+        # Of a time that was moved, the zone alone knows the offset.
+        return f"{text}{'' if shift else _format(offset)}[{times.zone}]"
     if not _change(times.offsets):
-        return f"{text}{_format(offset)}", None
-    if _at_one_time_of_day(times.wall):
-        return text, "Its time stamps have several offsets at one time of day: wall times are taken, without offsets."
-    utc = times.wall[0] - np.timedelta64(offset, "s")
-    return f"{utc.astype('datetime64[s]')}Z", "Its time stamps have several offsets: they are taken in UTC."
+        return f"{text}{_format(offset)}"
+    return text if _at_one_time_of_day(times.wall) else f"{_write(times.wall[0] - offset * _SECOND + shift)}Z"
+
+
+def _write(stamp: np.datetime64) -> str:
+    return str(stamp.astype("datetime64[s]") if stamp == stamp.astype("datetime64[s]") else stamp)
 
 
 def _change(offsets: NDArray[np.int32]) -> bool:
@@ -78,15 +97,9 @@ def _change(offsets: NDArray[np.int32]) -> bool:
 
 
 def _at_one_time_of_day(stamps: NDArray[np.datetime64]) -> bool:
-    seconds = stamps.astype("datetime64[s]").astype(np.int64) % DAY_SECONDS
-    return bool((seconds == seconds[0]).all())
+    in_day = stamps - stamps.astype("datetime64[D]")
+    return bool((in_day == in_day[0]).all())
 
 
 def _format(offset: int) -> str:
-    """Seconds ahead of UTC in ISO 8601."""
-    if offset == 0:
-        return "Z"
-    minutes, seconds = divmod(abs(offset), 60)
-    # Before clocks were set by zones, offsets had seconds.
-    rest = f":{seconds:02}" if seconds else ""
-    return f"{'-' if offset < 0 else '+'}{minutes // 60:02}:{minutes % 60:02}{rest}"
+    return "Z" if offset == 0 else format_offset(offset)

@@ -79,7 +79,7 @@ def build(columns: Columns, limits: Limits, options: Options, *, delimiter: str 
 
     values = _join([table.column(i) for i in roles.targets])
     numbers, assumed = read_numbers(values, names[roles.targets[0]], locate, options, delimiter, n)
-    times = None if roles.time is None else read_times(table.column(roles.time))
+    times = None if roles.time is None else read_times(table.column(roles.time), name=names[roles.time], rows=rows)
     if roles.is_wide:
         ids, series = [names[i] for i in roles.targets], np.repeat(np.arange(n_series, dtype=np.int32), n)
         limits.check_series(n_series)

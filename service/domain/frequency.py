@@ -1,123 +1,154 @@
-"""The frequency of time stamps, and their places on its regular grid. NumPy only."""
+"""The names of frequencies: pandas offset aliases, each with a count and an anchor."""
 
-import numpy as np
-from numpy.typing import NDArray
+import difflib
+import re
+from dataclasses import dataclass
+from typing import Literal
 
-Stamps = NDArray[np.datetime64]
-Places = NDArray[np.int64]
+from service.errors import InvalidRequest
 
 MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
 WEEKDAYS = ("MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN")
-DAY_SECONDS = 86_400
-# Of the steps between stamps, how many must be whole multiples of the commonest: the others are gaps out of step.
-REGULAR_SHARE = 0.9
-# 1970-01-01 was a Thursday.
-_EPOCH_WEEKDAY = 3
+WEEKDAY_NAMES = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+
+Edge = Literal["start", "end", "any", "business_start", "business_end", "weekday"]
+
+EVEN_US = {
+    "us": 1, "U": 1, "ms": 1000, "L": 1000, "s": 10**6, "S": 10**6, "min": 60 * 10**6, "T": 60 * 10**6,
+    "h": 3600 * 10**6, "H": 3600 * 10**6, "D": 86_400 * 10**6, "W": 7 * 86_400 * 10**6,
+}  # fmt: skip
+# Months of a step, and where in its month a stamp stands. `any` is an alias that pandas gave up: there it was the end,
+# and people write it for whatever comes once a month.
+MONTHLY: dict[str, tuple[int, Edge]] = {
+    "MS": (1, "start"), "ME": (1, "end"), "M": (1, "any"),
+    "QS": (3, "start"), "QE": (3, "end"), "Q": (3, "any"),
+    "YS": (12, "start"), "AS": (12, "start"), "YE": (12, "end"), "Y": (12, "any"), "A": (12, "any"),
+    "BMS": (1, "business_start"), "BME": (1, "business_end"), "BM": (1, "business_end"),
+    "BQS": (3, "business_start"), "BQE": (3, "business_end"), "BQ": (3, "business_end"),
+    "BYS": (12, "business_start"), "BAS": (12, "business_start"),
+    "BYE": (12, "business_end"), "BY": (12, "business_end"), "BA": (12, "business_end"),
+    "WOM": (1, "weekday"), "LWOM": (1, "weekday"),
+}  # fmt: skip
+ALIASES = (*EVEN_US, "B", "C", *MONTHLY)
+
+_NAME = re.compile(r"(?P<count>[1-9][0-9]{0,5})?(?P<unit>[A-Za-z]{1,4})(?:-(?P<anchor>[0-9A-Z]{3,7}))?")
+_OPEN_DAYS = re.compile(r"(?!0{7})[01]{7}")
+_NTH_WEEKDAY = re.compile(rf"[1-4](?:{'|'.join(WEEKDAYS)})")
+# Aliases without an anchor that have none, and those that can't be without one.
+_MUST_HAVE_ANCHOR = ("C", "WOM", "LWOM")
 
 
-def infer(stamps: Stamps) -> str | None:
-    """The pandas offset alias of ascending, different time stamps; None where they are irregular or fewer than three.
+@dataclass(frozen=True, slots=True)
+class Frequency:
+    """`count` times `unit`; `anchor` is a weekday, a month, the open days of a week, or None."""
 
-    Gaps do no harm as long as most steps are whole.
+    count: int
+    unit: str
+    anchor: str | None
+
+    @property
+    def is_even(self) -> bool:
+        """Whether its steps are of one length."""
+        return self.unit in EVEN_US
+
+    @property
+    def is_shorter_than_a_day(self) -> bool:
+        return EVEN_US.get(self.unit, EVEN_US["D"]) < EVEN_US["D"]
+
+    @property
+    def open_days(self) -> str | None:
+        """Of business days, seven digits from Monday on: 1 where a day is open."""
+        return "1111100" if self.unit == "B" else self.anchor if self.unit == "C" else None
+
+    @property
+    def months(self) -> int:
+        """Months of a step, 0 where it is none of whole months."""
+        return self.count * MONTHLY[self.unit][0] if self.unit in MONTHLY else 0
+
+    @property
+    def edge(self) -> Edge | None:
+        return MONTHLY[self.unit][1] if self.unit in MONTHLY else None
+
+
+def parse(name: str) -> Frequency:
+    """Reads a pandas offset alias, such as `D`, `15min`, `2W-MON`, `MS`, `QE-DEC`, `WOM-3FRI`.
+
+    Raises:
+        InvalidRequest: it is none that is known here.
     """
-    if len(stamps) < 3:
-        return None
-    seconds = stamps.astype("datetime64[s]").astype(np.int64)
-    if (stamps.astype("datetime64[us]").astype(np.int64) % 1_000_000).any():
-        return None
-    if len(np.unique(seconds % DAY_SECONDS)) == 1:
-        return _infer_days(seconds // DAY_SECONDS)
-    step = _commonest_step(np.diff(seconds))
-    if step is None or (DAY_SECONDS % step and step % DAY_SECONDS):
-        return None if step is None else _format(step, ((3600, "h"), (60, "min"), (1, "s")))
-    return _format(step, ((DAY_SECONDS, "D"), (3600, "h"), (60, "min"), (1, "s")))
+    match = _NAME.fullmatch(name)
+    if match is not None:
+        unit, anchor = match["unit"], match["anchor"]
+        if unit in ALIASES and _fits_unit(unit, anchor):
+            return Frequency(int(match["count"] or 1), unit, anchor)
+    near = difflib.get_close_matches(name.lstrip("0123456789"), ALIASES, n=3, cutoff=0.3)
+    hint = f"Did you mean {' or '.join(repr(alias) for alias in near)}? " if near else ""
+    raise InvalidRequest.at(
+        "/freq",
+        "unknown_frequency",
+        f"{name[:100]!r} is no frequency known here. {hint}Use a pandas offset alias: {', '.join(ALIASES)}, with a "
+        "count before it (15min) or an anchor behind it (W-MON, QE-MAR, YS-APR, WOM-3FRI, LWOM-FRI; C-1111110 for a "
+        "week of your own open days, Monday first).",
+    )
 
 
-def place(stamps: Stamps, freq: str) -> Places:
-    """Each stamp's place on the grid of a frequency of `infer` that begins with the first stamp; -1 off the grid."""
-    seconds = stamps.astype("datetime64[s]").astype(np.int64)
-    days = seconds // DAY_SECONDS
-    count, unit, _ = _split(freq)
-    if unit in ("s", "min", "h"):
-        return _whole(seconds - seconds[0], count * {"s": 1, "min": 60, "h": 3600}[unit])
-    if unit in ("D", "W"):
-        return _whole(seconds - seconds[0], count * DAY_SECONDS * (7 if unit == "W" else 1))
-    dates = days.astype("datetime64[D]")
-    at_one_time = seconds % DAY_SECONDS == seconds[0] % DAY_SECONDS
-    if unit == "B":
-        places = np.busday_count(dates[0], dates)
-        return np.where(np.is_busday(dates) & at_one_time, places, -1).astype(np.int64)
-    months = _months(days)
-    on_edge = _are_last_of_month(dates) if unit[1] == "E" else dates == dates.astype("datetime64[M]")
-    places = _whole(months - months[0], count * {"M": 1, "Q": 3, "Y": 12}[unit[0]])
-    return np.where(on_edge & at_one_time, places, -1)
+def check_frequency(name: str) -> None:
+    """Raises InvalidRequest where a text is no pandas offset alias known here."""
+    parse(name)
 
 
-def _infer_days(days: Places) -> str | None:
-    """Of stamps at one time of day."""
-    steps = np.diff(days)
-    months = _months(days)
-    month_steps = np.diff(months)
-    dates = days.astype("datetime64[D]")
-    at_start, at_end = (dates == dates.astype("datetime64[M]")).all(), _are_last_of_month(dates).all()
-    if (month_steps > 0).all() and (at_start or at_end):
-        return _infer_months(months, month_steps, "E" if at_end else "S")
-    step = _commonest_step(steps)
-    if step is None:
-        return None
-    if step == 1 and np.is_busday(dates).all() and np.busday_count(dates[0], dates[-1]) < days[-1] - days[0]:
-        # Daily but for week-ends, of which at least one was passed.
-        return "B"
-    if step % 7 == 0:
-        weekday = WEEKDAYS[int((days[0] + _EPOCH_WEEKDAY) % 7)]
-        return f"{step // 7 if step > 7 else ''}W-{weekday}"
-    return _format(step * DAY_SECONDS, ((DAY_SECONDS, "D"),))
+def check_same(asked: str, own: str) -> None:
+    """Raises InvalidRequest where a request names another frequency than a data set's own."""
+    if not same(asked, own):
+        raise InvalidRequest.at(
+            "/freq",
+            "frequency_mismatch",
+            f"The data set is of frequency {own!r}, got {asked!r}. Leave `freq` out, or send {own!r}.",
+        )
 
 
-def _infer_months(months: Places, steps: Places, edge: str) -> str | None:
-    step = _commonest_step(steps)
-    if step is None:
-        return None
-    anchor = MONTHS[int(months[0] % 12)]
-    if step % 12 == 0:
-        return f"{step // 12 if step > 12 else ''}Y{edge}-{anchor}"
-    if step % 3 == 0:
-        # Quarters that begin in January also begin in April: the anchor is the first month, at ends the last one.
-        anchor = MONTHS[int(months[0] % 3) + (9 if edge == "E" else 0)]
-        return f"{step // 3 if step > 3 else ''}Q{edge}-{anchor}"
-    return f"{step if step > 1 else ''}M{edge}"
+def same(name: str, other: str) -> bool:
+    """Whether two frequencies are one, spelled differently: `W` and `W-MON`, `M` and `ME`, `60min` and `h`."""
+    if name == other:
+        return True
+    a, b = parse(name), parse(other)
+    if a.is_even and b.is_even:
+        return a.count * EVEN_US[a.unit] == b.count * EVEN_US[b.unit] and _agree(a.anchor, b.anchor)
+    if a.open_days is not None and b.open_days is not None:
+        return (a.count, a.open_days) == (b.count, b.open_days)
+    return (
+        a.months == b.months > 0
+        and (a.edge == b.edge or {a.edge, b.edge} in ({"any", "start"}, {"any", "end"}))
+        and (a.edge != "weekday" or a.unit == b.unit)
+        and _agree(_phase(a), _phase(b))
+    )
 
 
-def _commonest_step(steps: Places) -> int | None:
-    """The commonest step, where nearly all are whole multiples of it; else their greatest common divisor, if common."""
-    values, counts = np.unique(steps, return_counts=True)
-    for candidate in (int(values[np.argmax(counts)]), int(np.gcd.reduce(values))):
-        if (steps % candidate == 0).mean() >= REGULAR_SHARE and (steps == candidate).mean() >= 0.3:
-            return candidate
-    return None
+def family(name: str) -> str:
+    """A frequency without the weekday or month that its stamps are anchored on: `W` of `W-MON`."""
+    frequency = parse(name)
+    if frequency.unit in _MUST_HAVE_ANCHOR:
+        return name
+    return name.partition("-")[0]
 
 
-def _months(days: Places) -> Places:
-    """Months since 1970."""
-    return days.astype("datetime64[D]").astype("datetime64[M]").astype(np.int64)
+def _phase(frequency: Frequency) -> str | None:
+    """Its anchor; of quarters, which begin in January as well as in April, the first month that they begin in."""
+    anchor = frequency.anchor
+    return MONTHS[MONTHS.index(anchor) % 3] if anchor in MONTHS and frequency.months == 3 else anchor
 
 
-def _are_last_of_month(dates: Stamps) -> NDArray[np.bool_]:
-    return np.asarray((dates + 1).astype("datetime64[M]") != dates.astype("datetime64[M]"))
+def _agree(anchor: str | None, other: str | None) -> bool:
+    return anchor is None or other is None or anchor == other
 
 
-def _whole(distance: Places, step: int) -> Places:
-    return np.where(distance % step == 0, distance // step, -1)
-
-
-def _format(seconds: int, units: tuple[tuple[int, str], ...]) -> str:
-    size, name = next((size, name) for size, name in units if seconds % size == 0)
-    count = seconds // size
-    return f"{count if count > 1 else ''}{name}"
-
-
-def _split(freq: str) -> tuple[int, str, str]:
-    """Count, unit and anchor."""
-    name, _, anchor = freq.partition("-")
-    unit = name.lstrip("0123456789")
-    return int(name[: len(name) - len(unit)] or 1), unit, anchor
+def _fits_unit(unit: str, anchor: str | None) -> bool:
+    if anchor is None:
+        return unit not in _MUST_HAVE_ANCHOR
+    if unit in ("W", "LWOM"):
+        return anchor in WEEKDAYS
+    if unit == "C":
+        return _OPEN_DAYS.fullmatch(anchor) is not None
+    if unit == "WOM":
+        return _NTH_WEEKDAY.fullmatch(anchor) is not None
+    return unit in MONTHLY and MONTHLY[unit][0] > 1 and anchor in MONTHS

@@ -1,19 +1,16 @@
 """Season, horizon and window from the frequency and the lengths of series, where a person has not chosen them."""
 
-import re
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from service.domain.frequency import EVEN_US, parse
+from service.errors import InvalidRequest
+
 MAX_SEASON = 336
-# Points of the season that a frequency usually has: the week of days, the day of hours, the year of months.
-_SEASONS = {
-    "D": 7, "B": 5, "W": 52, "MS": 12, "ME": 12, "M": 12, "QS": 4, "QE": 4, "Q": 4, "h": 24, "H": 24,
-}  # fmt: skip
-_MINUTES = {"min": 1, "T": 1}
-_MINUTES_A_DAY = 1440
-_FREQ = re.compile(r"(?P<count>\d+)?(?P<unit>[A-Za-z]+)")
+_WEEKS_A_YEAR, _MONTHS_A_YEAR = 52, 12
+_MINUTE_US, _HOUR_US, _DAY_US = EVEN_US["min"], EVEN_US["h"], EVEN_US["D"]
 
 # A window of several short seasons shows the pattern through the noise; of long ones two or three are points enough.
 _SEASONS_IN_WINDOW = ((12, 4), (52, 3), (MAX_SEASON, 2))
@@ -26,15 +23,35 @@ _WINDOW_WITHOUT_SEASON = 3  # horizons
 
 
 def usual_season(freq: str | None) -> int:
-    """Points of the season that comes with a frequency (a pandas offset alias): 7 for `D`, 48 for `30min`; else 1."""
-    match = _FREQ.match(freq or "")
-    if match is None:
+    """Points of the season that comes with a frequency (a pandas offset alias); 1 where there is none.
+
+    The week of days (its open days), the year of weeks and months, the day of hours and minutes: 7 for `D`, 6 for
+    `C-1111110`, 26 for `2W`, 12 for `MS`, 48 for `30min`. Of seconds and less none is usual.
+    """
+    try:
+        frequency = parse(freq or "")
+    except InvalidRequest:
         return 1
-    count, unit = int(match["count"] or 1), match["unit"]
-    points = _MINUTES_A_DAY if unit in _MINUTES else _SEASONS.get(unit, 1)
-    season = points // count if points % count == 0 else 1
+    count = frequency.count
+    if frequency.months:
+        return _whole(_MONTHS_A_YEAR, frequency.months)
+    if frequency.open_days is not None:
+        return _whole(frequency.open_days.count("1"), count)
+    step_us = count * EVEN_US[frequency.unit]
+    if step_us % EVEN_US["W"] == 0:
+        return _whole(_WEEKS_A_YEAR, step_us // EVEN_US["W"])
+    if step_us % _DAY_US == 0:
+        return _whole(EVEN_US["W"], step_us)
+    if step_us % _MINUTE_US:
+        return 1
     # Of single minutes a day is too long a season to learn, an hour is not.
-    return season if season <= MAX_SEASON else 60 // count if 60 % count == 0 else 1
+    season = _whole(_DAY_US, step_us)
+    return season if season <= MAX_SEASON else _whole(_HOUR_US, step_us)
+
+
+def _whole(points: int, step: int) -> int:
+    """How many steps make so many points, 1 where they don't."""
+    return points // step if points % step == 0 else 1
 
 
 def choose_season(freq: str | None, lengths: NDArray[np.int64] | Sequence[int]) -> int:

@@ -27,21 +27,37 @@ def to_job(status: WorkflowStatus, last: dict[str, Any] | None) -> Job:
     attributes = status.attributes or {}
     shown = _SHOWN[str(status.status)]
     kind = kind_of(status)
+    told = last if last is not None and last.get("attempt") == (status.recovery_attempts or 1) else {}
+    submitted_at = _stamp(order_of(status) // 1_000_000) or ""
+    started_at = None if shown == "queued" else _begin(status, last or {}, submitted_at)
     return Job(
         id=status.workflow_id,
         kind=kind,
         status=shown,
         request=attributes.get("request", {}),
         model=attributes.get("model", ""),
-        submitted_at=_stamp(order_of(status) // 1_000_000) or "",
-        # Cancelling clears when the engine started the job; the job's own report still tells.
-        started_at=None if shown == "queued" else _stamp(status.dequeued_at) or (last or {}).get("started_at"),
-        finished_at=_stamp(status.completed_at or status.updated_at) if shown in _ENDED else None,
+        submitted_at=submitted_at,
+        started_at=started_at,
+        finished_at=_end(status, told, started_at or submitted_at) if shown in _ENDED else None,
         attempt=status.recovery_attempts or 0,
-        progress=None if last is None else _progress(last),
+        progress=None if last is None or "epoch" not in last else _progress(last),
         result=status.output if shown == "succeeded" else None,
         error=_error(status, kind) if shown == "failed" else None,
     )
+
+
+def _begin(status: WorkflowStatus, told: dict[str, Any], submitted_at: str) -> str | None:
+    """When a run began, as it told itself; else as the database knows, which may cut off all but the second.
+
+    Cancelling clears it in the database.
+    """
+    stamp = told.get("started_at") or _stamp(status.dequeued_at)
+    return None if stamp is None else max(str(stamp), submitted_at)
+
+
+def _end(status: WorkflowStatus, told: dict[str, Any], earliest: str) -> str | None:
+    stamp = told.get("finished_at") or _stamp(status.completed_at or status.updated_at)
+    return None if stamp is None else max(str(stamp), earliest)
 
 
 def _progress(told: dict[str, Any]) -> Progress:

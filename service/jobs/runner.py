@@ -1,11 +1,12 @@
 """The worker's side of the jobs: takes them from the queue, one at a time, and sees them through."""
 
+import contextlib
 import fcntl
 import logging
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from itertools import count, takewhile
 from pathlib import Path
@@ -46,8 +47,18 @@ class JobRun:
         self.job_id = job_id
         self.attempt = attempt
         self._client = client
-        self._started_at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         self._checked = 0.0
+        # The database knows seconds only where it is SQLite: a run's own clock tells when it began and ended.
+        self._told: dict[str, Any] = {"attempt": attempt, "started_at": _now()}
+
+    def begin(self) -> None:
+        """Tells when the run began. Raises JobStopped."""
+        self._keep()
+
+    def finish(self) -> None:
+        """Tells when the run ended, whether it did what it should or not. Raises JobStopped."""
+        self._told = {**self._told, "finished_at": _now()}
+        self._keep()
 
     def report(self, progress: Progress) -> None:
         """Tells watchers how far the fit has come.
@@ -55,11 +66,20 @@ class JobRun:
         Raises:
             JobStopped.
         """
-        event = {**progress.to_dict(), "attempt": self.attempt, "started_at": self._started_at}
-        try:
+        self._told = {**self._told, **progress.to_dict()}
+        with self._stopping():
             # Written in the name of the run that owns the job: one that lost it is refused.
-            DBOS.write_stream(PROGRESS, event)
-            DBOS.set_event(PROGRESS, event)
+            DBOS.write_stream(PROGRESS, self._told)
+            DBOS.set_event(PROGRESS, self._told)
+
+    def _keep(self) -> None:
+        with self._stopping():
+            DBOS.set_event(PROGRESS, self._told)
+
+    @contextlib.contextmanager
+    def _stopping(self) -> Iterator[None]:
+        try:
+            yield
         except (DBOSWorkflowConflictIDError, DBOSWorkflowCancelledError) as error:
             raise JobStopped(self.job_id) from error
 
@@ -144,7 +164,16 @@ def _run(
             run.raise_if_stopped()
         running.add(job_id)
         try:
-            return perform(task, run)
+            run.begin()
+            try:
+                result = perform(task, run)
+            except JobStopped:
+                raise
+            except Exception:
+                run.finish()
+                raise
+            run.finish()
+            return result
         finally:
             running.discard(job_id)
             one_at_a_time.release()
@@ -223,3 +252,7 @@ def _take_slot(state_dir: Path, slot: int) -> int:
             f"A worker runs on slot {slot} of {state_dir} already. Stop it first, or choose another state folder."
         ) from error
     return descriptor
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

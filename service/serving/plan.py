@@ -1,5 +1,6 @@
 """What a forecast request means for the version that it reached: the mode, the horizon, the engine calls."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -83,12 +84,27 @@ def make_plan(request: ForecastRequest, manifest: Manifest, *, max_horizon: int)
                 f"Forecasts at all steps exist in mode 'sequence' only; the mode is {mode!r}.",
             )
         )
+    flaws += _find_fractions(request.level)
     if flaws:
         raise InvalidRequest(flaws)
     default = AUTOREGRESSIVE_HORIZON if mode == "autoregressive" else manifest.horizon
     horizon = default if request.horizon is None else request.horizon
     half_widths = find_half_widths(manifest, request.level, horizon)
     return Plan(mode, horizon, rolled_out=horizon > manifest.horizon, half_widths=half_widths)
+
+
+def _find_fractions(levels: Sequence[float]) -> list[Flaw]:
+    """Levels that were meant as shares of one: as percent they would give intervals that hold next to nothing."""
+    return [
+        Flaw(
+            f"/level/{index}",
+            "level_is_fraction",
+            f"Levels are in percent: expected more than 1 and less than 100, got {level:g}."
+            + (f" Did you mean {100 * level:.6g}?" if level < 1 else ""),
+        )
+        for index, level in enumerate(levels)
+        if level <= 1
+    ]
 
 
 def _auto(request: ForecastRequest, manifest: Manifest) -> str:

@@ -2,12 +2,12 @@
 
 from typing import NamedTuple
 
-from service.domain.calendar import future_timestamps
 from service.domain.intervals import Spread
 from service.domain.panel import Panel
 from service.domain.series import PostedSeries, Read, read_all
 from service.engines.engine import Series
 from service.errors import Flaw, InvalidRequest
+from service.serving.forecast_calendar import ForecastCalendar
 from service.serving.levels import find_spread, never_negative
 from service.serving.plan import ForecastRequest
 from service.store.manifest import Manifest
@@ -49,7 +49,7 @@ def read_rows(
     Raises:
         InvalidRequest: wrong types, a wrong frequency or start.
     """
-    calendar = _Calendar(request, panel, horizon)
+    calendar = ForecastCalendar(request, panel, horizon)
     has_levels = bool(request.level)
     return [
         _read_row(one, read, manifest, calendar, max_length, has_levels)
@@ -73,7 +73,7 @@ def _read_row(
     one: PostedSeries,
     read: Read | Flaw,
     manifest: Manifest,
-    calendar: "_Calendar",
+    calendar: ForecastCalendar,
     max_length: int,
     has_levels: bool,
 ) -> Row:
@@ -113,43 +113,3 @@ def _misfit(pointer: str, values: Series, manifest: Manifest, max_length: int) -
             "its last part.",
         )
     return None
-
-
-class _Calendar:
-    """The time stamps of forecasts, computed once for series of one start and length."""
-
-    def __init__(self, request: ForecastRequest, panel: Panel | None, horizon: int) -> None:
-        self._freq = request.freq if panel is None or request.freq is not None else panel.freq
-        self._start = request.start
-        # Of an upload only some series may have times: the others get no stamps.
-        has_times = panel is not None and any(start is not None for start in panel.starts)
-        self._is_asked = panel is None or request.start is not None or (request.freq is not None and not has_times)
-        self._horizon = horizon
-        self._known: dict[tuple[str, int], list[str]] = {}
-
-    def timestamps(self, series: PostedSeries, n_observed: int) -> list[str] | Flaw | None:
-        """The stamps after a series' first `n_observed` points; None where none are asked for; or its start's flaw.
-
-        Raises:
-            InvalidRequest: the frequency, or the start that all series share, is wrong or missing.
-        """
-        start = self._start if series.start is None else series.start
-        if (self._freq is None and start is None) or (not self._is_asked and None in (self._freq, start)):
-            return None
-        if self._freq is None:
-            raise InvalidRequest.at("/freq", "missing_field", "`start` needs `freq`, such as 'D' or 'h': add it.")
-        if start is None:
-            raise InvalidRequest.at(
-                "/start", "missing_field", "`freq` needs `start`, the time of the first point: add it."
-            )
-        key = (start, n_observed)
-        if key not in self._known:
-            try:
-                self._known[key] = future_timestamps(self._freq, start, n_observed, self._horizon)
-            except InvalidRequest as error:
-                flaw = error.flaws[0]
-                if series.start is None or flaw.pointer != "/start":
-                    raise
-                pointer = series.pointer.removesuffix("/values") + flaw.pointer
-                return Flaw(pointer, flaw.code, flaw.message)
-        return self._known[key]

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import uvicorn
 
-from service.app import build_app
+from service.app import build_app, make_config
 from service.settings import Settings
 
 
@@ -22,8 +22,7 @@ def running(root: Path, state_dir: Path, **fields: Any) -> Iterator[str]:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(1024)
-        config = uvicorn.Config(build_app(settings), http="httptools", ws="none", log_config=None, access_log=False)
-        server = uvicorn.Server(config)
+        server = uvicorn.Server(make_config(build_app(settings), settings))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"

@@ -88,7 +88,10 @@ def test_the_series_of_an_upload_are_measured_as_if_they_were_posted(stored_kind
         posted = http.post("/backtest", json={"series": {"a": SERIES, "b": [None, *SERIES[1:]]}, "freq": "D"}).json()
         assert uploaded == posted
         assert uploaded["season"] == 7
-        assert http.post("/backtest", json={"dataset": dataset.id, "freq": "MS"}).json()["season"] == 12
+        again = http.post("/backtest", json={"dataset": dataset.id, "freq": "24h"}).json()
+        assert again["season"] == 7
+        other = http.post("/backtest", json={"dataset": dataset.id, "freq": "MS"})
+        assert_problem(other, 422, "frequency_mismatch", "/freq")
         short = http.post("/backtest", json={"dataset": dataset.id, "windows": 100})
         assert_problem(short, 422, "too_short", "/dataset")
         assert_problem(http.post("/backtest", json={"dataset": "0" * 32}), 404, "dataset_not_found")

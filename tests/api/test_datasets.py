@@ -200,7 +200,7 @@ BAD: dict[str, tuple[bytes, str, str, str | None]] = {
     "no time": (to_csv([("a", "", 1)]), CSV, "bad_timestamp", "/ds/0"),
     "no such day": (to_csv([("a", "2024-02-30", 1)]), CSV, "bad_timestamp", "/ds/0"),
     "words for time": (to_csv([("a", "yesterday", 1)]), CSV, "bad_timestamp", "/ds/0"),
-    "mixed zones": (to_csv([("a", "2024-01-01T00Z", 1), ("a", "2024-01-02T00:00", 2)]), CSV, "mixed_zones", "/ds"),
+    "mixed zones": (to_csv([("a", "2024-01-01T00Z", 1), ("a", "2024-01-02T00:00", 2)]), CSV, "mixed_zones", "/ds/1"),
     "Russian in an old encoding": ("unique_id,y\nМосква,1\n".encode("cp1251"), CSV, "unreadable_file", ""),
     "rubbish": (bytes(range(255, 10, -1)) * 100, CSV, "unreadable_file", ""),
     "rubbish as Parquet": (bytes(range(256)) * 100, PARQUET, "unreadable_file", ""),
@@ -210,7 +210,7 @@ BAD: dict[str, tuple[bytes, str, str, str | None]] = {
     "a comma that is no point": (b"unique_id;ds;y\na;2024-01-01;1,5\na;2024-01-02;much\n", CSV, "not_a_number", "/y/1"),
     "nested Parquet": (to_parquet(y=[[1.0], [2.0]]), PARQUET, "not_a_number", "/y"),
     "text in Parquet": (to_parquet(y=["1", "two"]), PARQUET, "not_a_number", "/y/1"),
-    "numbers for time": (to_parquet(y=[1.0], ds=[5]), PARQUET, "bad_timestamp", "/ds"),
+    "numbers for time": (to_parquet(y=[1.0], ds=[5]), PARQUET, "bad_timestamp", "/ds/0"),
     "too many rows": (b"y\n" + b"1\n" * 2_000_001, CSV, "too_many_points", ""),
     "too many series": (to_csv([(i, "2024-01-01", 1) for i in range(1001)]), CSV, "too_many_series", ""),
 }  # fmt: skip

@@ -3,7 +3,7 @@ from random import Random
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from service.datasets.grid import Gridded, make_grids
@@ -14,7 +14,12 @@ from service.domain.calendar import future_timestamps
 from service.errors import InvalidRequest
 
 LIMITS = Limits(max_points=100_000, max_series=100)
-FREQS = ("15min", "h", "D", "2D", "B", "W-WED", "MS", "ME", "QE-DEC", "YS-JAN")
+# Each with a day on which it can begin.
+FREQS = {
+    "15min": "2021-01-04", "h": "2021-01-04", "D": "2021-01-04", "2D": "2021-01-04", "B": "2021-01-04",
+    "W-WED": "2021-01-06", "MS": "2021-01-14", "ME": "2021-01-31", "QE-DEC": "2021-03-31", "YS-JAN": "2021-01-05",
+    "BMS": "2021-01-01", "LWOM-FRI": "2021-01-29", "C-1111110": "2021-01-04",
+}  # fmt: skip
 
 
 def grid(series: dict[str, list[tuple[str, float]]], limits: Limits = LIMITS) -> Gridded:
@@ -44,10 +49,15 @@ def codes(gridded: Gridded) -> list[str]:
     return [finding.code for finding in gridded.findings]
 
 
-@given(st.sampled_from(FREQS), st.integers(20, 60), st.randoms(use_true_random=False))
+@given(st.sampled_from(sorted(FREQS)), st.integers(20, 60), st.randoms(use_true_random=False))
 def test_the_order_of_rows_and_missing_rows_change_nothing_but_the_audit(freq: str, n: int, random: Random) -> None:
-    stamps = future_timestamps(freq, "2021-01-04T00:00:00", 0, n)
+    # With gaps, a day that is closed is told from one that was missed only after some weeks.
+    n = 60 if freq.startswith("C") else n
+    stamps = future_timestamps(freq, FREQS[freq] + "T00:00:00", 0, n)
     inner = sorted(random.sample(range(1, n - 1), n // 5))
+    weekdays = [np.datetime64(stamp, "D").item().weekday() for stamp in stamps]
+    # Where a weekday is left out each time, it is closed.
+    assume({weekdays[i] for i in range(n) if i not in inner} == set(weekdays))
     rows = [("a", stamp, float(i)) for i, stamp in enumerate(stamps) if i not in inner]
     random.shuffle(rows)
     gridded = make_grids(table(rows), LIMITS)
@@ -105,12 +115,67 @@ def test_a_series_that_changes_its_step_half_way_loses_no_row() -> None:
     assert codes(gridded) == ["irregular"]
 
 
-def test_a_single_stray_is_left_out_and_told() -> None:
+def test_a_late_stamp_is_put_on_its_place_and_told() -> None:
     hours = [(f"2024-01-01T{hour:02}:00", float(hour)) for hour in range(24)]
     hours[7] = ("2024-01-01T07:20", 7.0)
     gridded = grid({"a": hours})
-    assert np.flatnonzero(np.isnan(gridded.panel.values[0])).tolist() == [7]
-    assert codes(gridded) == ["off_grid", "gaps"]
+    assert gridded.panel.values[0].tolist() == list(range(24))
+    [finding] = gridded.findings
+    assert finding.code == "late_stamp"
+    assert "2024-01-01T07:20:00 counts as 2024-01-01T07:00:00" in finding.message
+
+
+def test_a_series_whose_first_stamp_is_late_begins_where_it_should_have() -> None:
+    hours = [(f"2024-01-01T{hour:02}:00", float(hour)) for hour in range(24)]
+    gridded = grid({"a": [("2024-01-01T00:05", 0.0), *hours[1:]]})
+    assert gridded.panel.values[0].tolist() == list(range(24))
+    assert gridded.panel.starts == ("2024-01-01",)
+    assert codes(gridded) == ["late_stamp"]
+
+
+def test_a_stamp_without_a_place_is_left_out_and_told() -> None:
+    hours = [(f"2024-01-01T{hour:02}:00", float(hour)) for hour in range(24)]
+    gridded = grid({"a": [*hours, ("2024-01-01T07:30", 99.0)]})
+    assert gridded.panel.values[0].tolist() == list(range(24))
+    assert codes(gridded) == ["not_sorted", "off_grid"]
+    assert "2024-01-01T07:30:00" in gridded.findings[1].message
+
+
+def test_closed_days_are_no_gaps_and_get_no_forecast() -> None:
+    days = np.arange("2024-01-01", "2024-03-01", dtype="datetime64[D]")
+    rows = [(str(day), 1.0) for day in days if day.item().weekday() != 6]
+    gridded = grid({"a": rows, "few": rows[5:9]})
+    assert gridded.panel.freq == "C-1111110"
+    assert gridded.panel.starts == ("2024-01-01", "2024-01-06")
+    assert not np.isnan(np.concatenate(gridded.panel.values)).any()
+    assert codes(gridded) == ["closed_days"]
+    assert "Sundays" in gridded.findings[0].message
+    # The last row is a Thursday.
+    ahead = future_timestamps("C-1111110", "2024-01-01", len(rows), 4)
+    assert ahead == ["2024-03-01", "2024-03-02", "2024-03-04", "2024-03-05"]
+
+
+def test_series_that_differ_in_their_weekday_alone_share_a_frequency() -> None:
+    mondays = [(f"2024-01-{day:02}", 1.0) for day in range(1, 30, 7)]
+    fridays = [(f"2024-01-{day:02}", 1.0) for day in range(5, 27, 7)]
+    gridded = grid({"a": mondays, "b": fridays})
+    assert gridded.panel.freq == "W"
+    assert gridded.panel.starts == ("2024-01-01", "2024-01-05")
+    assert gridded.findings == []
+
+
+def test_a_series_on_the_thirtieth_that_begins_in_february_goes_on_with_it() -> None:
+    stamps = ["2023-02-28", "2023-03-30", "2023-04-30", "2023-05-30", "2023-06-30", "2023-07-30"]
+    gridded = grid({"a": [(stamp, 1.0) for stamp in stamps]})
+    start, n = gridded.panel.starts[0], len(gridded.panel.values[0])
+    assert future_timestamps(gridded.panel.freq or "", start or "", n, 1) == ["2023-08-30"]
+    assert gridded.panel.values[0][-6:].tolist() == [1] * 6
+
+
+def test_milliseconds_keep_their_fraction() -> None:
+    rows = [(f"2024-01-01T00:00:00.{250 + 20 * i:03}", float(i)) for i in range(20)]
+    gridded = grid({"a": rows})
+    assert (gridded.panel.freq, gridded.panel.starts) == ("20ms", ("2024-01-01T00:00:00.250000",))
 
 
 def test_gaps_count_against_the_limit_before_memory_is_spent() -> None:

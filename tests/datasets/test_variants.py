@@ -42,7 +42,7 @@ STAMPS: dict[str, Callable[[date], str]] = {
     "seconds": lambda day: str(86_400 * (day - date(1970, 1, 1)).days),
 }
 # Those whose grammar is known: files with them, and with numbers that are certain, have to be read.
-KNOWN_STAMPS = {"iso", "iso with time", "iso with T", "zulu", "offset"}
+KNOWN_STAMPS = set(STAMPS)
 
 
 def group(value: int, sign: str, end: str = "") -> str:

@@ -10,7 +10,12 @@ from service.domain.seasons import MAX_SEASON, choose_horizon, choose_season, ch
     ("freq", "season"),
     [
         ("D", 7), ("B", 5), ("W-MON", 52), ("MS", 12), ("ME", 12), ("QE-DEC", 4), ("YS-JAN", 1), ("h", 24), ("2h", 12),
-        ("30min", 48), ("15min", 96), ("5min", 288), ("min", 60), ("s", 1), ("3MS", 4), (None, 1), ("7D", 1),
+        ("30min", 48), ("15min", 96), ("5min", 288), ("min", 60), ("s", 1), ("3MS", 4), (None, 1), ("7D", 52),
+        ("2W-FRI", 26), ("14D", 26), ("4W-MON", 13), ("C-1111110", 6), ("C-1111001", 5), ("C-1010100", 3), ("2B", 1),
+        ("BMS", 12), ("BME", 12), ("LWOM-FRI", 12), ("WOM-3FRI", 12), ("12WOM-4THU", 1), ("BQE-DEC", 4), ("2MS", 6),
+        ("6MS", 2), ("QS-FEB", 4), ("Y", 1), ("90min", 16), ("7h", 1), ("24h", 7), ("60min", 24),
+        ("20ms", 1), ("us", 1),
+        ("36h", 1), ("nonsense", 1), ("", 1), ("3600s", 24),
     ],
 )  # fmt: skip
 def test_a_frequency_has_a_usual_season(freq: str | None, season: int) -> None:

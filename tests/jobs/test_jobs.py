@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +120,41 @@ def test_a_job_runs_and_tells_its_progress_from_the_first_event_to_done(workers:
 
             rest: list[JobEvent] = [event async for event in queue.watch(job.id, after=2)]
             assert rest == events[2:]
+
+    run_async(scenario)
+
+
+@pytest.mark.parametrize("fields", [{}, {"fails": "unnamed"}], ids=["succeeded", "failed"])
+def test_the_times_of_a_job_are_told_to_the_millisecond(workers: Workers, fields: dict[str, Any]) -> None:
+    async def scenario() -> None:
+        async with open_queue(workers) as queue:
+            job = await queue.submit(REQUEST, task(**fields))
+            workers.start()
+            done = await until(queue, job.id, ended)
+            assert done.status == ("failed" if fields else "succeeded")
+            times = [done.submitted_at, done.started_at or "", done.finished_at or ""]
+            assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", one) for one in times)
+            assert times == sorted(times)
+            if not fields:
+                # Three epochs of 50 ms each: a clock of whole seconds would say none, or a second.
+                events = [event async for event in queue.watch(job.id)]
+                assert events[0].data["started_at"] == done.started_at
+                took = datetime.fromisoformat(times[2]) - datetime.fromisoformat(times[1])
+                assert took >= timedelta(seconds=0.15)
+            [listed], _ = await queue.page()
+            assert (listed.started_at, listed.finished_at) == (done.started_at, done.finished_at)
+
+    run_async(scenario)
+
+
+def test_a_job_that_is_cancelled_at_once_ends_no_earlier_than_it_was_submitted(workers: Workers) -> None:
+    async def scenario() -> None:
+        async with open_queue(workers) as queue:
+            job = await queue.submit(REQUEST, task())
+            cancelled = await queue.cancel(job.id)
+            assert cancelled.started_at is None
+            assert cancelled.finished_at is not None
+            assert cancelled.finished_at >= cancelled.submitted_at
 
     run_async(scenario)
 

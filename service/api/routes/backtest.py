@@ -50,4 +50,4 @@ async def backtest(request: Request, services: Injected) -> Response:
     if material.panel.n_points <= services.settings.backtest_inline_points:
         return json_response(await services.connections.serve(request, services.backtesting.run(study)))
     job = await submit_backtest(services, body, study, material)
-    return json_response(job.to_dict(), 202, {"Location": f"/jobs/{job.id}"})
+    return json_response(job.to_dict(), 202, {"Location": services.locate(f"/jobs/{job.id}")})

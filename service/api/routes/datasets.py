@@ -58,7 +58,7 @@ async def upload(request: Request, services: Injected, asked: Annotated[FileQuer
     else:
         folder = await services.intake.save(stream_body(request))
         dataset = await services.connections.serve(request, services.intake.read(folder, media_type, options))
-    return json_response(dataset.to_dict(), 201, {"Location": f"/datasets/{dataset.id}"})
+    return json_response(dataset.to_dict(), 201, {"Location": services.locate(f"/datasets/{dataset.id}")})
 
 
 @router.get("/datasets", response_model=DatasetsAnswer, responses=problems(422))

@@ -22,6 +22,8 @@ EVENT_ID_PARAMETER = {
     "schema": {"type": "integer", "minimum": 0},
     "description": "The id of the last event seen: the stream goes on after it.",
 }
+# A proxy that gathers an answer before it passes it on would hold events back; nginx is told by a header of its own.
+STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 EVENTS_DESCRIPTION = "`progress`: epoch, epochs, loss, val_loss, eta_seconds, attempt; at last one `done`: the job"
 
 
@@ -54,7 +56,7 @@ async def watch_job(job_id: str, request: Request, services: Injected) -> Respon
     after = read_last_event_id(request)
     await services.jobs.get(job_id)
     events = stream(services.jobs.watch(job_id, after=after), services.lifecycle)
-    return StreamingResponse(events, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+    return StreamingResponse(events, media_type="text/event-stream", headers=STREAM_HEADERS)
 
 
 @router.post("/jobs/{job_id}/cancel", status_code=202, response_model=JobAnswer, responses=problems(404, 409))

@@ -43,18 +43,18 @@ async def metrics(services: Injected) -> Response:
 
 
 @router.get("/", include_in_schema=False)
-async def root() -> Response:
-    return RedirectResponse("/docs")
+async def root(services: Injected) -> Response:
+    return RedirectResponse(services.locate("/docs"))
 
 
 @router.get("/docs", include_in_schema=False)
-async def docs(request: Request) -> Response:
+async def docs(request: Request, services: Injected) -> Response:
     return get_swagger_ui_html(
-        openapi_url="/openapi.json",
+        openapi_url=services.locate("/openapi.json"),
         title=request.app.title,
-        swagger_js_url="/docs/assets/swagger-ui-bundle.js",
-        swagger_css_url="/docs/assets/swagger-ui.css",
-        swagger_favicon_url="/docs/assets/favicon.png",
+        swagger_js_url=services.locate("/docs/assets/swagger-ui-bundle.js"),
+        swagger_css_url=services.locate("/docs/assets/swagger-ui.css"),
+        swagger_favicon_url=services.locate("/docs/assets/favicon.png"),
     )
 
 

@@ -69,4 +69,4 @@ async def train(request: Request, services: Injected) -> Response:
     )
     if body.architecture == WHOLE_CHAPTER:
         return list_response("jobs", [job.to_dict() for job in jobs], status=202)
-    return json_response(jobs[0].to_dict(), 202, {"Location": f"/jobs/{jobs[0].id}"})
+    return json_response(jobs[0].to_dict(), 202, {"Location": services.locate(f"/jobs/{jobs[0].id}")})

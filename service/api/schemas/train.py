@@ -14,7 +14,7 @@ from service.store.layout import NAME_PATTERN
 FIELDS_OF_KIND = {
     "synthetic": {"n_series", "n_steps", "noise", "seed"},
     "series": {"series", "freq", "missing"},
-    "dataset": {"id", "missing"},
+    "dataset": {"id", "freq", "missing"},
 }
 
 Count = Annotated[int, Field(ge=1, le=10_000)]
@@ -42,7 +42,9 @@ class DataBody(BaseModel):
     )
     id: str | None = Field(None, max_length=100, description="dataset: the id of an upload")
     freq: str | None = Field(
-        None, max_length=100, description="series: a pandas offset alias, from which season and horizon follow"
+        None,
+        max_length=100,
+        description="series: a pandas offset alias, from which season and horizon follow; dataset: for one without",
     )
     missing: Missing | None = Field(
         None, description="series, dataset: what stands in for null; by default interpolate"

@@ -1,0 +1,38 @@
+"""HEAD wherever there is GET: the same status and headers, no body."""
+
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+
+class _Answered(OSError):
+    """The headers are sent, and a body that goes on for long is not wanted. An OSError, as if the client had gone."""
+
+
+class HeadMiddleware:
+    """Asks the application for GET, and keeps the body back. Endless answers end with their headers."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] != "HEAD":
+            await self._app(scope, receive, send)
+            return
+        # A copy: the server looks into its own, and would count a body that is not there.
+        inner = {**scope, "method": "GET", "asked_method": "HEAD"}
+
+        async def send_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                await send(message)
+            elif message["type"] == "http.response.body":
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
+                if message.get("more_body"):
+                    raise _Answered
+
+        try:
+            await self._app(inner, receive, send_headers)
+        except (_Answered, ClientDisconnect):
+            # The headers are sent, or nobody waits for them any more.
+            return
+        finally:
+            scope["route"] = inner.get("route")

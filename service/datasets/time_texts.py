@@ -1,0 +1,107 @@
+"""Texts of times in Arrow's columns: whole columns of plain ISO 8601 at once, other forms by their fields."""
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from service.domain.time_fields import Fields
+from service.domain.time_shapes import FIELD_KINDS, LETTERS, MONTH_NAMES, Shape
+from service.domain.timestamps import clean
+
+# What Arrow doesn't read of ISO 8601, and how it does.
+_LONG_FORMS = (
+    (r"(\d)\s*(?:UTC|utc|GMT|gmt|z|Z)$", r"\1Z"),
+    (r"(:\d{2})[.,](\d{1,6})\d*", r"\1.\2"),
+    (r"(:\d{2})\s+([+-]\d{2})", r"\1\2"),
+)
+_ZONE = r"(Z|[+-]\d{2}:?(\d{2})?)$"
+
+
+def read_plain_iso(column: Any) -> tuple[NDArray[np.datetime64], NDArray[np.int32] | None] | None:
+    """Wall times and offsets of a column that Arrow can read whole; None where it can't."""
+    found = _read_plain(column)
+    if found is not None or not len(column):
+        return found
+    # So many texts have only a blank, a word for UTC or nanoseconds too much that they are worth a second try.
+    return None if _read_plain(_shorten(column[:1])) is None else _read_plain(_shorten(column))
+
+
+def _shorten(column: Any) -> Any:
+    column = pc.utf8_trim_whitespace(column)
+    for pattern, plain in _LONG_FORMS:
+        column = pc.replace_substring_regex(column, pattern, plain)
+    return column
+
+
+def _read_plain(column: Any) -> tuple[NDArray[np.datetime64], NDArray[np.int32] | None] | None:
+    try:
+        return _stamps(column.cast(pa.timestamp("us"))), None
+    except pa.ArrowInvalid:
+        pass
+    try:
+        utc = _stamps(column.cast(pa.timestamp("us", tz="UTC")))
+        wall = _stamps(pc.replace_substring_regex(column, _ZONE, "").cast(pa.timestamp("us")))
+    except pa.ArrowInvalid:
+        return None
+    return wall, (wall - utc).astype("timedelta64[s]").astype(np.int32)
+
+
+class ArrowTexts:
+    """Texts in an Arrow array, as `service.domain.timestamps.Texts`."""
+
+    def __init__(self, texts: pa.Array) -> None:
+        for blank in ("\u00a0", "\u202f"):
+            texts = pc.replace_substring(texts, blank, " ")
+        self._texts = pc.utf8_trim_whitespace(texts)
+        self._left = np.arange(len(texts))
+
+    def __len__(self) -> int:
+        return len(self._texts)
+
+    def text(self, index: int) -> str:
+        return str(self._texts[index].as_py())
+
+    def first(self) -> tuple[int, str] | None:
+        if not len(self._left):
+            return None
+        index = int(self._left[0])
+        return index, clean(self.text(index))
+
+    def take(self, shape: Shape) -> tuple[NDArray[np.intp], Fields]:
+        left = self._texts.take(pa.array(self._left))
+        matches = pc.extract_regex(left, f"^(?:{shape.pattern})$")
+        is_match = matches.is_valid()
+        taken, self._left = _split(self._left, is_match.to_numpy(zero_copy_only=False))
+        found = matches.filter(is_match)
+        return taken, {name: _convert(name, pc.struct_field(found, name)) for name in shape.fields}
+
+
+def _split(indices: NDArray[np.intp], mask: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    return indices[mask], indices[~mask]
+
+
+def _convert(name: str, texts: pa.Array) -> NDArray[Any]:
+    """The fields' numbers, as `service.domain.time_shapes` describes them."""
+    kind = FIELD_KINDS.get(name)
+    if kind == "text":
+        return np.asarray(texts.to_numpy(zero_copy_only=False), object)
+    if kind == "month":
+        places = pc.index_in(pc.utf8_lower(pc.utf8_slice_codeunits(texts, 0, 3)), pa.array(MONTH_NAMES))
+        return np.asarray(places.to_numpy(zero_copy_only=False), np.int64) + 1
+    if kind is None:
+        letters = pc.utf8_lower(pc.utf8_slice_codeunits(texts, 0, 1))
+        places = pc.index_in(letters, pa.array(list(LETTERS[name])))
+        return np.asarray(places.fill_null(-1).to_numpy(zero_copy_only=False), np.int64)
+    is_absent = pc.equal(texts, "")
+    if kind in ("micros", "billionths"):
+        width = 6 if kind == "micros" else 9
+        texts = pc.utf8_slice_codeunits(pc.utf8_rpad(texts, width, "0"), 0, width)
+    return np.asarray(pc.if_else(is_absent, "-1", texts).cast(pa.int64()).to_numpy(zero_copy_only=False))
+
+
+def _stamps(column: Any) -> NDArray[np.datetime64]:
+    stamps = column.to_numpy() if isinstance(column, pa.ChunkedArray) else column.to_numpy(zero_copy_only=False)
+    return np.asarray(stamps, "datetime64[us]")

@@ -1,0 +1,293 @@
+"""The one reader of times: of uploads, of `start`, of the command line. NumPy and the standard library only.
+
+ISO 8601 and RFC 9557, quarters, dates with slashes, dots and names of months, and plain numbers. A month, a quarter, a
+week or a year is its first day. What can be read in two ways is settled by all texts of a column together, or refused.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import Any, Protocol
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.domain.day_order import settle_order, settle_short
+from service.domain.grids import DAY_US, to_us
+from service.domain.time_fields import NO_OFFSET, Fields, join, read_clock, read_days
+from service.domain.time_flaws import Assumed, BadTime, show
+from service.domain.time_numbers import is_like_a_time, read_numbers
+from service.domain.time_shapes import FIELD_KINDS, LETTERS, MONTH_NAMES, Shape, find_shape
+from service.errors import InvalidRequest
+
+EXPECTED = "expected ISO 8601, such as 2024-01-31 or 2024-01-31T06:00:00+01:00"
+
+
+class Texts(Protocol):
+    """Texts without blanks around them, of which some have been taken."""
+
+    def first(self) -> tuple[int, str] | None:
+        """The first one that was not taken, and its index."""
+
+    def take(self, shape: Shape) -> tuple[NDArray[np.intp], Fields]:
+        """Takes all of a shape: their indices, and their fields as `service.domain.time_shapes` describes them."""
+
+    def __len__(self) -> int: ...
+
+
+@dataclass(eq=False)
+class Reading:
+    """What texts say: `wall` [texts] in microseconds since 1970, `offset` [texts] in seconds ahead of UTC or NO_OFFSET.
+
+    `zone` [texts] is the zone's name or ""; `is_date` [texts] that no time of day was written.
+    """
+
+    wall: NDArray[np.int64]
+    offset: NDArray[np.int64]
+    zone: NDArray[Any]
+    is_date: NDArray[np.bool_]
+    is_zulu: NDArray[np.bool_]
+    assumed: list[Assumed] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class TimeStamp:
+    """One time: `wall`, seconds ahead of UTC, the zone's IANA name, and how it was written."""
+
+    wall: np.datetime64
+    offset: int | None
+    zone: str | None
+    is_date: bool
+    is_zulu: bool
+
+
+def read_texts(texts: Texts) -> Reading:
+    """Reads all texts.
+
+    Raises:
+        BadTime: one that is no time, or that can be read in two ways.
+    """
+    n = len(texts)
+    reading = Reading(
+        np.zeros(n, np.int64), np.full(n, NO_OFFSET), np.full(n, "", object), np.zeros(n, bool), np.zeros(n, bool)
+    )
+    still_open: dict[str, list[tuple[NDArray[np.intp], Fields, Shape]]] = {"order": [], "number": []}
+    n_certain = 0
+    while (untaken := texts.first()) is not None:
+        index, text = untaken
+        shape = find_shape(text)
+        taken, fields = texts.take(shape) if shape is not None else (np.zeros(0, np.intp), {})
+        if shape is None or index not in taken:
+            raise BadTime(index, EXPECTED)
+        if shape.open == "nothing":
+            n_certain += len(taken)
+            _check_short_names(taken, fields, reading)
+            _keep(reading, taken, fields, *read_days(fields))
+        else:
+            still_open[shape.open].append((taken, fields, shape))
+    _settle_orders(reading, still_open["order"])
+    for taken, fields, _ in still_open["number"]:
+        _settle_numbers(reading, taken, fields, len(taken) == n)
+    return reading
+
+
+@lru_cache(maxsize=1024)
+def read_stamp(text: str) -> TimeStamp:
+    """Reads one time.
+
+    Raises:
+        InvalidRequest: at `/start`: it is none, or can be read in two ways.
+    """
+    shown = repr(text[:100])
+    try:
+        reading = read_texts(ListTexts([text]))
+    except BadTime as error:
+        raise _refuse(error.code, f"{shown} is no time that can be read{_explain(error)}.") from None
+    guess = next((one for one in reading.assumed if one.is_guess), None)
+    if guess is not None:
+        message = guess.message.replace("{other}", shown)
+        raise _refuse("ambiguous_timestamp", f"{shown} can be read in several ways. {message} Send ISO 8601.")
+    wall, offset = int(reading.wall[0]), None if reading.offset[0] == NO_OFFSET else int(reading.offset[0])
+    name = str(reading.zone[0]) or None
+    if name is not None:
+        try:
+            wall, offset = _to_zone(name, wall, offset)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            message = f"{shown} is of a zone that is not known here: expected an IANA name, such as Europe/Berlin."
+            raise _refuse("bad_timestamp", message) from None
+        except OverflowError:
+            raise _refuse("bad_timestamp", f"{shown} is outside of the years 1 to 9999.") from None
+    is_date = bool(reading.is_date[0]) and name is None and offset is None
+    return TimeStamp(np.datetime64(wall, "us"), offset, name, is_date, bool(reading.is_zulu[0]) and name is None)
+
+
+def is_time_like(texts: Sequence[str]) -> bool:
+    """Whether different, non-empty texts can all be read as times, and are not merely small plain numbers."""
+    if not texts:
+        return False
+    shapes = [find_shape(clean(text)) for text in texts]
+    if any(shape is None for shape in shapes):
+        return False
+    if all(shape is not None and shape.open == "number" for shape in shapes):
+        _, fields = ListTexts(texts).take(shapes[0])  # type: ignore[arg-type]
+        return is_like_a_time(fields["whole"], fields["rest"])
+    try:
+        read_texts(ListTexts(texts))
+    except BadTime as error:
+        # Of times that could be read in two ways, or that are written in two, a person should hear as times.
+        return error.code != "bad_timestamp"
+    return True
+
+
+def format_offset(offset: int) -> str:
+    """Seconds ahead of UTC in ISO 8601."""
+    minutes, seconds = divmod(abs(offset), 60)
+    # Before clocks were set by zones, offsets had seconds.
+    rest = f":{seconds:02}" if seconds else ""
+    return f"{'-' if offset < 0 else '+'}{minutes // 60:02}:{minutes % 60:02}{rest}"
+
+
+def clean(text: str) -> str:
+    """A text without blanks around it, and with common ones within."""
+    return text.replace("\u00a0", " ").replace("\u202f", " ").strip()
+
+
+class ListTexts:
+    """Texts in a list."""
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        self._texts = [clean(text) for text in texts]
+        self._left = list(range(len(texts)))
+
+    def __len__(self) -> int:
+        return len(self._texts)
+
+    def first(self) -> tuple[int, str] | None:
+        return (self._left[0], self._texts[self._left[0]]) if self._left else None
+
+    def take(self, shape: Shape) -> tuple[NDArray[np.intp], Fields]:
+        matches = [(index, shape.compiled.fullmatch(self._texts[index])) for index in self._left]
+        taken = [(index, match) for index, match in matches if match is not None]
+        self._left = [index for index, match in matches if match is None]
+        fields = {name: _convert(name, [match[name] or "" for _, match in taken]) for name in shape.fields}
+        return np.array([index for index, _ in taken], np.intp), fields
+
+
+def _convert(name: str, texts: list[str]) -> NDArray[Any]:
+    kind = FIELD_KINDS.get(name)
+    if kind == "text":
+        return np.array(texts, object)
+    if kind == "digits":
+        numbers = [int(text) if text else -1 for text in texts]
+    elif kind == "month":
+        numbers = [MONTH_NAMES.index(text[:3].lower()) + 1 for text in texts]
+    elif kind is None:
+        numbers = [LETTERS[name].index(text[0].lower()) if text else -1 for text in texts]
+    else:
+        width = 6 if kind == "micros" else 9
+        numbers = [int(text[:width].ljust(width, "0")) if text else -1 for text in texts]
+    return np.array(numbers, np.int64)
+
+
+def _keep(reading: Reading, taken: NDArray[np.intp], fields: Fields, days: Any, ok: Any) -> None:
+    clock = read_clock(fields, len(taken))
+    reading.wall[taken], ok = join(days, clock, ok)
+    reading.offset[taken] = clock.offset
+    reading.is_date[taken] = not clock.has_hour
+    reading.is_zulu[taken] = fields["zulu"] >= 0 if "zulu" in fields else False
+    if "zone" in fields:
+        reading.zone[taken] = fields["zone"]
+    _check(taken, ok)
+
+
+def _check(taken: NDArray[np.intp], ok: NDArray[np.bool_]) -> None:
+    if not ok.all():
+        raise BadTime(int(taken[np.flatnonzero(~ok)[0]]), "there is no such day or time in the years 1 to 9999")
+
+
+def _check_short_names(taken: NDArray[np.intp], fields: Fields, reading: Reading) -> None:
+    """Years of two digits behind a month's name, which may be days."""
+    if "short_year" not in fields:
+        return
+    first, year = int(taken[0]), fields["short_year"]
+    if "day" not in fields and len(taken) > 1 and len(np.unique(fields["month_name"])) == 1 and (year <= 31).all():
+        raise BadTime(first, "its number may be a year or a day, and nothing decides which", code="ambiguous_timestamp")
+    days, _ = read_days({name: values[:1] for name, values in fields.items()})
+    message = f"Years of two digits are read as those from 1969 to 2068: {{other}} is {show(days[0] * DAY_US)}."
+    reading.assumed.append(Assumed("times_assumed", message, first))
+
+
+def _settle_orders(reading: Reading, parts: list[tuple[NDArray[np.intp], Fields, Shape]]) -> None:
+    for last, settle in (("year", settle_order), ("right", settle_short)):
+        mine = [part for part in parts if last in part[1]]
+        if not mine:
+            continue
+        taken = np.concatenate([one for one, _, _ in mine])
+        by_place = np.argsort(taken, kind="stable")
+        left, middle, right = (
+            np.concatenate([fields[name] for _, fields, _ in mine])[by_place] for name in ("left", "middle", last)
+        )
+        is_dotted = np.concatenate([np.full(len(one), shape.is_dotted) for one, _, shape in mine])[by_place]
+        try:
+            days, assumed = settle(left, middle, right, is_dotted)
+        except BadTime as error:
+            other = None if error.other is None else int(taken[by_place][error.other])
+            raise BadTime(int(taken[by_place][error.index]), error.problem, other, error.code) from None
+        reading.assumed += [
+            Assumed(one.code, one.message, int(taken[by_place][one.index]), one.is_guess) for one in assumed
+        ]
+        back = np.argsort(by_place)
+        begin = 0
+        for one, fields, _ in mine:
+            own = days[back[begin : begin + len(one)]]
+            begin += len(one)
+            _keep(reading, one, fields, own, np.ones(len(one), bool))
+
+
+def _settle_numbers(reading: Reading, taken: NDArray[np.intp], fields: Fields, is_alone: bool) -> None:
+    try:
+        numbered = read_numbers(fields["whole"], fields["rest"])
+    except BadTime as error:
+        other = None if error.other is None else int(taken[error.other])
+        raise BadTime(int(taken[error.index]), f"{error.problem}; {EXPECTED}", other, error.code) from None
+    if not is_alone and numbered.kind in ("serial", "minute"):
+        # Half of a column that a spreadsheet has turned into dates: the other half may have lost day and month.
+        problem = f"it may be {'a spreadsheet serial day' if numbered.kind == 'serial' else 'YYYYMMDDHHMM'}, but other "
+        raise BadTime(
+            int(taken[0]), f"{problem}times are written out: write all of them in one way", None, "mixed_timestamps"
+        )
+    reading.wall[taken], ok = join(numbered.days, numbered.clock, numbered.ok)
+    reading.offset[taken] = numbered.clock.offset
+    reading.is_zulu[taken] = numbered.clock.offset == 0
+    reading.is_date[taken] = not numbered.clock.has_hour
+    reading.assumed += [Assumed(one.code, one.message, int(taken[one.index]), one.is_guess) for one in numbered.assumed]
+    _check(taken, ok)
+
+
+def _to_zone(name: str, wall: int, offset: int | None) -> tuple[int, int]:
+    """The wall time in a zone, and what it is ahead of UTC there; an offset that is written counts."""
+    zone, epoch = ZoneInfo(name), datetime(1970, 1, 1)
+    local = epoch + timedelta(microseconds=wall)
+    if offset is None:
+        # A wall time that a clock change skips is the one that follows.
+        moment = local.replace(tzinfo=zone).astimezone(UTC).astimezone(zone)
+    else:
+        moment = (local - timedelta(seconds=offset)).replace(tzinfo=UTC).astimezone(zone)
+    ahead = moment.utcoffset()
+    assert ahead is not None
+    return int(to_us(np.array([moment.replace(tzinfo=None)]))[0]), int(ahead.total_seconds())
+
+
+def _explain(error: BadTime) -> str:
+    problem = error.problem.removesuffix(EXPECTED).removesuffix("; ")
+    return f": {problem}" if problem else ""
+
+
+def _refuse(code: str, message: str) -> InvalidRequest:
+    return InvalidRequest.at(
+        "/start",
+        code,
+        f"{message} Send one like 2024-01-31, 2024-01-31T06:00:00Z or 2024-01-31T06:00:00+01:00[Europe/Berlin].",
+    )
