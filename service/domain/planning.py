@@ -42,6 +42,8 @@ _FOCUSES = (0.75, 1.0, 0.5) * 2
 _LONGEST_SEASON_OF_THETA = 52
 # A linear member costs seconds, and stays sensible where one long series gives a network too little to learn from.
 _LINEAR = "ridge"
+# How often something is asked for every few weeks, no window shows that is meant for the pattern of a week.
+_OF_RARE_DEMAND = 3
 # On waves.
 _FOR_WAVES = ("wavenet", "gru", "lstm")
 # Options that `auto` settles by itself.
@@ -93,12 +95,16 @@ def _candidates(usual: Recipe, lengths: Lengths) -> tuple[Recipe, ...]:
         (first.window, "mean"),
         (shorter, "standard"),
     )
+    is_intermittent = usual.own_data is not None and usual.own_data.is_intermittent
+    if is_intermittent:
+        longer = min(_OF_RARE_DEMAND * first.window, longest)
+        linear = tuple((window, scaling) for window in (first.window, longer) for scaling in ("standard", "mean"))
     ridges = [_ridge(first, window, scaling) for window, scaling in linear]
     theta, *corrected = _thetas(usual)
     if usual.season > _LONGEST_SEASON_OF_THETA:
         classical = [theta] if usual.horizon < usual.season else []
         return (first, *classical, *ridges, *others)
-    if usual.own_data is not None and usual.own_data.is_intermittent:
+    if is_intermittent:
         # Sparse demand has no trend to go on with, and Theta would take it below zero.
         return (first, *ridges, *others)
     turns = [one for pair in zip_longest(corrected, others) for one in pair if one is not None]

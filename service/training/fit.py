@@ -55,7 +55,13 @@ def fit(
         return network, []
     if recipe.preset.is_solved:
         started = time.monotonic()
-        loss, val_loss = solve(network, train, validation, on_batch)
+        loss, val_loss = solve(
+            network,
+            train,
+            validation,
+            on_batch,
+            by_squares=recipe.own_data is not None and recipe.own_data.is_intermittent,
+        )
         epoch = Epoch(1, loss, val_loss, time.monotonic() - started)
         on_epoch(epoch)
         return network, [epoch]

@@ -35,17 +35,20 @@ class _Sums:
     is_incomplete: bool = False
 
 
-def solve(network: Network, train: Any, validation: Any, on_batch: Callable[[], None]) -> tuple[float, float]:
+def solve(
+    network: Network, train: Any, validation: Any, on_batch: Callable[[], None], *, by_squares: bool = False
+) -> tuple[float, float]:
     """Gives an affine readout the weights with the least weighted squared error and penalised squared size.
 
-    The penalty is the one that validates best in mean absolute error; a network that was solved before keeps its own.
-    With an infinite one the forecast would be seasonal naive plus a constant for each step. Windows that are outliers
+    The penalty is the one that validates best, in mean absolute error if not told otherwise; a network that was solved
+    before keeps its own. With an infinite one the forecast would be seasonal naive plus a constant for each step. Windows that are outliers
     don't count (`service.domain.regression`), nor do targets that were not measured.
     Source: A. E. Hoerl and R. W. Kennard, Ridge Regression, 1970.
 
     Args:
         network: one with an affine readout.
         train, validation, on_batch: as of `service.training.fit.fit`.
+        by_squares: choose the penalty by squared errors, for demand whose median is zero.
 
     Returns:
         The mean squared errors of training and validation windows, in the model's units.
@@ -57,7 +60,7 @@ def solve(network: Network, train: Any, validation: Any, on_batch: Callable[[], 
     filled = usual
     for _ in range(FILLINGS):
         sums = _add_up(network, train, usual, filled, on_batch)
-        kernel, bias = _choose_penalty(network, sums, x, targets - base, weights)
+        kernel, bias = _choose_penalty(network, sums, x, targets - base, weights, by_squares)
         if not sums.is_incomplete:
             break
         filled = RobustFit(np.vstack([kernel, bias]), usual.deviation)
@@ -66,7 +69,9 @@ def solve(network: Network, train: Any, validation: Any, on_batch: Callable[[], 
     return losses[0], losses[1]
 
 
-def _choose_penalty(network: Network, sums: "_Sums", x: Array, y: Array, weights: Array) -> tuple[Array, Array]:
+def _choose_penalty(
+    network: Network, sums: "_Sums", x: Array, y: Array, weights: Array, by_squares: bool
+) -> tuple[Array, Array]:
     """Kernel and bias with the penalty under which windows x, y validate best; the network remembers it."""
     variances, directions, moments = _diagonalize(sums)
     penalties = PENALTIES if network.penalty is None else (network.penalty,)
@@ -75,8 +80,9 @@ def _choose_penalty(network: Network, sums: "_Sums", x: Array, y: Array, weights
     for penalty in penalties:
         kernel = directions @ (moments / (variances + penalty * variances.mean() + np.finfo(float).tiny)[:, None])
         bias = (sums.y - sums.x @ kernel) / sums.weight
-        errors = np.nanmean(np.abs(x[known] @ kernel + bias - y[known]), axis=1)
-        loss = float(errors @ weights[known] / max(weights[known].sum(), np.finfo(float).tiny))
+        errors = np.abs(x[known] @ kernel + bias - y[known])
+        by_window = np.nanmean(np.square(errors) if by_squares else errors, axis=1)
+        loss = float(by_window @ weights[known] / max(weights[known].sum(), np.finfo(float).tiny))
         if loss < least:
             best, least, chosen = (kernel, bias), loss, penalty
     network.penalty = chosen
@@ -104,8 +110,9 @@ def _add_up(network: Network, train: Any, usual: RobustFit, filled: RobustFit, o
     for inputs, targets, given in _chunks(train):
         x, base = _parts(network, inputs)
         y = targets - base
-        weights = usual.reweight(x, y, given)
-        sums.is_incomplete |= bool(np.isnan(y).any())
+        missing = np.isnan(y)
+        weights = usual.reweight(x, y, np.where(missing.all(axis=1), 0.0, given))
+        sums.is_incomplete |= bool((missing.any(axis=1) & (weights > 0)).any())
         y = filled.complete(x, y)
         weighted = x * weights[:, None]
         sums.weight += float(weights.sum())
