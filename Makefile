@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check format lock bench-chapter bench-autoregression bench-engines bench-serving bench-accuracy bench-training clean
+.PHONY: help setup run test check format lock bench-chapter bench-autoregression bench-engines bench-serving bench-accuracy bench-robustness bench-training clean
 
 help:  ## Say what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-21s %s\n", $$1, $$2}'
@@ -66,6 +66,9 @@ $(PEERS_STAMP): benchmarks/peers.lock
 
 bench-accuracy: setup $(PEERS_STAMP)  ## Train on competition series, beside Theta and AutoETS (about an hour and a half)
 	$(BIN)/python -m benchmarks.accuracy --peers $(PEERS)/bin/python
+
+bench-robustness: setup  ## What one hostile series does to the others, and intermittent demand (hours)
+	$(BIN)/python -m benchmarks.robustness
 
 .venv-torch/.installed: benchmarks/training/torch.lock
 	$(PYTHON) -m venv $(@D)

@@ -205,7 +205,7 @@ def train(http: httpx.Client, case: Case, series: Series, architecture: str) -> 
         "name": name,
         "horizon": case.horizon,
         "season": case.season,
-        "data": {"kind": "series", "freq": case.freq, "series": [one.tolist() for one in series.past]},
+        "data": {"kind": "series", "freq": case.freq, "series": [to_json(one) for one in series.past]},
     }
     job = _check(http.post("/train", json=request))
     started = time.monotonic()
@@ -215,6 +215,11 @@ def train(http: httpx.Client, case: Case, series: Series, architecture: str) -> 
     if job["status"] != "succeeded":
         raise SystemExit(f"{architecture} on {case.label}: {job['error']}")
     return name, time.monotonic() - started
+
+
+def to_json(series: Array) -> list[float | None]:
+    """A series as it is posted, null for NaN."""
+    return [None if np.isnan(value) else float(value) for value in series]
 
 
 def forecast(http: httpx.Client, case: Case, series: Series, name: str) -> tuple[Array, tuple[float, ...]]:

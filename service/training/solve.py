@@ -41,8 +41,8 @@ def solve(
     """Gives an affine readout the weights with the least weighted squared error and penalised squared size.
 
     The penalty is the one that validates best, in mean absolute error if not told otherwise; a network that was solved
-    before keeps its own. With an infinite one the forecast would be seasonal naive plus a constant for each step. Windows that are outliers
-    don't count (`service.domain.regression`), nor do targets that were not measured.
+    before keeps its own. With an infinite one the forecast would be seasonal naive plus a constant for each step.
+    Windows that are outliers don't count (`service.domain.regression`), nor do targets that were not measured.
     Source: A. E. Hoerl and R. W. Kennard, Ridge Regression, 1970.
 
     Args:
