@@ -8,7 +8,7 @@ Both are only taken as far as the model's forecast follows them (`Equivariance`)
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +29,8 @@ MOST_DEVIATIONS = 100.0
 ROUNDING = 1e-6
 # ...and, with the level, to so many significant digits: all that a 64-bit number writes without an odd last one.
 DIGITS = 15
-TINY = 1e-300
+# What is smaller than any movement that is told apart from none.
+TINY = 1e-290
 
 
 def find_equivariance(hyper_parameters: Mapping[str, Any]) -> Equivariance:
@@ -47,35 +48,51 @@ def find_equivariance(hyper_parameters: Mapping[str, Any]) -> Equivariance:
     return "scale" if scaling == "mean" or log else "affine"
 
 
+class Reference(Protocol):
+    """What was taken off rows."""
+
+    def restore(self, answers: NDArray[np.floating]) -> Array:
+        """Answers of normalized rows [batch, ..] in the units of the series, float64."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
-class Reference:
-    """What was taken off rows: level and unit, both [batch, 1]. `resolution` [batch, 1] is what answers round to."""
+class BatchReference:
+    """Level and unit of each row, and what its answers round to; all [batch, 1]."""
 
     level: Array
     unit: Array
     resolution: Array
 
     def restore(self, answers: NDArray[np.floating]) -> Array:
-        """Answers of normalized rows [batch, ..] in the units of the series, float64."""
-        if len(answers) == 1:
-            return self._restore_one(answers)
         shape = (len(answers), *(1,) * (answers.ndim - 1))
         level, unit, step = (part.reshape(shape) for part in (self.level, self.unit, self.resolution))
-        offsets = _round(answers.astype(np.float64) * unit, step)
+        offsets = _round(answers * unit, step)
         restored = offsets + level
-        axes = tuple(range(1, answers.ndim))
-        largest = np.maximum(np.abs(restored).max(axis=axes, keepdims=True, initial=0.0), TINY)
-        with np.errstate(all="ignore"):
-            return _round(restored, 10.0 ** (np.floor(np.log10(largest)) + 1 - DIGITS))
+        largest = np.abs(restored).max(axis=tuple(range(1, answers.ndim)), keepdims=True, initial=0.0)
+        largest = np.where((largest > TINY) & np.isfinite(largest), largest, 1.0)
+        rounded = _round(restored, 10.0 ** (np.floor(np.log10(largest)) + 1 - DIGITS))
+        # What repeats the level comes back as it was written.
+        return np.where(offsets == 0, level, rounded)
 
-    def _restore_one(self, answers: NDArray[np.floating]) -> Array:
-        """As `restore`, of one row: in a tenth of the time that broadcasting takes."""
-        offsets = _round_all(answers.astype(np.float64) * self.unit.item(), self.resolution.item())
-        restored = offsets + self.level.item()
-        largest = float(np.abs(restored).max(initial=0.0))
+
+@dataclass(frozen=True, slots=True)
+class RowReference:
+    """As `BatchReference`, of one row: in a tenth of the time that arrays of one number take."""
+
+    level: float
+    unit: float
+    resolution: float
+
+    def restore(self, answers: NDArray[np.floating]) -> Array:
+        offsets = _round_all(answers.astype(np.float64) * self.unit, self.resolution)
+        restored = offsets + self.level
+        largest = max(restored.max(initial=0.0), -restored.min(initial=0.0))
         if not TINY < largest < math.inf:
             return restored
-        return _round_all(restored, 10.0 ** (math.floor(math.log10(largest)) + 1 - DIGITS))
+        rounded = _round_all(restored, 10.0 ** (math.floor(math.log10(largest)) + 1 - DIGITS))
+        # What repeats the level comes back as it was written.
+        return np.where(offsets == 0, self.level, rounded)
 
 
 def normalize(series: Array, lengths: Lengths, equivariance: Equivariance) -> tuple[Floats, Reference | None]:
@@ -91,6 +108,8 @@ def normalize(series: Array, lengths: Lengths, equivariance: Equivariance) -> tu
     if equivariance == "none":
         return series.astype(np.float32), None
     longest = series.shape[1]
+    if len(series) == 1 and lengths[0] == longest:
+        return _normalize_one(series[0], equivariance)
     is_whole = bool((lengths == longest).all())
     own = None if is_whole else np.arange(longest) < lengths[:, None]
     if own is not None:
@@ -105,7 +124,25 @@ def normalize(series: Array, lengths: Lengths, equivariance: Equivariance) -> tu
         moved = np.where(own, moved, 0.0)
     unit = np.abs(moved).max(axis=1, keepdims=True)
     unit = np.where(unit > TINY, unit, np.maximum(np.abs(level), 1.0))
-    return (moved / unit).astype(np.float32), Reference(level, unit, _resolution(unit))
+    return (moved / unit).astype(np.float32), BatchReference(level, unit, _resolution(unit))
+
+
+def _normalize_one(row: Array, equivariance: Equivariance) -> tuple[Floats, Reference]:
+    if equivariance == "affine":
+        level = float(row[-1])
+    else:
+        mean = float(np.add.reduce(row)) / len(row)
+        around = row - mean
+        deviation = math.sqrt(float(around @ around) / len(row))
+        level = math.copysign(max(abs(mean) - MOST_DEVIATIONS * deviation, 0.0), mean)
+    moved = row - level
+    unit = float(max(moved.max(), -moved.min()))
+    if not unit > TINY:
+        unit = max(abs(level), 1.0)
+    share = ROUNDING * unit
+    power = 10.0 ** math.floor(math.log10(share))
+    step = power * (5 if share >= 5 * power else 2 if share >= 2 * power else 1)
+    return (moved / unit).astype(np.float32)[None, :], RowReference(level, unit, step)
 
 
 def dominant_level(values: Array, own: NDArray[np.bool_] | None = None) -> Array:
@@ -137,19 +174,17 @@ def _resolution(unit: Array) -> Array:
 
 def _round(values: Array, step: Array) -> Array:
     """Values to multiples of steps, which are 1, 2 or 5 times powers of ten; correctly rounded decimals."""
-    with np.errstate(all="ignore"):
-        # Powers of ten below 1 are no binary numbers, their inverses are.
-        inverse = np.round(1 / step)
-        fine = np.rint(values * inverse) / inverse
-        coarse = np.rint(values / step) * step
-        rounded = np.where(step < 1, fine, coarse)
-    return np.where(np.isfinite(rounded), rounded, values)
+    fine = step < 1
+    if not fine.any():
+        return np.asarray(np.rint(values / step) * step)
+    # Powers of ten below 1 are no binary numbers, their inverses are.
+    inverse = np.rint(1 / np.maximum(step, TINY))
+    rounded = np.rint(values * inverse) / np.maximum(inverse, 1.0)
+    return rounded if fine.all() else np.where(fine, rounded, np.rint(values / step) * step)
 
 
 def _round_all(values: Array, step: float) -> Array:
     if step >= 1:
-        return np.rint(values / step) * step
-    inverse = round(1 / step) if step > 1e-300 else math.inf
-    if inverse > 1e290:
-        return values
-    return np.rint(values * float(inverse)) / float(inverse)
+        return np.asarray(np.rint(values / step) * step)
+    inverse = float(round(1 / max(step, TINY)))
+    return np.asarray(np.rint(values * inverse) / inverse)
