@@ -61,6 +61,15 @@ class Rows:
         moved = self.latest[self.offsets[series] + np.maximum(ends, 1) - 1] - self.offsets[series] + 1
         return np.where(moved >= fewest, moved, ends)
 
+    def learnable(self, ends: Positions) -> NDArray[np.bool_]:
+        """Which series [n_series] have two different values before their ends; all, if none has.
+
+        From a constant one nothing is learnt, and what is drawn in its place would be one window less of another.
+        """
+        histories = (self.measured_history(i, int(end)) for i, end in enumerate(ends))
+        moving = np.array([len(one) > 0 and bool(np.nanmin(one) < np.nanmax(one)) for one in histories])
+        return moving if moving.any() else np.ones(len(ends), bool)
+
     @property
     def is_complete(self) -> bool:
         """Whether no value is missing."""

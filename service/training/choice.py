@@ -36,7 +36,7 @@ def choose_transform(recipe: Recipe, prepared: PreparedPanel) -> Recipe:
     horizon = min(recipe.evaluated_horizon, recipe.horizon) if recipe.head != "one_step" else 1
     window = min(recipe.window, recipe.lag + LONGEST_WINDOW)
     rng = np.random.default_rng(recipe.seed)
-    train = _origins(prepared.split.train_ends, recipe, horizon, rng)
+    train = _origins(prepared, recipe, horizon, rng)
     held_out = prepared.validation.series[:SCORED_WINDOWS], prepared.validation.ends[:SCORED_WINDOWS]
     is_positive = all((history > 0).all() for history in prepared.histories(prepared.split.train_ends))
     best, least = recipe, np.inf
@@ -99,8 +99,11 @@ def _scaled(
     return differences.astype(np.float64), known.astype(np.float64), statistics, future
 
 
-def _origins(ends: Positions, recipe: Recipe, horizon: int, rng: np.random.Generator) -> tuple[Positions, Positions]:
+def _origins(
+    prepared: PreparedPanel, recipe: Recipe, horizon: int, rng: np.random.Generator
+) -> tuple[Positions, Positions]:
     """Training windows, each series equally often."""
-    counts = np.maximum(ends - horizon - recipe.min_history + 1, 0)
+    ends = prepared.split.train_ends
+    counts = np.maximum(ends - horizon - recipe.min_history + 1, 0) * prepared.rows.learnable(ends)
     series = rng.choice(np.flatnonzero(counts), FITTED_WINDOWS)
     return series, recipe.min_history + (rng.random(FITTED_WINDOWS) * counts[series]).astype(np.int64)

@@ -73,7 +73,7 @@ class Draws:
         self._importance = importance
         self._rng = np.random.default_rng(recipe.seed)
         # Each series' number of windows: by how many points at least `min_history` come before a whole horizon.
-        self._counts = np.maximum(ends - recipe.horizon - recipe.min_history + 1, 0)
+        self._counts = np.maximum(ends - recipe.horizon - recipe.min_history + 1, 0) * rows.learnable(ends)
         self._usable = np.flatnonzero(self._counts)
         self._n_batches = max(1, recipe.max_windows // recipe.batch_size)
         if self.n_windows < recipe.max_windows and len(self._usable):

@@ -83,7 +83,7 @@ def go_on(
         again = shortened(
             _share_seconds(member, n_members),
             refit_epochs(member.epochs),
-            seed=member.seed + int(ends.sum()) % 1000 + 1,
+            seed=member.seed + int(ends[prepared.rows.learnable(ends)].sum()) % 1000 + 1,
         )
         draws = Draws(again, prepared.rows, ends, importance)
         held_out = draws.examples(*_readable(prepared.validation, member), last_only=True)
