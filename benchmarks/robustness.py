@@ -2,9 +2,9 @@
 
 Run it with `make bench-robustness`. A server and a worker train on competition series, once as they are and once for
 each guest among them; scores and coverage are those of the other series on their official test parts. A network that
-learns from one more series of any kind draws other windows, which moves its scores by itself: so an ordinary series is a
-guest as well, for comparison. Then come 200 synthetic spare parts: every architecture must train and publish, and `auto` is scored beside naive, seasonal naive and
-the mean rate.
+learns from one more series of any kind draws other windows, which moves its scores by itself: so an ordinary series is
+a guest as well, for comparison. Then come 200 synthetic spare parts: every architecture must train and publish, and
+`auto` is scored beside naive, seasonal naive and the mean rate.
 """
 
 import argparse
