@@ -57,6 +57,21 @@ class Track:
     def n_points(self) -> int:
         return len(self.values)
 
+    def last_measured(self, rolling: Rolling, fewest: int) -> list[int]:
+        """The origins of a backtest, those in a gap moved back to where it begins.
+
+        No series is forecast from a value that was not measured: the forecast begins after the last one that was. An
+        origin stays where fewer than `fewest` points would be left before it, or nothing to compare with after it.
+        """
+        known = np.flatnonzero(~np.isnan(self.values))
+        origins = []
+        for origin in rolling.origins(self.n_points):
+            before = np.searchsorted(known, origin)
+            moved = int(known[before - 1]) + 1
+            reaches = known[before] < moved + rolling.horizon if before < len(known) else False
+            origins.append(moved if moved >= fewest and reaches else origin)
+        return origins
+
     def history(self, origin: int) -> Array:
         """What is known before an origin, without gaps; [origin].
 

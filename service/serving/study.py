@@ -62,7 +62,8 @@ class Study:
         return [track for _, track in self.series if isinstance(track, Track)]
 
     def origins(self, track: Track) -> list[int]:
-        return self.rolling.origins(track.n_points)
+        """How many points of a series are known at each origin; one in a gap lies where the gap begins."""
+        return track.last_measured(self.rolling, self.manifest.min_length)
 
     def rows(self, track: Track) -> list[NDArray[np.float64]]:
         """What the version reads of a series at each origin; each [time]."""

@@ -150,3 +150,13 @@ def test_a_backtest_of_one_window_gives_the_published_mase_of_seasonal_naive(
         scores = measure_forecast(one.actuals([origin], horizon), forecast, seasonal_scale(history, season))
         errors.append(scores["mase"])
     assert np.mean(errors) == pytest.approx(published, abs=5e-4)
+
+
+def test_an_origin_in_a_gap_lies_where_the_gap_begins_if_something_is_left_to_compare_with() -> None:
+    values = np.array([1.0, 2.0, 3.0, NAN, NAN, 6.0, 7.0, NAN, NAN, NAN, 11.0])
+    track = make_track("a", "/series", values, "interpolate")
+    assert isinstance(track, Track)
+    # Known at the origins would be 5, 7 and 9 points; from 3 on the sixth is in reach, from 7 on nothing.
+    assert track.last_measured(Rolling(horizon=2, windows=3, step=2), 1) == [5, 7, 9]
+    assert track.last_measured(Rolling(horizon=4, windows=2, step=2), 1) == [3, 7]
+    assert track.last_measured(Rolling(horizon=4, windows=2, step=2), 4) == [5, 7]
