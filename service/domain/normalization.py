@@ -25,10 +25,14 @@ _WEAKEST_FIRST: tuple[Equivariance, ...] = ("none", "scale", "affine")
 # A model that reads values in units of their own level sees nothing of a movement much smaller than it: of a level over
 # so many standard deviations the rest is taken off. Competition series stay below.
 MOST_DEVIATIONS = 100.0
-# Answers are rounded to this share of their unit, which 32-bit arithmetic does not resolve...
-ROUNDING = 1e-6
-# ...and, with the level, to so many significant digits: all that a 64-bit number writes without an odd last one.
+# Answers are rounded to this share of the series' standard deviation, which 32-bit arithmetic does not resolve: of the
+# unit it would, beside one far value, be more than all others move...
+ROUNDING = 2e-6
+# ...and, with the level, to so many significant digits: all that a 64-bit number writes without an odd last one. Where
+# they don't hold the movement, as of counters at 1e16, it counts more.
 DIGITS = 15
+# Of numbers within -1 and 1, that of rounding.
+NO_VARIANCE = 1e-15
 TINY = 1e-300
 
 
@@ -66,16 +70,20 @@ class Reference:
         axes = tuple(range(1, answers.ndim))
         largest = np.maximum(np.abs(restored).max(axis=axes, keepdims=True, initial=0.0), TINY)
         with np.errstate(all="ignore"):
-            return _round(restored, 10.0 ** (np.floor(np.log10(largest)) + 1 - DIGITS))
+            rounded = _round(restored, np.minimum(10.0 ** (np.floor(np.log10(largest)) + 1 - DIGITS), step))
+        # What is repeated comes back as it was, whatever its digits.
+        return np.where(offsets == 0, level, rounded)
 
     def _restore_one(self, answers: NDArray[np.floating]) -> Array:
         """As `restore`, of one row: in a tenth of the time that broadcasting takes."""
-        offsets = _round_all(answers.astype(np.float64) * self.unit.item(), self.resolution.item())
-        restored = offsets + self.level.item()
+        level, step = self.level.item(), self.resolution.item()
+        offsets = _round_all(answers.astype(np.float64) * self.unit.item(), step)
+        restored = offsets + level
         largest = float(np.abs(restored).max(initial=0.0))
         if not TINY < largest < math.inf:
             return restored
-        return _round_all(restored, 10.0 ** (math.floor(math.log10(largest)) + 1 - DIGITS))
+        rounded = _round_all(restored, min(10.0 ** (math.floor(math.log10(largest)) + 1 - DIGITS), step))
+        return np.where(offsets == 0, level, rounded)
 
 
 def normalize(series: Array, lengths: Lengths, equivariance: Equivariance) -> tuple[Floats, Reference | None]:
@@ -105,7 +113,17 @@ def normalize(series: Array, lengths: Lengths, equivariance: Equivariance) -> tu
         moved = np.where(own, moved, 0.0)
     unit = np.abs(moved).max(axis=1, keepdims=True)
     unit = np.where(unit > TINY, unit, np.maximum(np.abs(level), 1.0))
-    return (moved / unit).astype(np.float32), Reference(level, unit, _resolution(unit))
+    normalized = moved / unit
+    return normalized.astype(np.float32), Reference(level, unit, _resolution(unit * _deviation(normalized, lengths)))
+
+
+def _deviation(normalized: Array, lengths: Lengths) -> Array:
+    """The standard deviations of rows [batch, time] within -1 and 1, zeros behind their lengths; 1 of constant ones."""
+    counts = lengths[:, None]
+    mean = normalized.sum(axis=1, keepdims=True) / counts
+    squares = np.einsum("ij,ij->i", normalized, normalized)[:, None] / counts
+    variance = squares - mean * mean
+    return np.sqrt(np.where(variance > NO_VARIANCE, variance, 1.0))
 
 
 def dominant_level(values: Array, own: NDArray[np.bool_] | None = None) -> Array:
@@ -128,9 +146,9 @@ def dominant_level(values: Array, own: NDArray[np.bool_] | None = None) -> Array
     return level
 
 
-def _resolution(unit: Array) -> Array:
-    """The largest of 1, 2 or 5 times a power of ten that is at most `ROUNDING` of each unit: decimals stay short."""
-    share = ROUNDING * unit
+def _resolution(deviation: Array) -> Array:
+    """The largest 1, 2 or 5 times a power of ten of at most `ROUNDING` of each deviation: decimals stay short."""
+    share = ROUNDING * deviation
     power = 10.0 ** np.floor(np.log10(share))
     return np.where(share >= 5 * power, 5 * power, np.where(share >= 2 * power, 2 * power, power))
 
