@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from service.domain.examples import Examples, Positions, Rows, make_examples, weigh
+from service.domain.examples import Examples, Positions, Rows, find_level, make_examples, weigh
 from service.domain.metrics import seasonal_scale
 from service.domain.recipe import Recipe
 from service.domain.scaling import measure
@@ -139,5 +139,6 @@ class Draws:
     def _find_typical_weight(self) -> float:
         series, ends = self._draw(SAMPLE)
         inputs = self._rows.inputs(series, ends, self._recipe.window)
+        inputs = inputs - find_level(self._recipe, inputs)
         statistics = measure(inputs, self._recipe.scaling, log=self._recipe.log)
         return find_typical(weigh(self._recipe, inputs, statistics, self._importance.of(series)))

@@ -20,6 +20,9 @@ PENALTIES = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
 MOST_WORK = 2e11
 MOST_WINDOWS = 200_000
 FEWEST_WINDOWS = 4000
+# Of the features' mean square: a variance below is that of 32-bit numbers. Of ramps, whose windows are all alike, there
+# is no other, and weights that fit it would be any that cancel each other.
+ROUNDING = 1e-12
 # Of the validation windows, this share that errs most may cost the others no more than that.
 TRIMMED = 0.1
 MOST_LOSS = 0.05
@@ -74,11 +77,12 @@ def _choose_penalty(network: Network, sums: "_Sums", x: Array, y: Array, weights
     """Kernel and bias with the penalty under which windows x, y validate best; the network remembers it."""
     variances, directions, moments = _diagonalize(sums)
     penalties = PENALTIES if network.penalty is None else (network.penalty,)
+    rounding = ROUNDING * np.trace(sums.xx) / len(sums.xx) / sums.weight + np.finfo(float).tiny
     known = ~np.isnan(y).all(axis=1)
     total = max(weights[known].sum(), np.finfo(float).tiny)
     tried, losses, trimmed = [], [], []
     for penalty in penalties:
-        kernel = directions @ (moments / (variances + penalty * variances.mean() + np.finfo(float).tiny)[:, None])
+        kernel = directions @ (moments / (variances + penalty * variances.mean() + rounding)[:, None])
         bias = (sums.y - sums.x @ kernel) / sums.weight
         errors = np.nanmean(np.abs(x[known] @ kernel + bias - y[known]), axis=1) * weights[known]
         tried.append((kernel, bias))

@@ -28,7 +28,7 @@ from tests.training.test_trainer import Recorder
 Series = Sequence[float | None] | np.ndarray
 
 # Of a network, enough to go through all of a job.
-SHORT = {"epochs": 2, "max_windows": 400, "batch_size": 50}
+SHORT: dict[str, Any] = {"epochs": 2, "max_windows": 400, "batch_size": 50}
 
 
 class Bench:

