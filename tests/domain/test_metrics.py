@@ -98,6 +98,12 @@ def test_what_repeats_itself_but_for_rounding_has_no_scale(period: int, amplitud
     assert seasonal_scale(noisy, period) == pytest.approx(0.0113 * amplitude, rel=0.2)
 
 
+def test_what_is_written_with_fewer_digits_than_it_was_computed_with_still_repeats_itself() -> None:
+    wave, noise = np.sin(2 * np.pi * np.arange(300) / 7), np.random.default_rng(0).standard_normal(300)
+    assert np.isnan(seasonal_scale(wave + 1e-8 * noise, 7))
+    assert seasonal_scale(wave + 1e-5 * noise, 7) > 0
+
+
 @pytest.mark.parametrize(("level", "step"), [(3e11, 1.0), (1.7e12, 1.0), (1e7, 0.05), (-1e13, 0.5), (0, 1e-30)])
 def test_small_steps_on_a_high_level_are_no_rounding(level: float, step: float) -> None:
     assert seasonal_scale(level + step * np.arange(60.0), 1) == pytest.approx(step, rel=0.05)

@@ -30,8 +30,11 @@ def test_a_model_that_repeats_the_last_value_gives_it_back_as_it_was_written(val
     normalized, reference = normalize(row(values), np.array([len(values)]), "affine")
     assert reference is not None
     assert np.isfinite(normalized).all()
-    (answer,) = reference.restore(np.repeat(normalized[:, -1:], 3, axis=1))
-    assert answer.tolist() == [values[-1]] * 3
+    repeated = np.repeat(normalized[:, -1:], 3, axis=1)
+    assert reference.restore(repeated).tolist() == [[values[-1]] * 3]
+    _, beside = normalize(row([*values, *values]).reshape(2, -1), np.full(2, len(values)), "affine")
+    assert beside is not None
+    assert beside.restore(np.repeat(repeated, 2, axis=0)).tolist() == [[values[-1]] * 3] * 2
 
 
 @pytest.mark.parametrize("last", [126.5, 0.1, 0.3, 123456818.5, 1e-9, 12345.678901, 3e11 + 0.25, -7.7, 1e38, 1e-37])

@@ -40,6 +40,13 @@ def test_five_wrong_values_in_a_row_leave_the_coefficients_as_they_are(seed: int
     assert np.allclose(fit_linear_robustly(inputs, futures), coefficients, atol=1e-6)
 
 
+@pytest.mark.parametrize("value", [1e12, -1e30, 1e38])
+def test_not_even_a_third_of_the_windows_decide_where_they_are_far_off(value: float) -> None:
+    inputs, futures, coefficients = windows(0, noise=0.1)
+    futures[5:35] = value
+    assert np.abs(fit_linear_robustly(inputs, futures) - coefficients).max() < 0.3
+
+
 @given(SEEDS, st.floats(1e-3, 10))
 def test_without_outliers_it_is_plain_least_squares(seed: int, noise: float) -> None:
     inputs, futures, _ = windows(seed, noise=noise)
