@@ -10,12 +10,13 @@ from service.datasets.store import DatasetStore
 from service.domain.calendar import check_starts
 from service.domain.frequency import check_frequency, check_same
 from service.domain.intermittency import is_intermittent
+from service.domain.origins import describe_shortage_of
 from service.domain.panel import Panel
 from service.domain.plan import Plan
 from service.domain.planning import plan
 from service.domain.presets import CHAPTER
 from service.domain.recipe import PanelData
-from service.domain.series import fill, read_numbers, split
+from service.domain.series import fill, read_numbers, split, trim
 from service.errors import Flaw, InvalidRequest
 from service.store.layout import is_name
 
@@ -24,6 +25,7 @@ WHOLE_CHAPTER = "chapter"
 # Numbers that a fit on waves holds in memory, inputs and targets together: 800 MB of float32.
 MAX_TRAINING_VALUES = 200_000_000
 
+Array = NDArray[np.float64]
 Lengths = NDArray[np.int64]
 # A job's request as it is shown, and its task.
 Submission = tuple[dict[str, Any], dict[str, Any]]
@@ -37,13 +39,13 @@ def make_jobs(body: TrainBody, datasets: DatasetStore) -> list[Submission]:
         DatasetNotFound.
     """
     given = body.model_dump(exclude_none=True)
-    data, lengths = (None, None)
+    data, lengths, values = (None, None, None)
     if body.data is not None and body.data.kind != "synthetic":
-        data, lengths = _read_data(given["data"], datasets)
+        data, lengths, values = _read_data(given["data"], datasets)
         shown = {"kind": data.kind, "digest": data.digest, "n_series": data.n_series, "n_points": data.n_points}
         given["data"] = {**shown, "freq": data.freq} if data.kind == "series" else {**shown, "id": data.id}
     if body.architecture != WHOLE_CHAPTER:
-        return [(given, _make_task(_settle(given, data, lengths)))]
+        return [(given, _make_task(_settle(given, data, lengths, values)))]
     prefix = "" if body.name is None else f"{body.name}-"
     jobs = []
     for architecture in CHAPTER:
@@ -53,12 +55,12 @@ def make_jobs(body: TrainBody, datasets: DatasetStore) -> list[Submission]:
                 "/name", "bad_name", f"{request['name']!r} is longer than 100 characters. Choose a shorter prefix."
             )
         applicable = _without_inapplicable(request, data, lengths)
-        jobs.append((applicable, _make_task(_settle(applicable, data, lengths))))
+        jobs.append((applicable, _make_task(_settle(applicable, data, lengths, values))))
     return jobs
 
 
-def _read_data(data: dict[str, Any], datasets: DatasetStore) -> tuple[PanelData, Lengths]:
-    """The series of a request, kept for its job, and how many points each usable one has."""
+def _read_data(data: dict[str, Any], datasets: DatasetStore) -> tuple[PanelData, Lengths, list[Array]]:
+    """The series of a request, kept for its job, how many points each usable one has, and which, NaN for null."""
     if data["kind"] == "dataset":
         panel, panel_id, pointers = datasets.load(data["id"]), data["id"], ["/data"]
         freq = _agree(panel, data.get("freq"))
@@ -70,9 +72,10 @@ def _read_data(data: dict[str, Any], datasets: DatasetStore) -> tuple[PanelData,
     refused = [flaw for flaw in filled if isinstance(flaw, Flaw) and flaw.code == "missing_value"]
     if refused:
         raise InvalidRequest(refused)
-    usable = [values for values in filled if not isinstance(values, Flaw)]
-    if not usable:
-        raise InvalidRequest([flaw for flaw in filled if isinstance(flaw, Flaw)])
+    flaws = [one for one in filled if isinstance(one, Flaw)]
+    if len(flaws) == len(filled):
+        raise InvalidRequest(flaws)
+    usable = [trim(values) for values, one in zip(panel.values, filled, strict=True) if not isinstance(one, Flaw)]
     lengths = np.array([len(values) for values in usable], dtype=np.int64)
     found = PanelData(
         data["kind"],
@@ -84,7 +87,7 @@ def _read_data(data: dict[str, Any], datasets: DatasetStore) -> tuple[PanelData,
         missing,
         is_intermittent(panel.values),
     )
-    return found, lengths
+    return found, lengths, usable
 
 
 def _agree(panel: Panel, asked: str | None) -> str | None:
@@ -116,8 +119,16 @@ def _make_task(made: Plan) -> dict[str, Any]:
     return {"kind": "train", "model": made.name, "plan": made.to_dict()}
 
 
-def _settle(request: dict[str, Any], data: PanelData | None, lengths: Lengths | None) -> Plan:
+def _settle(
+    request: dict[str, Any], data: PanelData | None, lengths: Lengths | None, values: list[Array] | None
+) -> Plan:
     made = plan(request, data, lengths)
+    if values is not None:
+        # What would fail the job is said at once.
+        usual = made.recipes[0]
+        shortage = describe_shortage_of(values, usual.evaluated_horizon, usual.horizon, usual.min_history)
+        if shortage is not None:
+            raise InvalidRequest.at("/data", "nothing_to_score", shortage)
     for recipe in made.recipes if data is None else ():
         targets = recipe.horizon if recipe.head == "sequence" else 1
         waves = recipe.waves

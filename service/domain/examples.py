@@ -127,10 +127,8 @@ def make_examples(
         measured: the inputs with NaN also for what was filled, of which a sequence head learns nothing.
         last_only: of a sequence head, let only the forecast from the last point count.
     """
-    if recipe.equivariance == "scale":
-        # As what serves takes it off: `service.domain.normalization`.
-        level = dominant_level(inputs, ~np.isnan(inputs))
-        inputs, futures = inputs - level, futures - level
+    level = find_level(recipe, inputs)
+    inputs, futures = inputs - level, futures - level
     statistics = measure(inputs, recipe.scaling, log=recipe.log)
     weights = weigh(recipe, inputs, statistics, importance)
     lag = recipe.lag
@@ -160,6 +158,16 @@ def make_examples(
     by_step = (weights[:, None] * is_step).astype(np.float32)
     targets = _targets(values, joined, ends + lag, futures.shape[1], lag)
     return Examples(x, np.where(by_step[:, :, None] > 0, targets, 0), by_step)
+
+
+def find_level(recipe: Recipe, inputs: Array) -> Array:
+    """What is taken off windows [n, window] in training: [n, 1], as what serves does (`service.domain.normalization`).
+
+    Where forecasts follow any level, the part that is far beyond the movement is enough, so that no statistics of the
+    window are lost in rounding.
+    """
+    own = ~np.isnan(inputs)
+    return np.zeros((len(inputs), 1)) if recipe.equivariance == "none" else dominant_level(inputs, own)
 
 
 def weigh(recipe: Recipe, inputs: Array, statistics: Statistics, importance: Array) -> Array:

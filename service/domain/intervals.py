@@ -29,8 +29,8 @@ TREND_SHARE = 0.1
 STILL_SHARE = 0.01
 # Larger differences of a whole history, of which one may be an error of measurement, count as the one at this share.
 LARGEST_COUNTED = 0.95
-# A spread under this share of the largest magnitude is rounding noise of 64-bit numbers.
-RELATIVE_FLOOR = 1e-12
+# A spread under this share of the largest magnitude, some fifty last bits, is rounding noise of 64-bit numbers.
+RELATIVE_FLOOR = 1e-14
 
 
 class Spread(NamedTuple):

@@ -7,9 +7,10 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.floating]
 
-# A scale under this share of the largest magnitude is rounding noise, and so is one under this share of the series'
-# own deviation: of a series that repeats itself exactly, written with fewer digits than it was computed with.
-NOISE = 1e-12
+# A scale under this share of the largest magnitude, some fifty last bits, is rounding noise, and so is one under this
+# share of the series' own deviation: of a series that repeats itself exactly, written with fewer digits than it was
+# computed with.
+NOISE = 1e-14
 NOISE_OF_MOVEMENT = 1e-6
 
 

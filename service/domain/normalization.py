@@ -25,10 +25,14 @@ _WEAKEST_FIRST: tuple[Equivariance, ...] = ("none", "scale", "affine")
 # A model that reads values in units of their own level sees nothing of a movement much smaller than it: of a level over
 # so many standard deviations the rest is taken off. Competition series stay below.
 MOST_DEVIATIONS = 100.0
-# Answers are rounded to this share of their unit, which 32-bit arithmetic does not resolve...
-ROUNDING = 1e-6
-# ...and, with the level, to so many significant digits: all that a 64-bit number writes without an odd last one.
+# Answers are rounded to this share of the series' standard deviation, which 32-bit arithmetic does not resolve: of the
+# unit it would, beside one far value, be more than all others move...
+ROUNDING = 2e-6
+# ...and, with the level, to so many significant digits: all that a 64-bit number writes without an odd last one. Where
+# they don't hold the movement, as of counters at 1e16, it counts more.
 DIGITS = 15
+# Of numbers within -1 and 1, that of rounding.
+NO_VARIANCE = 1e-15
 # What is smaller than any movement that is told apart from none.
 TINY = 1e-290
 
@@ -71,8 +75,8 @@ class BatchReference:
         restored = offsets + level
         largest = np.abs(restored).max(axis=tuple(range(1, answers.ndim)), keepdims=True, initial=0.0)
         largest = np.where((largest > TINY) & np.isfinite(largest), largest, 1.0)
-        rounded = _round(restored, 10.0 ** (np.floor(np.log10(largest)) + 1 - DIGITS))
-        # What repeats the level comes back as it was written.
+        rounded = _round(restored, np.minimum(10.0 ** (np.floor(np.log10(largest)) + 1 - DIGITS), step))
+        # What is repeated comes back as it was, whatever its digits.
         return np.where(offsets == 0, level, rounded)
 
 
@@ -90,8 +94,8 @@ class RowReference:
         largest = max(restored.max(initial=0.0), -restored.min(initial=0.0))
         if not TINY < largest < math.inf:
             return restored
-        rounded = _round_all(restored, 10.0 ** (math.floor(math.log10(largest)) + 1 - DIGITS))
-        # What repeats the level comes back as it was written.
+        digits = 10.0 ** (math.floor(math.log10(largest)) + 1 - DIGITS)
+        rounded = _round_all(restored, min(digits, self.resolution))
         return np.where(offsets == 0, self.level, rounded)
 
 
@@ -124,7 +128,10 @@ def normalize(series: Array, lengths: Lengths, equivariance: Equivariance) -> tu
         moved = np.where(own, moved, 0.0)
     unit = np.abs(moved).max(axis=1, keepdims=True)
     unit = np.where(unit > TINY, unit, np.maximum(np.abs(level), 1.0))
-    return (moved / unit).astype(np.float32), BatchReference(level, unit, _resolution(unit))
+    normalized = moved / unit
+    return normalized.astype(np.float32), BatchReference(
+        level, unit, _resolution(unit * _deviation(normalized, lengths))
+    )
 
 
 def _normalize_one(row: Array, equivariance: Equivariance) -> tuple[Floats, Reference]:
@@ -139,10 +146,22 @@ def _normalize_one(row: Array, equivariance: Equivariance) -> tuple[Floats, Refe
     unit = float(max(moved.max(), -moved.min()))
     if not unit > TINY:
         unit = max(abs(level), 1.0)
-    share = ROUNDING * unit
+    normalized = moved / unit
+    mean = float(np.add.reduce(normalized)) / len(row)
+    variance = float(normalized @ normalized) / len(row) - mean * mean
+    share = ROUNDING * unit * (math.sqrt(variance) if variance > NO_VARIANCE else 1.0)
     power = 10.0 ** math.floor(math.log10(share))
     step = power * (5 if share >= 5 * power else 2 if share >= 2 * power else 1)
-    return (moved / unit).astype(np.float32)[None, :], RowReference(level, unit, step)
+    return normalized.astype(np.float32)[None, :], RowReference(level, unit, step)
+
+
+def _deviation(normalized: Array, lengths: Lengths) -> Array:
+    """The standard deviations of rows [batch, time] within -1 and 1, zeros behind their lengths; 1 of constant ones."""
+    counts = lengths[:, None]
+    mean = normalized.sum(axis=1, keepdims=True) / counts
+    squares = np.einsum("ij,ij->i", normalized, normalized)[:, None] / counts
+    variance = squares - mean * mean
+    return np.sqrt(np.where(variance > NO_VARIANCE, variance, 1.0))
 
 
 def dominant_level(values: Array, own: NDArray[np.bool_] | None = None) -> Array:
@@ -165,9 +184,9 @@ def dominant_level(values: Array, own: NDArray[np.bool_] | None = None) -> Array
     return level
 
 
-def _resolution(unit: Array) -> Array:
-    """The largest of 1, 2 or 5 times a power of ten that is at most `ROUNDING` of each unit: decimals stay short."""
-    share = ROUNDING * unit
+def _resolution(deviation: Array) -> Array:
+    """The largest 1, 2 or 5 times a power of ten of at most `ROUNDING` of each deviation: decimals stay short."""
+    share = ROUNDING * deviation
     power = 10.0 ** np.floor(np.log10(share))
     return np.where(share >= 5 * power, 5 * power, np.where(share >= 2 * power, 2 * power, power))
 

@@ -23,6 +23,8 @@ TOLERATED = 10.0
 ITERATIONS = 30
 # Of the deviation, from one iteration to the next.
 CONVERGED = 1e-3
+# The share of the deviation of plain least squares that a robust fit's may be where there are no outliers.
+AGREEING = 0.5
 # Of the mean variance of the inputs: keeps provisional fits from failing where inputs depend on each other.
 REGULARIZATION = 1e-9
 # Windows in which values are missing are filled with what the fit itself says: so often.
@@ -65,22 +67,27 @@ def fit_robustly(inputs: Array, futures: Array, weights: Array | None = None) ->
     extended = np.hstack([inputs, np.ones((len(inputs), 1))])
     known = ~np.isnan(futures)
     targets = np.where(known, futures, 0.0)
-    fit = RobustFit(_solve(extended, targets, weights), np.inf)
-    own = weights
+    counting = weights > 0
+    plain = RobustFit(_solve(extended, targets, weights), np.inf)
+    errors = _measure(plain.apply(inputs), futures, weights)
+    plain = RobustFit(plain.coefficients, _usual(errors[counting]))
+    is_ordinary = known.all() and not (errors[counting] > TOLERATED * plain.deviation).any()
+    if plain.deviation == 0:
+        return plain
+    # Plain least squares would begin where the largest of errors are, and could take any number of steps from there.
+    errors = _measure(_medians(futures, known), futures, weights)
+    fit = RobustFit(plain.coefficients, _usual(errors[counting]) or plain.deviation)
     for _ in range(ITERATIONS):
         before = fit.deviation
+        fit = RobustFit(_solve(extended, targets, _bound(weights, errors, before)), before)
         if not known.all():
             targets = np.where(known, futures, fit.apply(inputs))
         errors = _measure(fit.apply(inputs), futures, weights)
-        counted = errors[weights > 0]
-        deviation = MEDIAN_TO_DEVIATION * float(np.median(counted)) if counted.size else 0.0
-        fit = RobustFit(fit.coefficients, deviation)
-        is_ordinary = not counted.size or counted.max() <= TOLERATED * deviation
-        if deviation == 0 or (known.all() and is_ordinary) or abs(deviation - before) <= CONVERGED * deviation:
+        fit = RobustFit(fit.coefficients, _usual(errors[counting]))
+        if fit.deviation == 0 or abs(fit.deviation - before) <= CONVERGED * fit.deviation:
             break
-        own = weights * np.minimum(1.0, HUBER * deviation / np.maximum(errors, np.finfo(float).tiny))
-        fit = RobustFit(_solve(extended, targets, own), deviation)
-    return fit
+    # Outliers may have made an error usual that is not, and so have hidden themselves.
+    return plain if is_ordinary and fit.deviation >= AGREEING * plain.deviation else fit
 
 
 def fit_linear_robustly(inputs: Array, futures: Array) -> Array:
@@ -94,6 +101,22 @@ def fit_linear_robustly(inputs: Array, futures: Array) -> Array:
         solution, *_ = np.linalg.lstsq(extended[kept], targets[kept])
         coefficients = np.asarray(solution, np.float64)
     return coefficients
+
+
+def _usual(errors: Array) -> float:
+    """The deviation that errors [n] would have if they were normal; 0 of none."""
+    return MEDIAN_TO_DEVIATION * float(np.median(errors)) if errors.size else 0.0
+
+
+def _medians(futures: Array, known: NDArray[np.bool_]) -> Array:
+    """The median of each step [horizon], 0 where nothing is known."""
+    return np.array([np.median(step[own]) if own.any() else 0.0 for step, own in zip(futures.T, known.T, strict=True)])
+
+
+def _bound(weights: Array, errors: Array, deviation: float) -> Array:
+    """Weights [n] under which no window has more influence than one of a usual error."""
+    limit = HUBER * deviation
+    return weights * limit / np.maximum(errors, limit)
 
 
 def _solve(extended: Array, targets: Array, weights: Array) -> Array:

@@ -138,6 +138,11 @@ def count_to_last(values: Array) -> int:
     return len(values) - int(np.argmax(~np.isnan(values[::-1])))
 
 
+def trim(values: Array) -> Array:
+    """Values [time] from the first number to the last, of which there is at least one; NaN stands for null."""
+    return values[int(np.argmax(~np.isnan(values))) : count_to_last(values)]
+
+
 def read_numbers(series: list[PostedSeries]) -> list[Array]:
     """Makes an array [time] of each series, NaN for null, whatever may be wrong with its values.
 

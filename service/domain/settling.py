@@ -132,7 +132,9 @@ def _panel(given: Mapping[str, Any], preset: Preset, head: Head, data: PanelData
     scaling = given.get("scaling", "auto")
     own_choice = preset.corrects
     chosen = scaling == "auto" and not own_choice and preset.is_fitted
-    usual = "none" if preset.is_baseline or not chosen else "first" if season == 1 else "seasonal"
+    # Of sparse demand a difference is zero nearly everywhere, and twice as noisy where it is not.
+    is_level = preset.is_baseline or not chosen or data.is_intermittent
+    usual = "none" if is_level else "first" if season == 1 else "seasonal"
     difference = given.get("difference", usual)
     lag = {"none": 0, "first": 1, "seasonal": season}[difference]
     if "window" not in given and lag > 1:

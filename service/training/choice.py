@@ -40,7 +40,8 @@ def choose_transform(recipe: Recipe, prepared: PreparedPanel) -> Recipe:
     held_out = prepared.validation.series[:SCORED_WINDOWS], prepared.validation.ends[:SCORED_WINDOWS]
     is_positive = all((history > 0).all() for history in prepared.histories(prepared.split.train_ends))
     best, least = recipe, np.inf
-    scalings = SCALINGS if recipe.lag == 0 else SCALINGS[:2]
+    # In window means the zeros of sparse demand stay zeros, which tell a recurrent network nothing for weeks.
+    scalings = SCALINGS[:2] if recipe.lag or prepared.is_intermittent else SCALINGS
     for scaling, log in product(scalings, (False, True) if is_positive else (False,)):
         candidate = replace(recipe, scaling=scaling, log=log, chosen_on_validation=False)
         loss = _loss(candidate, prepared, window, horizon, train, held_out)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from service.domain.examples import Examples, Positions, Rows, make_examples, weigh
+from service.domain.examples import Examples, Positions, Rows, find_level, make_examples, weigh
 from service.domain.metrics import seasonal_scale
 from service.domain.recipe import Recipe
 from service.domain.scaling import measure
@@ -18,6 +18,8 @@ Array = NDArray[np.float64]
 MOST_IMPORTANCE = 5.0
 # ...and how much more to be part of what is typical: their mean, of which one series could be any multiple.
 MOST_TYPICAL = 20.0
+# What counts less is rounding: the windows of a series that is constant there.
+LEAST_IMPORTANCE = 1e-9
 # Windows of one piece, where many are read.
 CHUNK = 4096
 # Windows whose mean importance is that of all.
@@ -48,7 +50,14 @@ class Importance:
 def bounded(examples: Examples, typical: float) -> Examples:
     """Weights in units of a typical one, none above `MOST_IMPORTANCE`."""
     weights = np.minimum(examples.weights / typical, MOST_IMPORTANCE).astype(np.float32)
-    return Examples(examples.x, examples.targets, weights)
+    weights[weights < LEAST_IMPORTANCE] = 0
+    counts = weights.reshape(len(weights), -1).any(axis=1)
+    if counts.all() or not counts.any():
+        return Examples(examples.x, examples.targets, weights)
+    # Where a window does not count, its gradient must not either: of a window of zeros that of a normalising cell grows
+    # beyond all numbers, and no weight makes nothing of infinity. Another window stands in its place.
+    stand_in = np.where(counts, np.arange(len(counts)), np.flatnonzero(counts)[0])
+    return Examples(examples.x[stand_in], examples.targets[stand_in], weights)
 
 
 def find_typical(weights: Array) -> float:
@@ -139,5 +148,6 @@ class Draws:
     def _find_typical_weight(self) -> float:
         series, ends = self._draw(SAMPLE)
         inputs = self._rows.inputs(series, ends, self._recipe.window)
+        inputs = inputs - find_level(self._recipe, inputs)
         statistics = measure(inputs, self._recipe.scaling, log=self._recipe.log)
         return find_typical(weigh(self._recipe, inputs, statistics, self._importance.of(series)))

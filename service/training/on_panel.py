@@ -65,10 +65,12 @@ def train_on_panel(
         # What is tested knows all that came before the test, as what is published will know all there is.
         go_on(best, prepared, np.maximum(prepared.rows.lengths - prepared.horizon, 0), on_batch, reporter.epoch)
     metrics: dict[str, Any] = {"validation": _score(prepared.validation, best.validation)}
-    calibration = None
+    tested = np.zeros((0, prepared.horizon))
     if len(prepared.test):
         tested = forecast_windows(recipe, best.networks, prepared, prepared.test)
-        calibration, covered = calibrate(recipe, prepared, best.validation, tested)
+    # Of a gap as long as the test only validation tells how far forecasts are off.
+    calibration, covered = calibrate(recipe, prepared, best.validation, tested)
+    if len(prepared.test):
         metrics["test"] = {**_score(prepared.test, tested), "coverage": covered}
     metrics["baselines"] = baselines
     if measured is not None:

@@ -8,9 +8,10 @@ from numpy.typing import NDArray
 from service.domain.examples import Positions, Rows, gather
 from service.domain.intermittency import is_intermittent
 from service.domain.metrics import seasonal_scale
+from service.domain.origins import describe_shortage, find_scored
 from service.domain.panel import Panel
 from service.domain.recipe import Recipe
-from service.domain.series import Missing, count_to_last, fill
+from service.domain.series import Missing, fill, trim
 from service.domain.splits import Split, split
 from service.errors import Flaw, TrainingFailed
 
@@ -59,14 +60,14 @@ def read_panel(panel: Panel) -> list[Array]:
     usable = [one for one in panel.values if not isinstance(fill("", one, "interpolate"), Flaw)]
     if not usable:
         raise TrainingFailed("No series of the data holds a number that can be trained on.")
-    return [one[int(np.argmax(~np.isnan(one))) : count_to_last(one)] for one in usable]
+    return [trim(one) for one in usable]
 
 
 def prepare_panel(values: list[Array], recipe: Recipe, missing: Missing = "interpolate") -> PreparedPanel:
     """Cuts series [time] for a recipe's horizon, and fills what is missing without a look over the cuts.
 
     Raises:
-        TrainingFailed: all series are too short.
+        TrainingFailed: all series are too short, or have gaps where they would be scored.
     """
     horizon = recipe.evaluated_horizon
     lengths = np.array([len(one) for one in values], dtype=np.int64)
@@ -77,14 +78,12 @@ def prepare_panel(values: list[Array], recipe: Recipe, missing: Missing = "inter
     ]
     is_complete = all(one is other for one, other in zip(filled, values, strict=True))
     rows = gather(filled, None if is_complete else values)
+    shortage = describe_shortage(rows, cut, horizon, recipe.horizon, recipe.min_history)
+    if shortage is not None:
+        raise TrainingFailed(shortage)
     validation, test = (
-        _windows(rows, *origins, horizon, recipe.season, recipe.min_history) for origins in (cut.validation, cut.test)
+        _windows(rows, origins, horizon, recipe.season, recipe.min_history) for origins in (cut.validation, cut.test)
     )
-    if not len(validation) or not (cut.train_ends >= recipe.min_history + recipe.horizon).any():
-        raise TrainingFailed(
-            f"No series is long enough: training, validation and test need {recipe.min_history + 2 * horizon} points "
-            "of a series at least. Send more history, or ask for a shorter horizon."
-        )
     return PreparedPanel(rows, cut, validation, test, horizon, recipe.season, is_intermittent(values))
 
 
@@ -115,12 +114,9 @@ def shortened(recipe: Recipe, epochs: int, seed: int) -> Recipe:
     return replace(recipe, epochs=epochs, patience=None, seed=seed, max_seconds=seconds)
 
 
-def _windows(rows: Rows, series: Positions, ends: Positions, horizon: int, season: int, min_history: int) -> Windows:
-    # Origins that a gap has moved to the same point are one.
-    series, ends = np.unique(np.stack([series, rows.last_measured(series, ends, min_history)]), axis=1)
+def _windows(rows: Rows, origins: tuple[Positions, Positions], horizon: int, season: int, min_history: int) -> Windows:
+    series, ends, actual = find_scored(rows, origins, horizon, min_history)
     scale = np.array(
         [seasonal_scale(rows.measured_history(int(i), int(end)), season) for i, end in zip(series, ends, strict=True)]
     )
-    actual = rows.futures(series, ends, horizon)
-    known = ~np.isnan(actual).all(axis=1)
-    return Windows(series[known], ends[known], actual[known], scale[known])
+    return Windows(series, ends, actual, scale)

@@ -1,5 +1,6 @@
 """Ridge regression: the weights of an affine readout as the solution of an equation."""
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,12 @@ PENALTIES = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
 MOST_WORK = 2e11
 MOST_WINDOWS = 200_000
 FEWEST_WINDOWS = 4000
+# Of the features' mean square: a variance below is that of 32-bit numbers. Of ramps, whose windows are all alike, there
+# is no other, and weights that fit it would be any that cancel each other.
+ROUNDING = 1e-12
+# Of the validation windows, this share that errs most may cost the others no more than that.
+TRIMMED = 0.1
+MOST_LOSS = 0.05
 # Windows that say what a usual error is: those that err by many times as much are left out of all.
 ROBUST_WINDOWS = 4000
 
@@ -75,18 +82,24 @@ def _choose_penalty(
     """Kernel and bias with the penalty under which windows x, y validate best; the network remembers it."""
     variances, directions, moments = _diagonalize(sums)
     penalties = PENALTIES if network.penalty is None else (network.penalty,)
-    best, least, chosen = (np.zeros_like(sums.xy), np.zeros_like(sums.y)), np.inf, penalties[0]
+    rounding = ROUNDING * np.trace(sums.xx) / len(sums.xx) / sums.weight + np.finfo(float).tiny
     known = ~np.isnan(y).all(axis=1)
+    total = max(weights[known].sum(), np.finfo(float).tiny)
+    tried, losses, trimmed = [], [], []
     for penalty in penalties:
-        kernel = directions @ (moments / (variances + penalty * variances.mean() + np.finfo(float).tiny)[:, None])
+        kernel = directions @ (moments / (variances + penalty * variances.mean() + rounding)[:, None])
         bias = (sums.y - sums.x @ kernel) / sums.weight
         errors = np.abs(x[known] @ kernel + bias - y[known])
-        by_window = np.nanmean(np.square(errors) if by_squares else errors, axis=1)
-        loss = float(by_window @ weights[known] / max(weights[known].sum(), np.finfo(float).tiny))
-        if loss < least:
-            best, least, chosen = (kernel, bias), loss, penalty
-    network.penalty = chosen
-    return best
+        errors = np.nanmean(np.square(errors) if by_squares else errors, axis=1) * weights[known]
+        tried.append((kernel, bias))
+        losses.append(errors.sum() / total)
+        trimmed.append(np.sort(errors)[: math.ceil((1 - TRIMMED) * len(errors))].sum() / total)
+    best = int(np.argmin(losses))
+    if trimmed[best] > min(trimmed) * (1 + MOST_LOSS):
+        # A few windows would decide for all others.
+        best = int(np.argmin(trimmed))
+    network.penalty = penalties[best]
+    return tried[best]
 
 
 def _fit_usual(network: Network, train: Any) -> RobustFit:

@@ -11,6 +11,8 @@ import pytest
 from tests.api.server import assert_problem
 
 JSON = {"Content-Type": "application/json"}
+# Of 15 days one was measured.
+GAPPY = [float(i) if i % 15 == 5 else None for i in range(150)]
 LONG = [float(i % 7) for i in range(100)]
 GOOD = {"model": "whole", "series": [1, 2, 3, 4, 5]}
 
@@ -149,6 +151,7 @@ TRAININGS: list[tuple[dict[str, Any], str, str]] = [
     ({"architecture": "lstm", "data": {"kind": "dataset", "series": [1, 2]}}, "missing_field", "/data"),
     ({"architecture": "lstm", "data": {"kind": "series", "series": [1], "noise": 1}}, "option_not_applicable", "/data"),
     ({"architecture": "lstm", "data": {"kind": "series", "series": [1, 2, 3]}}, "series_too_short", "/data"),
+    ({"architecture": "ridge", "horizon": 7, "data": {"kind": "series", "series": GAPPY}}, "nothing_to_score", "/data"),
     ({"architecture": "lstm", "data": {"kind": "series", "series": [1, "2"]}}, "wrong_type", "/data/series/1"),
     ({"architecture": "lstm", "data": {"kind": "series", "series": [[None]]}}, "all_null", "/data/series/0"),
     (

@@ -65,3 +65,64 @@ def test_errors_count_in_the_users_units_whatever_the_scaling() -> None:
         other = make_examples(made, inputs, futures + 7, np.full(4, 0.5))
         moved = np.abs(other.targets - one.targets).mean(axis=1)
         assert np.allclose(moved * one.weights, 3.5, rtol=1e-4)
+
+
+@given(st.sampled_from(("none", "first", "seasonal")), st.integers(0, 2), st.integers(0, 100))
+def test_what_was_not_measured_is_no_target(difference: str, missing: int, seed: int) -> None:
+    made = recipe("vector_rnn", difference=difference, scaling="standard", season=4)
+    inputs = np.random.default_rng(seed).random((1, 12))
+    futures = inputs[:, :3] + 1
+    gappy = futures.copy()
+    gappy[0, missing] = np.nan
+    targets = make_examples(made, inputs, gappy, np.ones(1)).targets[0]
+    assert np.flatnonzero(np.isnan(targets)).tolist() == [missing]
+    whole = make_examples(made, inputs, futures, np.ones(1)).targets[0]
+    others = np.arange(3) != missing
+    assert np.array_equal(targets[others], whole[others])
+
+
+@pytest.mark.parametrize("architecture", ["lstm", "conv_gru"])
+@pytest.mark.parametrize("difference", ["none", "seasonal"])
+@given(first=st.integers(5, 9), length=st.integers(1, 2), seed=st.integers(0, 100))
+def test_a_sequence_learns_nothing_within_a_gap_nor_of_it(
+    architecture: str, difference: str, first: int, length: int, seed: int
+) -> None:
+    made = recipe(architecture, difference=difference, scaling="none", season=4)
+    values = np.random.default_rng(seed).random(15)
+    gap = slice(first, first + length)
+    measured = values[None, :12].copy()
+    measured[0, gap] = np.nan
+    filled = values[None, :12].copy()
+    filled[0, gap] = 0.5
+    found = make_examples(made, filled, values[None, 12:], np.ones(1), measured=measured)
+    whole = make_examples(made, filled, values[None, 12:], np.ones(1))
+    stride = 1 if architecture == "lstm" else 2
+    n_steps = int((whole.weights[0] > 0).sum())
+    ends = 12 - stride * np.arange(n_steps)[::-1]  # points known at each step
+    joined = np.append(measured[0], values[12:])
+    for step, end in enumerate(ends):
+        # It would have read a value that was made of what comes after it.
+        assert (found.weights[0, step] > 0) == (not np.isnan(joined[end - 1]))
+        if found.weights[0, step] > 0:
+            future = joined[end : end + 3]
+            assert np.array_equal(np.isnan(found.targets[0, step]), np.isnan(future))
+            known = ~np.isnan(future)
+            assert np.array_equal(found.targets[0, step][known], whole.targets[0, step][known])
+
+
+@pytest.mark.parametrize("scaling", ["standard", "mean", "robust"])
+@pytest.mark.parametrize("after", [1e12, 1e38])
+def test_what_follows_a_constant_window_is_not_learnt_in_units_of_rounding(scaling: str, after: float) -> None:
+    made = recipe("vector_rnn", scaling=scaling)
+    examples = make_examples(made, np.full((1, 12), 5.0), np.array([[5.0, after, 5.0]]), np.ones(1))
+    assert np.isnan(examples.targets[0]).tolist() == [False, True, False]
+    assert np.isfinite(examples.weights).all()
+
+
+def test_origins_in_a_gap_go_back_to_where_it_begins_if_enough_is_left() -> None:
+    nan = np.nan
+    measured = np.array([1.0, nan, nan, 4.0, nan, nan, nan, 8.0])
+    rows = gather([np.arange(8.0)], [measured])
+    ends = np.arange(1, 9)
+    assert rows.last_measured(np.zeros(8, int), ends, 1).tolist() == [1, 1, 1, 4, 4, 4, 4, 8]
+    assert rows.last_measured(np.zeros(8, int), ends, 3).tolist() == [1, 2, 3, 4, 4, 4, 4, 8]

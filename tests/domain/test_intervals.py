@@ -111,3 +111,31 @@ def test_bounds_do_not_leave_the_range_of_a_series_that_was_never_negative() -> 
     forecast, width = np.array([1.0, -3.0]), np.array([2.0, 1.0])
     assert [list(bound) for bound in surround(forecast, width, is_non_negative=False)] == [[-1, -4], [3, -2]]
     assert [list(bound) for bound in surround(forecast, width, is_non_negative=True)] == [[0, 0], [3, 0]]
+
+
+@pytest.mark.parametrize(("level", "step"), [(3e11, 1.0), (1.7e12, 20.0), (1e7, 0.05), (1e12, 0.05), (0, 1e-30)])
+def test_a_series_that_moves_little_on_a_high_level_is_not_still(level: float, step: float) -> None:
+    history = level + step * regular(100)
+    found = measure_spread(history, 7, 56)
+    assert not found.is_still
+    assert found.unit == pytest.approx(step * unit(regular(100)[-56:], 7), rel=0.2)
+
+
+HISTORIES = st.lists(st.floats(-3.4e38, 3.4e38, allow_subnormal=False), min_size=1, max_size=60)
+
+
+@given(HISTORIES, st.integers(1, 12), st.integers(1, 60))
+def test_a_spread_is_a_number_and_nothing_only_where_all_values_are(
+    values: list[float], season: int, window: int
+) -> None:
+    found = measure_spread(np.array(values), season, window)
+    assert np.isfinite(found.unit)
+    assert (found.unit == 0) == (not any(values))
+
+
+@given(st.lists(st.floats(0, 1e6), min_size=3, max_size=3), st.floats(1e-38, 1e3))
+def test_no_residual_of_a_series_without_a_unit_reaches_the_others(residuals: list[float], own: float) -> None:
+    scaled = scale_residuals(np.array([residuals, residuals]), np.array([own, 0.0]))
+    known = scaled[~np.isnan(scaled)]
+    assert np.isfinite(known).all()
+    assert known.max(initial=0) <= (max(residuals) / own) * (1 + 1e-12)

@@ -21,6 +21,8 @@ Array = jax.Array
 
 # Programs that are kept: an ensemble of every architecture's, a few times over.
 MOST_PROGRAMS = 32
+# Of a batch. Ordinary ones are a thousandth of that; those of sparse demand can grow from step to step without bound.
+LONGEST_GRADIENT = 1000.0
 # What of a recipe decides the program; the shapes of its data do the rest.
 _SHAPE = (
     "architecture",
@@ -106,6 +108,8 @@ class Program:
 
         fitted = [fit.weights[i] for i in self._fitted]
         (loss, updates), gradients = jax.value_and_grad(measure, has_aux=True)(fitted)
+        if self._may_miss:
+            gradients = _clip(gradients)
         fitted, state = self._optimize(fitted, gradients, fit.optimizer, rate)
         weights = self._place(fit.weights, fitted)
         for i, value in updates.items():
@@ -147,6 +151,16 @@ class Program:
         errors = jnp.where(is_known, answers - jnp.where(is_known, targets, 0), 0)
         sums = (jnp.abs(errors) if self._is_absolute else errors * errors).sum(-1)
         return sums / jnp.maximum(is_known.sum(-1), 1)
+
+
+def _clip(gradients: list[Array]) -> list[Array]:
+    """Gradients no longer than `LONGEST_GRADIENT` together; of a batch that went beyond all numbers none at all.
+
+    Source: R. Pascanu, T. Mikolov and Y. Bengio, "On the difficulty of training recurrent neural networks", 2013.
+    """
+    length = jnp.sqrt(sum(jnp.sum(one * one) for one in gradients))
+    share = jnp.where(length > LONGEST_GRADIENT, LONGEST_GRADIENT / length, 1.0)
+    return [jnp.where(jnp.isfinite(length), one * share, 0.0) for one in gradients]
 
 
 _programs: OrderedDict[tuple[Any, ...], Program] = OrderedDict()

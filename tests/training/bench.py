@@ -1,0 +1,111 @@
+"""Training on any series, and forecasts of what it published through the serving path."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from service.datasets.store import DatasetStore
+from service.domain.intermittency import is_intermittent
+from service.domain.panel import Panel
+from service.domain.plan import Plan
+from service.domain.planning import plan
+from service.domain.recipe import PanelData
+from service.domain.series import trim
+from service.serving.answers import SeriesForecast
+from service.store.catalog import Catalog
+from service.store.manifest import Manifest
+from service.training.on_panel import train_on_panel
+from service.training.outcome import Outcome
+from service.training.panel import read_panel
+from service.training.report import Reporter
+from service.training.trainer import Trainer
+from tests.serving.test_forecasting import Runner
+from tests.training.test_trainer import Recorder
+
+Series = Sequence[float | None] | np.ndarray
+
+# Of a network, enough to go through all of a job.
+SHORT: dict[str, Any] = {"epochs": 2, "max_windows": 400, "batch_size": 50}
+
+
+class Bench:
+    """A store, the data sets beside it, and a trainer."""
+
+    def __init__(self, folder: Path) -> None:
+        self.datasets = DatasetStore(folder / "datasets")
+        self.trainer = Trainer(folder / "store", self.datasets.load)
+        self.jobs = 0
+
+    def plan(self, series: Sequence[Series], freq: str = "D", **request: Any) -> tuple[Plan, Panel]:
+        values = tuple(np.array([np.nan if value is None else value for value in one], float) for one in series)
+        panel = Panel(tuple(map(str, range(len(values)))), values, (None,) * len(values), freq)
+        data = PanelData(
+            "series",
+            self.datasets.keep(panel),
+            panel.digest(),
+            len(values),
+            panel.n_points,
+            freq,
+            is_intermittent=is_intermittent(values),
+        )
+        self.jobs += 1
+        lengths = np.array([len(trim(one)) for one in values], dtype=np.int64)
+        return plan({"name": f"model-{self.jobs}", **request}, data, lengths), panel
+
+    def train(self, series: Sequence[Series], freq: str = "D", **request: Any) -> Manifest:
+        """A published version."""
+        made, _ = self.plan(series, freq, **request)
+        result = self.trainer.train(made, Recorder(f"job-{self.jobs}"))
+        return self.catalog().resolve(made.name, result["version"])
+
+    def fit(self, series: Sequence[Series], freq: str = "D", **request: Any) -> Outcome:
+        """What would be published, in a fraction of the time."""
+        made, panel = self.plan(series, freq, **request)
+        run = Recorder(f"job-{self.jobs}")
+        return train_on_panel(made, read_panel(panel), self.catalog(), run.raise_if_stopped, Reporter(made, run))
+
+    def forecast(self, manifest: Manifest, series: Sequence[Any], **fields: Any) -> list[SeriesForecast]:
+        runner = Runner(self.trainer.store_root)
+        try:
+            return runner.forecast(series, model=manifest.name, version=manifest.version, **fields).series
+        finally:
+            runner.close()
+
+    def catalog(self) -> Catalog:
+        catalog = Catalog(self.trainer.store_root)
+        catalog.refresh()
+        return catalog
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    one = Bench(tmp_path_factory.mktemp("bench"))
+    yield one
+    one.trainer.close()
+
+
+def regular(n: int, seed: int = 0) -> list[float]:
+    """Daily values with the week's season and noise."""
+    noise = np.random.default_rng(seed).random(n)
+    return [20 + 3.0 * (i % 7) + float(noise[i]) for i in range(n)]
+
+
+def sparse(n_series: int, n: int = 160, share: float = 1 / 8) -> list[list[float]]:
+    """Spare parts: zeros, and one to four of them asked for now and then."""
+    rng = np.random.default_rng(3)
+    return [
+        [float(value) for value in np.where(rng.random(n) < share, rng.integers(1, 5, n), 0)] for _ in range(n_series)
+    ]
+
+
+def values_of(forecast: SeriesForecast) -> np.ndarray:
+    assert forecast.values is not None, forecast.flaw
+    return np.asarray(forecast.values, np.float64)
+
+
+def bounds_of(forecast: SeriesForecast, level: str) -> tuple[np.ndarray, np.ndarray]:
+    assert forecast.intervals is not None, forecast.flaw
+    return forecast.intervals[level]
