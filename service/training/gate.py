@@ -27,8 +27,11 @@ CHUNK = 500
 # Of so many series one is left out at either end, if there are enough to do so.
 TRIMMED = 20
 FEWEST_TRIMMED = 10
-# Of a series' standard deviation: errors below are those of 32-bit arithmetic.
-ROUNDING = 1e-4
+# Of the standard deviation of a series' last seasons: errors below are those of 32-bit arithmetic, or of a network that
+# learnt what repeats itself exactly, and no reason to serve nothing. A long trend would make any error small.
+NEGLIGIBLE = 5e-3
+SEASONS = 3
+FEWEST_POINTS = 24
 
 
 class Comparison(NamedTuple):
@@ -112,13 +115,14 @@ def compare(candidate: Array, rival: Array, series: Positions, metric: Metric) -
 
 
 def _errors(prepared: PreparedPanel, forecasts: Array, metric: Metric) -> Array:
-    """Each validation window's error beyond rounding: [n]."""
+    """Each validation window's error beyond what is negligible: [n]."""
     windows = prepared.validation
+    recent = max(SEASONS * prepared.season, FEWEST_POINTS)
     movements = [
-        float(prepared.rows.history(int(i), int(end)).std())
+        float(prepared.rows.history(int(i), int(end))[-recent:].std())
         for i, end in zip(windows.series, windows.ends, strict=True)
     ]
-    errors = measure_windows(windows, forecasts, metric, tolerated=ROUNDING * np.array(movements))
+    errors = measure_windows(windows, forecasts, metric, tolerated=NEGLIGIBLE * np.array(movements))
     return np.where(np.isnan(forecasts).any(axis=1), np.nan, errors)
 
 

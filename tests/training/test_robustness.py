@@ -95,7 +95,7 @@ def test_one_wrong_value_moves_no_forecast_of_a_neighbour(bench: Bench, value: f
     for series in (nine, spoilt):
         version = bench.train(series, architecture="ridge", horizon=7)
         answers.append(values_of(bench.forecast(version, nine[3].tolist())[0]))
-        assert version.metrics["baselines"]["linear"]["validation"]["mase"] < 3
+        assert version.metrics["baselines"]["linear"]["test"]["mase"] < 3
     # 72.2 for 79.8 once.
     assert np.abs(answers[0] - answers[1]).max() < 0.5
 
@@ -182,6 +182,25 @@ def test_a_tie_with_seasonal_naive_passes(bench: Bench, architecture: str, serie
     # 3.265e+07 once.
     assert outcome.metrics["validation"]["mase"] is None
     assert outcome.metrics["validation"]["mae"] < 1e-5 * max(map(abs, series[0])) + 1e-12
+
+
+@pytest.mark.parametrize("architecture", ["mlp", "gru"])
+def test_a_network_that_learnt_a_sine_is_no_worse_than_the_sine(bench: Bench, architecture: str) -> None:
+    sine = [float(np.sin(2 * np.pi * t / 7)) for t in range(150)]
+    outcome = bench.fit([sine], architecture=architecture, horizon=7, units=16)
+    assert outcome.gate is not None
+    assert outcome.gate["passed"], outcome.gate
+    assert outcome.metrics["validation"]["mae"] < 2e-3
+
+
+@pytest.mark.parametrize("length", [200, 2000])
+def test_a_long_trend_hides_no_error_from_the_gate(bench: Bench, length: int) -> None:
+    """Seasonal naive errs by seven steps of a ramp, naive by four in the mean."""
+    ramp = [float(t) for t in range(length)]
+    outcome = bench.fit([ramp], architecture="ridge", horizon=7, season=7)
+    assert outcome.gate is not None
+    assert outcome.gate["scores"]["seasonal_naive"] == pytest.approx(1, rel=0.02)
+    assert outcome.gate["passed"]
 
 
 def test_whoever_errs_by_nothing_meets_a_champion_that_does_as_well(bench: Bench) -> None:
