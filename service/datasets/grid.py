@@ -165,7 +165,10 @@ def _grid(one: Ordered, own: _Found, freq: str | None, findings: list[Finding]) 
     if one.stamps is None:
         return as_it_is
     if own.fit is None:
-        if len(one.stamps) > 1:
+        if len(one.stamps) == 2:
+            message = "Two time stamps tell no frequency: its points are taken one after another."
+            findings.append(Finding("irregular", one.id, message))
+        elif len(one.stamps) > 2:
             message = "Its time stamps are irregular: its points are taken one after another."
             findings.append(Finding("irregular", one.id, message))
         return as_it_is

@@ -52,7 +52,8 @@ def order(table: Table, rows: NDArray[np.intp], findings: list[Finding]) -> Orde
     is_last = np.append(stamps[1:] != stamps[:-1], True)
     n_doubles = int((~is_last).sum())
     if n_doubles:
-        message = f"{n_doubles} time stamps occur again: the last row of each counts."
+        double = str(stamps[np.argmin(is_last)].astype("datetime64[s]")).removesuffix("T00:00:00")
+        message = f"{n_doubles} time stamps occur again, the first of them {double}: the last row of each counts."
         findings.append(Finding("duplicate_stamps", name, message))
         stamps, values = stamps[is_last], values[is_last]
     return Ordered(name, values, stamps, own)

@@ -1,5 +1,6 @@
 """Which columns of a file hold ids, times and values: by their names, by what is said of them, or by what they hold."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
@@ -9,7 +10,7 @@ import pyarrow.compute as pc
 
 from service.datasets.arrow import decode, quote
 from service.datasets.dataset import Finding
-from service.datasets.kinds import INDEX_NAMES, find_index, kind_of
+from service.datasets.kinds import INDEX_NAMES, NUMBERS, find_index, kind_of
 from service.datasets.options import Options
 from service.errors import InvalidRequest
 
@@ -17,7 +18,15 @@ ID, TIME, VALUE = COLUMNS = ("unique_id", "ds", "y")
 _TIME_NAMES = (
     "date", "time", "datetime", "timestamp", "year", "month", "quarter", "week", "day", "period", "datum", "jahr",
     "monat", "fecha", "mes", "dia", "data", "mois", "an", "annee", "jour", "zeit", "dt", "yyyymm", "yyyymmdd", "epoch",
+    "t", "ts", "tag", "uhrzeit", "hour", "heure", "hora", "ora", "woche", "quartal", "date_time", "time_stamp",
+    "unixtime", "unix_time", "epoch_ms", "timestamp_ms", "observation_date", "order_date", "invoice_date",
 )  # fmt: skip
+# Names of columns that are parts of a year, a week or a day: a table with times on both sides, not one series each.
+_PARTS_OF_TIME = re.compile(
+    r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?|(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*|q[1-4]|"
+    r"\d{1,2}:\d{2}|h\d{1,2}",
+    re.IGNORECASE,
+)
 _ID_NAMES = (
     "id", "store", "shop", "item", "sku", "product", "series", "series_id", "item_id", "store_id", "store_nbr",
     "product_id", "article", "customer", "customer_id", "region", "site", "sensor", "meter", "station", "location",
@@ -93,7 +102,7 @@ class _Search:
 
     def find(self) -> Roles:
         time = self._find_time()
-        numbers = [i for i in self.left if self.kinds[i] in ("number", "years")]
+        numbers = [i for i in self.left if self.kinds[i] in NUMBERS]
         texts = [i for i in self.left if self.kinds[i] in ("text", "time")]
         if self.options.format == "wide":
             return self._read_wide(time, numbers, texts)
@@ -120,10 +129,13 @@ class _Search:
         strict = [i for i in self.left if self.kinds[i] == "time"]
         # An index without a name that is no count of rows is one of times.
         named = [i for i in self.left if self.kinds[i] == "years" and self._is_called(i, (*_TIME_NAMES, *INDEX_NAMES))]
-        if VALUE not in self.named and sum(self.kinds[i] in ("number", "years") for i in self.left) < 2:
+        named += [i for i in self.left if self.kinds[i] == "serials" and self._is_called(i, _TIME_NAMES)]
+        if VALUE not in self.named and sum(self.kinds[i] in NUMBERS for i in self.left) < 2:
             # Such numbers are the values where there are no others.
             named = []
-        for candidates in (strict, named):
+        # Whoever reads text as times says what is wrong with it.
+        called = [i for i in self.left if self.kinds[i] == "text" and self._is_called(i, _TIME_NAMES)]
+        for candidates in (strict, named, called):
             if len(candidates) == 1:
                 self.left.remove(candidates[0])
                 return candidates[0]
@@ -192,6 +204,12 @@ class _Search:
             raise InvalidRequest.at("/columns", "unknown_column", message)
         if not numbers:
             raise self._refuse("missing_column", "None of them holds numbers")
+        if self.options.format is None and all(_PARTS_OF_TIME.fullmatch(self.names[i].strip()) for i in numbers):
+            message = (
+                f"The columns {self._some(numbers)} seem to be parts of the times, which go on from row to row. Write "
+                "one row for each time, or say format=wide where each column is a series of its own."
+            )
+            raise InvalidRequest.at("/columns", "unknown_column", message)
         nameless = next((i for i in numbers if not self.names[i].strip()), None)
         if nameless is not None:
             message = f"Column {nameless + 1} has no name, but holds values: name it, or delete it."
@@ -215,6 +233,8 @@ class _Search:
         return able[0] if len(able) == 1 else None
 
     def _finish(self, target: int, time: int | None, own: int | None, left_out: Sequence[int] = ()) -> Roles:
+        if own is not None and own not in self.named.values():
+            self._check_ids(own, time)
         given = {self.named.get(role) for role in COLUMNS}
         said = {self.options.id_column, self.options.time_column, self.options.target_column}
         parts = [
@@ -224,6 +244,23 @@ class _Search:
         ]
         findings = (_assumed(f"The file was read with {', '.join(parts)}."),) if parts else ()
         return Roles((target,), own, time, findings=(*findings, *_tell_left_out(self.names, left_out)))
+
+    def _check_ids(self, own: int, time: int | None) -> None:
+        """Refuses a column as ids that nobody named so, where it is a part of the times, or names each row."""
+        if time is not None and self._is_called(own, _TIME_NAMES):
+            message = (
+                f"The columns {quote(self.names[time])} and {quote(self.names[own])} both seem to hold parts of the "
+                "times: write them as one column, such as 2024-01-31 06:00, or say id_column where one holds ids."
+            )
+            raise InvalidRequest.at("/columns", "unknown_column", message)
+        values = decode(self.table.column(own))
+        if time is None and len(values) > 1 and pc.count_distinct(values).as_py() == len(values):
+            message = (
+                f"The column {quote(self.names[own])} holds something else in each row, such as {quote(values[0])}: as "
+                "ids, each series would have one point. If it holds times, write them in ISO 8601, such as 2024-01-31; "
+                "if it holds ids, say id_column, and name the times with time_column."
+            )
+            raise InvalidRequest.at("/columns", "unknown_column", message)
 
     def _is_called(self, column: int, names: Sequence[str]) -> bool:
         return self.names[column].strip().lower() in names

@@ -22,7 +22,7 @@ _NAMES = {
 _US = {"s": (1_000_000, 1), "ms": (1000, 1), "us": (1, 1), "ns": (1, 1000)}
 _EPOCH_OF_SERIALS = -25_569  # 1899-12-30, from which spreadsheets count in effect
 # A plain number that would be another year is more likely no time.
-_FIRST_YEAR, _LAST_YEAR = 1500, 2199
+FIRST_YEAR, LAST_YEAR = 1500, 2199
 _LIKELY_YEARS = (1900, 2100)
 _NO_SIZE = "a plain number of this size is no time"
 _BILLION = 10**9
@@ -75,25 +75,11 @@ def read_numbers(whole: Numbers, rest: Numbers) -> Numbered:
         assumed.append(Assumed("times_assumed", message, 0, is_guess=True))
         return Numbered(days, _clock(in_day, NO_OFFSET), np.ones(len(days), bool), kind, assumed)
     fields = _split(kind, whole)
-    beyond = np.flatnonzero((fields["year"] < _FIRST_YEAR) | (fields["year"] > _LAST_YEAR))
+    beyond = np.flatnonzero((fields["year"] < FIRST_YEAR) | (fields["year"] > LAST_YEAR))
     if len(beyond):
         raise BadTime(int(beyond[0]), _NO_SIZE)
     days, ok = read_days(fields) if kind != "year" else (first_day(12 * (whole - 1970)), np.ones(len(whole), bool))
     return Numbered(days, read_clock(fields, len(whole)), ok, kind, assumed)
-
-
-def is_like_a_time(whole: Numbers, rest: Numbers) -> bool:
-    """Whether numbers look like times rather than like measurements of that size."""
-    try:
-        found = read_numbers(whole, rest)
-    except BadTime:
-        return False
-    if not (found.ok & found.clock.ok).all():
-        return False
-    if found.kind == "year":
-        # Years follow one another; amounts of that size don't.
-        return len(whole) > 2 and bool((np.diff(np.sort(whole)) == 1).all())
-    return found.kind not in ("serial", "ordinal")
 
 
 def _split(kind: str, whole: Numbers) -> Fields:

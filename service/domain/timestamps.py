@@ -18,7 +18,7 @@ from service.domain.day_order import settle_order, settle_short
 from service.domain.grids import DAY_US, to_us
 from service.domain.time_fields import NO_OFFSET, Fields, join, read_clock, read_days
 from service.domain.time_flaws import Assumed, BadTime, show
-from service.domain.time_numbers import is_like_a_time, read_numbers
+from service.domain.time_numbers import FIRST_YEAR, LAST_YEAR, read_numbers
 from service.domain.time_shapes import FIELD_KINDS, LETTERS, MONTH_NAMES, Shape, find_shape
 from service.errors import InvalidRequest
 
@@ -123,22 +123,24 @@ def read_stamp(text: str) -> TimeStamp:
     return TimeStamp(np.datetime64(wall, "us"), offset, name, is_date, bool(reading.is_zulu[0]) and name is None)
 
 
-def is_time_like(texts: Sequence[str]) -> bool:
-    """Whether different, non-empty texts can all be read as times, and are not merely small plain numbers."""
-    if not texts:
+def is_written_time(text: str) -> bool:
+    """Whether a text is of a form that times have, plain numbers among them; there may be no such day."""
+    return find_shape(clean(text)) is not None
+
+
+def is_time_like(text: str) -> bool:
+    """Whether a text is written as a time of the years 1500 to 2199; a plain number, which may be anything, is none."""
+    plain = clean(text)
+    shape = find_shape(plain)
+    if shape is None or shape.open == "number" or plain.replace(".", "", 1).isdecimal():
         return False
-    shapes = [find_shape(clean(text)) for text in texts]
-    if any(shape is None for shape in shapes):
-        return False
-    if all(shape is not None and shape.open == "number" for shape in shapes):
-        _, fields = ListTexts(texts).take(shapes[0])  # type: ignore[arg-type]
-        return is_like_a_time(fields["whole"], fields["rest"])
     try:
-        read_texts(ListTexts(texts))
+        reading = read_texts(ListTexts([plain]))
     except BadTime as error:
-        # Of times that could be read in two ways, or that are written in two, a person should hear as times.
+        # Of one that could be read in two ways, a person should hear as of a time.
         return error.code != "bad_timestamp"
-    return True
+    year = int(reading.wall[:1].astype("datetime64[us]").astype("datetime64[Y]").astype(np.int64)[0]) + 1970
+    return FIRST_YEAR <= year <= LAST_YEAR
 
 
 def format_offset(offset: int) -> str:
