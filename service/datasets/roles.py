@@ -266,7 +266,7 @@ class _Search:
         return self.names[column].strip().lower() in names
 
     def _repeats(self, time: int) -> bool:
-        column = self.table.column(time)
+        column = decode(self.table.column(time))
         known = pc.drop_null(column)
         return bool(len(known) > pc.count_distinct(known).as_py())
 

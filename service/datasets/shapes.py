@@ -7,8 +7,10 @@ CURRENCY = (
     r"(?:R\$|[$¢-¥₠-₿]|\b(?:AUD|BRL|CAD|CHF|CNY|CZK|DKK|EUR|GBP|HKD|HUF|INR|JPY|KRW|MXN|NOK|NZD|PLN|RON|RUB|SEK|SGD|TRY|"
     r"USD|ZAR|Rs|Fr|kr|zł|Kč|Ft|lei|TL)\.?)"
 )
-# A year, a day as 20240131, seconds or milliseconds since 1970: times where a column's name says so.
-_NUMERIC_TIME = re.compile(r"(?:1[6-9]|2[01])\d{2}(?:\d{2}(?:\d{2})?)?|\d{9,10}|\d{12,13}")
+# A year, a day as 20240131, a second as 20240131060000, or a count since 1970: times where a column's name says so.
+_NUMERIC_TIME = re.compile(
+    r"(?:1[6-9]|2[01])\d{2}(?:\d{2}(?:\d{2}(?:\d{6})?)?)?|\d{9,10}(?:\.\d+)?|\d{12,13}|\d{15,16}|\d{18,19}"
+)
 # Days since 1900 as spreadsheets count them, from 1954 to 2118.
 _SERIAL_DAY = re.compile(r"[2-7]\d{4}(?:[.,]\d+)?")
 _DIGITS = re.compile(r"\d")
