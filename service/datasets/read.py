@@ -33,15 +33,16 @@ MAX_CPU_SECONDS = 300
 
 
 def read_file(
-    path: Path, media_type: str, limits: "Limits", options: "Options"
+    path: Path, media_type: str, limits: "Limits", options: "Options", freq: str | None = None
 ) -> "tuple[Panel, Sequence[Finding], Table]":
     """A file's series on their grids, all that was found, and the rows: the one way for uploads and the command line.
 
     Args:
         media_type: `CSV` or `PARQUET`.
+        freq: the frequency of its times, where the sender says it.
 
     Raises:
-        InvalidRequest: the file can't be read, or holds more than the limits.
+        InvalidRequest: the file can't be read, holds more than the limits, or contradicts `freq`.
     """
     from service.datasets.audit import audit
     from service.datasets.csv_file import read_csv
@@ -49,7 +50,7 @@ def read_file(
     from service.datasets.parquet_file import read_parquet
 
     table = (read_csv if media_type == CSV else read_parquet)(path, limits, options)
-    gridded = make_grids(table, limits)
+    gridded = make_grids(table, limits, freq)
     found = [*table.findings, *gridded.findings]
     return gridded.panel, audit(gridded.panel, found, gridded.n_absent, _Rows(table).name), table
 
