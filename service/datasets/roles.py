@@ -1,6 +1,5 @@
 """Which columns of a file hold ids, times and values: by their names, by what is said of them, or by what they hold."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
@@ -11,27 +10,19 @@ import pyarrow.compute as pc
 from service.datasets.arrow import decode, quote
 from service.datasets.dataset import Finding
 from service.datasets.kinds import INDEX_NAMES, NUMBERS, find_index, kind_of
+from service.datasets.names import (
+    COLUMNS,
+    ID,
+    ID_NAMES,
+    PARTS_OF_TIME,
+    TIME,
+    TIME_NAMES,
+    VALUE,
+    check_names,
+    find_named,
+)
 from service.datasets.options import Options
 from service.errors import InvalidRequest
-
-ID, TIME, VALUE = COLUMNS = ("unique_id", "ds", "y")
-_TIME_NAMES = (
-    "date", "time", "datetime", "timestamp", "year", "month", "quarter", "week", "day", "period", "datum", "jahr",
-    "monat", "fecha", "mes", "dia", "data", "mois", "an", "annee", "jour", "zeit", "dt", "yyyymm", "yyyymmdd", "epoch",
-    "t", "ts", "tag", "uhrzeit", "hour", "heure", "hora", "ora", "woche", "quartal", "date_time", "time_stamp",
-    "unixtime", "unix_time", "epoch_ms", "timestamp_ms", "observation_date", "order_date", "invoice_date",
-)  # fmt: skip
-# Names of columns that are parts of a year, a week or a day: a table with times on both sides, not one series each.
-_PARTS_OF_TIME = re.compile(
-    r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?|(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*|q[1-4]|"
-    r"\d{1,2}:\d{2}|h\d{1,2}",
-    re.IGNORECASE,
-)
-_ID_NAMES = (
-    "id", "store", "shop", "item", "sku", "product", "series", "series_id", "item_id", "store_id", "store_nbr",
-    "product_id", "article", "customer", "customer_id", "region", "site", "sensor", "meter", "station", "location",
-    "filiale", "artikel", "group", "key", "name", "code", "branch", "part", "part_id", "device", "device_id",
-)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +42,8 @@ def assign_by_name(names: Sequence[str], options: Options) -> Roles | None:
     Raises:
         InvalidRequest: a column that an option names is not there, or two have the same name.
     """
-    _check_names(names)
-    named = _named(names, options)
+    check_names(names)
+    named = find_named(names, options)
     if options.format == "wide" or VALUE not in named:
         return None
     rest = [i for i in range(len(names)) if i not in named.values()]
@@ -71,8 +62,8 @@ def assign(names: Sequence[str], table: pa.Table, options: Options) -> Roles:
     Raises:
         InvalidRequest: several readings are possible, or none; the message says which options decide.
     """
-    _check_names(names)
-    named = _named(names, options)
+    check_names(names)
+    named = find_named(names, options)
     kinds = [kind_of(table.column(i)) for i in range(len(names))]
     empty = [i for i, kind in enumerate(kinds) if kind == "empty" and i not in named.values()]
     index = find_index(names, table, kinds, named.values(), has_values=VALUE in named)
@@ -116,6 +107,12 @@ class _Search:
                     "unknown_column", f"{quote(self.names[texts[0]])} may be ids or a property of each time"
                 )
             return self._finish(numbers[0], time, texts[0] if texts else None)
+        if not numbers and len(self.names) == 1:
+            message = (
+                f"The header {quote(self.names[0])} is one cell, and no row is a number: expected the columns "
+                "unique_id,ds,y, with commas, semicolons, tabs or bars between them."
+            )
+            raise InvalidRequest.at("/columns", "missing_column", message)
         if not numbers:
             raise self._refuse("missing_column", "None of them holds numbers")
         if not texts and time is not None:
@@ -128,13 +125,13 @@ class _Search:
             return self.named[TIME]
         strict = [i for i in self.left if self.kinds[i] == "time"]
         # An index without a name that is no count of rows is one of times.
-        named = [i for i in self.left if self.kinds[i] == "years" and self._is_called(i, (*_TIME_NAMES, *INDEX_NAMES))]
-        named += [i for i in self.left if self.kinds[i] == "serials" and self._is_called(i, _TIME_NAMES)]
+        named = [i for i in self.left if self.kinds[i] == "years" and self._is_called(i, (*TIME_NAMES, *INDEX_NAMES))]
+        named += [i for i in self.left if self.kinds[i] == "serials" and self._is_called(i, TIME_NAMES)]
         if VALUE not in self.named and sum(self.kinds[i] in NUMBERS for i in self.left) < 2:
             # Such numbers are the values where there are no others.
             named = []
         # Whoever reads text as times says what is wrong with it.
-        called = [i for i in self.left if self.kinds[i] == "text" and self._is_called(i, _TIME_NAMES)]
+        called = [i for i in self.left if self.kinds[i] == "text" and self._is_called(i, TIME_NAMES)]
         for candidates in (strict, named, called):
             if len(candidates) == 1:
                 self.left.remove(candidates[0])
@@ -150,7 +147,7 @@ class _Search:
             if rest and self.options.target_column is None:
                 raise _unknown(self.names[rest[0]])
             return self._finish(target, time, self.named[ID], rest)
-        called = [i for i in [*texts, *numbers] if self._is_called(i, _ID_NAMES)]
+        called = [i for i in [*texts, *numbers] if self._is_called(i, ID_NAMES)]
         if len(texts) > 1:
             raise self._refuse("unknown_column", f"{len(texts)} of them hold text")
         if texts and (time is None or self._may_be_ids(texts[0], time)):
@@ -185,7 +182,7 @@ class _Search:
             own = self._find_numeric_id(numbers, time)
             if own is not None:
                 return self._finish(next(i for i in numbers if i != own), time, own)
-        called = [i for i in numbers if self._is_called(i, _ID_NAMES)]
+        called = [i for i in numbers if self._is_called(i, ID_NAMES)]
         if self._repeats(time) or called:
             raise self._refuse("unknown_column", "Several readings are possible")
         if time != min(time, *numbers):
@@ -204,7 +201,7 @@ class _Search:
             raise InvalidRequest.at("/columns", "unknown_column", message)
         if not numbers:
             raise self._refuse("missing_column", "None of them holds numbers")
-        if self.options.format is None and all(_PARTS_OF_TIME.fullmatch(self.names[i].strip()) for i in numbers):
+        if self.options.format is None and all(PARTS_OF_TIME.fullmatch(self.names[i].strip()) for i in numbers):
             message = (
                 f"The columns {self._some(numbers)} seem to be parts of the times, which go on from row to row. Write "
                 "one row for each time, or say format=wide where each column is a series of its own."
@@ -224,7 +221,7 @@ class _Search:
 
     def _find_numeric_id(self, numbers: list[int], time: int) -> int | None:
         """Which of two columns of numbers holds ids: by its name, or since it alone tells rows of one time apart."""
-        called = [i for i in numbers if self._is_called(i, _ID_NAMES)]
+        called = [i for i in numbers if self._is_called(i, ID_NAMES)]
         if len(called) == 1:
             return called[0]
         if not self._repeats(time):
@@ -247,7 +244,7 @@ class _Search:
 
     def _check_ids(self, own: int, time: int | None) -> None:
         """Refuses a column as ids that nobody named so, where it is a part of the times, or names each row."""
-        if time is not None and self._is_called(own, _TIME_NAMES):
+        if time is not None and self._is_called(own, TIME_NAMES):
             message = (
                 f"The columns {quote(self.names[time])} and {quote(self.names[own])} both seem to hold parts of the "
                 "times: write them as one column, such as 2024-01-31 06:00, or say id_column where one holds ids."
@@ -272,7 +269,7 @@ class _Search:
 
     def _may_be_ids(self, column: int, time: int) -> bool:
         """Whether a text belongs to series rather than to times, as a holiday does: called so, one, or needed."""
-        if self._is_called(column, _ID_NAMES) or self._repeats(time):
+        if self._is_called(column, ID_NAMES) or self._repeats(time):
             return True
         return bool(pc.count_distinct(decode(self.table.column(column))).as_py() <= 1)
 
@@ -296,42 +293,6 @@ class _Search:
             f"The columns are {shown}: expected unique_id,ds,y, or one of times, one of numbers and at most one of "
             f"ids. {why}: name the columns with id_column, time_column and target_column, or say format=wide where "
             "each column of numbers is a series.",
-        )
-
-
-def _named(names: Sequence[str], options: Options) -> dict[str, int]:
-    """The positions of the roles that have a name: an option's, else the standard one."""
-    plain = [name.strip().lower() for name in names]
-    named: dict[str, int] = {}
-    for role, option, asked in (
-        (ID, "id_column", options.id_column),
-        (TIME, "time_column", options.time_column),
-        (VALUE, "target_column", options.target_column),
-    ):
-        if asked is not None:
-            exact = [i for i, name in enumerate(names) if name == asked]
-            close = exact or [i for i, name in enumerate(plain) if name == asked.strip().lower()]
-            if len(close) != 1:
-                shown = ", ".join(quote(name) for name in names[:20])
-                message = f"There is no column {quote(asked)}, which {option} names: the columns are {shown}."
-                raise InvalidRequest.at(f"/{option}", "unknown_column", message)
-            named[role] = close[0]
-    if len(set(named.values())) < len(named):
-        message = "Two of id_column, time_column and target_column name the same column: they must differ."
-        raise InvalidRequest.at("/target_column", "duplicate_column", message)
-    for role in COLUMNS:
-        if role not in named and role in plain and plain.index(role) not in named.values():
-            named[role] = plain.index(role)
-    return named
-
-
-def _check_names(names: Sequence[str]) -> None:
-    plain = [name.strip().lower() for name in names if name.strip()]
-    double = next((name for i, name in enumerate(plain) if name in plain[:i]), None) if len(plain) < 1000 else None
-    if double is not None or len(set(plain)) < len(plain):
-        shown = f" ({quote(double)})" if double else ""
-        raise InvalidRequest.at(
-            "/columns", "duplicate_column", f"Two columns have the same name{shown}: names must differ."
         )
 
 

@@ -40,6 +40,7 @@ TWO_STORES = {"1": [5.0, 6.0], "2": [7.0, 8.0]}
         # Wide files.
         ("date,north,south\n2024-01-01,1,5\n2024-01-02,2,6\n", {"north": [1, 2], "south": [5, 6]}),
         ("date,north,south\n2024-01-01,1,5\n2024-01-02,2,6\nTotal,3,11\n", {"north": [1, 2], "south": [5, 6]}),
+        ("Date,Maria,Juno\n2024-01-01,1,5\n2024-01-02,2,6\n", {"Maria": [1, 2], "Juno": [5, 6]}),
         # An index, with and without a name, and one that is the times.
         (",ds,y\n0,2024-01-01,1\n1,2024-01-02,2\n", {"0": [1, 2]}),
         ("Unnamed: 0,date,sales\n0,2024-01-01,1\n1,2024-01-02,2\n", {"0": [1, 2]}),
@@ -134,6 +135,13 @@ def test_options_name_the_columns_and_leave_the_others_out_with_a_word(tmp_path:
     assert (by_id(table), table.findings) == ({"a": [5, 6]}, ())
     assert flaw_of(tmp_path, plain, Options(target_column="sale")).pointer == "/target_column"
     assert flaw_of(tmp_path, plain, Options(id_column="day", target_column="day")).code == "duplicate_column"
+
+
+@pytest.mark.parametrize("content", ["ds y\n2024-01-01 1\n2024-01-02 2\n", "ds~y\n2024-01-01~1\n2024-01-02~2\n"])
+def test_cells_that_nothing_parts_are_told_so(tmp_path: Path, content: str) -> None:
+    message = flaw_of(tmp_path, content).message
+    assert "is one cell" in message
+    assert "semicolons, tabs or bars" in message
 
 
 def test_a_column_of_few_numbers_is_no_id_where_times_differ(tmp_path: Path) -> None:
