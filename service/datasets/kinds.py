@@ -32,7 +32,7 @@ def kind_of(column: Any) -> str:
         if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)):
             return "text"
         some = [str(value) for value in column.slice(0, SAMPLE_TEXTS).to_pylist() if value is not None]
-        if pa.types.is_integer(kind) and all(map(is_numeric_time_like, some)):
+        if all(map(is_numeric_time_like, some)):
             return "years"
         return "serials" if all(map(is_serial_day_like, some)) else "number"
     distinct = pc.unique(decode(column.slice(0, SAMPLE_ROWS))).to_pylist()

@@ -124,6 +124,9 @@ def _read_numbers(column: Any, source: _Source) -> Times:
     def show(index: int) -> str:
         return f"{numbers[index]:.15g}"
 
+    absent = np.flatnonzero(numbers != numbers)
+    if len(absent):
+        raise _absent(source, int(absent[0]))
     beyond = np.flatnonzero(~((numbers >= 1) & (numbers < 9e18)))
     if len(beyond):
         message = (

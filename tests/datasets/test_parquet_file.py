@@ -108,6 +108,7 @@ def test_zones_become_wall_times_and_offsets(tmp_path: Path, zone: str, offset: 
         ({"y": [1.0], "ds": pa.array([3 * 10**11], pa.timestamp("s"))}, "bad_timestamp"),
         ({"y": [1.0], "ds": pa.array([2**62], pa.timestamp("ms"))}, "bad_timestamp"),
         ({"y": [1.0], "ds": pa.array([None], pa.timestamp("s"))}, "bad_timestamp"),
+        ({"y": [1.0, 2.0], "ds": [1704067200.0, float("nan")]}, "bad_timestamp"),
         ({"y": [1.0], "ds": pa.array([0], pa.timestamp("s", tz="Nowhere/Land"))}, "bad_timestamp"),
         ({"y": [1.0], "unique_id": pa.array([[1]])}, "unreadable_file"),
         ({"y": [1.0], "unique_id": pa.array([b"\xff"])}, "unreadable_file"),
