@@ -20,7 +20,7 @@ _LONG_FORMS = (
 # Digits and what stands between them in times: whoever reads such a column says what is wrong with one.
 _PLAIN = r"^\s*\d[\d\s.,:/TZ+-]*$"
 # So many different texts that are no times are no notes any more.
-_MOST_OTHERS = 10_000
+_MOST_OTHERS = 1000
 _ZONE = r"(Z|[+-]\d{2}:?(\d{2})?)$"
 
 

@@ -18,7 +18,7 @@ from service.domain.day_order import settle_order, settle_short
 from service.domain.grids import DAY_US, to_us
 from service.domain.time_fields import NO_OFFSET, Fields, join, read_clock, read_days
 from service.domain.time_flaws import Assumed, BadTime, show
-from service.domain.time_numbers import FIRST_YEAR, LAST_YEAR, read_numbers
+from service.domain.time_numbers import FIRST_YEAR, KIND_NAMES, LAST_YEAR, read_numbers
 from service.domain.time_shapes import FIELD_KINDS, LETTERS, MONTH_NAMES, Shape, find_shape
 from service.errors import InvalidRequest
 
@@ -84,6 +84,7 @@ def read_texts(texts: Texts) -> Reading:
         if shape.open == "nothing":
             n_certain += len(taken)
             _check_short_names(taken, fields, reading)
+            _check_years_in_pairs(taken, fields)
             _keep(reading, taken, fields, *read_days(fields))
         else:
             still_open[shape.open].append((taken, fields, shape))
@@ -221,6 +222,15 @@ def _check_short_names(taken: NDArray[np.intp], fields: Fields, reading: Reading
     reading.assumed.append(Assumed("times_assumed", message, first))
 
 
+def _check_years_in_pairs(taken: NDArray[np.intp], fields: Fields) -> None:
+    """2001-02 and 2002-03, which are seasons of two years rather than months."""
+    if "month" not in fields or "day" in fields or len(taken) < 2:
+        return
+    if ((fields["year"] + 1) % 100 == fields["month"]).all():
+        problem = "that may be a month or a season of two years, as of all others, and nothing decides which"
+        raise BadTime(int(taken[0]), problem, code="ambiguous_timestamp")
+
+
 def _settle_orders(reading: Reading, parts: list[tuple[NDArray[np.intp], Fields, Shape]]) -> None:
     for last, settle in (("year", settle_order), ("right", settle_short)):
         mine = [part for part in parts if last in part[1]]
@@ -254,12 +264,12 @@ def _settle_numbers(reading: Reading, taken: NDArray[np.intp], fields: Fields, i
     except BadTime as error:
         other = None if error.other is None else int(taken[error.other])
         raise BadTime(int(taken[error.index]), f"{error.problem}; {EXPECTED}", other, error.code) from None
-    if not is_alone and numbered.kind in ("serial", "minute"):
+    if not is_alone and numbered.kind in ("serial", "hour", "minute"):
         # Half of a column that a spreadsheet has turned into dates: the other half may have lost day and month.
-        problem = f"it may be {'a spreadsheet serial day' if numbered.kind == 'serial' else 'YYYYMMDDHHMM'}, but other "
-        raise BadTime(
-            int(taken[0]), f"{problem}times are written out: write all of them in one way", None, "mixed_timestamps"
+        problem = (
+            f"it may be {KIND_NAMES[numbered.kind]}, but other times are written out: write all of them in one way"
         )
+        raise BadTime(int(taken[0]), problem, None, "mixed_timestamps")
     reading.wall[taken], ok = join(numbered.days, numbered.clock, numbered.ok)
     reading.offset[taken] = numbered.clock.offset
     reading.is_zulu[taken] = numbered.clock.offset == 0

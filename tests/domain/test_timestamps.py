@@ -250,3 +250,27 @@ def test_plain_numbers_are_no_times_by_themselves(text: str) -> None:
 )  # fmt: skip
 def test_ids_are_no_times(text: str) -> None:
     assert not is_time_like(text)
+
+
+@pytest.mark.parametrize("form", ["{}-{:02}", "{}/{:02}"])
+def test_seasons_of_two_years_are_not_taken_for_months(form: str) -> None:
+    with pytest.raises(BadTime) as caught:
+        read(*(form.format(year, (year + 1) % 100) for year in range(2001, 2011)))
+    assert caught.value.code == "ambiguous_timestamp"
+    assert days(read("2001-02", "2001-03")) == ["2001-02-01", "2001-03-01"]
+    assert days(read("2001-02")) == ["2001-02-01"]
+
+
+def test_ten_digits_are_hours_where_they_can_be_and_seconds_of_our_days_else() -> None:
+    reading = read("2024013122", "2024013123", "2024020100")
+    assert reading.wall.tolist() == [np.datetime64(text, "us").astype(np.int64) for text in
+                                     ("2024-01-31T22", "2024-01-31T23", "2024-02-01T00")]  # fmt: skip
+    assert "not as epoch seconds (2034-02-20" in reading.assumed[0].message
+    assert days(read("1704067200", "1704070800")) == ["2024-01-01", "2024-01-01"]
+    for texts in (["2401010000", "2401010015"], ["1912312345", "2001010000"], ["240101000000", "240101000015"]):
+        with pytest.raises(BadTime) as caught:
+            read(*texts)
+        assert caught.value.code == "ambiguous_timestamp"
+        assert "YYMMDDHHMM" in caught.value.problem
+    with pytest.raises(InvalidRequest, match="YYYYMMDDHH"):
+        read_stamp("2024013122")
