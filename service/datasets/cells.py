@@ -37,7 +37,11 @@ def strip_signs(text: Any, locate: Locate) -> tuple[Any, list[Finding]]:
     for name, pattern, repair in (
         ("brackets were read as a minus", r"^\(\s*(.*\d.*?)\s*\)$", r"-\1"),
         # As in 5,- euros and 5.- francs.
-        ("a dash for no cents was left out", rf"^(.*\d[.,])\s?[-\x{{2013}}\x{{2014}}]{{1,2}}(\s*{CURRENCY})?$", r"\1"),
+        (
+            "a dash for no cents was left out",
+            rf"^(.*\d[.,])\s?[-\x{{2013}}\x{{2014}}]{{1,2}}(\s*{CURRENCY})?$",
+            r"\1\2",
+        ),
         ("a minus at its end was read as one before it", r"^([^-]*\d[^-]*?)\s*-$", r"-\1"),
     ):
         rows = np.flatnonzero(match(text, pattern, null=False))

@@ -172,7 +172,7 @@ def test_signs_around_digits_are_read_with_a_finding(texts: list[str], values: l
     assert "ow 1" in findings[0].message
 
 
-@pytest.mark.parametrize("texts", [["5%", "7"], ["\u20ac5", "$5"]])
+@pytest.mark.parametrize("texts", [["5%", "7"], ["\u20ac5", "$5"], ["5,- \u20ac", "5,- $"]])
 def test_two_units_in_one_column_are_refused(texts: list[str]) -> None:
     assert "unit" in flaw_of(texts).message
 
