@@ -13,8 +13,9 @@ SHORT = 4
 MOST_FINDINGS = 1000
 MOST_OUTLIERS_SHOWN = 3
 
-# Where a value of a series stands, in words: of a file its row.
-Locate = Callable[[int, int, float], str]
+# Where a value of a series stands, in words: of a file its row. Of the series' number, its index, itself, and how many
+# before it are the same.
+Locate = Callable[[int, int, float, int], str]
 
 
 def audit(
@@ -26,7 +27,7 @@ def audit(
 
     Args:
         n_absent: points of each series that reading has told of already, as gaps; none where it is empty.
-        locate: the place of a value, by the number of its series, its index and itself; by default the index is told.
+        locate: the place of a value; by default its index is told.
     """
     findings = list(found)
     for number, (name, values, absent) in enumerate(
@@ -61,8 +62,7 @@ def _look_for_outliers(number: int, values: Array, locate: Locate | None) -> lis
     if not len(positions):
         return []
     named = [
-        f"{values[at]:.15g} ({f'value {at}' if locate is None else locate(number, int(at), float(values[at]))})"
-        for at in positions[:MOST_OUTLIERS_SHOWN]
+        f"{values[at]:.15g} ({_locate(number, values, int(at), locate)})" for at in positions[:MOST_OUTLIERS_SHOWN]
     ]
     rest = len(positions) - len(named)
     shown = ", ".join(named) + (f" and {rest} more" if rest else "")
@@ -73,3 +73,9 @@ def _look_for_outliers(number: int, values: Array, locate: Locate | None) -> lis
         f"{np.nanmax(others):.6g}. Nothing was changed: where it is an error or stands for a missing value, send "
         "nothing in its place."
     ]
+
+
+def _locate(number: int, values: Array, at: int, locate: Locate | None) -> str:
+    if locate is None:
+        return f"value {at}"
+    return locate(number, at, float(values[at]), int((values[:at] == values[at]).sum()))

@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 
 from service.datasets.arrow import quote
 from service.datasets.dataset import Finding
+from service.datasets.shapes import CURRENCY
 from service.errors import InvalidRequest
-
-_CURRENCY = r"(?:[$€£¥₹]|\b(?:USD|EUR|GBP|CHF|JPY)\b)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,51 +32,62 @@ Locate = Callable[[int], Place]
 def strip_signs(text: Any, locate: Locate) -> tuple[Any, list[Finding]]:
     """Text without what stands around digits: other minus signs, brackets, percent and currency signs."""
     findings: list[Finding] = []
+    written = text
     text = pc.replace_substring(text, "\u2212", "-")
     for name, pattern, repair in (
         ("brackets were read as a minus", r"^\(\s*(.*\d.*?)\s*\)$", r"-\1"),
+        # As in 5,- euros and 5.- francs.
+        (
+            "a dash for no cents was left out",
+            rf"^(.*\d[.,])\s?[-\x{{2013}}\x{{2014}}]{{1,2}}(\s*{CURRENCY})?$",
+            r"\1\2",
+        ),
         ("a minus at its end was read as one before it", r"^([^-]*\d[^-]*?)\s*-$", r"-\1"),
     ):
         rows = np.flatnonzero(match(text, pattern, null=False))
         if len(rows):
             place = locate(int(rows[0]))
-            shown = show(text, int(rows[0]))
-            message = f"In row {place.row} of {quote(place.column)} stands {shown} (one of {len(rows)}): {name}."
+            others = f" (and {len(rows) - 1} more)" if len(rows) > 1 else ""
+            message = (
+                f"In row {place.row} of {quote(place.column)} stands {show(written, int(rows[0]))}{others}: {name}."
+            )
             findings.append(Finding("digits_assumed", None, message))
             text = pc.replace_substring_regex(text, pattern, repair)
-    for name, sign in (("%", "%"), ("currency", _CURRENCY)):
-        has = match(text, rf"{sign}", null=False)
-        if not has.any():
-            continue
-        index = int(np.flatnonzero(has)[0])
-        place = locate(index)
-        if name == "%":
-            bare = np.flatnonzero(~has & np.asarray(pc.is_valid(text)) & ~match(text, r"^[-+]?0$", null=False))
-            if len(bare):
-                raise place.refuse(
-                    "not_a_number",
-                    f"Row {place.row} holds {show(text, index)} in {quote(place.column)}, row "
-                    f"{locate(int(bare[0])).row} {show(text, int(bare[0]))}: some values are in percent and others "
-                    "not. Write all in one unit.",
-                )
-            what = "in percent, as it is written, without '%'"
-        else:
-            signed = pc.filter(text, pa.array(has))
-            distinct = pc.unique(
-                pc.struct_field(pc.extract_regex(signed, f"(?P<sign>{_CURRENCY})"), "sign")
-            ).to_pylist()
-            if len(distinct) > 1:
-                raise place.refuse(
-                    "not_a_number",
-                    f"The column {quote(place.column)} holds several currencies ({', '.join(sorted(distinct))}; row "
-                    f"{place.row} holds {show(text, index)}): values of one series need one unit.",
-                )
-            what = "without the sign of its currency"
-        message = f"In row {place.row} of {quote(place.column)} stands {show(text, index)}: it was read {what}."
-        findings.append(Finding("digits_assumed", None, message))
-        text = pc.replace_substring_regex(text, rf"^([-+]?)\s*{sign}\s*", r"\1")
-        text = pc.replace_substring_regex(text, rf"\s*{sign}$", "")
-    return text, findings
+    text, in_percent = _strip(text, written, "%", locate)
+    text, in_currency = _strip(text, written, CURRENCY, locate)
+    return text, [*findings, *in_percent, *in_currency]
+
+
+def _strip(text: Any, written: Any, sign: str, locate: Locate) -> tuple[Any, list[Finding]]:
+    """Text without one kind of sign, "%" or `CURRENCY`. Raises InvalidRequest where the unit is not one."""
+    has = match(text, sign, null=False)
+    if not has.any():
+        return text, []
+    index = int(np.flatnonzero(has)[0])
+    place, shown = locate(index), show(written, index)
+    if sign == "%":
+        bare = np.flatnonzero(~has & np.asarray(pc.is_valid(text)) & ~match(text, r"^[-+]?0$", null=False))
+        if len(bare):
+            raise place.refuse(
+                "not_a_number",
+                f"Row {place.row} holds {shown} in {quote(place.column)}, row {locate(int(bare[0])).row} "
+                f"{show(written, int(bare[0]))}: some values are in percent and others not. Write all in one unit.",
+            )
+        what = "in percent, as it is written, without '%'"
+    else:
+        signed = pc.filter(text, pa.array(has))
+        distinct = pc.unique(pc.struct_field(pc.extract_regex(signed, f"(?P<sign>{CURRENCY})"), "sign")).to_pylist()
+        if len(distinct) > 1:
+            raise place.refuse(
+                "not_a_number",
+                f"The column {quote(place.column)} holds several currencies ({', '.join(sorted(distinct))}; row "
+                f"{place.row} holds {shown}): values of one series need one unit.",
+            )
+        what = "without the sign of its currency"
+    message = f"In row {place.row} of {quote(place.column)} stands {shown}: it was read {what}."
+    text = pc.replace_substring_regex(text, rf"^([-+]?)\s*{sign}\s*", r"\1")
+    text = pc.replace_substring_regex(text, rf"\s*{sign}$", "")
+    return text, [Finding("digits_assumed", None, message)]
 
 
 def match(text: Any, pattern: str, *, null: bool = True) -> NDArray[np.bool_]:

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from service.datasets.arrow import decode, is_text, quote, shorten
+from service.datasets.arrow import is_text, quote, shorten
 from service.datasets.cells import Locate
 from service.datasets.dataset import Finding
 from service.datasets.digits import read_digits
@@ -29,12 +29,11 @@ def read_numbers(
     Raises:
         InvalidRequest: a type that holds no numbers, a cell that is none, or one beyond 32-bit floats.
     """
-    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    kind = column.type
     findings: list[Finding] = []
     if is_text(kind):
-        text = decode(column)
         numbers, findings = read_digits(
-            text,
+            column,
             locate,
             delimiter=delimiter,
             decimal=options.decimal,
@@ -42,7 +41,7 @@ def read_numbers(
             n_rows=n_rows,
         )
     elif pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_decimal(kind) or pa.types.is_null(kind):
-        numbers = np.array(decode(column).cast(pa.float64(), safe=False).to_numpy(), np.float64)
+        numbers = np.array(column.cast(pa.float64(), safe=False).to_numpy(), np.float64)
     else:
         message = f"The column {quote(name)} is of type {shorten(kind)}: expected numbers."
         raise InvalidRequest.at(f"/{name}", "not_a_number", message)

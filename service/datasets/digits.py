@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 from service.datasets.arrow import quote
 from service.datasets.cells import Locate, match, show, strip_signs
 from service.datasets.dataset import Finding
+from service.domain.series import MISSING_WORDS
 
-# What stands for a missing value, in small letters; of ids it may be a name, such as Namibia's.
-MISSING = ("", "na", "n/a", "nan", "null", "none", "-", "#n/a", "#na", "#nv", "<na>")
 _STANDARD = r"^[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?$"
 # A separator that may be either: one to three digits, no zero before, and exactly three after it.
 _EITHER = {sign: rf"^[-+]?[1-9]\d{{0,2}}\{sign}\d{{3}}$" for sign in ".,"}
@@ -54,7 +53,7 @@ def read_digits(
         InvalidRequest: a cell is no number, or may be two different ones.
     """
     text = pc.utf8_trim_whitespace(column.cast(pa.string()))
-    text = pc.if_else(pc.is_in(pc.utf8_lower(text), pa.array(MISSING)), pa.scalar(None, pa.string()), text)
+    text = pc.if_else(pc.is_in(pc.utf8_lower(text), pa.array(MISSING_WORDS)), pa.scalar(None, pa.string()), text)
     findings: list[Finding] = []
     is_standard = match(text, _STANDARD)
     if decimal is None and thousands is None and is_standard.all() and not match(text, _EITHER["."], null=False).any():

@@ -30,15 +30,21 @@ _OTHERS = (
     (b"\x28\xb5\x2f\xfd", "compressed with Zstandard", "Unpack it"),
     (b"BZh", "compressed with bzip2", "Unpack it"),
     (b"%PDF", "a PDF document", "Save the table as CSV"),
+    (b"{\\rtf", "a text document", "Save the table as CSV"),
 )
+_JSON = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:\{\s*[\"}]|\[\s*[\[{\"\d\]-])")
+_MARKUP = re.compile(rb"(?:\xef\xbb\xbf)?\s*<(?:\?xml|!doctype|html|table|workbook)\b", re.IGNORECASE)
 _CONTROLS = re.compile(rb"[\x00-\x08\x0e-\x1f\x7f]")
 # What Windows-1252 leaves undefined.
 _UNDEFINED = re.compile(rb"[\x81\x8d\x8f\x90\x9d]")
 _WORD = re.compile(r"[^\W\d_]*[^\x00-\x7f]+[^\W\d_]*")
 # These stand alone or beside digits, never inside a word; a no-break space parts words and digits.
 _SIGNS = "\u00a0€£¥¢°±²³µ·–—‘’‚“”„…§©®™%‰«»¿¡ºª½¼¾×÷´`•"
-# Letters where other encodings have theirs: Mac Roman writes "ö" as the byte that is "š" here.
-_DOUBTFUL = "ŠšŒœŽžŸƒˆ˜"
+# Letters where other encodings have theirs: Mac Roman writes "ö" as the byte that is "š" here, Turkish has "ş" where
+# Icelandic alone has "þ".
+_DOUBTFUL = "ŠšŒœŽžŸƒˆ˜ÝýÞþÐð"
+# Nor do these follow a letter: Polish "sprzedaż" would be "sprzeda¿".
+_NEVER_BEHIND_LETTERS = re.compile(r"[^\W\d_][¿¡±µ·¼½¾×÷´¢§‰]")
 _MOST_SAMPLES = 5
 
 
@@ -68,6 +74,10 @@ def open_text(path: Path, scratch: Path) -> Text:
     for magic, name, remedy in _OTHERS:
         if head.startswith(magic):
             raise _refuse(f"The file is no CSV but {name}. {remedy}.")
+    if _JSON.match(head):
+        raise _refuse("The file is no CSV but JSON. Send it with Content-Type: application/json.")
+    if _MARKUP.match(head):
+        raise _refuse("The file is no CSV but XML or HTML. Save the table as CSV.")
     mark, name = next(((mark, name) for mark, name in _MARKS if head.startswith(mark)), (b"", "utf-8"))
     findings: tuple[Finding, ...] = ()
     if not mark and (guess := _guess_wide(head)):
@@ -148,6 +158,8 @@ def _is_word(word: str) -> bool:
     if signs and not signs <= {"\u00a0", "’", "‘"} and letters and any(letter > "\x7f" for letter in letters):
         return False
     if any(not letter.isalpha() or letter in _DOUBTFUL for letter in letters):
+        return False
+    if _NEVER_BEHIND_LETTERS.search(word):
         return False
     inner = word.strip(_SIGNS)
     if any(letter in _SIGNS and letter not in "\u00a0’" for letter in inner):

@@ -10,8 +10,8 @@ from service.datasets.dataset import Finding
 from service.datasets.limits import Limits
 from service.datasets.ordering import Ordered, order
 from service.datasets.table import Table
-from service.domain.anchoring import anchor
-from service.domain.frequency import WEEKDAY_NAMES, family, parse
+from service.domain.anchoring import anchor, name
+from service.domain.frequency import WEEKDAY_NAMES, check_frequency, family, parse, same
 from service.domain.grids import Grid, MonthGrid, Stamps
 from service.domain.inference import Fit, fit
 from service.domain.panel import Panel
@@ -48,12 +48,17 @@ class _Found:
     freq: str | None = None
 
 
-def make_grids(table: Table, limits: Limits) -> Gridded:
+def make_grids(table: Table, limits: Limits, freq: str | None = None) -> Gridded:
     """Sorts each series by its times, keeps the last of equal stamps, fills gaps with NaN.
 
+    Args:
+        freq: the frequency that the sender says; None where the stamps tell it.
+
     Raises:
-        InvalidRequest: with the gaps there are too many points.
+        InvalidRequest: with the gaps there are too many points; the stamps contradict `freq`.
     """
+    if freq is not None:
+        check_frequency(freq)
     findings: list[Finding] = []
     if table.times is None:
         findings.append(
@@ -63,6 +68,8 @@ def make_grids(table: Table, limits: Limits) -> Gridded:
         findings += [Finding(code, None, message) for code, message in table.times.findings]
     series = [order(table, rows, findings) for rows in _rows_of(table)]
     found = _fit_all(series)
+    if freq is not None:
+        found = [_apply(freq, one, own) for one, own in zip(series, found, strict=True)]
     freq = _commonest([one.freq for one in found])
     if freq is not None:
         common = next(one.fit.grid for one in found if one.fit is not None and family(one.freq or "") == family(freq))
@@ -101,6 +108,31 @@ def _fit_all(series: list[Ordered]) -> list[_Found]:
     return found
 
 
+def _apply(freq: str, one: Ordered, own: _Found) -> _Found:
+    """The frequency that the sender says, for stamps that have it. Raises InvalidRequest where they have another."""
+    if one.stamps is None:
+        return own
+    if own.freq is not None:
+        if same(freq, own.freq):
+            return own
+        raise _contradict(one, freq, f"are of frequency {own.freq!r}", f"Leave it out, or say {own.freq!r}.")
+    try:
+        grid = anchor(freq, one.stamps[0])
+    except InvalidRequest as error:
+        raise InvalidRequest.at("/freq", "frequency_mismatch", error.flaws[0].message) from error
+    places = grid.find(one.stamps)
+    astray = np.flatnonzero(grid.at(places) != one.stamps)
+    if len(astray):
+        begin, stray = _show(one.stamps[0]), _show(one.stamps[astray[0]])
+        raise _contradict(one, freq, f"begin at {begin}, and {stray} is not on it", "Leave it out, or mend the stamps.")
+    return _Found(Fit(grid, places, np.zeros(len(places), bool)), name(grid))
+
+
+def _contradict(one: Ordered, freq: str, what: str, remedy: str) -> InvalidRequest:
+    message = f"The time stamps of series {one.id!r} {what}, but the frequency {freq!r} was asked for. {remedy}"
+    return InvalidRequest.at("/freq", "frequency_mismatch", message)
+
+
 def _commonest(freqs: list[str | None]) -> str | None:
     """The frequency of most series; without the weekday or month where they differ in it: each start has its own."""
     counts = Counter(freq for freq in freqs if freq is not None)
@@ -136,10 +168,10 @@ def _adopt(one: Ordered, own: _Found, freq: str, common: Grid) -> _Found:
 
 
 def _mixed(freqs: list[str | None], freq: str) -> list[Finding]:
-    others = Counter(name for name in freqs if name not in (None, freq))
+    others = Counter(one for one in freqs if one not in (None, freq))
     if not others:
         return []
-    named = ", ".join(f"{count} of {name!r}" for name, count in others.most_common(10))
+    named = ", ".join(f"{count} of {other!r}" for other, count in others.most_common(10))
     message = (
         f"Most series are of frequency {freq!r}, {named}. Those have no time stamps here, and one model should learn "
         "from one frequency: send them apart."
@@ -165,16 +197,19 @@ def _grid(one: Ordered, own: _Found, freq: str | None, findings: list[Finding]) 
     if one.stamps is None:
         return as_it_is
     if own.fit is None:
-        if len(one.stamps) > 1:
+        if len(one.stamps) == 2:
+            message = "Two time stamps tell no frequency: its points are taken one after another."
+            findings.append(Finding("irregular", one.id, message))
+        elif len(one.stamps) > 2:
             message = "Its time stamps are irregular: its points are taken one after another."
             findings.append(Finding("irregular", one.id, message))
         return as_it_is
-    places, name = own.fit.places, own.freq
+    places, own_freq = own.fit.places, own.freq
     known = places >= 0
     length = int(places[known].max()) + 1
     if length > MOST_STRETCH * len(places) + SLACK_POINTS:
         message = (
-            f"From its first to its last time stamp are {length} steps of {name!r}, but it has {len(places)}. Its "
+            f"From its first to its last time stamp are {length} steps of {own_freq!r}, but it has {len(places)}. Its "
             "points are taken one after another."
         )
         findings.append(Finding("gaps", one.id, message))
@@ -183,26 +218,26 @@ def _grid(one: Ordered, own: _Found, freq: str | None, findings: list[Finding]) 
     values[places[known]] = one.values[known]
     n_strays, n_absent = int((~known).sum()), length - int(known.sum())
     if own.fit.is_late.any():
-        findings.append(Finding("late_stamp", one.id, _tell_late(own.fit, one.stamps, name)))
+        findings.append(Finding("late_stamp", one.id, _tell_late(own.fit, one.stamps, own_freq)))
     if n_strays:
         stray = one.stamps[np.flatnonzero(~known)[0]]
         message = (
-            f"{n_strays} time stamps are out of step with {name!r}, and the places beside them are taken: left out. "
-            f"The first is {_show(stray)}."
+            f"{n_strays} time stamps are out of step with {own_freq!r}, and the places beside them are taken: left "
+            f"out. The first is {_show(stray)}."
         )
         findings.append(Finding("off_grid", one.id, message))
     if n_absent:
-        message = f"{n_absent} of {length} time stamps of frequency {name!r} are not there."
+        message = f"{n_absent} of {length} time stamps of frequency {own_freq!r} are not there."
         findings.append(Finding("gaps", one.id, message))
-    start = one.start(own.fit.grid.at(np.zeros(1, np.int64))[0]) if name == freq else None
+    start = one.start(own.fit.grid.at(np.zeros(1, np.int64))[0]) if own_freq == freq else None
     return _Track(values, start, n_absent)
 
 
-def _tell_late(found: Fit, stamps: Stamps, name: str | None) -> str:
+def _tell_late(found: Fit, stamps: Stamps, freq: str | None) -> str:
     late = np.flatnonzero(found.is_late)
     place = found.grid.at(found.places[late[:1]])[0]
     return (
-        f"{len(late)} time stamps are a little off the frequency {name!r}, and were put on the place beside them: "
+        f"{len(late)} time stamps are a little off the frequency {freq!r}, and were put on the place beside them: "
         f"{_show(stamps[late[0]])} counts as {_show(place)}."
     )
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from service.datasets.arrow import quote, shorten
 from service.datasets.encoding import Text
-from service.datasets.shapes import is_number_like, is_time_like
+from service.datasets.shapes import is_number_like
+from service.domain.timestamps import is_time_like
 from service.errors import InvalidRequest
 
 SAMPLE_BYTES = 2**20
@@ -18,6 +19,8 @@ DELIMITERS = "\t;|,"
 # No text has it, so that a row is one cell.
 UNUSED = "\x1f"
 _MOST_ROWS = 200
+# Lines of a title before a header.
+_MOST_TITLES = 10
 _NOTHING = re.compile(r'[\s,;|"]*')
 _DECLARED = re.compile(r'"?sep=(.)"?[,;\t|]*', re.IGNORECASE)
 
@@ -78,6 +81,7 @@ def find_layout(text: Text, comma_in_numbers: bool = False) -> Layout:
         elif line:
             skipped.append((top + 1, line))
         top += 1
+    top += _count_titles(texts[top:], skipped, top)
     if top == len(texts):
         raise InvalidRequest.at("", "empty", "The file holds no header and no rows: expected both.")
     delimiter = declared if declared is not None else _find_delimiter(texts[top : top + _MOST_ROWS], comma_in_numbers)
@@ -92,6 +96,8 @@ def find_layout(text: Text, comma_in_numbers: bool = False) -> Layout:
     )
     _check_names(names, texts[top])
     rows = list(_records(texts[body : body + _MOST_ROWS], delimiter))
+    if has_header and _counts_rows_without_a_name(names, rows):
+        names = ["", *names]
     n_cells = _count_cells(names, len(cells), rows)
     return Layout(
         text.start + sum(map(len, lines[:body])),
@@ -102,6 +108,44 @@ def find_layout(text: Text, comma_in_numbers: bool = False) -> Layout:
         has_header,
         tuple(skipped),
     )
+
+
+def _count_titles(texts: list[str], skipped: list[tuple[int, str]], top: int) -> int:
+    """How many lines precede the header as a title does, of one cell; those that hold something are `skipped`."""
+    if any(_is_of_several_cells(texts[:_MOST_ROWS], delimiter) for delimiter in DELIMITERS):
+        return 0
+    for delimiter in DELIMITERS:
+        seen: list[tuple[int, str]] = []
+        for number, line in enumerate(texts[:_MOST_TITLES]):
+            cells = [cell.strip() for cell in _first_record([line], delimiter)[0]]
+            filled = [cell for cell in cells if cell]
+            are_words = not any(is_number_like(cell) or is_time_like(cell) for cell in filled)
+            if len(filled) > 1 and are_words and seen:
+                skipped += seen
+                return number
+            if len(filled) > 1 or not are_words:
+                break
+            if filled:
+                seen.append((top + number + 1, line.strip()))
+    return 0
+
+
+def _is_of_several_cells(texts: list[str], delimiter: str) -> bool:
+    """Whether the first line has several cells, and most of those below as many."""
+    rows = list(_records(texts, delimiter))
+    counts = [len(row) for row in rows]
+    return (
+        bool(rows) and sum(bool(cell.strip()) for cell in rows[0]) > 1 and counts.count(counts[0]) > 0.8 * len(counts)
+    )
+
+
+def _counts_rows_without_a_name(names: list[str], rows: list[list[str]]) -> bool:
+    """Whether each row has one cell more than the header, which counts, as R writes the names of rows."""
+    if len(names) < 2 or not rows or any(len(row) != len(names) + 1 for row in rows):
+        return False
+    counts = [row[0].strip() for row in rows]
+    has_times = any(is_time_like(cell) for cell in rows[0][1:])
+    return has_times and any(counts == [f"{i}" for i in range(first, first + len(rows))] for first in (0, 1))
 
 
 def _find_delimiter(texts: list[str], comma_in_numbers: bool) -> str | None:
@@ -115,7 +159,7 @@ def _find_delimiter(texts: list[str], comma_in_numbers: bool) -> str | None:
         n = len(_strip_blank_end([cell.strip() for cell in header]))
         if n < 2 and len(header) < 2:
             continue
-        if delimiter == "," and comma_in_numbers and is_number_like(header):
+        if delimiter == "," and comma_in_numbers and all(map(is_number_like, header)):
             continue
         rows = list(_records(texts[n_lines:], delimiter))
         share = sum(n <= len(row) <= n + 1 or not any(row[n:]) for row in rows) / len(rows) if rows else 1.0
@@ -140,8 +184,8 @@ def _count_cells(names: list[str], n_header: int, rows: list[list[str]]) -> int:
 def _is_data(cells: list[str]) -> bool:
     """Whether the first line is a row already: a number alone, or a time and a number."""
     known = [cell for cell in cells if cell]
-    n_times = sum(is_time_like([cell]) for cell in known)
-    n_numbers = sum(is_number_like([cell]) and not is_time_like([cell]) for cell in known)
+    n_times = sum(is_time_like(cell) for cell in known)
+    n_numbers = sum(is_number_like(cell) and not is_time_like(cell) for cell in known)
     n_words = len(known) - n_times - n_numbers
     if n_times > 1 or (n_numbers > 1 and n_words and all(re.fullmatch(r"(1[6-9]|2[01])\d\d", c) for c in known[1:])):
         raise InvalidRequest.at(
@@ -166,7 +210,7 @@ def _is_data(cells: list[str]) -> bool:
 def _check_line_breaks(line: str, cells: list[str]) -> None:
     """A file of one line: a header or a number, or what curl -d made of many lines."""
     glued = re.search(r"[A-Za-z]\d{2,}[-/.]\d|[A-Za-z][\d.]{6,}", line) if len(cells) < 3 else None
-    n_values = sum(is_number_like([cell]) or is_time_like([cell]) or bool(re.search(r"\d\D*$", cell)) for cell in cells)
+    n_values = sum(is_number_like(cell) or is_time_like(cell) or bool(re.search(r"\d\D*$", cell)) for cell in cells)
     if glued or (len(cells) > 3 and n_values > 1):
         raise _refuse(
             f"The file is one line ({quote(line)}): its line breaks were lost on the way, as with curl -d. Send it "

@@ -13,14 +13,16 @@ from numpy.typing import NDArray
 from service.datasets.arrow import is_text, quote
 from service.datasets.dataset import Finding
 from service.datasets.roles import Roles
-from service.datasets.shapes import TIME
+from service.datasets.time_texts import lack_times
+from service.domain.timestamps import is_written_time
 
 # A column whose cells are mostly something else is none of times: whoever reads it says what is wrong.
 _FEWEST = 0.5
 _MOST_SHOWN = 5
 _TOTAL = re.compile(
-    r"\W*(?:(?:grand|sub|over|gesamt)?[\s-]*(?:total|totals|totale|totaal|totaux|totalt|summe|sum|gesamt|insgesamt|"
-    r"soma|suma|somme|somma|average|avg|mean|mittelwert|durchschnitt|promedio|moyenne|media|count|anzahl))\b",
+    r"\b(?:(?:grand|sub|over|gesamt|zwischen|teil)?(?:total|totals|totale|totaal|totaux|totalt|summe|sum|gesamt|insgesamt|"
+    r"ergebnis|soma|suma|somme|somma))\b|^\W*(?:average|avg|mean|median|min|minimum|max|maximum|std|stdev|stddev|mittelwert|"
+    r"durchschnitt|promedio|moyenne|media|count|anzahl)\W*$",
     re.IGNORECASE,
 )
 
@@ -75,7 +77,7 @@ def is_leftover(cells: Sequence[str | None], header: Sequence[str], time: int | 
         return False
     when = texts[time] if time < len(texts) else ""
     labels = [when, *(texts[i] for i in {0, id_} - {None} if i is not None and i < len(texts))]
-    if any(_TOTAL.match(label) for label in labels):
+    if any(_TOTAL.search(label) for label in labels):
         return True
     filled = [text for text in texts if text]
     # A note: words in the first cell or in the place of a time, and nothing else.
@@ -102,11 +104,7 @@ def _find_suspects(table: pa.Table, roles: Roles, columns: list[int]) -> NDArray
     """Rows that may be left out: without a time where others have one; without any cell where none has one."""
     if roles.time is not None:
         column = table.column(roles.time)
-        if not is_text(column.type):
-            lacking = np.asarray(column.is_null().to_numpy(), np.bool_)
-        else:
-            seen = pc.or_(pc.match_substring_regex(column, TIME), pc.match_substring_regex(column, r"^\s*\d[\d.]*\s*$"))
-            lacking = ~np.asarray(pc.fill_null(seen, False).to_numpy(), np.bool_)
+        lacking = lack_times(column) if is_text(column.type) else np.asarray(column.is_null().to_numpy(), np.bool_)
     else:
         lacking = np.ones(table.num_rows, np.bool_)
         for i in columns:
@@ -128,7 +126,7 @@ def _are_blank(column: Any) -> NDArray[np.bool_]:
 
 
 def _is_time(texts: Sequence[str], time: int) -> bool:
-    return time < len(texts) and re.match(rf"{TIME}|^\d[\d.]*$", texts[time]) is not None
+    return time < len(texts) and is_written_time(texts[time])
 
 
 def _text_of(value: Any) -> str | None:

@@ -42,10 +42,10 @@ def read_request(content: bytes, limits: Limits, options: Options, freq: str | N
     Args:
         content: JSON, CSV or Parquet.
         options: what is said of a table.
-        freq: a frequency that was given beside the file.
+        freq: a frequency that was given beside the file: of a table it has to be that of the time stamps.
 
     Raises:
-        InvalidRequest: the file can't be read; the message names the line.
+        InvalidRequest: the file can't be read; the message names the line. Its time stamps contradict `freq`.
     """
     media_type = find_media_type(content)
     if media_type == JSON:
@@ -56,16 +56,9 @@ def read_request(content: bytes, limits: Limits, options: Options, freq: str | N
     with TemporaryDirectory() as folder:
         path = Path(folder) / UPLOAD
         path.write_bytes(content)
-        panel, findings, table = read_file(path, media_type, limits, options)
-    starts = list(panel.starts)
-    findings = list(findings)
-    if freq is not None and table.times is not None and table.times.offsets is None:
-        # A frequency that the stamps don't tell by themselves, as of two points.
-        for number, start in enumerate(starts):
-            if start is None:
-                first = table.times.wall[table.series == number].min()
-                starts[number] = str(first.astype("datetime64[s]")).removesuffix("T00:00:00")
-    asked = freq if freq is not None else panel.freq
+        panel, findings, _ = read_file(path, media_type, limits, options, freq)
+    starts, findings = list(panel.starts), list(findings)
+    asked = panel.freq if panel.freq is not None else freq
     if asked is not None and None in starts and any(start is not None for start in starts):
         message = "Not all series have times of one frequency: the forecasts come without time stamps."
         findings.append(Finding("mixed_frequency", None, message))

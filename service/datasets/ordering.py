@@ -9,7 +9,10 @@ from service.datasets.dataset import Finding
 from service.datasets.table import Table
 from service.datasets.times import Times
 from service.domain.timestamps import format_offset
+from service.errors import InvalidRequest
 
+# The share of rows with the time of another one beyond which the file is something else than series.
+MOST_DOUBLES = 0.5
 _SECOND = np.timedelta64(1, "s")
 
 
@@ -33,7 +36,11 @@ class Ordered:
 
 
 def order(table: Table, rows: NDArray[np.intp], findings: list[Finding]) -> Ordered:
-    """The rows of one series; what had to be changed is added to `findings`."""
+    """The rows of one series; what had to be changed is added to `findings`.
+
+    Raises:
+        InvalidRequest: most rows have the time of another one and another value: they are no series.
+    """
     name, values = table.ids[table.series[rows[0]]], table.values[rows]
     if table.times is None:
         return Ordered(name, values)
@@ -44,18 +51,36 @@ def order(table: Table, rows: NDArray[np.intp], findings: list[Finding]) -> Orde
     if (np.diff(stamps) < np.timedelta64(0)).any():
         findings.append(Finding("not_sorted", name, "Its time stamps don't ascend: the rows were sorted."))
         by_time = np.argsort(stamps, kind="stable")
-        stamps, values = stamps[by_time], values[by_time]
+        rows, stamps, values = rows[by_time], stamps[by_time], values[by_time]
         own = Times(wall[by_time], None if offsets is None else offsets[by_time], own.zone)
     message = _tell_offsets(own)
     if message is not None:
         findings.append(Finding("mixed_offsets", name, message))
     is_last = np.append(stamps[1:] != stamps[:-1], True)
     n_doubles = int((~is_last).sum())
+    # Two missing values differ in no way.
+    differ = np.flatnonzero(~is_last[:-1] & (np.nan_to_num(values[1:]) != np.nan_to_num(values[:-1])))
+    if n_doubles > MOST_DOUBLES * len(rows) and len(differ) > MOST_DOUBLES * n_doubles:
+        raise _refuse_doubles(table, rows[differ[0] : differ[0] + 2], values[differ[0] : differ[0] + 2], name)
     if n_doubles:
-        message = f"{n_doubles} time stamps occur again: the last row of each counts."
+        double = str(stamps[np.argmin(is_last)].astype("datetime64[s]")).removesuffix("T00:00:00")
+        message = f"{n_doubles} time stamps occur again, the first of them {double}: the last row of each counts."
         findings.append(Finding("duplicate_stamps", name, message))
         stamps, values = stamps[is_last], values[is_last]
     return Ordered(name, values, stamps, own)
+
+
+def _refuse_doubles(table: Table, rows: NDArray[np.intp], values: NDArray[np.float64], name: str) -> InvalidRequest:
+    """Args: `rows` [2] and `values` [2] are of one time."""
+    assert table.times is not None
+    when = _write(table.times.wall[rows[0]]).removesuffix("T00:00:00")
+    first, second = (int(row) + 1 if table.rows is None else int(table.rows[row]) for row in rows)
+    message = (
+        f"Row {first} holds {values[0]:.15g} and row {second} {values[1]:.15g}, both for {when}, and most rows of "
+        f"series {name!r} have the time of another one. If they are of several series, name the column that tells them "
+        "apart as id_column; if they are single sales, send their sum for each time."
+    )
+    return InvalidRequest.at("", "duplicate_stamps", message)
 
 
 def _find_regular(times: Times) -> NDArray[np.datetime64]:

@@ -33,15 +33,16 @@ MAX_CPU_SECONDS = 300
 
 
 def read_file(
-    path: Path, media_type: str, limits: "Limits", options: "Options"
+    path: Path, media_type: str, limits: "Limits", options: "Options", freq: str | None = None
 ) -> "tuple[Panel, Sequence[Finding], Table]":
     """A file's series on their grids, all that was found, and the rows: the one way for uploads and the command line.
 
     Args:
         media_type: `CSV` or `PARQUET`.
+        freq: the frequency of its times, where the sender says it.
 
     Raises:
-        InvalidRequest: the file can't be read, or holds more than the limits.
+        InvalidRequest: the file can't be read, holds more than the limits, or contradicts `freq`.
     """
     from service.datasets.audit import audit
     from service.datasets.csv_file import read_csv
@@ -49,7 +50,7 @@ def read_file(
     from service.datasets.parquet_file import read_parquet
 
     table = (read_csv if media_type == CSV else read_parquet)(path, limits, options)
-    gridded = make_grids(table, limits)
+    gridded = make_grids(table, limits, freq)
     found = [*table.findings, *gridded.findings]
     return gridded.panel, audit(gridded.panel, found, gridded.n_absent, _Rows(table).name), table
 
@@ -87,17 +88,23 @@ class _Rows:
         self._table = table
         self._by_series: list[NDArray[np.intp]] = []
 
-    def name(self, series: int, index: int, value: float) -> str:
-        """The row of a value; `index`, which is that on the grid, stands in where there is none."""
+    def name(self, series: int, index: int, value: float, n_same: int) -> str:
+        """The row of a value; `index`, which is that on the grid, stands in where there is none.
+
+        Args:
+            n_same: how many values of the series are the same and of an earlier time.
+        """
         if not self._by_series:
             ends = np.cumsum(np.bincount(self._table.series, minlength=len(self._table.ids)))
             self._by_series = np.split(np.argsort(self._table.series, kind="stable"), ends[:-1])
         rows = self._by_series[series]
         places = rows[self._table.values[rows] == value]
-        if not len(places):
+        if self._table.times is not None:
+            places = places[np.argsort(self._table.times.wall[places], kind="stable")]
+        if len(places) <= n_same:
             return f"value {index}"
-        numbers = self._table.rows
-        return f"row {int(places[0]) + 1 if numbers is None else int(numbers[places[0]])}"
+        place, numbers = int(places[n_same]), self._table.rows
+        return f"row {place + 1 if numbers is None else int(numbers[place])}"
 
 
 if __name__ == "__main__":

@@ -9,20 +9,20 @@ import pyarrow.compute as pc
 
 from service.datasets.arrow import decode, quote
 from service.datasets.dataset import Finding
-from service.datasets.kinds import INDEX_NAMES, find_index, kind_of
+from service.datasets.kinds import INDEX_NAMES, NUMBERS, find_index, kind_of
+from service.datasets.names import (
+    COLUMNS,
+    ID,
+    ID_NAMES,
+    PARTS_OF_TIME,
+    TIME,
+    TIME_NAMES,
+    VALUE,
+    check_names,
+    find_named,
+)
 from service.datasets.options import Options
 from service.errors import InvalidRequest
-
-ID, TIME, VALUE = COLUMNS = ("unique_id", "ds", "y")
-_TIME_NAMES = (
-    "date", "time", "datetime", "timestamp", "year", "month", "quarter", "week", "day", "period", "datum", "jahr",
-    "monat", "fecha", "mes", "dia", "data", "mois", "an", "annee", "jour", "zeit", "dt", "yyyymm", "yyyymmdd", "epoch",
-)  # fmt: skip
-_ID_NAMES = (
-    "id", "store", "shop", "item", "sku", "product", "series", "series_id", "item_id", "store_id", "store_nbr",
-    "product_id", "article", "customer", "customer_id", "region", "site", "sensor", "meter", "station", "location",
-    "filiale", "artikel", "group", "key", "name", "code", "branch", "part", "part_id", "device", "device_id",
-)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +42,8 @@ def assign_by_name(names: Sequence[str], options: Options) -> Roles | None:
     Raises:
         InvalidRequest: a column that an option names is not there, or two have the same name.
     """
-    _check_names(names)
-    named = _named(names, options)
+    check_names(names)
+    named = find_named(names, options)
     if options.format == "wide" or VALUE not in named:
         return None
     rest = [i for i in range(len(names)) if i not in named.values()]
@@ -62,8 +62,8 @@ def assign(names: Sequence[str], table: pa.Table, options: Options) -> Roles:
     Raises:
         InvalidRequest: several readings are possible, or none; the message says which options decide.
     """
-    _check_names(names)
-    named = _named(names, options)
+    check_names(names)
+    named = find_named(names, options)
     kinds = [kind_of(table.column(i)) for i in range(len(names))]
     empty = [i for i, kind in enumerate(kinds) if kind == "empty" and i not in named.values()]
     index = find_index(names, table, kinds, named.values(), has_values=VALUE in named)
@@ -93,7 +93,7 @@ class _Search:
 
     def find(self) -> Roles:
         time = self._find_time()
-        numbers = [i for i in self.left if self.kinds[i] in ("number", "years")]
+        numbers = [i for i in self.left if self.kinds[i] in NUMBERS]
         texts = [i for i in self.left if self.kinds[i] in ("text", "time")]
         if self.options.format == "wide":
             return self._read_wide(time, numbers, texts)
@@ -107,6 +107,12 @@ class _Search:
                     "unknown_column", f"{quote(self.names[texts[0]])} may be ids or a property of each time"
                 )
             return self._finish(numbers[0], time, texts[0] if texts else None)
+        if not numbers and len(self.names) == 1:
+            message = (
+                f"The header {quote(self.names[0])} is one cell, and no row is a number: expected the columns "
+                "unique_id,ds,y, with commas, semicolons, tabs or bars between them."
+            )
+            raise InvalidRequest.at("/columns", "missing_column", message)
         if not numbers:
             raise self._refuse("missing_column", "None of them holds numbers")
         if not texts and time is not None:
@@ -119,11 +125,14 @@ class _Search:
             return self.named[TIME]
         strict = [i for i in self.left if self.kinds[i] == "time"]
         # An index without a name that is no count of rows is one of times.
-        named = [i for i in self.left if self.kinds[i] == "years" and self._is_called(i, (*_TIME_NAMES, *INDEX_NAMES))]
-        if VALUE not in self.named and sum(self.kinds[i] in ("number", "years") for i in self.left) < 2:
+        named = [i for i in self.left if self.kinds[i] == "years" and self._is_called(i, (*TIME_NAMES, *INDEX_NAMES))]
+        named += [i for i in self.left if self.kinds[i] == "serials" and self._is_called(i, TIME_NAMES)]
+        if VALUE not in self.named and sum(self.kinds[i] in NUMBERS for i in self.left) < 2:
             # Such numbers are the values where there are no others.
             named = []
-        for candidates in (strict, named):
+        # Whoever reads text as times says what is wrong with it.
+        called = [i for i in self.left if self.kinds[i] == "text" and self._is_called(i, TIME_NAMES)]
+        for candidates in (strict, named, called):
             if len(candidates) == 1:
                 self.left.remove(candidates[0])
                 return candidates[0]
@@ -138,7 +147,7 @@ class _Search:
             if rest and self.options.target_column is None:
                 raise _unknown(self.names[rest[0]])
             return self._finish(target, time, self.named[ID], rest)
-        called = [i for i in [*texts, *numbers] if self._is_called(i, _ID_NAMES)]
+        called = [i for i in [*texts, *numbers] if self._is_called(i, ID_NAMES)]
         if len(texts) > 1:
             raise self._refuse("unknown_column", f"{len(texts)} of them hold text")
         if texts and (time is None or self._may_be_ids(texts[0], time)):
@@ -173,7 +182,7 @@ class _Search:
             own = self._find_numeric_id(numbers, time)
             if own is not None:
                 return self._finish(next(i for i in numbers if i != own), time, own)
-        called = [i for i in numbers if self._is_called(i, _ID_NAMES)]
+        called = [i for i in numbers if self._is_called(i, ID_NAMES)]
         if self._repeats(time) or called:
             raise self._refuse("unknown_column", "Several readings are possible")
         if time != min(time, *numbers):
@@ -192,6 +201,12 @@ class _Search:
             raise InvalidRequest.at("/columns", "unknown_column", message)
         if not numbers:
             raise self._refuse("missing_column", "None of them holds numbers")
+        if self.options.format is None and all(PARTS_OF_TIME.fullmatch(self.names[i].strip()) for i in numbers):
+            message = (
+                f"The columns {self._some(numbers)} seem to be parts of the times, which go on from row to row. Write "
+                "one row for each time, or say format=wide where each column is a series of its own."
+            )
+            raise InvalidRequest.at("/columns", "unknown_column", message)
         nameless = next((i for i in numbers if not self.names[i].strip()), None)
         if nameless is not None:
             message = f"Column {nameless + 1} has no name, but holds values: name it, or delete it."
@@ -206,7 +221,7 @@ class _Search:
 
     def _find_numeric_id(self, numbers: list[int], time: int) -> int | None:
         """Which of two columns of numbers holds ids: by its name, or since it alone tells rows of one time apart."""
-        called = [i for i in numbers if self._is_called(i, _ID_NAMES)]
+        called = [i for i in numbers if self._is_called(i, ID_NAMES)]
         if len(called) == 1:
             return called[0]
         if not self._repeats(time):
@@ -215,6 +230,8 @@ class _Search:
         return able[0] if len(able) == 1 else None
 
     def _finish(self, target: int, time: int | None, own: int | None, left_out: Sequence[int] = ()) -> Roles:
+        if own is not None and own not in self.named.values():
+            self._check_ids(own, time)
         given = {self.named.get(role) for role in COLUMNS}
         said = {self.options.id_column, self.options.time_column, self.options.target_column}
         parts = [
@@ -225,17 +242,34 @@ class _Search:
         findings = (_assumed(f"The file was read with {', '.join(parts)}."),) if parts else ()
         return Roles((target,), own, time, findings=(*findings, *_tell_left_out(self.names, left_out)))
 
+    def _check_ids(self, own: int, time: int | None) -> None:
+        """Refuses a column as ids that nobody named so, where it is a part of the times, or names each row."""
+        if time is not None and self._is_called(own, TIME_NAMES):
+            message = (
+                f"The columns {quote(self.names[time])} and {quote(self.names[own])} both seem to hold parts of the "
+                "times: write them as one column, such as 2024-01-31 06:00, or say id_column where one holds ids."
+            )
+            raise InvalidRequest.at("/columns", "unknown_column", message)
+        values = decode(self.table.column(own))
+        if time is None and len(values) > 1 and pc.count_distinct(values).as_py() == len(values):
+            message = (
+                f"The column {quote(self.names[own])} holds something else in each row, such as {quote(values[0])}: as "
+                "ids, each series would have one point. If it holds times, write them in ISO 8601, such as 2024-01-31; "
+                "if it holds ids, say id_column, and name the times with time_column."
+            )
+            raise InvalidRequest.at("/columns", "unknown_column", message)
+
     def _is_called(self, column: int, names: Sequence[str]) -> bool:
         return self.names[column].strip().lower() in names
 
     def _repeats(self, time: int) -> bool:
-        column = self.table.column(time)
+        column = decode(self.table.column(time))
         known = pc.drop_null(column)
         return bool(len(known) > pc.count_distinct(known).as_py())
 
     def _may_be_ids(self, column: int, time: int) -> bool:
         """Whether a text belongs to series rather than to times, as a holiday does: called so, one, or needed."""
-        if self._is_called(column, _ID_NAMES) or self._repeats(time):
+        if self._is_called(column, ID_NAMES) or self._repeats(time):
             return True
         return bool(pc.count_distinct(decode(self.table.column(column))).as_py() <= 1)
 
@@ -259,42 +293,6 @@ class _Search:
             f"The columns are {shown}: expected unique_id,ds,y, or one of times, one of numbers and at most one of "
             f"ids. {why}: name the columns with id_column, time_column and target_column, or say format=wide where "
             "each column of numbers is a series.",
-        )
-
-
-def _named(names: Sequence[str], options: Options) -> dict[str, int]:
-    """The positions of the roles that have a name: an option's, else the standard one."""
-    plain = [name.strip().lower() for name in names]
-    named: dict[str, int] = {}
-    for role, option, asked in (
-        (ID, "id_column", options.id_column),
-        (TIME, "time_column", options.time_column),
-        (VALUE, "target_column", options.target_column),
-    ):
-        if asked is not None:
-            exact = [i for i, name in enumerate(names) if name == asked]
-            close = exact or [i for i, name in enumerate(plain) if name == asked.strip().lower()]
-            if len(close) != 1:
-                shown = ", ".join(quote(name) for name in names[:20])
-                message = f"There is no column {quote(asked)}, which {option} names: the columns are {shown}."
-                raise InvalidRequest.at(f"/{option}", "unknown_column", message)
-            named[role] = close[0]
-    if len(set(named.values())) < len(named):
-        message = "Two of id_column, time_column and target_column name the same column: they must differ."
-        raise InvalidRequest.at("/target_column", "duplicate_column", message)
-    for role in COLUMNS:
-        if role not in named and role in plain and plain.index(role) not in named.values():
-            named[role] = plain.index(role)
-    return named
-
-
-def _check_names(names: Sequence[str]) -> None:
-    plain = [name.strip().lower() for name in names if name.strip()]
-    double = next((name for i, name in enumerate(plain) if name in plain[:i]), None) if len(plain) < 1000 else None
-    if double is not None or len(set(plain)) < len(plain):
-        shown = f" ({quote(double)})" if double else ""
-        raise InvalidRequest.at(
-            "/columns", "duplicate_column", f"Two columns have the same name{shown}: names must differ."
         )
 
 

@@ -1,60 +1,38 @@
-"""What a cell may be, by its shape alone: a time, a number, or the like of neither."""
+"""What a cell may be by its shape alone: a number, a number that may be a time, or the like of neither."""
 
 import re
-from collections.abc import Iterable
 
-_CLOCK = r"(?:[T ]+\d{1,2}(?::?\d{2}(?::?\d{2}(?:[.,]\d+)?)?)?(?:\s?[AaPp]\.?[Mm]\.?)?)?"
-_ZONE = r"(?:\s*(?:Z|z|UTC|GMT|[+-]\d{2}(?::?\d{2}(?::?\d{2})?)?))?(?:\[[\w/+-]+\])?"
-_YEAR = r"(?:1[5-9]|2[01])\d{2}"
-_MONTH = r"(?:0?[1-9]|1[0-2])"
-_DAY = r"(?:0?[1-9]|[12]\d|3[01])"
-# Of months in English and German; other words beside digits are ids, as "Store 12" is.
-_NAME = (
-    r"(?i:jan(?:uary?)?|jän(?:ner)?|feb(?:ruary?)?|mar(?:ch)?|märz?|mrz|apr(?:il)?|may|mai|jun[ei]?|jul[yi]?|aug(?:ust)?|"
-    r"sept?(?:ember)?|o[ck]t(?:ober)?|nov(?:ember)?|de[cz](?:ember)?)\.?"
+# Signs of currencies, their codes, and words that stand for them; in RE2's grammar as well as in Python's.
+CURRENCY = (
+    r"(?:R\$|[$¢-¥₠-₿]|\b(?:AUD|BRL|CAD|CHF|CNY|CZK|DKK|EUR|GBP|HKD|HUF|INR|JPY|KRW|MXN|NOK|NZD|PLN|RON|RUB|SEK|SGD|TRY|"
+    r"USD|ZAR|Rs|Fr|kr|zł|Kč|Ft|lei|TL)\.?)"
 )
-_DATES = (
-    rf"\d{{4}}-{_MONTH}(?:-{_DAY})?",
-    r"\d{1,2}-\d{1,2}-\d{4}",
-    r"\d{1,4}/\d{1,2}/\d{1,4}",
-    r"\d{1,4}\.\d{1,2}\.\d{1,4}\.?",
-    rf"{_YEAR}/\d{{1,2}}",
-    rf"\d{{1,2}}/{_YEAR}",
-    rf"{_YEAR}-(?:[0-2]\d{{2}}|3[0-6]\d)",
-    r"\d{8}T\d{2,6}",
-    rf"{_YEAR}[ -]?(?:[Qq][1-4]|[Ww]\d{{1,2}}(?:-[1-7])?)",
-    rf"[Qq][1-4][ /-]?{_YEAR}",
-    rf"{_YEAR}-?[Mm]\d{{1,2}}",
-    rf"(?:\d{{1,2}}\.?[ -])?{_NAME}[ -](?:\d{{1,2}},? )?(?:{_YEAR}|\d{{2}})",
-    rf"{_YEAR}[ -]{_NAME}(?:[ -]\d{{1,2}})?",
+# A year, a day as 20240131, a second as 20240131060000, or a count since 1970: times where a column's name says so.
+_NUMERIC_TIME = re.compile(
+    r"(?:1[6-9]|2[01])\d{2}(?:\d{2}(?:\d{2}(?:\d{6})?)?)?|\d{9,10}(?:\.\d+)?|\d{12,13}|\d{15,16}|\d{18,19}"
 )
-# In RE2's grammar as well as in Python's. What may as well be a number is not among them.
-TIME = rf"^\s*(?:{'|'.join(_DATES)}){_CLOCK}{_ZONE}\s*$"
-_TIME = re.compile(TIME)
-# A year, a day as 20240131, seconds or milliseconds since 1970: times where a column's name says so.
-_NUMERIC_TIME = re.compile(r"(?:1[6-9]|2[01])\d{2}(?:\d{2}(?:\d{2})?)?|\d{9,10}|\d{12,13}")
+# Days since 1900 as spreadsheets count them, from 1954 to 2118.
+_SERIAL_DAY = re.compile(r"[2-7]\d{4}(?:[.,]\d+)?")
 _DIGITS = re.compile(r"\d")
 _NUMBER = re.compile(
-    r"""[-+(\u2212]?\s*[$€£¥]?\s*[-+\u2212]?        # signs
-    (?:\d+|\d{1,3}(?:[ '\u2019.,_\u00a0\u2009\u202f]\d{2,3})*)?(?:[.,]\d*)?(?:[eE][-+]?\d+)?
-    \s*(?:%|[$€£¥]|[A-Z]{3})?\s*[-)\u2212]?""",
+    rf"""[-+(\u2212]?\s*{CURRENCY}?\s*[-+\u2212]?        # signs
+    (?:\d+|\d{{1,3}}(?:[ '\u2019.,_\u00a0\u2009\u202f]\d{{2,3}})*)?(?:[.,]\d*)?(?:[eE][-+]?\d+)?
+    \s*(?:%|{CURRENCY})?\s*(?:[-)\u2212]|[-\u2013\u2014]{{1,2}})?""",
     re.VERBOSE,
 )
 
 
-def is_time_like(texts: Iterable[str]) -> bool:
-    """Whether all of some different texts of a column, at least one, are times and nothing else."""
-    texts = list(texts)
-    return bool(texts) and all(_TIME.match(text) for text in texts)
+def is_numeric_time_like(text: str) -> bool:
+    """Whether a text is a number that may be a year, a day or seconds."""
+    return _NUMERIC_TIME.fullmatch(text.strip()) is not None
 
 
-def is_numeric_time_like(texts: Iterable[str]) -> bool:
-    """Whether all of some texts are numbers that may be years, days or seconds."""
-    texts = list(texts)
-    return bool(texts) and all(_NUMERIC_TIME.fullmatch(text.strip()) for text in texts)
+def is_serial_day_like(text: str) -> bool:
+    """Whether a text is a number that may be a spreadsheet's serial day."""
+    return _SERIAL_DAY.fullmatch(text.strip()) is not None
 
 
-def is_number_like(texts: Iterable[str]) -> bool:
-    """Whether all of some texts, at least one, may be numbers, however their digits are grouped."""
-    texts = [text.strip() for text in texts]
-    return bool(texts) and all(_DIGITS.search(text) and _NUMBER.fullmatch(text) for text in texts)
+def is_number_like(text: str) -> bool:
+    """Whether a text may be a number, however its digits are grouped."""
+    text = text.strip()
+    return _DIGITS.search(text) is not None and _NUMBER.fullmatch(text) is not None

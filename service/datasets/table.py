@@ -65,6 +65,9 @@ def build(columns: Columns, limits: Limits, options: Options, *, delimiter: str 
     if not table.num_rows:
         raise InvalidRequest.at("", "empty", "The file holds no rows: expected at least one.")
     roles = assign_by_name(names, options) or assign(names, table, options)
+    for i in {roles.time, *roles.targets} - {None}:
+        # Ids alone stay categories: of millions of rows their texts would be many.
+        table = table.set_column(i, names[i], decode(table.column(i)))
     rows = columns.rows if columns.rows is not None else np.arange(1, table.num_rows + 1, dtype=np.int64)
     keep = drop_leftovers(table, roles, rows, columns.leftovers)
     if keep is not None:
@@ -95,7 +98,6 @@ def build(columns: Columns, limits: Limits, options: Options, *, delimiter: str 
 def _join(columns: list[pa.ChunkedArray]) -> pa.ChunkedArray:
     """Columns of values one behind the other, in one type."""
     if len(columns) > 1:
-        columns = [decode(column) for column in columns]
         are_text = any(is_text(column.type) for column in columns)
         if len({column.type for column in columns}) > 1:
             columns = [column.cast(pa.string() if are_text else pa.float64(), safe=False) for column in columns]

@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from service.domain.time_fields import Fields
-from service.domain.time_shapes import FIELD_KINDS, LETTERS, MONTH_NAMES, Shape
+from service.domain.time_shapes import FIELD_KINDS, LETTERS, MONTH_NAMES, Shape, find_shape
 from service.domain.timestamps import clean
 
 # What Arrow doesn't read of ISO 8601, and how it does.
@@ -17,6 +17,10 @@ _LONG_FORMS = (
     (r"(:\d{2})[.,](\d{1,6})\d*", r"\1.\2"),
     (r"(:\d{2})\s+([+-]\d{2})", r"\1\2"),
 )
+# Digits and what stands between them in times: whoever reads such a column says what is wrong with one.
+_PLAIN = r"^\s*\d[\d\s.,:/TZ+-]*$"
+# So many different texts that are no times are no notes any more.
+_MOST_OTHERS = 1000
 _ZONE = r"(Z|[+-]\d{2}:?(\d{2})?)$"
 
 
@@ -27,6 +31,18 @@ def read_plain_iso(column: Any) -> tuple[NDArray[np.datetime64], NDArray[np.int3
         return found
     # So many texts have only a blank, a word for UTC or nanoseconds too much that they are worth a second try.
     return None if _read_plain(_shorten(column[:1])) is None else _read_plain(_shorten(column))
+
+
+def lack_times(column: Any) -> NDArray[np.bool_]:
+    """Which cells [rows] of a column of text have not the form of a time, blank ones among them."""
+    seen = np.array(pc.fill_null(pc.match_substring_regex(column, _PLAIN), False).to_numpy(), np.bool_)
+    rest = np.flatnonzero(~seen)
+    if len(rest):
+        encoded = pc.fill_null(column.take(pa.array(rest)), "").combine_chunks().dictionary_encode()
+        texts = ArrowTexts(encoded.dictionary)
+        has_form = ~texts.drop_formless(_MOST_OTHERS)
+        seen[rest] = has_form[encoded.indices.to_numpy(zero_copy_only=False)]
+    return ~seen
 
 
 def _shorten(column: Any) -> Any:
@@ -69,6 +85,20 @@ class ArrowTexts:
             return None
         index = int(self._left[0])
         return index, clean(self.text(index))
+
+    def drop_formless(self, most: int) -> NDArray[np.bool_]:
+        """Which texts [texts] are of no form; once they are `most`, all that are left count as such."""
+        is_formless = np.zeros(len(self), np.bool_)
+        while (untaken := self.first()) is not None:
+            shape = find_shape(untaken[1])
+            if shape is not None and untaken[0] in (taken := self.take(shape)[0]) and len(taken):
+                continue
+            is_formless[untaken[0]] = True
+            self._left = self._left[1:]
+            if is_formless.sum() > most:
+                is_formless[self._left] = True
+                break
+        return is_formless
 
     def take(self, shape: Shape) -> tuple[NDArray[np.intp], Fields]:
         left = self._texts.take(pa.array(self._left))

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from service.datasets.arrow import is_text, shorten
+from service.datasets.arrow import is_text, quote, shorten
 from service.datasets.time_texts import ArrowTexts, read_plain_iso
 from service.domain.grids import FIRST_STAMP, LAST_STAMP
 from service.domain.time_fields import NO_OFFSET, join
@@ -88,7 +88,7 @@ def read_times(column: Any, *, name: str = "ds", rows: NDArray[np.int64] | None 
         return _read_numbers(column, source)
     raise source.refuse_all(
         "bad_timestamp",
-        f"The column {shorten(name)!r} is of type {shorten(kind)}: expected times, or text in ISO 8601.",
+        f"The column {quote(name)} is of type {shorten(kind)}: expected times, or text in ISO 8601.",
     )
 
 
@@ -103,7 +103,7 @@ def _read_texts(column: Any, source: _Source) -> Times:
         return int(np.flatnonzero(codes == index)[0])
 
     def show(index: int) -> str:
-        return repr(shorten(encoded.dictionary[index].as_py()))
+        return quote(encoded.dictionary[index].as_py())
 
     texts = ArrowTexts(encoded.dictionary)
     try:
@@ -124,10 +124,13 @@ def _read_numbers(column: Any, source: _Source) -> Times:
     def show(index: int) -> str:
         return f"{numbers[index]:.15g}"
 
+    absent = np.flatnonzero(numbers != numbers)
+    if len(absent):
+        raise _absent(source, int(absent[0]))
     beyond = np.flatnonzero(~((numbers >= 1) & (numbers < 9e18)))
     if len(beyond):
         message = (
-            f"holds {show(int(beyond[0]))} in {source.name!r}: a plain number of this size is no time; {EXPECTED}."
+            f"holds {show(int(beyond[0]))} in {quote(source.name)}: a plain number of this size is no time; {EXPECTED}."
         )
         raise source.refuse(int(beyond[0]), "bad_timestamp", message)
     whole = numbers.astype(np.int64)
@@ -162,8 +165,8 @@ def _localize(
     if len(other):
         index = int(other[0])
         message = (
-            f"holds {show(index)} in {source.name!r}, but row {source.row(first_row(0))} holds {show(0)}: some time "
-            "stamps have a zone or offset and others none, or another one. Give all of them one, or none."
+            f"holds {show(index)} in {quote(source.name)}, but row {source.row(first_row(0))} holds {show(0)}: some "
+            "time stamps have a zone or offset and others none, or another one. Give all of them one, or none."
         )
         raise source.refuse(first_row(index), "mixed_zones", message)
     zone = str(reading.zone[0])
@@ -231,24 +234,21 @@ def _refuse_bad(
         there = f"row {source.row(first_row(error.other))}"
         problem = problem.replace("{other}", f"{there} ({show(error.other)})")
     mend = "" if EXPECTED in problem else " Write all times in ISO 8601, such as 2024-01-31."
-    message = f"holds {show(error.index)} in {source.name!r}: {problem}.{mend}"
+    message = f"holds {show(error.index)} in {quote(source.name)}: {problem}.{mend}"
     return source.refuse(first_row(error.index), error.code, message)
 
 
 def _absent(source: _Source, index: int) -> InvalidRequest:
-    return source.refuse(index, "bad_timestamp", f"has no time stamp in {source.name!r}: add it.")
+    return source.refuse(index, "bad_timestamp", f"has no time stamp in {quote(source.name)}: add it.")
 
 
 def _beyond_years(source: _Source) -> InvalidRequest:
-    message = f"The column {shorten(source.name)!r} holds times outside of the years 1 to 9999."
+    message = f"The column {quote(source.name)} holds times outside of the years 1 to 9999."
     return source.refuse_all("bad_timestamp", message)
 
 
 def _unknown_zone(source: _Source, zone: str) -> str:
-    return (
-        f"The column {shorten(source.name)!r} is of zone {shorten(zone)!r}, which is not known here: expected an IANA "
-        "name."
-    )
+    return f"The column {quote(source.name)} is of zone {quote(zone)}, which is not known here: expected an IANA name."
 
 
 def _to_microseconds(column: Any) -> NDArray[np.datetime64]:

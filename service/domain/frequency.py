@@ -31,6 +31,15 @@ MONTHLY: dict[str, tuple[int, Edge]] = {
 }  # fmt: skip
 ALIASES = (*EVEN_US, "B", "C", *MONTHLY)
 
+# What people call frequencies, and the alias that they may mean.
+WORDS = {
+    "second": "s", "seconds": "s", "secondly": "s", "sec": "s", "minute": "min", "minutes": "min", "minutely": "min",
+    "hour": "h", "hours": "h", "hourly": "h", "hr": "h", "day": "D", "days": "D", "daily": "D", "business": "B",
+    "week": "W", "weeks": "W", "weekly": "W", "month": "MS", "months": "MS", "monthly": "MS", "mo": "MS",
+    "quarter": "QS", "quarters": "QS", "quarterly": "QS", "year": "YS", "years": "YS", "yearly": "YS", "annual": "YS",
+    "annually": "YS", "d": "D", "w": "W", "y": "YS",
+}  # fmt: skip
+
 _NAME = re.compile(r"(?P<count>[1-9][0-9]{0,5})?(?P<unit>[A-Za-z]{1,4})(?:-(?P<anchor>[0-9A-Z]{3,7}))?")
 _OPEN_DAYS = re.compile(r"(?!0{7})[01]{7}")
 _NTH_WEEKDAY = re.compile(rf"[1-4](?:{'|'.join(WEEKDAYS)})")
@@ -81,7 +90,9 @@ def parse(name: str) -> Frequency:
         unit, anchor = match["unit"], match["anchor"]
         if unit in ALIASES and _fits_unit(unit, anchor):
             return Frequency(int(match["count"] or 1), unit, anchor)
-    near = difflib.get_close_matches(name.lstrip("0123456789"), ALIASES, n=3, cutoff=0.3)
+    word = name.strip().lstrip("-0123456789 ").lower()
+    near = [WORDS[word]] if word in WORDS else [alias for alias in ALIASES if alias.lower() == word.partition("-")[0]]
+    near = near or difflib.get_close_matches(name.lstrip("0123456789"), ALIASES, n=3, cutoff=0.4)
     hint = f"Did you mean {' or '.join(repr(alias) for alias in near)}? " if near else ""
     raise InvalidRequest.at(
         "/freq",

@@ -34,6 +34,13 @@ STRAY_SHARE = 0.1
 FEWEST_WITH_A_STRAY = 5
 # More may be, up to a third, where each is off by no more than a quarter of a step and has a place of its own.
 LATE_SHARE, LATE_STEPS, FEWEST_WITH_LATE = 1 / 3, 0.25, 6
+# Where all are off, steps that clocks are set to, and how far from its place a stamp may be, in steps.
+_SECOND_US = 10**6
+USUAL_STEPS_US = (
+    *(_SECOND_US * seconds for seconds in (1, 2, 5, 10, 15, 20, 30, 60, 120, 300, 600, 900, 1200, 1800, 3600, 7200)),
+    *(3600 * _SECOND_US * hours for hours in (3, 4, 6, 8, 12, 24)),
+)
+UNSTEADY_STEPS = 0.05
 # Of the steps between stamps, how many must be single steps of the grid: with fewer it is a guess.
 SINGLE_SHARE = 0.3
 # A weekday that never occurs is closed where chance would leave it out less often than this.
@@ -74,7 +81,34 @@ def fit(stamps: Stamps) -> Fit | None:
         if found is not None:
             return found
     with_strays = [_judge(grid, stamps, is_strict=False) for grid, _ in candidates]
-    return min((one for one in with_strays if one is not None), key=_count_strays, default=None)
+    fits = [one for one in with_strays if one is not None]
+    return min(fits, key=_count_strays) if fits else _fit_unsteady(stamps)
+
+
+def _fit_unsteady(stamps: Stamps) -> Fit | None:
+    """A grid of a usual step on which stamps lie about, each by a place of its own, as unsteady clocks write them."""
+    us = to_us(stamps)
+    middle = float(np.median(np.diff(us)))
+    step = min(USUAL_STEPS_US, key=lambda usual: abs(usual - middle))
+    if len(us) < FEWEST_WITH_LATE or abs(step - middle) > UNSTEADY_STEPS * step:
+        return None
+    # Around the first stamp, for what is a little before midnight is not a day after what is a little behind it.
+    away = (us - us[0] + step // 2) % step - step // 2
+    shift, spread = int(np.median(away)), int(away.max() - away.min())
+    if spread > 2 * UNSTEADY_STEPS * step:
+        return None
+    # The roundest time among those that are no farther off than the stamps are from each other.
+    phase = us[0] + shift
+    for unit in (*(usual for usual in reversed(USUAL_STEPS_US) if usual <= min(step, DAY_US // 24)), 1):
+        rounded = (phase + unit // 2) // unit * unit
+        if abs(rounded - phase) <= spread:
+            break
+    grid = EvenGrid(int(rounded), step)
+    nearest = (us - rounded + step // 2) // step
+    if (np.diff(nearest) < 1).any() or (np.diff(nearest) == 1).mean() < SINGLE_SHARE:
+        return None
+    moved, places = _begin(grid, nearest, np.ones(len(us), bool))
+    return Fit(moved, places, grid.at(nearest) != stamps)
 
 
 def infer(stamps: Stamps) -> str | None:

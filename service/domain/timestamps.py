@@ -18,7 +18,7 @@ from service.domain.day_order import settle_order, settle_short
 from service.domain.grids import DAY_US, to_us
 from service.domain.time_fields import NO_OFFSET, Fields, join, read_clock, read_days
 from service.domain.time_flaws import Assumed, BadTime, show
-from service.domain.time_numbers import is_like_a_time, read_numbers
+from service.domain.time_numbers import FIRST_YEAR, KIND_NAMES, LAST_YEAR, read_numbers
 from service.domain.time_shapes import FIELD_KINDS, LETTERS, MONTH_NAMES, Shape, find_shape
 from service.errors import InvalidRequest
 
@@ -84,6 +84,7 @@ def read_texts(texts: Texts) -> Reading:
         if shape.open == "nothing":
             n_certain += len(taken)
             _check_short_names(taken, fields, reading)
+            _check_years_in_pairs(taken, fields)
             _keep(reading, taken, fields, *read_days(fields))
         else:
             still_open[shape.open].append((taken, fields, shape))
@@ -123,22 +124,24 @@ def read_stamp(text: str) -> TimeStamp:
     return TimeStamp(np.datetime64(wall, "us"), offset, name, is_date, bool(reading.is_zulu[0]) and name is None)
 
 
-def is_time_like(texts: Sequence[str]) -> bool:
-    """Whether different, non-empty texts can all be read as times, and are not merely small plain numbers."""
-    if not texts:
+def is_written_time(text: str) -> bool:
+    """Whether a text is of a form that times have, plain numbers among them; there may be no such day."""
+    return find_shape(clean(text)) is not None
+
+
+def is_time_like(text: str) -> bool:
+    """Whether a text is written as a time of the years 1500 to 2199; a plain number, which may be anything, is none."""
+    plain = clean(text)
+    shape = find_shape(plain)
+    if shape is None or shape.open == "number" or plain.replace(".", "", 1).isdecimal():
         return False
-    shapes = [find_shape(clean(text)) for text in texts]
-    if any(shape is None for shape in shapes):
-        return False
-    if all(shape is not None and shape.open == "number" for shape in shapes):
-        _, fields = ListTexts(texts).take(shapes[0])  # type: ignore[arg-type]
-        return is_like_a_time(fields["whole"], fields["rest"])
     try:
-        read_texts(ListTexts(texts))
+        reading = read_texts(ListTexts([plain]))
     except BadTime as error:
-        # Of times that could be read in two ways, or that are written in two, a person should hear as times.
+        # Of one that could be read in two ways, a person should hear as of a time.
         return error.code != "bad_timestamp"
-    return True
+    year = int(reading.wall[:1].astype("datetime64[us]").astype("datetime64[Y]").astype(np.int64)[0]) + 1970
+    return FIRST_YEAR <= year <= LAST_YEAR
 
 
 def format_offset(offset: int) -> str:
@@ -219,6 +222,15 @@ def _check_short_names(taken: NDArray[np.intp], fields: Fields, reading: Reading
     reading.assumed.append(Assumed("times_assumed", message, first))
 
 
+def _check_years_in_pairs(taken: NDArray[np.intp], fields: Fields) -> None:
+    """2001-02 and 2002-03, which are seasons of two years rather than months."""
+    if "month" not in fields or "day" in fields or len(taken) < 2:
+        return
+    if ((fields["year"] + 1) % 100 == fields["month"]).all():
+        problem = "that may be a month or a season of two years, as of all others, and nothing decides which"
+        raise BadTime(int(taken[0]), problem, code="ambiguous_timestamp")
+
+
 def _settle_orders(reading: Reading, parts: list[tuple[NDArray[np.intp], Fields, Shape]]) -> None:
     for last, settle in (("year", settle_order), ("right", settle_short)):
         mine = [part for part in parts if last in part[1]]
@@ -252,12 +264,12 @@ def _settle_numbers(reading: Reading, taken: NDArray[np.intp], fields: Fields, i
     except BadTime as error:
         other = None if error.other is None else int(taken[error.other])
         raise BadTime(int(taken[error.index]), f"{error.problem}; {EXPECTED}", other, error.code) from None
-    if not is_alone and numbered.kind in ("serial", "minute"):
+    if not is_alone and numbered.kind in ("serial", "hour", "minute"):
         # Half of a column that a spreadsheet has turned into dates: the other half may have lost day and month.
-        problem = f"it may be {'a spreadsheet serial day' if numbered.kind == 'serial' else 'YYYYMMDDHHMM'}, but other "
-        raise BadTime(
-            int(taken[0]), f"{problem}times are written out: write all of them in one way", None, "mixed_timestamps"
+        problem = (
+            f"it may be {KIND_NAMES[numbered.kind]}, but other times are written out: write all of them in one way"
         )
+        raise BadTime(int(taken[0]), problem, None, "mixed_timestamps")
     reading.wall[taken], ok = join(numbered.days, numbered.clock, numbered.ok)
     reading.offset[taken] = numbered.clock.offset
     reading.is_zulu[taken] = numbered.clock.offset == 0

@@ -66,7 +66,8 @@ class JobRun:
         Raises:
             JobStopped.
         """
-        self._told = {**self._told, **progress.to_dict()}
+        # What a person follows comes first.
+        self._told = {**progress.to_dict(), "attempt": self.attempt, "started_at": self._told["started_at"]}
         with self._stopping():
             # Written in the name of the run that owns the job: one that lost it is refused.
             DBOS.write_stream(PROGRESS, self._told)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.domain.backtest import Rolling, Track, make_track
+from service.domain.calendar import check_starts
 from service.domain.panel import Panel
 from service.domain.seasons import usual_season
 from service.domain.series import Missing, escape, read_numbers, split
@@ -91,9 +92,11 @@ def read_material(posted: Any, freq: str | None) -> Material:
     """The series of a request, parsed JSON in any of the forms of `service.domain.series`.
 
     Raises:
-        InvalidRequest: another shape, or something in a series that is neither a number nor null.
+        InvalidRequest: another shape, something in a series that is neither a number nor null, or a record's start that
+            is no time or contradicts `freq`.
     """
     series = split(posted)
+    check_starts(series, freq)
     panel = Panel(tuple(one.id for one in series), tuple(read_numbers(series)), (None,) * len(series), freq)
     first = series[0].pointer
     if first == "/series/0/values":

@@ -73,6 +73,12 @@ def test_a_model_is_measured_beside_the_baselines(http: httpx.Client) -> None:
         ({"level": [100]}, "/level/0", "out_of_bounds"),
         ({"missing": "zero"}, "/missing", "unknown_choice"),
         ({"freq": "fortnight"}, "/freq", "unknown_frequency"),
+        ({"series": [{"id": "a", "values": SERIES, "start": "hello"}]}, "/series/0/start", "bad_timestamp"),
+        (
+            {"series": [{"id": "a", "values": SERIES, "start": "2024-01-03"}], "freq": "W-MON"},
+            "/series/0/start",
+            "frequency_mismatch",
+        ),
         ({"version": 1.5}, "/version", "wrong_type"),
     ],
 )

@@ -298,7 +298,7 @@ def test_options_of_a_file_decide_and_are_checked(http: httpx.Client) -> None:
     )
     columns = {"id_column": "store", "time_column": "day", "target_column": "sold"}
 
-    def send(**options: str) -> httpx.Response:
+    def send(**options: str | list[str]) -> httpx.Response:
         return http.post("/datasets", content=content, headers={"Content-Type": CSV}, params=options)
 
     assert_problem(send(), 422, "unknown_column", "/columns")
@@ -311,6 +311,7 @@ def test_options_of_a_file_decide_and_are_checked(http: httpx.Client) -> None:
     assert_problem(send(target_column="sale"), 422, "unknown_column", "/target_column")
     assert_problem(send(decimal="x"), 422, "unknown_choice", "/decimal")
     assert_problem(send(format="broad"), 422, "unknown_choice", "/format")
+    assert_problem(send(decimal=[".", ","]), 422, "conflicting_fields", "/decimal")
     misspelt = assert_problem(send(decimel=","), 422, "unknown_field", "/decimel")
     assert "'decimal'" in misspelt["errors"][0]["message"]
     refused = http.post("/datasets", json={"series": [1]}, params={"decimal": ","})

@@ -155,6 +155,14 @@ def test_a_row_against_what_the_sender_says_is_named() -> None:
         (["EUR 5", "7"], [5, 7]),
         (["(5)", "(1,234.5)", "6"], [-5, -1234.5, 6]),
         (["5-", "6"], [-5, 6]),
+        # A dash for no cents is no minus.
+        (["5,-", "1.234,-", "7,50"], [5, 1234, 7.5]),
+        (["5.-", "1'234.-", "7.50"], [5, 1234, 7.5]),
+        (["5,\u2014 \u20ac", "-7,\u2013 \u20ac"], [5, -7]),
+        (["\u20b912,34,567", "\u20b95"], [1234567, 5]),
+        (["5,00 z\u0142", "1.234,50 z\u0142"], [5, 1234.5]),
+        (["R$ 1.234,50", "R$ 5,00"], [1234.5, 5]),
+        (["Rs. 1,234.00", "Rs. 5"], [1234, 5]),
     ],
 )
 def test_signs_around_digits_are_read_with_a_finding(texts: list[str], values: list[float]) -> None:
@@ -164,14 +172,32 @@ def test_signs_around_digits_are_read_with_a_finding(texts: list[str], values: l
     assert "ow 1" in findings[0].message
 
 
-@pytest.mark.parametrize("texts", [["5%", "7"], ["\u20ac5", "$5"]])
+@pytest.mark.parametrize("texts", [["5%", "7"], ["\u20ac5", "$5"], ["5,- \u20ac", "5,- $"]])
 def test_two_units_in_one_column_are_refused(texts: list[str]) -> None:
     assert "unit" in flaw_of(texts).message
 
 
 def test_missing_values_of_all_kinds_are_none() -> None:
-    got, findings = read(["", "NA", "n/a", "NaN", " null ", "None", "-", "#N/A", "1"])
-    np.testing.assert_array_equal(got, [NAN] * 8 + [1])
+    words = [
+        "",
+        "NA",
+        "n/a",
+        "NaN",
+        " null ",
+        "None",
+        "-",
+        "#N/A",
+        "\\N",
+        ".",
+        "?",
+        "--",
+        "\u2014",
+        "n.a.",
+        "k.A.",
+        "nil",
+    ]
+    got, findings = read([*words, "1"])
+    np.testing.assert_array_equal(got, [NAN] * len(words) + [1])
     assert not findings
 
 

@@ -53,6 +53,9 @@ def test_windows_1252_names_its_first_line_and_some_words(tmp_path: Path) -> Non
         ("\u5317\u4eac\u5e02", "gbk"),
         ("K\u00f6ln", "mac-roman"),
         ("K\u00f6ln", "cp437"),
+        ("sprzeda\u017c", "iso-8859-2"),
+        ("sat\u0131\u015f", "cp1254"),
+        ("pra\u017esk\u00fd", "iso-8859-2"),
     ],
 )
 def test_an_encoding_that_can_not_be_told_is_named_with_its_line(tmp_path: Path, name: str, encoding: str) -> None:
@@ -78,6 +81,12 @@ def test_a_file_of_two_encodings_is_refused(tmp_path: Path, name: str) -> None:
         (b"\xd0\xcf\x11\xe0rest", "Excel"),
         (b"\x1f\x8brest", "Content-Encoding: gzip"),
         (b"PAR1rest", "application/vnd.apache.parquet"),
+        (b'{"series": [1, 2]}', "Content-Type: application/json"),
+        (b"\xef\xbb\xbf\n[[1, 2]]", "Content-Type: application/json"),
+        (b'{"ds": "2024-01-01", "y": 1}\n{"ds": "2024-01-02", "y": 2}\n', "JSON"),
+        (b"<!DOCTYPE html>\n<table>", "HTML"),
+        (b'<?xml version="1.0"?>', "XML"),
+        (b"{\\rtf1", "a text document"),
     ],
 )
 def test_what_is_no_text_is_named_for_what_it_is(tmp_path: Path, content: bytes, words: str) -> None:

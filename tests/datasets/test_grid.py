@@ -81,6 +81,19 @@ def test_of_equal_stamps_the_last_row_counts_also_after_sorting() -> None:
     assert codes(gridded) == ["not_sorted", "duplicate_stamps"]
 
 
+def test_rows_of_which_most_share_their_time_are_no_series() -> None:
+    sales = [(f"2024-01-{1 + i // 3:02}", float(i)) for i in range(30)]
+    with pytest.raises(InvalidRequest) as caught:
+        grid({"a": [("2024-01-01", 7.0)], "b": sales})
+    [flaw] = caught.value.flaws
+    assert flaw.code == "duplicate_stamps"
+    assert "Row 2 holds 0 and row 3 1, both for 2024-01-01" in flaw.message
+    assert "id_column" in flaw.message
+    # A file that was put together twice holds the same once more.
+    same = [(f"2024-01-{1 + i // 3:02}", float(i // 3)) for i in range(30)]
+    assert grid({"b": same}).panel.values[0].tolist() == list(range(10))
+
+
 def test_short_series_take_the_frequency_of_the_others_where_they_fit_it() -> None:
     months = [(f"2024-{month:02}-01", 1.0) for month in range(1, 9)]
     gridded = grid({

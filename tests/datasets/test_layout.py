@@ -53,6 +53,13 @@ def test_forms_that_say_all_are_read_without_a_word(tmp_path: Path, content: str
         (f"ds,y\n{ROWS}Source: the till,\n", "row 4, line 5"),
         (f"ds,y\n{ROWS}# the end\n", "'# the end'"),
         ("ds,y\n2024-01-01,1\n2024-01-02,2\nds,y\n2024-01-03,3\n", "row 3, line 4: 'ds,y'"),
+        (f"ds,y\n{ROWS}2024 Total,6\n", "row 4, line 5: '2024 Total,6'"),
+        (f"ds,y\n{ROWS}Gesamtergebnis,6\n", "'Gesamtergebnis,6'"),
+        (f"ds,y\n{ROWS}Min,1\nMax,3\nStdDev,1\n", "row 6, line 7: 'StdDev,1'"),
+        (f"Sales report 2024\nds,y\n{ROWS}", "line 1: 'Sales report 2024'"),
+        (f"Sales report,\n,\nds,y\n{ROWS}", "line 1: 'Sales report,'"),
+        (f"Sales\nAll stores\n\nds,y\n{ROWS}", "line 2: 'All stores'"),
+        (f"Sales, Berlin\nds,y\n{ROWS}".replace(",", ";").replace("Sales;", "Sales,"), "line 1: 'Sales, Berlin'"),
     ],
 )
 def test_rows_that_are_no_data_are_left_out_and_told(tmp_path: Path, content: str, words: str) -> None:
@@ -167,3 +174,14 @@ def test_a_long_header_of_a_wide_file_is_read(tmp_path: Path) -> None:
     content = "ds," + ",".join(f'"{name * 4}"' for name in names) + "\n2024-01-01" + ",1" * 90 + "\n"
     assert len(content.splitlines()[0]) > 10_000
     assert len(read(tmp_path, content, Options(format="wide")).ids) == 90
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_rows_that_are_counted_without_a_name_for_it_are_read_as_r_writes_them(tmp_path: Path, delimiter: str) -> None:
+    rows = ["ds,y", "1,2024-01-01,1", "2,2024-01-02,2", "3,2024-01-03,3"]
+    table = read(tmp_path, "\n".join(rows).replace(",", delimiter) + "\n")
+    assert days_of(table) == DAYS
+    assert table.values.tolist() == [1, 2, 3]
+    assert codes(table) == ["columns_assumed"]
+    # What may be decimal commas is refused.
+    assert "line 2" in flaw_of(tmp_path, "n,y\n1,4,5\n2,4,7\n3,5,0\n").message

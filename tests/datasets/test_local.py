@@ -55,10 +55,35 @@ def test_every_file_becomes_a_request(content: str | bytes, fields: dict[str, An
     assert json.loads(json.dumps(fields, allow_nan=False)) == fields
 
 
-def test_a_frequency_beside_the_file_goes_before_its_own() -> None:
-    assert read("ds,y\n2024-01-01,1\n2024-01-02,2\n2024-01-03,3\n", freq="2D")["freq"] == "2D"
+def test_a_frequency_beside_the_file_tells_what_few_stamps_leave_open() -> None:
     two = read("ds,y\n2024-01-02,2\n2024-01-01,1\n", freq="D")
     assert two == {"series": [{"id": "0", "values": [1.0, 2.0], "start": "2024-01-01"}], "freq": "D"}
+    far = read("ds,y\n2024-01-01,1\n2024-01-22,2\n", freq="W")
+    assert far == {"series": [{"id": "0", "values": [1, None, None, 2], "start": "2024-01-01"}], "freq": "W-MON"}
+    one = read("ds,y\n2024-01-31 00:00:00+01:00,1\n", freq="ME")
+    assert one == {"series": [{"id": "0", "values": [1], "start": "2024-01-31T00:00:00+01:00"}], "freq": "ME"}
+    assert read("y\n1\n2\n", freq="D")["freq"] == "D"
+    assert read("ds,y\n2024-01-01,1\n2024-01-08,2\n2024-01-15,3\n", freq="W")["freq"] == "W-MON"
+
+
+@pytest.mark.parametrize(
+    ("stamps", "freq", "words"),
+    [
+        (["2024-01-01", "2024-01-02", "2024-01-03"], "W", "of frequency 'D'"),
+        (["2024-01-01", "2024-01-02", "2024-01-03"], "2D", "of frequency 'D'"),
+        (["2024-01-01", "2024-01-08", "2024-01-15"], "D", "say 'W-MON'"),
+        (["2024-01-01", "2024-01-08", "2024-01-15"], "W-SUN", "say 'W-MON'"),
+        (["2024-01-01", "2024-01-03"], "W", "2024-01-03 is not on it"),
+        (["2024-01-01", "2024-01-03"], "W-SUN", "Did you mean 'W-MON'"),
+        (["2024-01-01", "2024-01-02T03:00", "2024-01-05", "2024-02-11T07:00"], "D", "2024-01-02T03:00:00 is not on it"),
+        (["2024-01-01", "2024-01-02"], "daily", "no frequency"),
+    ],
+)
+def test_a_frequency_that_the_time_stamps_contradict_is_refused(stamps: list[str], freq: str, words: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        read("\n".join(["ds,y", *(f"{stamp},1" for stamp in stamps), ""]), freq=freq)
+    [flaw] = caught.value.flaws
+    assert (flaw.pointer, words in flaw.message) == ("/freq", True)
 
 
 def test_series_of_which_some_have_no_place_in_time_come_without_times_and_a_word() -> None:

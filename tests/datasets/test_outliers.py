@@ -108,6 +108,16 @@ def test_the_finding_names_the_row_of_the_file_and_the_value_which_stays(tmp_pat
     assert panel.values[0][9] == -9999
 
 
+def test_equal_outliers_are_named_with_rows_of_their_own(tmp_path: Path) -> None:
+    rows = [f"2024-{1 + i // 28:02}-{1 + i % 28:02},{value:.3f}" for i, value in enumerate(WEEKLY[:56])]
+    for i in (9, 40):
+        rows[i] = rows[i].split(",")[0] + ",-9999"
+    (tmp_path / "upload").write_text("\n".join(["ds,y", *reversed(rows)]))
+    _, findings, _ = read_file(tmp_path / "upload", CSV, Limits(1000, 10), Options())
+    [message] = [finding.message for finding in findings if finding.code == "outlier"]
+    assert "-9999 (row 47), -9999 (row 16)" in message
+
+
 def test_without_a_file_the_finding_names_the_index() -> None:
     panel = Panel(("a",), (with_values({50: -9999}),), (None,), None)
     [finding] = audit(panel)

@@ -39,6 +39,19 @@ def test_numbers_of_any_type_are_read(tmp_path: Path, kind: pa.DataType) -> None
     assert np.isnan(values[2])
 
 
+@pytest.mark.parametrize("kind", [pa.string(), pa.float64(), pa.int32()], ids=str)
+def test_categories_are_read_as_what_they_stand_for(tmp_path: Path, kind: pa.DataType) -> None:
+    column = pa.array(["1", "2", "1", None]).cast(kind).dictionary_encode()
+    stamps = pa.array(["2024-01-01", "2024-01-02", "2024-01-03", "2024-01-04"]).dictionary_encode()
+    for names in (("ds", "y"), ("day", "sales")):
+        table = read(tmp_path, **dict(zip(names, (stamps, column), strict=True)))
+        np.testing.assert_array_equal(table.values, [1, 2, 1, np.nan])
+        assert table.times is not None
+        assert table.times.wall.tolist() == (DAY + np.arange(4)).astype("datetime64[us]").tolist()
+    wide = read(tmp_path, day=stamps, a=column, b=pa.array([1, 2, 3, 4]))
+    np.testing.assert_array_equal(wide.values, [1, 2, 1, np.nan, 1, 2, 3, 4])
+
+
 @pytest.mark.parametrize(
     "ids", [pa.array([7, 8, 7]), pa.array(["7", "8", "7"]), pa.array(["7", "8", "7"]).dictionary_encode()]
 )
@@ -95,6 +108,7 @@ def test_zones_become_wall_times_and_offsets(tmp_path: Path, zone: str, offset: 
         ({"y": [1.0], "ds": pa.array([3 * 10**11], pa.timestamp("s"))}, "bad_timestamp"),
         ({"y": [1.0], "ds": pa.array([2**62], pa.timestamp("ms"))}, "bad_timestamp"),
         ({"y": [1.0], "ds": pa.array([None], pa.timestamp("s"))}, "bad_timestamp"),
+        ({"y": [1.0, 2.0], "ds": [1704067200.0, float("nan")]}, "bad_timestamp"),
         ({"y": [1.0], "ds": pa.array([0], pa.timestamp("s", tz="Nowhere/Land"))}, "bad_timestamp"),
         ({"y": [1.0], "unique_id": pa.array([[1]])}, "unreadable_file"),
         ({"y": [1.0], "unique_id": pa.array([b"\xff"])}, "unreadable_file"),

@@ -12,7 +12,7 @@ from service.datasets.options import Options, read_options
 from service.datasets.parquet_file import read_parquet
 from service.datasets.table import Table
 from service.errors import InvalidRequest
-from tests.datasets.files import LIMITS, codes, flaw_of, read
+from tests.datasets.files import LIMITS, codes, days_of, flaw_of, read
 
 
 def by_id(table: Table) -> dict[str, list[float]]:
@@ -40,6 +40,7 @@ TWO_STORES = {"1": [5.0, 6.0], "2": [7.0, 8.0]}
         # Wide files.
         ("date,north,south\n2024-01-01,1,5\n2024-01-02,2,6\n", {"north": [1, 2], "south": [5, 6]}),
         ("date,north,south\n2024-01-01,1,5\n2024-01-02,2,6\nTotal,3,11\n", {"north": [1, 2], "south": [5, 6]}),
+        ("Date,Maria,Juno\n2024-01-01,1,5\n2024-01-02,2,6\n", {"Maria": [1, 2], "Juno": [5, 6]}),
         # An index, with and without a name, and one that is the times.
         (",ds,y\n0,2024-01-01,1\n1,2024-01-02,2\n", {"0": [1, 2]}),
         ("Unnamed: 0,date,sales\n0,2024-01-01,1\n1,2024-01-02,2\n", {"0": [1, 2]}),
@@ -88,6 +89,42 @@ def test_several_readings_are_refused_with_the_options_that_decide(tmp_path: Pat
     assert "id_column, time_column and target_column" in flaw.message
 
 
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        # Each row has another text: those are no ids, and may be times that nobody can read.
+        ("when,y\n1st of May,1\n2nd of May,2\n", "such as '1st of May'"),
+        ("x,sales\n1-Jan,1\n2-Jan,2\n", "such as '1-Jan'"),
+        # Parts of times are no ids.
+        ("year,month,value\n2020,1,5\n2020,2,6\n2021,1,7\n2021,2,8\n", "'year' and 'month'"),
+        ("date,time,value\n2024-01-01,00:00,5\n2024-01-01,12:00,6\n2024-01-02,00:00,7\n", "'date' and 'time'"),
+        ("date,hour,value\n2024-01-01,0,5\n2024-01-01,1,6\n2024-01-02,0,7\n2024-01-02,1,7\n", "'date' and 'hour'"),
+        # A table with times on both sides is no wide file.
+        ("Year,Jan,Feb,Mar\n2020,1,2,3\n2021,1,2,3\n", "'Jan', 'Feb', 'Mar'"),
+        ("Year,Q1,Q2,Q3,Q4\n2020,1,2,3,4\n2021,1,2,3,4\n", "'Q1', 'Q2', 'Q3', .."),
+        ("Date,00:00,12:00\n2024-01-01,1,2\n2024-01-02,1,2\n", "'00:00', '12:00'"),
+    ],
+)
+def test_times_in_other_forms_are_not_taken_for_series(tmp_path: Path, content: str, words: str) -> None:
+    flaw = flaw_of(tmp_path, content)
+    assert (flaw.pointer, flaw.code) == ("/columns", "unknown_column")
+    assert words in flaw.message
+
+
+@pytest.mark.parametrize("cell", ["1-Jan", "Januar 2024", "yesterday"])
+def test_a_column_that_is_called_a_time_is_read_as_one_and_its_row_named(tmp_path: Path, cell: str) -> None:
+    flaw = flaw_of(tmp_path, f"Date,Sales\n{cell},1\n{cell},2\n")
+    assert (flaw.pointer, flaw.code) == ("/Date/0", "bad_timestamp")
+    assert f"Row 1 holds '{cell}'" in flaw.message
+
+
+def test_serial_days_of_a_column_that_is_called_a_time_are_times(tmp_path: Path) -> None:
+    table = read(tmp_path, "Date,Value\n45292,1\n45293,2\n")
+    assert days_of(table) == ["2024-01-01", "2024-01-02"]
+    # Not so those of an index that has lost rows.
+    assert read(tmp_path, ",Value\n45292,1\n45293,2\n").times is None
+
+
 def test_options_name_the_columns_and_leave_the_others_out_with_a_word(tmp_path: Path) -> None:
     content = "date,store,item,sales,price\n2024-01-01,a,x,5,1\n2024-01-02,a,x,6,2\n2024-01-01,b,x,7,3\n"
     table = read(tmp_path, content, Options(id_column="store", time_column="date", target_column="sales"))
@@ -98,6 +135,13 @@ def test_options_name_the_columns_and_leave_the_others_out_with_a_word(tmp_path:
     assert (by_id(table), table.findings) == ({"a": [5, 6]}, ())
     assert flaw_of(tmp_path, plain, Options(target_column="sale")).pointer == "/target_column"
     assert flaw_of(tmp_path, plain, Options(id_column="day", target_column="day")).code == "duplicate_column"
+
+
+@pytest.mark.parametrize("content", ["ds y\n2024-01-01 1\n2024-01-02 2\n", "ds~y\n2024-01-01~1\n2024-01-02~2\n"])
+def test_cells_that_nothing_parts_are_told_so(tmp_path: Path, content: str) -> None:
+    message = flaw_of(tmp_path, content).message
+    assert "is one cell" in message
+    assert "semicolons, tabs or bars" in message
 
 
 def test_a_column_of_few_numbers_is_no_id_where_times_differ(tmp_path: Path) -> None:
@@ -150,6 +194,8 @@ def test_a_column_with_values_needs_a_name_in_a_wide_file(tmp_path: Path) -> Non
         ({"store": ["a", "a", "b"], "day": ["2024-01-01", "2024-01-02", "2024-01-01"], "sold": [1, 2, 3]},
          {"a": [1, 2], "b": [3]}),
         ({"day": ["2024-01-01", "2024-01-02"], "a": [1, 2], "b": [1.5, 2.5]}, {"a": [1, 2], "b": [1.5, 2.5]}),
+        ({"ts": [1704067200.5, 1704153600.5], "value": [1, 2]}, {"0": [1, 2]}),
+        ({"date": [45292.5, 45293.5], "value": [1, 2]}, {"0": [1, 2]}),
         ({"y": [1.0, 2.0], "__index_level_0__": [0, 1]}, {"0": [1, 2]}),
         ({"y": [1.0, 2.0], "__index_level_0__": pa.array([0, 86_400], pa.timestamp("s"))}, {"0": [1, 2]}),
         ({"Unique_ID": ["a", "b"], "Y": [1, 2]}, {"a": [1], "b": [2]}),

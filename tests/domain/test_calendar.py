@@ -169,6 +169,14 @@ def test_an_unknown_frequency_is_refused(freq: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("freq", "alias"), [("monthly", "MS"), ("Daily", "D"), ("d", "D"), ("qs-jan", "QS"), ("2 weeks", "W"), ("b", "B")]
+)
+def test_a_frequency_in_words_is_answered_with_its_alias(freq: str, alias: str) -> None:
+    with pytest.raises(InvalidRequest, match=f"Did you mean '{alias}'"):
+        future_timestamps(freq, "2024-01-01", 1, 1)
+
+
+@pytest.mark.parametrize(
     "start", ["", "yesterday", "2024-13-01", "2024-01-01T00:00:00[Mars/Base]", "2024-01-01T25:00", "[UTC]", "\x00"]
 )
 def test_what_is_no_date_time_is_refused(start: str) -> None:

@@ -159,6 +159,40 @@ def test_sessions_with_nights_between_keep_their_step() -> None:
         assert (found.places >= 0).all()
 
 
+@pytest.mark.parametrize(
+    ("freq", "step_us", "jitter_us"),
+    [("15min", 900_000_000, 20_000_000), ("h", 3_600_000_000, 90_000_000), ("s", 1_000_000, 9_000),
+     ("D", 86_400_000_000, 60_000_000)],
+)  # fmt: skip
+@pytest.mark.parametrize("is_late_alone", [True, False])
+def test_a_clock_that_jitters_is_put_on_round_times_with_its_gaps(
+    freq: str, step_us: int, jitter_us: int, is_late_alone: bool
+) -> None:
+    random = Random(0)
+    exact = np.datetime64("2024-01-01T00:00", "us") + step_us * np.arange(60)
+    jitter = [random.randint(1 if is_late_alone else -jitter_us, jitter_us) for _ in exact]
+    found = fit(np.delete(exact + np.array(jitter), [7, 8, 30]))
+    assert found is not None
+    assert found.freq == freq
+    assert found.places.tolist() == [place for place in range(60) if place not in (7, 8, 30)]
+    assert found.grid.at(np.arange(60)).tolist() == exact.tolist()
+    assert found.is_late.all()
+
+
+def test_midnights_of_a_zone_in_utc_are_days() -> None:
+    days = np.datetime64("2023-01-01T00:00", "us") + np.timedelta64(1, "D") * np.arange(365)
+    summer = (days >= np.datetime64("2023-03-26")) & (days < np.datetime64("2023-10-29"))
+    found = fit(days - np.where(summer, 2, 1) * np.timedelta64(1, "h"))
+    assert found is not None
+    assert (found.freq, found.places.tolist()) == ("D", list(range(365)))
+
+
+def test_events_at_any_time_are_irregular() -> None:
+    random = Random(0)
+    us = sorted(random.randint(0, 500 * 3_600_000_000) for _ in range(300))
+    assert infer(np.datetime64("2024-01-01", "us") + np.array(us)) is None
+
+
 def test_weekdays_are_daily_until_a_week_end_is_left_out() -> None:
     week = np.arange("2024-01-01", "2024-01-06", dtype="datetime64[D]")
     assert infer(week) == "D"

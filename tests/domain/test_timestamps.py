@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from service.domain.time_fields import NO_OFFSET
 from service.domain.time_flaws import BadTime
-from service.domain.timestamps import ListTexts, Reading, is_time_like, read_stamp, read_texts
+from service.domain.timestamps import ListTexts, Reading, is_time_like, is_written_time, read_stamp, read_texts
 from service.errors import InvalidRequest
 
 DAY = "2024-01-31T00:00:00"
@@ -223,20 +223,54 @@ def test_a_column_of_day_first_dates_is_never_read_as_another_one(dates: list[da
         assert days(reading) == [day.isoformat() for day in dates] or (reading.assumed and "y" in form)
 
 
-@pytest.mark.parametrize(
-    ("texts", "is_like"),
-    [
-        (["2024-01-31", "2024-02-01"], True), (["01/02/2024"], True), (["Jan-20", "Feb-20"], True), (["2020Q1"], True),
-        (["1", "2", "3"], False), (["112", "118"], False), (["2019", "2020", "2021"], True), (["1500", "1800"], False),
-        (["45321", "45400"], False), (["20240131", "20240201"], True), (["20240131", "20249999"], False),
-        (["1706659200", "1706745600"], True), (["north", "south"], False), (["2024-01-31", "north"], False),
-        ([], False),
-        (["12.5", "13.5"], False), (["", "2024-01-31"], False), (["31/01/2024", "01/31/2024"], True),
-    ],
-)  # fmt: skip
-def test_columns_of_times_are_told_from_others(texts: list[str], is_like: bool) -> None:
-    assert is_time_like(texts) is is_like
-
-
 def test_times_without_a_zone_have_no_offset() -> None:
     assert read("2024-01-31", "2024-02-01 00:00").offset.tolist() == [NO_OFFSET, NO_OFFSET]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["2024-01-31", "2024-01-31 06:00:00.123+01", "2024-01-31T06:00Z", "2024-01-31 06:00 UTC", "31.01.2024", "1/31/24",
+     "01/02/2024", "2024/01/31 6:00 PM", "2024Q1", "2024-Q4", "Q1 2024", "2024-W05", "2024-W05-1", "Jan 2024", "Jan-20",
+     "31-Dec-24", "January 31, 2024", "2024 Oct", "2024M03", "2024-031", "20240131T06", " 2024-01-31 ",
+     "2024-01-31T06:00+01:00[Europe/Berlin]"],
+)  # fmt: skip
+def test_times_of_all_forms_are_told(text: str) -> None:
+    assert is_time_like(text)
+    assert is_written_time(text)
+
+
+@pytest.mark.parametrize("text", ["1", "12.5", "2024", "20240131", "1704067200", "45321", "2024.02", "5."])
+def test_plain_numbers_are_no_times_by_themselves(text: str) -> None:
+    assert not is_time_like(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["Store 12", "Item-1234", "Mark 12", "1001-17", "1001-12", "A1", "1001-400", "shop", "", "Total 2024",
+             "2024-13-45", "9999-01-01", "12 Mar"],
+)  # fmt: skip
+def test_ids_are_no_times(text: str) -> None:
+    assert not is_time_like(text)
+
+
+@pytest.mark.parametrize("form", ["{}-{:02}", "{}/{:02}"])
+def test_seasons_of_two_years_are_not_taken_for_months(form: str) -> None:
+    with pytest.raises(BadTime) as caught:
+        read(*(form.format(year, (year + 1) % 100) for year in range(2001, 2011)))
+    assert caught.value.code == "ambiguous_timestamp"
+    assert days(read("2001-02", "2001-03")) == ["2001-02-01", "2001-03-01"]
+    assert days(read("2001-02")) == ["2001-02-01"]
+
+
+def test_ten_digits_are_hours_where_they_can_be_and_seconds_of_our_days_else() -> None:
+    reading = read("2024013122", "2024013123", "2024020100")
+    assert reading.wall.tolist() == [np.datetime64(text, "us").astype(np.int64) for text in
+                                     ("2024-01-31T22", "2024-01-31T23", "2024-02-01T00")]  # fmt: skip
+    assert "not as epoch seconds (2034-02-20" in reading.assumed[0].message
+    assert days(read("1704067200", "1704070800")) == ["2024-01-01", "2024-01-01"]
+    for texts in (["2401010000", "2401010015"], ["1912312345", "2001010000"], ["240101000000", "240101000015"]):
+        with pytest.raises(BadTime) as caught:
+            read(*texts)
+        assert caught.value.code == "ambiguous_timestamp"
+        assert "YYMMDDHHMM" in caught.value.problem
+    with pytest.raises(InvalidRequest, match="YYYYMMDDHH"):
+        read_stamp("2024013122")

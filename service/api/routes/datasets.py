@@ -47,7 +47,7 @@ BODY["requestBody"]["content"] |= {
 )
 async def upload(request: Request, services: Injected, asked: Annotated[FileQuery, Depends()]) -> Response:
     """Keeps series for training and forecasts: CSV or Parquet, long (`unique_id,ds,y`) or wide, or JSON."""
-    options = asked.to_options(request.query_params.keys())
+    options = asked.to_options([name for name, _ in request.query_params.multi_items()])
     media_type = read_media_type(request, (CSV, PARQUET, JSON))
     if media_type == JSON:
         refuse_for_json(options)

@@ -1,6 +1,6 @@
 """Bodies and answers of the /datasets routes."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Annotated, Any
 
@@ -40,14 +40,23 @@ class FileQuery:
         str | None, Query(description="'long', or 'wide' where each column beside the times is a series")
     ] = None
 
-    def to_options(self, given: Iterable[str]) -> Options:
+    def to_options(self, given: Sequence[str]) -> Options:
         """The options; `given` are the names of all parameters of the request.
 
         Raises:
-            InvalidRequest: one that nobody knows, or that can't be so.
+            InvalidRequest: one that nobody knows, that stands twice, or that can't be so.
         """
         known = asdict(self)
         flaws = [unknown_field(name, f"/{escape(name)}", list(known)) for name in given if name not in known]
+        flaws += [
+            Flaw(
+                f"/{name}",
+                "conflicting_fields",
+                f"{name} stands {given.count(name)} times in the address: say it once.",
+            )
+            for name in known
+            if given.count(name) > 1
+        ]
         if flaws:
             raise InvalidRequest(flaws)
         return read_options(known)
