@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from difflib import get_close_matches
 
 from service.datasets.arrow import quote
 from service.datasets.options import Options
@@ -65,3 +66,20 @@ def check_names(names: Sequence[str]) -> None:
             "duplicate_column",
             f"Two columns have the same name{shown}: names must differ. If the header has several lines, keep one.",
         )
+
+
+def refuse_column(name: str) -> InvalidRequest:
+    """The error of a column that has no role beside those of the standard."""
+    close = get_close_matches(name.lower(), COLUMNS, n=1)
+    hint = f" Did you mean {close[0]!r}?" if close else ""
+    return InvalidRequest.at(
+        "/columns",
+        "unknown_column",
+        f"There is a column {quote(name)}: expected {', '.join(COLUMNS)}.{hint} Delete it, or name the columns that "
+        "count with id_column, time_column and target_column.",
+    )
+
+
+def show_name(names: Sequence[str], column: int) -> str:
+    """A column's name in a message, or its number where it has none."""
+    return quote(names[column]) if names[column].strip() else f"column {column + 1} (without a name)"

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -20,6 +19,8 @@ from service.datasets.names import (
     VALUE,
     check_names,
     find_named,
+    refuse_column,
+    show_name,
 )
 from service.datasets.options import Options
 from service.errors import InvalidRequest
@@ -71,7 +72,7 @@ def assign(names: Sequence[str], table: pa.Table, options: Options) -> Roles:
     roles = _Search(names, table, kinds, options, named, left).find()
     notes = _tell_left_out(names, [i for i in empty if names[i].strip()])
     if index is not None:
-        message = f"The file was read without {_title(names, index)}, which counts the rows."
+        message = f"The file was read without {show_name(names, index)}, which counts the rows."
         notes = (*notes, Finding("columns_assumed", None, message))
     return replace(roles, findings=(*roles.findings, *notes))
 
@@ -145,7 +146,7 @@ class _Search:
         if ID in self.named:
             rest = [*numbers, *texts]
             if rest and self.options.target_column is None:
-                raise _unknown(self.names[rest[0]])
+                raise refuse_column(self.names[rest[0]])
             return self._finish(target, time, self.named[ID], rest)
         called = [i for i in [*texts, *numbers] if self._is_called(i, ID_NAMES)]
         if len(texts) > 1:
@@ -161,7 +162,7 @@ class _Search:
         else:
             own, rest = None, numbers
         if rest and (self.options.target_column is None or (own is None and time is not None and self._repeats(time))):
-            raise _unknown(self.names[rest[0]])
+            raise refuse_column(self.names[rest[0]])
         return self._finish(target, time, own, rest)
 
     def _read_long(self, time: int | None, numbers: list[int], texts: list[int]) -> Roles:
@@ -214,7 +215,7 @@ class _Search:
         many = (
             f"the {len(numbers)} other columns" if len(numbers) > 1 else f"the column {quote(self.names[numbers[0]])}"
         )
-        first = "" if time is None else f"{_title(self.names, time)} holds the times, "
+        first = "" if time is None else f"{show_name(self.names, time)} holds the times, "
         message = f"The file was read as wide: {first}{many} hold one series each ({self._some(numbers)})."
         findings = () if self.options.format == "wide" and self.options.time_column else (_assumed(message),)
         return Roles(tuple(numbers), None, time, is_wide=True, findings=findings)
@@ -235,7 +236,7 @@ class _Search:
         given = {self.named.get(role) for role in COLUMNS}
         said = {self.options.id_column, self.options.time_column, self.options.target_column}
         parts = [
-            f"{_title(self.names, column)} as the {what}"
+            f"{show_name(self.names, column)} as the {what}"
             for column, what in ((own, "ids"), (time, "times"), (target, "values"))
             if column is not None and column not in given and self.names[column] not in said
         ]
@@ -305,18 +306,3 @@ def _tell_left_out(names: Sequence[str], columns: Sequence[int]) -> tuple[Findin
 
 def _assumed(message: str) -> Finding:
     return Finding("columns_assumed", None, message)
-
-
-def _unknown(name: str) -> InvalidRequest:
-    close = get_close_matches(name.lower(), COLUMNS, n=1)
-    hint = f" Did you mean {close[0]!r}?" if close else ""
-    return InvalidRequest.at(
-        "/columns",
-        "unknown_column",
-        f"There is a column {quote(name)}: expected {', '.join(COLUMNS)}.{hint} Delete it, or name the columns that "
-        "count with id_column, time_column and target_column.",
-    )
-
-
-def _title(names: Sequence[str], column: int) -> str:
-    return quote(names[column]) if names[column].strip() else f"column {column + 1} (without a name)"
