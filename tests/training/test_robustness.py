@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from service.errors import TrainingFailed
+from service.training.outcome import Outcome
 from tests.training.bench import SHORT, Bench, bench, bounds_of, regular, sparse, values_of
 
 __all__ = ["bench"]
@@ -30,6 +31,12 @@ GUESTS: dict[str, list[float | None]] = {
     "one point": [5.0],
     "nearly a constant": [5 + 1e-9 * value for value in regular(150, 4)],
 }
+
+
+@pytest.fixture(scope="module", params=["theta", "ridge"])
+def without(request: pytest.FixtureRequest, bench: Bench) -> Outcome:
+    """What the panel gets without a guest."""
+    return bench.fit(PANEL, architecture=request.param, horizon=7)
 
 
 def test_a_series_that_stopped_leaves_the_intervals_of_the_others_as_they_are(bench: Bench) -> None:
@@ -62,19 +69,16 @@ def test_bounds_of_spare_parts_are_of_the_size_of_what_is_sold_and_never_below_z
 
 
 @pytest.mark.parametrize("guest", GUESTS.values(), ids=GUESTS)
-@pytest.mark.parametrize("architecture", ["theta", "ridge"])
 def test_a_guest_moves_neither_scores_nor_residuals_of_the_others(
-    bench: Bench, architecture: str, guest: list[float | None]
+    bench: Bench, without: Outcome, guest: list[float | None]
 ) -> None:
-    with np.errstate(all="raise", under="ignore", invalid="ignore"):
-        outcomes = [bench.fit(series, architecture=architecture, horizon=7) for series in (PANEL, [*PANEL, guest])]
-    first, second = outcomes
+    first, second = without, bench.fit([*PANEL, guest], architecture=without.recipe.architecture, horizon=7)
     assert second.gate is not None
     assert second.gate["passed"], second.gate
     assert first.calibration is not None
     assert second.calibration is not None
     # Most residuals are of the others: their middle stays, and none becomes a huge one's.
-    middle = [np.median(np.concatenate(one.calibration["residuals"])) for one in outcomes if one.calibration]
+    middle = [np.median(np.concatenate(one.calibration["residuals"])) for one in (first, second) if one.calibration]
     assert middle[1] == pytest.approx(middle[0], rel=0.15)
     count = sum(len(step) >= 4 for step in second.calibration["residuals"])
     assert count == 7
