@@ -40,8 +40,9 @@ def choose_transform(recipe: Recipe, prepared: PreparedPanel) -> Recipe:
     held_out = prepared.validation.series[:SCORED_WINDOWS], prepared.validation.ends[:SCORED_WINDOWS]
     is_positive = all((history > 0).all() for history in prepared.histories(prepared.split.train_ends))
     best, least = recipe, np.inf
-    # In window means the zeros of sparse demand stay zeros, which tell a recurrent network nothing for weeks.
-    scalings = SCALINGS[:2] if recipe.lag or prepared.is_intermittent else SCALINGS
+    # From its median or in its mean, the zeros of sparse demand stay zeros: for weeks they tell a recurrent network
+    # nothing, and the gradients of cells that normalise grow without bound.
+    scalings = SCALINGS[:1] if prepared.is_intermittent else SCALINGS[:2] if recipe.lag else SCALINGS
     for scaling, log in product(scalings, (False, True) if is_positive else (False,)):
         candidate = replace(recipe, scaling=scaling, log=log, chosen_on_validation=False)
         loss = _loss(candidate, prepared, window, horizon, train, held_out)
