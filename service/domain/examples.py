@@ -1,7 +1,7 @@
 """Training examples from windows of a panel: windows of different lengths, scaled, differenced, with their targets."""
 
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -196,8 +196,7 @@ def _targets(values: Floats, joined: Floats, ends: Positions, horizon: int, lag:
 
 def drop_unscalable(targets: Number) -> Number:
     """Targets of any shape, in the model's units, NaN for those that are too many of them to be learnt from."""
-    dropped: Any = np.where(np.abs(targets) <= FARTHEST, targets, np.nan).astype(targets.dtype)
-    return dropped  # type: ignore[no-any-return]
+    return cast(Number, np.where(np.abs(targets) <= FARTHEST, targets, np.nan).astype(targets.dtype))
 
 
 def _output_ends(recipe: Recipe, lengths: Positions) -> tuple[Positions, Positions]:

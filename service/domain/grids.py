@@ -1,7 +1,7 @@
 """Regular grids of time: the stamp at each place, and the place of each stamp. NumPy only."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -92,8 +92,8 @@ class BusinessEdge:
 
     def days(self, months: Places) -> Places:
         edges = (first_day(months + 1) - 1 if self.is_last else first_day(months)).astype("datetime64[D]")
-        roll = "backward" if self.is_last else "forward"
-        return np.asarray(np.busday_offset(edges, 0, roll=roll).astype(np.int64))  # type: ignore[call-overload]
+        roll: Any = "backward" if self.is_last else "forward"  # NumPy's types know each word alone, not one of two
+        return np.asarray(np.busday_offset(edges, 0, roll=roll).astype(np.int64))
 
 
 @dataclass(frozen=True, slots=True)

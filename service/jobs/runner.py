@@ -170,7 +170,7 @@ def _run(
                 result = perform(task, run)
             except JobStopped:
                 raise
-            except Exception:
+            except Exception:  # a job that failed, for whatever reason, has ended; one that was stopped has not
                 run.finish()
                 raise
             run.finish()

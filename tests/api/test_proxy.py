@@ -4,6 +4,7 @@ import re
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
@@ -191,9 +192,9 @@ def test_an_idle_connection_is_closed_after_the_time_that_is_set(stored_kinds: P
 
 @pytest.mark.parametrize(("fields", "seconds"), [({}, 75), ({"keep_alive_seconds": 620}, 620)])
 def test_connections_outlive_those_of_common_proxies_or_as_long_as_is_set(
-    tmp_path: Path, fields: dict[str, int], seconds: int
+    tmp_path: Path, fields: dict[str, Any], seconds: int
 ) -> None:
-    settings = Settings(models_store=tmp_path, state_dir=tmp_path, **fields)  # type: ignore[arg-type]
+    settings = Settings(models_store=tmp_path, state_dir=tmp_path, **fields)
     assert make_config(build_app(settings), settings).timeout_keep_alive == seconds
 
 

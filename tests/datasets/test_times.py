@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import date, datetime
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,9 +16,9 @@ from service.errors import Flaw, InvalidRequest
 from tests.domain.test_timestamps import FORMS
 
 
-def flaw_of(column: pa.Array | pa.ChunkedArray, **options: object) -> Flaw:
+def flaw_of(column: pa.Array | pa.ChunkedArray, **options: Any) -> Flaw:
     with pytest.raises(InvalidRequest) as caught:
-        read_times(column, **options)  # type: ignore[arg-type]
+        read_times(column, **options)
     [flaw] = caught.value.flaws
     return flaw
 

@@ -1,5 +1,6 @@
 import re
 from random import Random
+from typing import Any
 
 import numpy as np
 import pytest
@@ -65,7 +66,8 @@ def test_irregular_and_few_stamps_have_no_frequency() -> None:
 def test_one_stamp_that_is_a_little_late_is_put_on_its_place(freq: str, moved: str, at: int, n: int) -> None:
     n = max(n, 30) if freq[0] in "BC" else n
     stamps = stamps_of(freq, n)
-    stamps[at] += np.timedelta64(int(moved.rstrip("mshD")), re.sub(r"[-0-9]", "", moved))  # type: ignore[call-overload]
+    unit: Any = re.sub(r"[-0-9]", "", moved)  # NumPy's types know each unit by name
+    stamps[at] += np.timedelta64(int(moved.rstrip("mshD")), unit)
     found = fit(stamps)
     assert found is not None
     assert found.freq == freq
