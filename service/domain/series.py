@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Iterator
 from difflib import get_close_matches
-from itertools import chain
+from itertools import accumulate, chain
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -217,8 +217,10 @@ def _all_plain(numbers: Array, ends: NDArray[np.intp]) -> bool:
     """Whether every series, cut from `numbers` at `ends`, can be forecast as it is."""
     # NaN, which stands for null, fails both comparisons.
     if len(ends) == 1:
-        peak = np.abs(numbers).max(initial=0.0)
-        return bool(numbers.size) and (FLOAT32_TINY <= peak <= FLOAT32_MAX or peak == 0)
+        if not numbers.size:
+            return False
+        peak = float(np.maximum.reduce(np.abs(numbers)))
+        return FLOAT32_TINY <= peak <= FLOAT32_MAX or peak == 0
     starts = np.concatenate([[0], ends[:-1]])
     if (starts == ends).any():
         return False
@@ -228,7 +230,7 @@ def _all_plain(numbers: Array, ends: NDArray[np.intp]) -> bool:
 
 def _join(series: list[PostedSeries]) -> tuple[Array, NDArray[np.intp]]:
     """The numbers of all series one behind the other, NaN for null, and where each series ends."""
-    ends = np.cumsum([len(one.values) for one in series])
+    ends = np.fromiter(accumulate(len(one.values) for one in series), np.intp, len(series))
     if isinstance(series[0].values, np.ndarray):
         return np.concatenate([one.values for one in series], dtype=np.float64), ends
     # All at once: a conversion for each of thousands of short series costs three times as much.

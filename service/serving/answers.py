@@ -45,9 +45,15 @@ def assemble(
         values = np.ascontiguousarray(np.concatenate(answers).reshape(len(answers), -1)[:, : plan.horizon])
     else:
         values = np.zeros((0, plan.horizon), np.float32)
+    magnitudes = np.abs(values)
     # NaN fails the comparison.
-    finite = np.abs(values) <= FLOAT32_MAX
-    overflown = frozenset() if finite.all() else frozenset(np.nonzero(~finite)[0].tolist())
+    is_finite = not answers or np.maximum.reduce(magnitudes, axis=None) <= FLOAT32_MAX
+    if is_finite and len(answers) == len(rows) and sequences is None and not plan.half_widths:
+        return [
+            SeriesForecast(row.id, forecast, row.timestamps, None, None, None, row.starts_after)
+            for row, forecast in zip(rows, values, strict=True)
+        ]
+    overflown = frozenset() if is_finite else frozenset(np.nonzero(~(magnitudes <= FLOAT32_MAX))[0].tolist())
     forecasts = []
     positions = iter(range(len(answers)))
     for row in rows:
@@ -59,7 +65,7 @@ def assemble(
         if i not in overflown and (sequence is None or np.isfinite(sequence).all()):
             intervals = _surround(row, values[i], plan) if plan.half_widths else None
             forecasts.append(
-                SeriesForecast(row.id, values[i], row.timestamps, sequence, intervals, starts_after=row.starts_after)
+                SeriesForecast(row.id, values[i], row.timestamps, sequence, intervals, None, row.starts_after)
             )
         else:
             forecasts.append(SeriesForecast(row.id, flaw=overflow(row.pointer)))

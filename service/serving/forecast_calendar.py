@@ -29,6 +29,8 @@ class ForecastCalendar:
         # Of an upload only some series may have times: the others get no stamps.
         has_times = panel is not None and any(start is not None for start in panel.starts)
         self._is_asked = panel is None or request.start is not None or (request.freq is not None and not has_times)
+        # Otherwise only series with a start of their own may have stamps, or a flaw.
+        self.has_times = self._freq is not None or self._start is not None
         self._horizon = horizon
         self._known: dict[tuple[str, int], list[str]] = {}
 

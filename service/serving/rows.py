@@ -1,10 +1,11 @@
 """From posted series to the rows that a version reads, each with the time stamps of its forecast, or its flaw."""
 
+import sys
 from typing import NamedTuple
 
 from service.domain.intervals import Spread
 from service.domain.panel import Panel
-from service.domain.series import PostedSeries, Read, read_all
+from service.domain.series import PostedSeries, read_all
 from service.engines.engine import Series
 from service.errors import Flaw, InvalidRequest
 from service.serving.forecast_calendar import ForecastCalendar
@@ -50,11 +51,34 @@ def read_rows(
         InvalidRequest: wrong types, a wrong frequency or start.
     """
     calendar = ForecastCalendar(request, panel, horizon)
+    longest = max_length if manifest.reads_whole_series else sys.maxsize
     has_levels = bool(request.level)
-    return [
-        _read_row(one, read, manifest, calendar, max_length, has_levels)
-        for one, read in zip(series, read_all(series, request.missing), strict=True)
-    ]
+    rows = []
+    for one, read in zip(series, read_all(series, request.missing), strict=True):
+        if isinstance(read, Flaw):
+            rows.append(Row(one.id, one.pointer, flaw=read))
+            continue
+        values, end = read
+        timestamps = calendar.timestamps(one, end) if calendar.has_times or one.start is not None else None
+        if isinstance(timestamps, Flaw):
+            rows.append(Row(one.id, one.pointer, flaw=timestamps))
+        elif not manifest.min_length <= len(values) <= longest:
+            rows.append(Row(one.id, one.pointer, flaw=_misfit(one.pointer, values, manifest, max_length)))
+        else:
+            rows.append(
+                Row(
+                    one.id,
+                    one.pointer,
+                    # Its last window is all that the model reads: no need to carry the rest along.
+                    values if manifest.reads_whole_series else values[-manifest.window :],
+                    timestamps,
+                    None,
+                    end - 1 if end < len(one.values) else None,
+                    find_spread(manifest, values) if has_levels else None,
+                    has_levels and never_negative(manifest, values),
+                )
+            )
+    return rows
 
 
 def count_points(series: list[PostedSeries]) -> int:
@@ -69,35 +93,7 @@ def raise_if_all_bad(flaws: list[Flaw | None]) -> None:
         raise InvalidRequest(found)
 
 
-def _read_row(
-    one: PostedSeries,
-    read: Read | Flaw,
-    manifest: Manifest,
-    calendar: ForecastCalendar,
-    max_length: int,
-    has_levels: bool,
-) -> Row:
-    if isinstance(read, Flaw):
-        return Row(one.id, one.pointer, flaw=read)
-    timestamps = calendar.timestamps(one, read.end)
-    if isinstance(timestamps, Flaw):
-        return Row(one.id, one.pointer, flaw=timestamps)
-    flaw = _misfit(one.pointer, read.values, manifest, max_length)
-    if flaw is not None:
-        return Row(one.id, one.pointer, flaw=flaw)
-    return Row(
-        one.id,
-        one.pointer,
-        # Its last window is all that the model reads: no need to carry the rest along.
-        read.values if manifest.reads_whole_series else read.values[-manifest.window :],
-        timestamps,
-        starts_after=read.end - 1 if read.end < len(one.values) else None,
-        spread=find_spread(manifest, read.values) if has_levels else None,
-        is_non_negative=has_levels and never_negative(manifest, read.values),
-    )
-
-
-def _misfit(pointer: str, values: Series, manifest: Manifest, max_length: int) -> Flaw | None:
+def _misfit(pointer: str, values: Series, manifest: Manifest, max_length: int) -> Flaw:
     if len(values) < manifest.min_length:
         return Flaw(
             pointer,
@@ -105,11 +101,9 @@ def _misfit(pointer: str, values: Series, manifest: Manifest, max_length: int) -
             f"{manifest.name!r} needs at least {manifest.min_length} points, nulls at either end not counted; the "
             f"series has {len(values)}. Send more history, or choose a model with a smaller min_length.",
         )
-    if manifest.reads_whole_series and len(values) > max_length:
-        return Flaw(
-            pointer,
-            "too_long",
-            f"{manifest.name!r} reads a series whole, {max_length} points at most; this one has {len(values)}. Send "
-            "its last part.",
-        )
-    return None
+    return Flaw(
+        pointer,
+        "too_long",
+        f"{manifest.name!r} reads a series whole, {max_length} points at most; this one has {len(values)}. Send "
+        "its last part.",
+    )
