@@ -8,6 +8,7 @@ from fastapi import APIRouter, Request, Response
 from service.api.bodies import read_object
 from service.api.dependencies import Injected
 from service.api.openapi import problems, request_body
+from service.api.pieces import PiecesAnswer, write_pieces
 from service.api.responses import json_response
 from service.api.schemas.forecast import ForecastAnswer, ForecastBody, read_asked, to_json
 from service.api.sources import check_source
@@ -64,5 +65,5 @@ async def forecast(request: Request, services: Injected) -> Response:
     services.metrics.count_forecasts(answer.model, answer.plan.mode, answer.n_forecasts)
     if answer.is_large:
         # A hop to a thread costs less then than the event loop would be missed.
-        return await asyncio.to_thread(lambda: json_response(to_json(answer)))
+        return PiecesAnswer(await asyncio.to_thread(lambda: list(write_pieces(answer))))
     return json_response(to_json(answer))
