@@ -20,7 +20,7 @@ from service.serving.plan import Plan
 def make_series(i: int, horizon: int, steps: int) -> SeriesForecast:
     if i % 7 == 3:
         return SeriesForecast(str(i), flaw=Flaw(f"/series/{i}", "empty", "The series is empty."))
-    values = np.linspace(i, i + 1, horizon) if i % 2 else np.linspace(i, i + 1, horizon, dtype=np.float32)
+    values: Any = np.linspace(i, i + 1, horizon) if i % 2 else np.linspace(i, i + 1, horizon, dtype=np.float32)
     stamps = [f"2024-01-{day + 1:02}" for day in range(horizon)] if i % 3 else None
     sequence = np.arange(steps * horizon, dtype=np.float32).reshape(steps, horizon) if steps else None
     return SeriesForecast(
