@@ -29,6 +29,7 @@ _SERIES = {
         {"type": "array", "items": _VALUES, "minItems": 1, "title": "many series"},
         {"type": "object", "additionalProperties": _VALUES, "minProperties": 1, "title": "series by id"},
         {"type": "array", "items": _RECORD, "minItems": 1, "title": "records"},
+        {"type": "null", "title": "none, where a data set is named"},
     ]
 }
 
