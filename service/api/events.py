@@ -4,13 +4,32 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import orjson
+from fastapi.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from service.api.lifecycle import Lifecycle
 from service.jobs.job import JobEvent
+from service.jobs.watching import Watching
 
 # Proxies commonly cut a connection that is silent for half a minute.
 KEEP_ALIVE_SECONDS = 15.0
 KEEP_ALIVE = b": keep-alive\n\n"
+# A proxy that gathers an answer before it passes it on would hold events back; nginx is told by a header of its own.
+HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+
+
+class EventStream(StreamingResponse):
+    """The answer that tells a watcher its events; however it ends, the watcher leaves."""
+
+    def __init__(self, watching: Watching, lifecycle: Lifecycle) -> None:
+        super().__init__(stream(watching.events(), lifecycle), media_type="text/event-stream", headers=HEADERS)
+        self._watching = watching
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._watching.close()
 
 
 async def stream(

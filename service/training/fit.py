@@ -71,5 +71,7 @@ def fit(
 
 def predict(network: Network, recipe: Recipe, inputs: Array) -> Array:
     """The network's forecasts from the last point, in its own units: [n, window] -> [n, horizon]."""
-    answers = predict_keras(network, inputs) if has_gpu() else predict_compiled(network, recipe, inputs)
+    if not has_gpu():
+        return predict_compiled(network, recipe, inputs, last_only=True)
+    answers = predict_keras(network, inputs)
     return answers[:, -1] if network.head == "sequence" else answers
