@@ -17,7 +17,8 @@ from service.supervisor import Child, Supervisor
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from service.performer import Performer, TaskRun
+    from service.performer import Performer
+    from service.performing import TaskRun
 
 logger = logging.getLogger(__name__)
 
@@ -75,8 +76,8 @@ def main(settings: Settings, slot: int = 0) -> int:
 
 
 def perform(settings: Settings) -> None:
-    """Performs the jobs that a worker passes on, until it ends: see `service.performer`."""
-    from service.performer import serve_tasks
+    """Performs the jobs that a worker passes on, until it ends: see `service.performing`."""
+    from service.performing import serve_tasks
     from service.telemetry.logging import configure
 
     configure()

@@ -9,7 +9,7 @@ from typing import Any
 
 from service.errors import BacktestFailed
 from service.jobs.job import Progress
-from service.performer import TaskRun, serve_tasks
+from service.performing import TaskRun, serve_tasks
 
 
 def perform(task: dict[str, Any], run: TaskRun) -> dict[str, Any]:

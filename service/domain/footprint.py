@@ -31,7 +31,7 @@ MOST_WATCHED = 2000
 WEIGHT_COPIES = 4
 STATE_COPIES = 3
 # Those in the process that exports, its graphs and files.
-EXPORT_COPIES = 6
+EXPORT_COPIES = 10
 SLOTS = {"adam": 2, "nadam": 2, "rmsprop": 1, "sgd": 0}
 # Of the points of one's own series: as they are read, filled, joined, scaled, and counted.
 POINT_BYTES = 12 * DOUBLE

@@ -140,8 +140,7 @@ class JobDatabase:
         try:
             if self._file is None or self._file.exists():
                 # The engine's migrations would wait much longer for what can't be reached.
-                with engine.connect():
-                    pass
+                _reach(engine)
             migrate(self._url)
             client = DBOSClient(
                 system_database_engine=engine,
@@ -155,6 +154,16 @@ class JobDatabase:
         self.engine, self.client, self.reader = engine, client, JobReader(engine)
         self._identity = None if self._file is None else _identify(self._file)
         self._state = "open"
+
+
+def _reach(engine: sa.Engine) -> None:
+    try:
+        with engine.connect():
+            return
+    except DatabaseUnavailable as error:
+        # A server without this database is there; migrating makes it.
+        if "does not exist" not in str(error.__cause__):
+            raise
 
 
 def _identify(file: Path) -> tuple[int, int] | None:

@@ -16,7 +16,13 @@ LOOK_SECONDS = 1.0
 LOOKS = 3
 
 
-def keep_going(client: DBOSClient, executor: str, active: Callable[[], list[str]], stop: threading.Event) -> None:
+def keep_going(
+    client: DBOSClient,
+    executor: str,
+    active: Callable[[], list[str]],
+    is_ours: Callable[[str], bool],
+    stop: threading.Event,
+) -> None:
     """Hands back jobs that this worker has in the database but not in its hands, until it is stopped.
 
     So it comes about when the database failed as a job was taken, or as its outcome was to be recorded.
@@ -24,6 +30,7 @@ def keep_going(client: DBOSClient, executor: str, active: Callable[[], list[str]
     Args:
         executor: this worker's name in the database.
         active: tells the ids of the jobs that it has in hand.
+        is_ours: whether a job under that name can only be this worker's.
     """
     strays: dict[str, int] = {}
     while not stop.wait(LOOK_SECONDS):
@@ -32,9 +39,8 @@ def keep_going(client: DBOSClient, executor: str, active: Callable[[], list[str]
                 name=WORKFLOW, status="PENDING", executor_id=executor, load_input=False, load_output=False
             )
             in_hand = set(active())
-            strays = {
-                job.workflow_id: strays.get(job.workflow_id, 0) + 1 for job in owned if job.workflow_id not in in_hand
-            }
+            ids = [job.workflow_id for job in owned if job.workflow_id not in in_hand and is_ours(job.workflow_id)]
+            strays = {job_id: strays.get(job_id, 0) + 1 for job_id in ids}
             for job_id in [job_id for job_id, looks in strays.items() if looks >= LOOKS]:
                 logger.warning("nobody is at job %s, which is handed back", job_id)
                 hand_back(client, [job_id])

@@ -11,7 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from dbos import DBOS, DBOSClient
-from dbos._error import DBOSWorkflowCancelledError, DBOSWorkflowConflictIDError
+from dbos._error import (
+    DBOSAwaitedWorkflowCancelledError,
+    DBOSAwaitedWorkflowMaxRecoveryAttemptsExceeded,
+    DBOSWorkflowCancelledError,
+    DBOSWorkflowConflictIDError,
+)
 from dbos._serialization import PortableWorkflowError
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -23,6 +28,7 @@ from service.jobs.database import (
     QUEUE,
     SERIALIZER,
     WORKFLOW,
+    find_file,
     migrate,
 )
 from service.jobs.job import JobKind
@@ -37,6 +43,14 @@ logger = logging.getLogger(__name__)
 POLL_SECONDS = 0.5
 # Until the database takes an outcome again.
 RETRY_SECONDS = 1.0
+# What the engine logs, with a traceback, when a job ends otherwise than well.
+_TOLD = (
+    PortableWorkflowError,
+    DBOSAwaitedWorkflowCancelledError,
+    DBOSAwaitedWorkflowMaxRecoveryAttemptsExceeded,
+    JobStopped,
+    RunLost,
+)
 # Outcomes that are remembered until they are recorded; a worker has one job at a time.
 REMEMBERED = 20
 
@@ -85,8 +99,10 @@ def _run(
     executor: str,
     on_started: Callable[[], None],
 ) -> None:
+    logging.getLogger("dbos").addFilter(_is_news)
     client = _connect(database_url)
     running: set[str] = set()
+    begun: set[str] = set()
     outcomes = _Outcomes()
     # A job that is recovered does not come through the queue, so the queue's own limit does not hold it back.
     one_at_a_time = threading.Lock()
@@ -131,6 +147,7 @@ def _run(
     def run_job(task: dict[str, Any]) -> dict[str, Any]:
         job_id = DBOS.workflow_id or ""
         running.add(job_id)
+        begun.add(job_id)
         try:
             while True:
                 try:
@@ -150,8 +167,18 @@ def _run(
     DBOS.listen_queues([QUEUE])
     DBOS.launch()
     DBOS.register_queue(QUEUE, worker_concurrency=1, polling_interval_sec=POLL_SECONDS)
+    # On a database that machines share, workers of others have the same name.
+    is_alone = find_file(database_url) is not None
     keeper = threading.Thread(
-        target=keep_going, args=(client, executor, dbos._active_workflows_set.activeList, stop), name="keeper"
+        target=keep_going,
+        args=(
+            client,
+            executor,
+            dbos._active_workflows_set.activeList,
+            lambda job_id: is_alone or job_id in begun,
+            stop,
+        ),
+        name="keeper",
     )
     keeper.start()
     on_started()
@@ -199,6 +226,12 @@ class _Outcomes:
         except Exception:  # whatever goes wrong in one job must not end the worker
             logger.exception("job %s failed", job_id)
             return PortableWorkflowError("The job failed; see the worker's log.", "JobFailed", FAILURE_CODES[kind])
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Whether a record of the engine's says more than that a job was cancelled, or failed, which has been told."""
+    kind = record.exc_info[0] if isinstance(record.exc_info, tuple) else None
+    return kind is None or not issubclass(kind, _TOLD)
 
 
 def _hand_back(database_url: str, state_dir: Path, n_slots: int) -> None:

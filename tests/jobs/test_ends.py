@@ -135,3 +135,23 @@ def test_a_stopped_worker_that_is_continued_ends_its_job(workers: Workers) -> No
             assert len(workers.runs()) == 1
 
     run_async(scenario)
+
+
+def test_cancelling_a_job_logs_no_traceback(workers: Workers) -> None:
+    async def scenario() -> None:
+        async with open_queue(workers) as queue:
+            worker = workers.start()
+            for fields in ({"seconds": 60}, {"fails": "named"}):
+                job = await queue.submit(REQUEST, task(epochs=1, **fields))
+                if "fails" not in fields:
+                    await until(queue, job.id, training)
+                    await queue.cancel(job.id)
+                await until(queue, job.id, ended)
+            after = await queue.submit(REQUEST, task())
+            await until(queue, after.id, ended)
+            await asyncio.sleep(1)
+            worker.send_signal(signal.SIGTERM)
+            _, errors = worker.communicate(timeout=20)
+            assert "Traceback" not in errors
+
+    run_async(scenario)
