@@ -1,4 +1,4 @@
-"""The process that performs jobs: what runs in it. The other side, and what is said between them: `service.performer`."""
+"""The process that performs jobs: what runs in it. The other side, and what both say: `service.performer`."""
 
 import json
 import logging
