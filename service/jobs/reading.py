@@ -55,6 +55,9 @@ class JobReader:
             query = query.where(NUMBERS.c.number < before)
         if status is not None:
             query = query.where(self._tables.status.c.status.in_(STORED[status]))
+        if status in ("queued", "running"):
+            # Few are: by the index of names and states. All others by their numbers, until there are enough.
+            query = query.where(self._tables.status.c.name == WORKFLOW)
         rows = self._rows(query)
         return self._to_jobs(rows[:limit]), rows[limit - 1].number if len(rows) > limit else None
 
@@ -145,11 +148,7 @@ class JobReader:
         return jobs[0] if jobs else None
 
     def _select(self, output: Any) -> sa.Select[Any]:
-        return (
-            sa.select(*self._columns, output, self._error, self._tables.status.c.attributes)
-            .select_from(self._from)
-            .where(self._tables.status.c.name == WORKFLOW)
-        )
+        return sa.select(*self._columns, output, self._error, self._tables.status.c.attributes).select_from(self._from)
 
     def _jobs(self, query: sa.Select[Any]) -> list[Job]:
         return self._to_jobs(self._rows(query))

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Protocol, TypeVar
 
 from service.errors import DatabaseUnavailable, TooManyWatchers
@@ -19,6 +20,9 @@ INTERVAL_SECONDS = 0.25
 CHUNK = 100
 # The newest events of a job, which most watchers wait for.
 KEPT = 32
+# Watchers that are told at a time, and the pause before the next: other requests must not wait for them all.
+TOLD_AT_ONCE = 20
+PAUSE_SECONDS = 0.002
 
 
 class Reader(Protocol):
@@ -39,19 +43,13 @@ class _Channel:
     """A job that is watched."""
 
     def __init__(self) -> None:
-        self.watchers = 0
+        self.watchers: list[Watching] = []
         # How many progress events there are, and the last of them.
         self.head = 0
-        self.newest: deque[tuple[int, dict[str, Any]]] = deque(maxlen=KEPT)
-        # The job, once it has ended, or None where it was deleted.
-        self.ended: Job | None = None
+        self.newest: deque[JobEvent] = deque(maxlen=KEPT)
+        # Once the job has ended; what it ended with, unless it was deleted.
         self.is_over = False
-        self.news = asyncio.Event()
-
-    def tell(self) -> None:
-        # Those who wait hold the event that is set; those who come wait for the next one.
-        self.news.set()
-        self.news = asyncio.Event()
+        self.done: JobEvent | None = None
 
 
 class Watchers:
@@ -79,21 +77,22 @@ class Watchers:
             )
         self._count += 1
         channel = self._channels.setdefault(job.id, _Channel())
-        channel.watchers += 1
+        watching = Watching(self, job.id, channel, after)
+        channel.watchers.append(watching)
         if self._reading is None or self._reading.done():
             self._reading = asyncio.create_task(self._read())
-        return Watching(self, job.id, channel, after)
+        return watching
 
-    def leave(self, job_id: str, channel: _Channel) -> None:
+    def leave(self, job_id: str, channel: _Channel, watching: "Watching") -> None:
         self._count -= 1
-        channel.watchers -= 1
+        channel.watchers.remove(watching)
         if not channel.watchers and self._channels.get(job_id) is channel:
             del self._channels[job_id]
 
-    async def read_late(self, job_id: str, after: int) -> Told:
+    async def read_late(self, job_id: str, after: int) -> list[JobEvent]:
         """What a watcher missed."""
         told: dict[str, Told] = await self._ask(lambda reader: reader.read_progress({job_id: after}, CHUNK))
-        return told[job_id]
+        return _events(told[job_id])
 
     async def close(self) -> None:
         if self._reading is not None:
@@ -125,14 +124,21 @@ class Watchers:
         over = [job_id for job_id in channels if job_id not in heads or heads[job_id][0]]
         ended = await self._ask(lambda reader: reader.find(over)) if over else []
         jobs = {job.id: job for job in ended}
+        news: list[Watching] = []
         for job_id, channel in channels.items():
-            channel.newest.extend(told.get(job_id, []))
+            channel.newest.extend(_events(told.get(job_id, [])))
             if job_id in behind and channel.newest:
-                channel.head = channel.newest[-1][0]
+                channel.head = channel.newest[-1].id
             if job_id in over:
-                channel.is_over, channel.ended = True, jobs.get(job_id)
+                channel.is_over = True
+                if job_id in jobs:
+                    channel.done = JobEvent(channel.head + 1, "done", jobs[job_id].to_dict())
             if job_id in behind or job_id in over:
-                channel.tell()
+                news += channel.watchers
+        for first in range(0, len(news), TOLD_AT_ONCE):
+            for watching in news[first : first + TOLD_AT_ONCE]:
+                watching.news.set()
+            await asyncio.sleep(PAUSE_SECONDS)
 
 
 class Watching:
@@ -144,37 +150,56 @@ class Watching:
         self._channel = channel
         self._seen = after
         self._is_open = True
+        # There may be something to tell already: others watch the job too.
+        self.news = asyncio.Event()
+        self.news.set()
 
     def close(self) -> None:
         """Makes room for another watcher. More than once does no harm."""
         if self._is_open:
             self._is_open = False
-            self._watchers.leave(self._job_id, self._channel)
+            self._watchers.leave(self._job_id, self._channel, self)
 
-    async def events(self) -> AsyncIterator[JobEvent]:
-        """The events; after a job that was deleted meanwhile none."""
+    async def batches(self) -> AsyncIterator[list[JobEvent]]:
+        """The events, as many as there are at a time; after a job that was deleted meanwhile none."""
         channel = self._channel
         while True:
-            news, is_over = channel.news, channel.is_over
+            await self.news.wait()
+            self.news.clear()
+            is_over = channel.is_over
             while self._seen < channel.head:
-                for number, fields in await self._next():
-                    self._seen = number
-                    yield JobEvent(number, "progress", fields)
+                events = await self._next()
+                if not events:
+                    break
+                self._seen = events[-1].id
+                yield events
             if is_over:
-                if channel.ended is not None:
-                    yield JobEvent(max(self._seen, channel.head) + 1, "done", channel.ended.to_dict())
+                if channel.done is not None:
+                    # A watcher may say that it has seen more than there is.
+                    late = replace(channel.done, id=self._seen + 1) if self._seen > channel.head else channel.done
+                    yield [late]
                 return
-            await news.wait()
 
-    async def _next(self) -> Told:
+    async def events(self) -> AsyncIterator[JobEvent]:
+        """The events, one by one."""
+        async for batch in self.batches():
+            for event in batch:
+                yield event
+
+    async def _next(self) -> list[JobEvent]:
         newest = self._channel.newest
-        if newest and newest[0][0] <= self._seen + 1:
-            return [event for event in newest if event[0] > self._seen]
-        while True:
+        while not newest or newest[0].id > self._seen + 1:
             try:
                 late = await self._watchers.read_late(self._job_id, self._seen)
             except DatabaseUnavailable:
                 await asyncio.sleep(INTERVAL_SECONDS)
                 continue
+            if late:
+                return late
             # Numbers have no gaps; should they, what is not there is not waited for.
-            return late or [event for event in newest if event[0] > self._seen]
+            break
+        return [event for event in newest if event.id > self._seen]
+
+
+def _events(told: Told) -> list[JobEvent]:
+    return [JobEvent(number, "progress", fields) for number, fields in told]
