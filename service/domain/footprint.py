@@ -104,7 +104,7 @@ def count_weights(recipe: Recipe) -> int:
         blocks = layers * (4 * units * units + 3 * units) + (layers + 1) * 2 * units
         return read * units + units + blocks + (units + 1) * horizon
     if readout == "unrolled":
-        return _recurrent_weights("simple_rnn", window, units, layers) + norms + (units + 1) * horizon + units
+        return _recurrent_weights("gru", window, units, layers) + norms + units + 1
     if body == "linear":
         return (window + 1) * horizon
     if body == "wavenet":
@@ -205,7 +205,7 @@ def _numbers_of_a_row(recipe: Recipe) -> tuple[int, int]:
     if body == "wavenet":
         features = steps * units
         return answers + features * (4 * _CONVOLUTIONS * layers + 6), answers + 8 * features
-    kind = {"conv_gru": "gru", "linear": "simple_rnn"}.get(body, str(body))
+    kind = {"conv_gru": "gru", "linear": "gru"}.get(body, str(body))
     if kind == "simple_rnn" and recipe.normalization == "layer":
         kind = "layer_norm"
     features = units * (steps if readout != "unrolled" else recipe.horizon)

@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -33,6 +34,8 @@ from service.jobs.tables import add_number
 logger = logging.getLogger(__name__)
 
 Answer = TypeVar("Answer")
+# A submission takes a few pages, and the log of writes before them.
+LEAST_FREE_BYTES = 2**17
 # A job's request as it is shown, and its task.
 Submission = tuple[dict[str, Any], dict[str, Any]]
 # Puts on disk what jobs read, and returns what takes it away again.
@@ -69,6 +72,11 @@ class JobDatabase:
             raise trouble.explain(error) from error
 
     def probe(self) -> None:
+        """Raises DatabaseUnavailable when the database can't be read or written."""
+        if self._file is not None:
+            disk = os.statvfs(self._file.parent)
+            if disk.f_bavail * disk.f_frsize < LEAST_FREE_BYTES:
+                raise DatabaseUnavailable(trouble.FULL)
         with self.engine.connect() as connection:
             probe(connection)
 

@@ -10,9 +10,10 @@ from service.errors import DatabaseUnavailable
 
 logger = logging.getLogger(__name__)
 
+FULL = "The disk of the job database is full. Free some space."
 # Parts of what SQLite and PostgreSQL say, and what it means.
 _MEANINGS = (
-    (("is full", "no space left", "could not extend file"), "The disk of the job database is full. Free some space."),
+    (("is full", "no space left", "could not extend file"), FULL),
     (("locked", "busy"), "Another program holds the job database locked. Try again when it is done."),
     (
         ("readonly", "read-only", "permission denied", "attempt to write"),

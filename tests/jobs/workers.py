@@ -27,9 +27,9 @@ class Workers:
         self.url = f"sqlite:///{folder / 'jobs.sqlite'}"
         self.started: list[subprocess.Popen[str]] = []
 
-    def start(self, *, wait: bool = True) -> "subprocess.Popen[str]":
+    def start(self, *, wait: bool = True, module: str = "worker_process") -> "subprocess.Popen[str]":
         process = subprocess.Popen(
-            [sys.executable, "-m", "tests.jobs.worker_process", self.url, str(self.folder)],
+            [sys.executable, "-m", f"tests.jobs.{module}", self.url, str(self.folder)],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
