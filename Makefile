@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check fuzz format lock bench-chapter bench-autoregression bench-engines bench-serving bench-accuracy bench-robustness bench-training clean
+.PHONY: help setup run test check fuzz format lock bench-chapter bench-autoregression bench-engines bench-serving bench-accuracy bench-robustness bench-memory bench-training clean
 
 help:  ## Say what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-21s %s\n", $$1, $$2}'
@@ -77,6 +77,9 @@ bench-accuracy: setup $(PEERS_STAMP)  ## Train on competition series, beside The
 
 bench-robustness: setup  ## What one hostile series does to the others, and intermittent demand (hours)
 	$(BIN)/python -m benchmarks.robustness
+
+bench-memory: setup  ## What trainings take of memory, beside the estimate by which they are refused (15 minutes)
+	$(BIN)/python -m benchmarks.memory
 
 .venv-torch/.installed: benchmarks/training/torch.lock
 	$(PYTHON) -m venv $(@D)

@@ -24,7 +24,7 @@ from service.datasets.intake import Intake
 from service.datasets.limits import Limits as DatasetLimits
 from service.datasets.store import DatasetStore
 from service.engines.loaders import make_loader
-from service.errors import InsecureServer
+from service.errors import DatabaseUnavailable, InsecureServer
 from service.jobs.queue import JobQueue
 from service.listener import BACKLOG, check_exposure, format_url, listen
 from service.serving.backtesting import Backtesting
@@ -70,7 +70,7 @@ def create_app(
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await jobs.open()
         await registry.open()
-        expiring = asyncio.create_task(_expire(datasets, settings.dataset_days * DAY_SECONDS))
+        expiring = asyncio.create_task(_expire(datasets, jobs, settings))
         refreshing = asyncio.create_task(_refresh(metrics))
         lifecycle.start()
         try:
@@ -100,13 +100,17 @@ def create_app(
     return make_application(services, version=version("outfielder"), keys=settings.all_api_keys(), lifespan=lifespan)
 
 
-async def _expire(datasets: DatasetStore, seconds: float) -> None:
-    """Removes uploads that nobody has used for so long, now and every hour."""
+async def _expire(datasets: DatasetStore, jobs: JobQueue, settings: Settings) -> None:
+    """Removes old uploads that nobody has used and old jobs that have ended, now and every hour."""
     while True:
         try:
-            await asyncio.to_thread(datasets.expire, seconds)
+            await asyncio.to_thread(datasets.expire, settings.dataset_days * DAY_SECONDS)
         except OSError:
             logger.exception("old uploads can't be removed")
+        try:
+            await jobs.expire(settings.job_days * DAY_SECONDS)
+        except DatabaseUnavailable:
+            logger.warning("old jobs can't be removed")
         await asyncio.sleep(EXPIRE_EVERY_SECONDS)
 
 
@@ -130,7 +134,7 @@ def build_app(settings: Settings, lifecycle: Lifecycle | None = None) -> FastAPI
         settings,
         catalog=catalog,
         registry=registry,
-        jobs=JobQueue(settings.job_database_url, limit=settings.queue_limit),
+        jobs=JobQueue(settings.job_database_url, limit=settings.queue_limit, max_watchers=settings.max_watchers),
         metrics=Metrics(),
         lifecycle=lifecycle or Lifecycle(),
     )

@@ -120,11 +120,14 @@ def serve(
 def worker(
     jobs: Annotated[int | None, typer.Option(help="Jobs at once, by default OUTFIELDER_JOBS.", min=1)] = None,
     slot: Annotated[int | None, typer.Option(hidden=True)] = None,
+    performs: Annotated[bool, typer.Option(hidden=True)] = False,
 ) -> None:
     """Run the training worker alone."""
     from service import worker as process
 
     settings = read_settings(jobs=jobs)
+    if performs:
+        process.perform(settings)
     if settings.jobs > 1 and slot is None:
         raise typer.Exit(process.main_of_many(settings))
     process.leave(process.main(settings, slot or 0))

@@ -177,6 +177,12 @@ class QueueFull(ServiceError):
         self.retry_after_seconds = retry_after_seconds
 
 
+class TooManyWatchers(QueueFull):
+    """No further stream of events is served for now (429)."""
+
+    code = "too_many_watchers"
+
+
 class DeadlineExceeded(ServiceError):
     """The answer was not there in the time that the client gave it (504)."""
 
@@ -203,10 +209,28 @@ class VersionDamaged(NotReady):
     code = "version_damaged"
 
 
+class DatabaseUnavailable(NotReady):
+    """The job database can't be read or written (503). The message says why."""
+
+    code = "database_unavailable"
+
+
+class StateUnwritable(NotReady):
+    """The state folder can't take what a job needs (503)."""
+
+    code = "state_unwritable"
+
+
 class TrainingFailed(ServiceError):
     """A training job ended without a model. Shown as the job's `error`, never as an HTTP status."""
 
     code = "training_failed"
+
+
+class TooMuchMemory(TrainingFailed):
+    """A job took, or would take, more memory than a job may."""
+
+    code = "too_much_memory"
 
 
 class ExportMismatch(TrainingFailed):

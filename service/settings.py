@@ -10,11 +10,33 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 _ROOT_PATH = re.compile(r"(/[A-Za-z0-9._~!$&'()*+,;=:@%-]+)+")
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^\s/?#]+")
+_MEMORY_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+# What the API is left, and the part of the rest that jobs share: the system and their own processes need some too.
+API_BYTES = 2**30
+JOBS_SHARE = 0.8
+LEAST_JOB_BYTES = 5 * 2**29
 
 
 def count_cores() -> int:
     """The cores that this process may use; what a container's quota takes off them is not seen."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def measure_memory() -> int:
+    """The bytes of memory that this process may come to use: the machine's, or less where a control group says so."""
+    limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    for file in _MEMORY_LIMITS:
+        try:
+            limits.append(int(file.read_text()))
+        except (OSError, ValueError):
+            # No such control group, or one without a limit: "max".
+            continue
+    return min(limits)
+
+
+def share_memory(n_jobs: int) -> int:
+    """What a job may take: its part of most of the memory, but no less than the chapter's models need."""
+    return max(LEAST_JOB_BYTES, int((measure_memory() - API_BYTES) * JOBS_SHARE / n_jobs))
 
 
 class Settings(BaseSettings):
@@ -71,6 +93,19 @@ class Settings(BaseSettings):
         ge=1,
         le=64,
         description="Jobs that a machine's worker runs at once, each in a process and with a share of the cores.",
+    )
+    job_memory_bytes: int = Field(
+        # Of the jobs at once as the settings have it, which are read before this one.
+        default_factory=lambda data: share_memory(data.get("jobs", 1)),
+        ge=2**29,
+        description="The most memory that a job may take; a training that would take more is refused.",
+    )
+    max_job_seconds: float = Field(
+        172_800, gt=0, description="Seconds after which a job that still runs is ended, whatever it is at."
+    )
+    job_days: float = Field(30, gt=0, description="Days after which a job that has ended is removed.")
+    max_watchers: int = Field(
+        1000, ge=1, description="The most streams of jobs' events that one API process serves at a time."
     )
     max_answer_values: int = Field(
         10_000_000,

@@ -169,6 +169,11 @@ class Supervisor:
                 life.process.wait()
 
 
+def leash(command: Sequence[str]) -> list[str]:
+    """The command that runs another one tied to this process, and to the thread that starts it."""
+    return [sys.executable, "-I", "-S", __file__, str(os.getpid()), *command]
+
+
 class _Life:
     """One child's process, and what became of those before it."""
 
@@ -194,10 +199,9 @@ class _Life:
 
     def begin(self) -> None:
         self._is_scheduled, self._began = False, time.monotonic()
-        leash = [sys.executable, "-I", "-S", __file__, str(os.getpid())]
         try:
             self.process = subprocess.Popen(
-                [*leash, *self.child.command],
+                leash(self.child.command),
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
                 pass_fds=self.child.inherited,

@@ -9,13 +9,16 @@ from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from service.errors import SlotTaken
+from service.errors import InvalidRequest, SlotTaken, TooMuchMemory
 from service.jobs.job import Progress
 from service.settings import Settings, count_cores
 from service.supervisor import Child, Supervisor
 
 if TYPE_CHECKING:
-    from service.jobs.runner import JobRun
+    from collections.abc import Callable
+
+    from service.performer import Performer
+    from service.performing import TaskRun
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +36,53 @@ def main(settings: Settings, slot: int = 0) -> int:
         The exit status: 0 when a signal ended it, 1 when another worker has its place.
     """
     os.nice(NICENESS)
+    # The job engine takes seconds to import, which `--help` and the API need not wait for.
+    from service.jobs.runner import run_jobs
+    from service.performer import Performer
+    from service.store.publish import sweep
+    from service.telemetry.logging import configure
+
+    configure()
+    stop = threading.Event()
+
+    def ask_to_stop(number: int, frame: FrameType | None) -> None:
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, ask_to_stop)
+
+    performer = Performer(
+        [*_command(settings.jobs, slot), "--performs"],
+        memory_bytes=settings.job_memory_bytes,
+        max_seconds=settings.max_job_seconds,
+    )
+    sweep(settings.models_store)
+    try:
+        run_jobs(
+            settings.job_database_url,
+            settings.state_dir,
+            performer.perform,
+            stop=stop,
+            slot=slot,
+            n_slots=settings.jobs,
+            on_started=lambda: _begin(performer),
+        )
+    except SlotTaken as error:
+        print(f"outfielder worker: {error.message}", file=sys.stderr)
+        return 1
+    finally:
+        performer.close()
+    return 0
+
+
+def perform(settings: Settings) -> None:
+    """Performs the jobs that a worker passes on, until it ends: see `service.performing`."""
+    from service.performing import serve_tasks
+    from service.telemetry.logging import configure
+
+    configure()
+    # Ctrl-C and the like are meant for the worker, which ends this process.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     for name, value in {
         "TF_CPP_MIN_LOG_LEVEL": "2",
         # oneDNN's kernels order sums by the processor they find; without them a recipe gives the same model everywhere.
@@ -42,60 +92,48 @@ def main(settings: Settings, slot: int = 0) -> int:
         **shares_of_cores(settings.jobs),
     }.items():
         os.environ.setdefault(name, value)
-    # TensorFlow and the job engine take seconds to import, which `--help` and the API need not wait for.
+    serve_tasks(partial(_load, settings))
+
+
+def _load(settings: Settings) -> "Callable[[dict[str, Any], TaskRun], dict[str, Any]]":
+    """What performs a task. It takes seconds to import."""
     from service.datasets.store import DatasetStore
+    from service.domain.footprint import check_footprint
     from service.domain.plan import Plan
     from service.engines.loaders import AutoLoader
-    from service.jobs.runner import JobRun, run_jobs
     from service.serving.forecasting import Limits
     from service.serving.offline import OfflineBacktests
-    from service.store.publish import sweep
-    from service.telemetry.logging import configure
     from service.training.compiled.cache import keep_programs
     from service.training.device import choose_device
     from service.training.trainer import Trainer
 
-    configure()
     choose_device()
     keep_programs(settings.programs_dir)
     # It takes every further graph of a process for a mistake; here each job has its own.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    stop = threading.Event()
-
-    def ask_to_stop(number: int, frame: FrameType | None) -> None:
-        stop.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, ask_to_stop)
-
     load_panel = DatasetStore(settings.datasets_dir).load
     trainer = Trainer(settings.models_store, load_panel)
     loader = partial(AutoLoader, beside_training=True)
     limits = Limits(settings.max_horizon, settings.max_answer_values, settings.max_series_length)
     backtests = OfflineBacktests(settings.models_store, loader, limits, load_panel)
 
-    def perform(task: dict[str, Any], run: JobRun) -> dict[str, Any]:
+    def perform_task(task: dict[str, Any], run: "TaskRun") -> dict[str, Any]:
         if task["kind"] == "backtest":
             return backtests.run(task, partial(report_series, run), run.raise_if_stopped)
-        return trainer.train(Plan.from_dict(task["plan"]), run)
+        plan = Plan.from_dict(task["plan"])
+        try:
+            # The server that accepted it may have more memory, or know less of it.
+            check_footprint(plan, settings.job_memory_bytes)
+        except InvalidRequest as error:
+            raise TooMuchMemory(error.message) from error
+        return trainer.train(plan, run)
 
-    sweep(settings.models_store)
-    try:
-        run_jobs(
-            settings.job_database_url,
-            settings.state_dir,
-            perform,
-            stop=stop,
-            slot=slot,
-            n_slots=settings.jobs,
-            on_started=lambda: logger.info("waiting for jobs"),
-        )
-    except SlotTaken as error:
-        print(f"outfielder worker: {error.message}", file=sys.stderr)
-        return 1
-    finally:
-        trainer.close()
-    return 0
+    return perform_task
+
+
+def _begin(performer: "Performer") -> None:
+    performer.start()
+    logger.info("waiting for jobs")
 
 
 def main_of_many(settings: Settings) -> int:
@@ -112,8 +150,11 @@ def main_of_many(settings: Settings) -> int:
 
 def make_children(settings: Settings, *, are_essential: bool = False) -> list[Child]:
     """A machine's workers as children of a supervisor."""
-    command = [sys.executable, "-m", "service.cli", "worker", "--jobs", str(settings.jobs), "--slot"]
-    return [Child(f"worker {slot}", [*command, str(slot)], are_essential) for slot in range(settings.jobs)]
+    return [Child(f"worker {slot}", _command(settings.jobs, slot), are_essential) for slot in range(settings.jobs)]
+
+
+def _command(n_jobs: int, slot: int) -> list[str]:
+    return [sys.executable, "-m", "service.cli", "worker", "--jobs", str(n_jobs), "--slot", str(slot)]
 
 
 def shares_of_cores(n_jobs: int) -> dict[str, str]:
@@ -126,7 +167,7 @@ def shares_of_cores(n_jobs: int) -> dict[str, str]:
     return {"PJRT_NPROC": threads, "TF_NUM_INTRAOP_THREADS": threads}
 
 
-def report_series(run: "JobRun", done: int, total: int, eta_seconds: float) -> None:
+def report_series(run: "TaskRun", done: int, total: int, eta_seconds: float) -> None:
     """Tells how far a backtest has come: series stand in the place of epochs."""
     run.report(Progress(done, total, None, None, eta_seconds))
 

@@ -2,12 +2,13 @@
 
 import asyncio
 from dataclasses import replace
-from typing import Any
+from functools import partial
 
 from service.api.dependencies import Services
 from service.api.schemas.backtest import BacktestBody
 from service.api.sources import check_source
-from service.datasets.store import DatasetStore
+from service.api.submission import keep_panel
+from service.datasets.store import DatasetStore, name_inline
 from service.domain.frequency import check_frequency, check_same
 from service.jobs.job import Job
 from service.serving.offline import make_task
@@ -41,16 +42,12 @@ async def submit_backtest(services: Services, body: BacktestBody, study: Study, 
     Raises:
         QueueFull.
     """
-    shown, panel_id = await asyncio.to_thread(_keep, services.datasets, body, material)
-    task = make_task(study, body.to_request(), material.pointers, panel_id)
-    return await services.jobs.submit(shown, task)
-
-
-def _keep(datasets: DatasetStore, body: BacktestBody, material: Material) -> tuple[dict[str, Any], str]:
-    """The request as it is shown, and the id that its series are kept under."""
     shown = body.model_dump(exclude_unset=True, exclude={"series"})
-    if body.dataset is not None:
-        return shown, body.dataset
-    panel = material.panel
-    counts = {"digest": panel.digest(), "n_series": panel.n_series, "n_points": panel.n_points}
-    return {**shown, "series": counts}, datasets.keep(panel)
+    keep, panel_id = None, body.dataset
+    if panel_id is None:
+        panel = material.panel
+        digest = await asyncio.to_thread(panel.digest)
+        shown["series"] = {"digest": digest, "n_series": panel.n_series, "n_points": panel.n_points}
+        keep, panel_id = partial(keep_panel, services.datasets, panel), name_inline(digest)
+    task = make_task(study, body.to_request(), material.pointers, panel_id)
+    return await services.jobs.submit(shown, task, keep=keep)

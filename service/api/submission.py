@@ -1,13 +1,16 @@
-"""From the body of POST /train to jobs: the data is read and kept, the plan made. Blocks; not for the event loop."""
+"""From the body of POST /train to jobs: the data is read, the plan made. Blocks; not for the event loop."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from service.api.schemas.train import TrainBody
-from service.datasets.store import DatasetStore
+from service.datasets.store import DatasetStore, name_inline
 from service.domain.calendar import check_starts
+from service.domain.footprint import check_footprint
 from service.domain.frequency import check_frequency, check_same
 from service.domain.intermittency import is_intermittent
 from service.domain.origins import describe_shortage_of
@@ -17,7 +20,8 @@ from service.domain.planning import plan
 from service.domain.presets import CHAPTER
 from service.domain.recipe import PanelData
 from service.domain.series import fill, read_numbers, split, trim
-from service.errors import Flaw, InvalidRequest
+from service.errors import DatasetNotFound, Flaw, InvalidRequest, StateUnwritable
+from service.jobs.connection import Keep, Submission
 from service.store.layout import is_name
 
 # In place of an architecture: one job for each of the chapter's models.
@@ -27,25 +31,27 @@ MAX_TRAINING_VALUES = 200_000_000
 
 Array = NDArray[np.float64]
 Lengths = NDArray[np.int64]
-# A job's request as it is shown, and its task.
-Submission = tuple[dict[str, Any], dict[str, Any]]
 
 
-def make_jobs(body: TrainBody, datasets: DatasetStore) -> list[Submission]:
-    """The jobs that a request asks for.
+def make_jobs(body: TrainBody, datasets: DatasetStore, memory_bytes: int) -> tuple[list[Submission], Keep | None]:
+    """The jobs that a request asks for, and what keeps the series that came with it, for when they are accepted.
+
+    Args:
+        memory_bytes: the most that a job may take.
 
     Raises:
-        InvalidRequest: options that don't fit the architecture, the data or each other; data that can't be trained on.
+        InvalidRequest: options that don't fit the architecture, the data or each other; data that can't be trained on;
+            more memory than a job may take.
         DatasetNotFound.
     """
     given = body.model_dump(exclude_none=True)
-    data, lengths, values = (None, None, None)
+    data, lengths, values, keep = (None, None, None, None)
     if body.data is not None and body.data.kind != "synthetic":
-        data, lengths, values = _read_data(given["data"], datasets)
+        data, lengths, values, keep = _read_data(given["data"], datasets)
         shown = {"kind": data.kind, "digest": data.digest, "n_series": data.n_series, "n_points": data.n_points}
         given["data"] = {**shown, "freq": data.freq} if data.kind == "series" else {**shown, "id": data.id}
     if body.architecture != WHOLE_CHAPTER:
-        return [(given, _make_task(_settle(given, data, lengths, values)))]
+        return [(given, _make_task(_settle(given, data, lengths, values, memory_bytes)))], keep
     prefix = "" if body.name is None else f"{body.name}-"
     jobs = []
     for architecture in CHAPTER:
@@ -55,18 +61,50 @@ def make_jobs(body: TrainBody, datasets: DatasetStore) -> list[Submission]:
                 "/name", "bad_name", f"{request['name']!r} is longer than 100 characters. Choose a shorter prefix."
             )
         applicable = _without_inapplicable(request, data, lengths)
-        jobs.append((applicable, _make_task(_settle(applicable, data, lengths, values))))
-    return jobs
+        jobs.append((applicable, _make_task(_settle(applicable, data, lengths, values, memory_bytes))))
+    return jobs, keep
 
 
-def _read_data(data: dict[str, Any], datasets: DatasetStore) -> tuple[PanelData, Lengths, list[Array]]:
-    """The series of a request, kept for its job, how many points each usable one has, and which, NaN for null."""
+def keep_panel(datasets: DatasetStore, panel: Panel) -> Callable[[], None]:
+    """Keeps series that came with a request for its job. Returns what takes them away again, unless others have them.
+
+    Raises:
+        StateUnwritable.
+    """
+    panel_id = name_inline(panel.digest())
+    is_known = (datasets.root / panel_id).exists()
+    try:
+        datasets.keep(panel)
+    except OSError as error:
+        raise StateUnwritable(
+            "The series can't be kept for the job: the disk of the state folder is full, or can't be written. Try "
+            "again when that is mended."
+        ) from error
+    return _nothing if is_known else partial(_drop, datasets, panel_id)
+
+
+def _drop(datasets: DatasetStore, panel_id: str) -> None:
+    try:
+        datasets.delete(panel_id)
+    except DatasetNotFound:
+        # It has expired meanwhile.
+        return
+
+
+def _nothing() -> None:
+    return None
+
+
+def _read_data(data: dict[str, Any], datasets: DatasetStore) -> tuple[PanelData, Lengths, list[Array], Keep | None]:
+    """The series of a request, how many points each usable one has, and which, NaN for null; and what keeps them."""
+    keep = None
     if data["kind"] == "dataset":
         panel, panel_id, pointers = datasets.load(data["id"]), data["id"], ["/data"]
         freq = _agree(panel, data.get("freq"))
     else:
         panel, pointers = _read_series(data["series"], data.get("freq"))
-        panel_id, freq = datasets.keep(panel), panel.freq
+        panel_id, freq = name_inline(panel.digest()), panel.freq
+        keep = partial(keep_panel, datasets, panel)
     missing = data.get("missing", "interpolate")
     filled = [fill(pointers[min(i, len(pointers) - 1)], values, missing) for i, values in enumerate(panel.values)]
     refused = [flaw for flaw in filled if isinstance(flaw, Flaw) and flaw.code == "missing_value"]
@@ -87,7 +125,7 @@ def _read_data(data: dict[str, Any], datasets: DatasetStore) -> tuple[PanelData,
         missing,
         is_intermittent(panel.values),
     )
-    return found, lengths, usable
+    return found, lengths, usable, keep
 
 
 def _agree(panel: Panel, asked: str | None) -> str | None:
@@ -120,7 +158,11 @@ def _make_task(made: Plan) -> dict[str, Any]:
 
 
 def _settle(
-    request: dict[str, Any], data: PanelData | None, lengths: Lengths | None, values: list[Array] | None
+    request: dict[str, Any],
+    data: PanelData | None,
+    lengths: Lengths | None,
+    values: list[Array] | None,
+    memory_bytes: int,
 ) -> Plan:
     made = plan(request, data, lengths)
     if values is not None:
@@ -140,6 +182,7 @@ def _settle(
                 f"{waves.n_series} series of {waves.n_steps} points make about {n_values} numbers to train on: "
                 f"expected at most {MAX_TRAINING_VALUES}. Ask for fewer or shorter series.",
             )
+    check_footprint(made, memory_bytes)
     return made
 
 

@@ -55,7 +55,7 @@ class DatasetStore:
 
     def keep(self, panel: Panel) -> str:
         """Keeps a panel that came with a request, once for all requests with the same one. Returns its id."""
-        panel_id = INLINE + panel.digest()[:32]
+        panel_id = name_inline(panel.digest())
         if self._touch(panel_id):
             return panel_id
         scratch = self.scratch()
@@ -168,6 +168,11 @@ class DatasetStore:
         except OSError as error:
             raise _missing(dataset_id) from error
         shutil.rmtree(trash, ignore_errors=True)
+
+
+def name_inline(digest: str) -> str:
+    """The id under which a panel with this digest is kept for jobs."""
+    return INLINE + digest[:32]
 
 
 def write_panel(folder: Path, panel: Panel, audit: Iterable[Finding]) -> None:

@@ -7,8 +7,12 @@ from typing import Any
 
 from dbos import DBOS
 from dbos._serialization import DBOSPortableJSON
-from sqlalchemy import event
-from sqlalchemy.engine import Engine, make_url
+from sqlalchemy import Connection, create_engine, event, text
+from sqlalchemy.engine import URL, Engine, make_url
+
+from service.jobs.pickles import refuse_pickles
+from service.jobs.tables import NUMBERS, make_numbers
+from service.jobs.trouble import translate_errors
 
 APPLICATION = "outfielder"
 # Jobs run only on workers of the same version of this layout: raise it when a stored job could no longer be read.
@@ -23,6 +27,13 @@ SERIALIZER = DBOSPortableJSON
 # The first SQLite that tells the time in parts of a second. With Python 3.12 and newer DBOS asks for it, whatever
 # release of SQLite Python runs with: Debian 12 and images made from it have 3.40, which answers NULL.
 SQLITE_WITH_SUBSECONDS = (3, 42)
+# What a request waits for another writer, or for a server that does not answer; then it is told so. Writers here hold
+# the lock for milliseconds.
+BUSY_SECONDS = 0.8
+CONNECT_SECONDS = 2
+POOL_SIZE = 8
+
+refuse_pickles()
 
 
 @event.listens_for(Engine, "connect")
@@ -35,9 +46,8 @@ def tell_time(connection: Any, record: Any) -> None:
 
 def migrate(database_url: str) -> None:
     """Makes or updates the tables. Safe to call from several processes at once."""
-    url = make_url(database_url)
-    if url.get_backend_name() == "sqlite" and url.database:
-        path = Path(url.database)
+    path = find_file(database_url)
+    if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
         # With a write-ahead log readers don't wait for writers; the file remembers it.
         connection = sqlite3.connect(path, timeout=30)
@@ -46,3 +56,56 @@ def migrate(database_url: str) -> None:
         finally:
             connection.close()
     DBOS.migrate(database_url)
+    engine = create_engine(_engine_url(database_url))
+    try:
+        with engine.begin() as transaction:
+            make_numbers(transaction)
+    finally:
+        engine.dispose()
+
+
+def connect(database_url: str) -> Engine:
+    """An engine for the API: it does not wait long, and what goes wrong is a DatabaseUnavailable."""
+    url = _engine_url(database_url)
+    if url.get_backend_name() == "sqlite":
+        engine = create_engine(url, pool_size=POOL_SIZE, max_overflow=0, pool_timeout=CONNECT_SECONDS)
+        event.listen(engine, "connect", _set_up_sqlite)
+    else:
+        engine = create_engine(
+            url,
+            pool_size=POOL_SIZE,
+            max_overflow=0,
+            pool_timeout=CONNECT_SECONDS,
+            pool_pre_ping=True,
+            connect_args={"application_name": APPLICATION, "connect_timeout": CONNECT_SECONDS},
+        )
+    event.listen(engine, "handle_error", translate_errors)
+    return engine
+
+
+def find_file(database_url: str) -> Path | None:
+    """The file of an embedded database; None for a server's."""
+    url = make_url(database_url)
+    return Path(url.database) if url.get_backend_name() == "sqlite" and url.database else None
+
+
+def probe(connection: Connection) -> None:
+    """Raises what keeps the database from being read and written; changes nothing."""
+    if connection.dialect.name == "sqlite":
+        # Takes the writers' lock, which a file that can't be written does not give.
+        connection.execute(text("BEGIN IMMEDIATE"))
+    connection.execute(text(f"SELECT max(number) FROM {NUMBERS.name}"))
+    connection.rollback()
+
+
+def _engine_url(database_url: str) -> URL:
+    url = make_url(database_url)
+    return url if url.get_backend_name() == "sqlite" else url.set(drivername="postgresql+psycopg")
+
+
+def _set_up_sqlite(connection: Any, record: Any) -> None:
+    """As the engine sets its own connections up, but for the time that they wait."""
+    del record
+    connection.isolation_level = "IMMEDIATE"
+    connection.execute(f"PRAGMA busy_timeout={round(BUSY_SECONDS * 1000)}")
+    connection.execute("PRAGMA foreign_keys=ON")

@@ -1,9 +1,9 @@
-"""Jobs as the engine stores them, made into what clients see."""
+"""Jobs as the database holds them, made into what clients see."""
 
+import json
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
-
-from dbos import WorkflowStatus
 
 from service.errors import BacktestFailed, TrainingFailed
 from service.jobs.job import Job, JobKind, JobStatus, Progress
@@ -16,47 +16,90 @@ STORED: dict[JobStatus, list[str]] = {
     "failed": ["ERROR", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"],
     "cancelled": ["CANCELLED"],
 }
+ENDED: tuple[JobStatus, ...] = ("succeeded", "failed", "cancelled")
+SHOWN = {stored: shown for shown, names in STORED.items() for stored in names}
 FAILURE_CODES: dict[JobKind, str] = {"train": TrainingFailed.code, "backtest": BacktestFailed.code}
 WORKER_DIED = {"code": "worker_died", "message": "The worker died 3 times while it ran this job."}
-_SHOWN = {stored: shown for shown, names in STORED.items() for stored in names}
-_ENDED = ("succeeded", "failed", "cancelled")
+UNREADABLE = {
+    "code": "unreadable_job",
+    "message": "What the job database holds of this job was not written by this service, and is not read.",
+}
+# What this service writes; an absent word means the same to the engine.
+READABLE = (None, "portable_json")
 
 
-def to_job(status: WorkflowStatus, last: dict[str, Any] | None) -> Job:
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A job's row. `number` counts submissions; times are milliseconds of the database's clock; texts are JSON."""
+
+    number: int
+    id: str
+    status: str
+    attempts: int
+    began_ms: int | None
+    ended_ms: int | None
+    serialization: str | None
+    output: str | None
+    error: str | None
+    attributes: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def shown(self) -> JobStatus:
+        """The status as clients know it."""
+        return SHOWN.get(self.status, "failed")
+
+    @property
+    def kind(self) -> JobKind:
+        return "backtest" if self.attributes.get("kind") == "backtest" else "train"
+
+    @property
+    def is_readable(self) -> bool:
+        return self.serialization in READABLE
+
+
+def to_job(row: Row, last: dict[str, Any] | None) -> Job:
     """Args: `last` is what the job reported last, or None."""
-    attributes = status.attributes or {}
-    shown = _SHOWN[str(status.status)]
-    kind = kind_of(status)
-    told = last if last is not None and last.get("attempt") == (status.recovery_attempts or 1) else {}
-    submitted_at = _stamp(order_of(status) // 1_000_000) or ""
-    started_at = None if shown == "queued" else _begin(status, last or {}, submitted_at)
+    shown = row.shown
+    if shown == "queued" and row.attempts == 0:
+        last = None
+    told = last if last is not None and last.get("attempt") == (row.attempts or 1) else {}
+    submitted_at = _stamp(_submitted_ms(row.attributes)) or ""
+    started_at = None if shown == "queued" else _begin(row, last or {}, submitted_at)
+    error = _error(row) if shown == "failed" else None
+    if shown == "succeeded" and not row.is_readable:
+        shown, error = "failed", UNREADABLE
     return Job(
-        id=status.workflow_id,
-        kind=kind,
+        id=row.id,
+        kind=row.kind,
         status=shown,
-        request=attributes.get("request", {}),
-        model=attributes.get("model", ""),
+        request=row.attributes.get("request", {}),
+        model=row.attributes.get("model", ""),
         submitted_at=submitted_at,
         started_at=started_at,
-        finished_at=_end(status, told, started_at or submitted_at) if shown in _ENDED else None,
-        attempt=status.recovery_attempts or 0,
+        finished_at=_end(row, told, started_at or submitted_at) if shown in ENDED else None,
+        attempt=row.attempts,
         progress=None if last is None or "epoch" not in last else _progress(last),
-        result=status.output if shown == "succeeded" else None,
-        error=_error(status, kind) if shown == "failed" else None,
+        result=None if row.output is None or shown != "succeeded" else json.loads(row.output),
+        error=error,
     )
 
 
-def _begin(status: WorkflowStatus, told: dict[str, Any], submitted_at: str) -> str | None:
+def _submitted_ms(attributes: dict[str, Any]) -> int:
+    # Jobs of older servers tell nanoseconds, which they were also ordered by.
+    return int(attributes.get("submitted_ms", int(attributes.get("order", 0)) // 1_000_000))
+
+
+def _begin(row: Row, told: dict[str, Any], submitted_at: str) -> str | None:
     """When a run began, as it told itself; else as the database knows, which may cut off all but the second.
 
-    Cancelling clears it in the database.
+    Cancelling clears it in the database. Never before the submission, whatever was done to the clock meanwhile.
     """
-    stamp = told.get("started_at") or _stamp(status.dequeued_at)
+    stamp = told.get("started_at") or _stamp(row.began_ms)
     return None if stamp is None else max(str(stamp), submitted_at)
 
 
-def _end(status: WorkflowStatus, told: dict[str, Any], earliest: str) -> str | None:
-    stamp = told.get("finished_at") or _stamp(status.completed_at or status.updated_at)
+def _end(row: Row, told: dict[str, Any], earliest: str) -> str | None:
+    stamp = told.get("finished_at") or _stamp(row.ended_ms)
     return None if stamp is None else max(str(stamp), earliest)
 
 
@@ -64,32 +107,24 @@ def _progress(told: dict[str, Any]) -> Progress:
     return Progress(**{name: told[name] for name in Progress.__slots__ if name in told})
 
 
-def has_begun(status: WorkflowStatus) -> bool:
-    """Whether the job may have reported something."""
-    return _SHOWN[str(status.status)] != "queued" or (status.recovery_attempts or 0) > 0
-
-
-def kind_of(status: WorkflowStatus) -> JobKind:
-    kind: JobKind = (status.attributes or {}).get("kind", "train")
-    return kind
-
-
-def order_of(status: WorkflowStatus) -> int:
-    """When a job was submitted, in nanoseconds; no two jobs of a process share it."""
-    return int((status.attributes or {}).get("order", 0))
-
-
-def _error(status: WorkflowStatus, kind: JobKind) -> dict[str, str]:
-    if status.status == "MAX_RECOVERY_ATTEMPTS_EXCEEDED":
+def _error(row: Row) -> dict[str, str]:
+    if row.status == "MAX_RECOVERY_ATTEMPTS_EXCEEDED":
         return WORKER_DIED
-    code = getattr(status.error, "code", None)
+    if not row.is_readable:
+        return UNREADABLE
+    told = {} if row.error is None else json.loads(row.error)
+    code = told.get("code")
     if not isinstance(code, str):
-        return {"code": FAILURE_CODES[kind], "message": "The job failed; see the worker's log."}
-    return {"code": code, "message": str(status.error)}
+        return {"code": FAILURE_CODES[row.kind], "message": "The job failed; see the worker's log."}
+    return {"code": code, "message": str(told.get("message"))}
 
 
 def _stamp(milliseconds: int | None) -> str | None:
     if milliseconds is None:
         return None
-    moment = datetime.fromtimestamp(milliseconds / 1000, UTC)
+    try:
+        moment = datetime.fromtimestamp(milliseconds / 1000, UTC)
+    except (ValueError, OverflowError, OSError):
+        # Beyond the years that can be written.
+        return None
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

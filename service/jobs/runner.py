@@ -1,98 +1,58 @@
 """The worker's side of the jobs: takes them from the queue, one at a time, and sees them through."""
 
-import contextlib
 import fcntl
 import logging
 import os
 import threading
-import time
-from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from collections import OrderedDict
+from collections.abc import Callable
 from itertools import count, takewhile
 from pathlib import Path
 from typing import Any
 
 from dbos import DBOS, DBOSClient
-from dbos._error import DBOSWorkflowCancelledError, DBOSWorkflowConflictIDError
+from dbos._error import (
+    DBOSAwaitedWorkflowCancelledError,
+    DBOSAwaitedWorkflowMaxRecoveryAttemptsExceeded,
+    DBOSWorkflowCancelledError,
+    DBOSWorkflowConflictIDError,
+)
 from dbos._serialization import PortableWorkflowError
+from sqlalchemy.exc import SQLAlchemyError
 
 from service.errors import ServiceError, SlotTaken
 from service.jobs.database import (
     APPLICATION,
     APPLICATION_VERSION,
     MAX_RECOVERIES,
-    PROGRESS,
     QUEUE,
     SERIALIZER,
     WORKFLOW,
+    find_file,
     migrate,
 )
-from service.jobs.job import Progress
+from service.jobs.job import JobKind
+from service.jobs.keeping import hand_back, keep_going
 from service.jobs.records import FAILURE_CODES
+from service.jobs.run import CHECK_SECONDS, JobFailed, JobRun, JobStopped, RunLost
+
+__all__ = ["JobRun", "JobStopped", "Perform", "RunLost", "run_jobs"]
 
 logger = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.5
-CHECK_SECONDS = 0.3
-
-
-class JobStopped(Exception):
-    """The job is no longer this run's to do: it was cancelled, or another worker took it over."""
-
-
-class JobRun:
-    """One run of a job, handed to the function that performs it."""
-
-    def __init__(self, client: DBOSClient, job_id: str, attempt: int) -> None:
-        self.job_id = job_id
-        self.attempt = attempt
-        self._client = client
-        self._checked = 0.0
-        # The database knows seconds only where it is SQLite: a run's own clock tells when it began and ended.
-        self._told: dict[str, Any] = {"attempt": attempt, "started_at": _now()}
-
-    def begin(self) -> None:
-        """Tells when the run began. Raises JobStopped."""
-        self._keep()
-
-    def finish(self) -> None:
-        """Tells when the run ended, whether it did what it should or not. Raises JobStopped."""
-        self._told = {**self._told, "finished_at": _now()}
-        self._keep()
-
-    def report(self, progress: Progress) -> None:
-        """Tells watchers how far the fit has come.
-
-        Raises:
-            JobStopped.
-        """
-        # What a person follows comes first.
-        self._told = {**progress.to_dict(), "attempt": self.attempt, "started_at": self._told["started_at"]}
-        with self._stopping():
-            # Written in the name of the run that owns the job: one that lost it is refused.
-            DBOS.write_stream(PROGRESS, self._told)
-            DBOS.set_event(PROGRESS, self._told)
-
-    def _keep(self) -> None:
-        with self._stopping():
-            DBOS.set_event(PROGRESS, self._told)
-
-    @contextlib.contextmanager
-    def _stopping(self) -> Iterator[None]:
-        try:
-            yield
-        except (DBOSWorkflowConflictIDError, DBOSWorkflowCancelledError) as error:
-            raise JobStopped(self.job_id) from error
-
-    def raise_if_stopped(self) -> None:
-        """Raises JobStopped when the job was cancelled. Cheap: asks the database a few times a second at most."""
-        now = time.monotonic()
-        if now - self._checked < CHECK_SECONDS:
-            return
-        self._checked = now
-        found = self._client.list_workflows(workflow_ids=[self.job_id], load_input=False, load_output=False)
-        if not found or found[0].status != "PENDING":
-            raise JobStopped(self.job_id)
+# Until the database takes an outcome again.
+RETRY_SECONDS = 1.0
+# What the engine logs, with a traceback, when a job ends otherwise than well.
+_TOLD = (
+    PortableWorkflowError,
+    DBOSAwaitedWorkflowCancelledError,
+    DBOSAwaitedWorkflowMaxRecoveryAttemptsExceeded,
+    JobStopped,
+    RunLost,
+)
+# Outcomes that are remembered until they are recorded; a worker has one job at a time.
+REMEMBERED = 20
 
 
 Perform = Callable[[dict[str, Any], JobRun], dict[str, Any]]
@@ -139,11 +99,14 @@ def _run(
     executor: str,
     on_started: Callable[[], None],
 ) -> None:
+    logging.getLogger("dbos").addFilter(_is_news)
     client = _connect(database_url)
     running: set[str] = set()
+    begun: set[str] = set()
+    outcomes = _Outcomes()
     # A job that is recovered does not come through the queue, so the queue's own limit does not hold it back.
     one_at_a_time = threading.Lock()
-    DBOS(
+    dbos = DBOS(
         config={
             "name": APPLICATION,
             "system_database_url": database_url,
@@ -154,57 +117,121 @@ def _run(
         }
     )
 
+    def perform_once(job_id: str, task: dict[str, Any]) -> dict[str, Any]:
+        status = client.list_workflows(workflow_ids=[job_id], load_input=False, load_output=False)[0]
+        run = JobRun(client, job_id, attempt=status.recovery_attempts or 1)
+        while not one_at_a_time.acquire(timeout=CHECK_SECONDS):
+            run.raise_if_stopped()
+        try:
+            run.begin()
+            try:
+                return perform(task, run)
+            except RunLost:
+                # As if this worker had died itself: the row says how often that was. It is no longer this run's then.
+                if not stop.is_set():
+                    dbos._sys_db.reenqueue_for_recovery(job_id, [executor], QUEUE)
+                raise
+            finally:
+                run.finish()
+        finally:
+            one_at_a_time.release()
+
     @DBOS.step(name="perform")
     def perform_step(task: dict[str, Any]) -> dict[str, Any]:
         job_id = DBOS.workflow_id
         if job_id is None:
             raise RuntimeError("a step runs inside a workflow")
-        status = client.list_workflows(workflow_ids=[job_id], load_input=False, load_output=False)[0]
-        run = JobRun(client, job_id, attempt=status.recovery_attempts or 1)
-        while not one_at_a_time.acquire(timeout=CHECK_SECONDS):
-            run.raise_if_stopped()
-        running.add(job_id)
-        try:
-            run.begin()
-            try:
-                result = perform(task, run)
-            except JobStopped:
-                raise
-            except Exception:  # a job that failed, for whatever reason, has ended; one that was stopped has not
-                run.finish()
-                raise
-            run.finish()
-            return result
-        finally:
-            running.discard(job_id)
-            one_at_a_time.release()
+        return outcomes.of(job_id, lambda: perform_once(job_id, task), task["kind"])
 
     @DBOS.workflow(name=WORKFLOW, max_recovery_attempts=MAX_RECOVERIES)
     def run_job(task: dict[str, Any]) -> dict[str, Any]:
+        job_id = DBOS.workflow_id or ""
+        running.add(job_id)
+        begun.add(job_id)
         try:
-            return perform_step(task)
+            while True:
+                try:
+                    return perform_step(task)
+                except SQLAlchemyError as error:
+                    # A full disk, most likely. What was done is remembered, and told when there is room again.
+                    logger.warning("the outcome of job %s can't be recorded: %s", job_id, error)
+                    if stop.wait(RETRY_SECONDS):
+                        raise JobStopped(job_id) from error
         except JobStopped:
             # The database knows already that the job ended or has another owner: nothing is left to record.
-            logger.info("job %s was stopped", DBOS.workflow_id)
+            logger.info("job %s was stopped", job_id)
             raise
-        except ServiceError as error:
-            raise PortableWorkflowError(error.message, type(error).__name__, error.code) from error
-        except Exception as error:  # whatever goes wrong in one job must not end the worker
-            logger.exception("job %s failed", DBOS.workflow_id)
-            message = "The job failed; see the worker's log."
-            raise PortableWorkflowError(message, "JobFailed", FAILURE_CODES[task["kind"]]) from error
+        finally:
+            running.discard(job_id)
 
     DBOS.listen_queues([QUEUE])
     DBOS.launch()
     DBOS.register_queue(QUEUE, worker_concurrency=1, polling_interval_sec=POLL_SECONDS)
+    # On a database that machines share, workers of others have the same name.
+    is_alone = find_file(database_url) is not None
+    keeper = threading.Thread(
+        target=keep_going,
+        args=(
+            client,
+            executor,
+            dbos._active_workflows_set.activeList,
+            lambda job_id: is_alone or job_id in begun,
+            stop,
+        ),
+        name="keeper",
+    )
+    keeper.start()
     on_started()
     stop.wait()
     unfinished = list(running)
     DBOS.destroy()
+    keeper.join()
     # Handed back as new: a worker that is asked to stop has not died, so the run does not count against the job.
-    for job_id in unfinished:
-        client.resume_workflow(job_id, queue_name=QUEUE)
+    try:
+        hand_back(client, unfinished)
+    except SQLAlchemyError:
+        # The next worker of this slot finds them by its name.
+        logger.exception("jobs could not be handed back")
     client.destroy()
+
+
+class _Outcomes:
+    """What came of jobs, until it is recorded: a run whose outcome could not be is not run again for that."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[str, dict[str, Any] | PortableWorkflowError] = OrderedDict()
+
+    def of(self, job_id: str, perform: Callable[[], dict[str, Any]], kind: JobKind) -> dict[str, Any]:
+        """A job's result. Raises PortableWorkflowError where it failed, JobStopped where it is no longer ours."""
+        if job_id not in self._known:
+            self._known[job_id] = self._try(job_id, perform, kind)
+            if len(self._known) > REMEMBERED:
+                self._known.popitem(last=False)
+        outcome = self._known[job_id]
+        if isinstance(outcome, PortableWorkflowError):
+            raise outcome
+        return outcome
+
+    def _try(
+        self, job_id: str, perform: Callable[[], dict[str, Any]], kind: JobKind
+    ) -> dict[str, Any] | PortableWorkflowError:
+        try:
+            return perform()
+        except (JobStopped, RunLost, DBOSWorkflowConflictIDError, DBOSWorkflowCancelledError, SQLAlchemyError):
+            raise
+        except JobFailed as error:
+            return PortableWorkflowError(error.message, error.name, error.code)
+        except ServiceError as error:
+            return PortableWorkflowError(error.message, type(error).__name__, error.code)
+        except Exception:  # whatever goes wrong in one job must not end the worker
+            logger.exception("job %s failed", job_id)
+            return PortableWorkflowError("The job failed; see the worker's log.", "JobFailed", FAILURE_CODES[kind])
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Whether a record of the engine's says more than that a job was cancelled, or failed, which has been told."""
+    kind = record.exc_info[0] if isinstance(record.exc_info, tuple) else None
+    return kind is None or not issubclass(kind, _TOLD)
 
 
 def _hand_back(database_url: str, state_dir: Path, n_slots: int) -> None:
@@ -220,10 +247,10 @@ def _hand_back(database_url: str, state_dir: Path, n_slots: int) -> None:
             except SlotTaken:
                 continue
             try:
-                for job in client.list_workflows(
+                left = client.list_workflows(
                     status="PENDING", executor_id=_name(slot), load_input=False, load_output=False
-                ):
-                    client.resume_workflow(job.workflow_id, queue_name=QUEUE)
+                )
+                hand_back(client, [job.workflow_id for job in left])
             finally:
                 os.close(lock)
     finally:
@@ -253,7 +280,3 @@ def _take_slot(state_dir: Path, slot: int) -> int:
             f"A worker runs on slot {slot} of {state_dir} already. Stop it first, or choose another state folder."
         ) from error
     return descriptor
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -88,7 +88,9 @@ class Metrics:
             gauge.set(read())
 
     def set_jobs(self, counts: Mapping[str, int]) -> None:
-        """Sets the number of jobs by status."""
+        """Sets the number of jobs by status; of those not given, none is told."""
+        if self._folder is None:
+            self._jobs.clear()
         for status, count in counts.items():
             self._jobs.labels(status).set(count)
 

@@ -2,6 +2,10 @@
 
 from dataclasses import dataclass
 
+# An epoch that goes on for so long after a fit's time is up is not waited for: a network may be so large that it takes
+# hours. Others end whole.
+OVERTIME_SECONDS = 10.0
+
 
 @dataclass(frozen=True, slots=True)
 class Epoch:

@@ -73,10 +73,9 @@ def fit(
 
 def predict(network: Network, recipe: Recipe, inputs: Array) -> Array:
     """The network's forecasts from the last point, in its own units: [n, window] -> [n, horizon]."""
-    if fits_with_keras():
-        from service.training.fit_keras import predict_keras
+    if not fits_with_keras():
+        return predict_compiled(network, recipe, inputs, last_only=True)
+    from service.training.fit_keras import predict_keras
 
-        answers = predict_keras(network, inputs)
-    else:
-        answers = predict_compiled(network, recipe, inputs)
+    answers = predict_keras(network, inputs)
     return answers[:, -1] if network.head == "sequence" else answers

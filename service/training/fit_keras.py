@@ -10,7 +10,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from service.domain.recipe import Recipe
-from service.training.epoch import Epoch
+from service.training.epoch import OVERTIME_SECONDS, Epoch
 from service.zoo.network import Network
 
 # Validation answers don't depend on the batch; a large one is merely faster.
@@ -152,6 +152,8 @@ class _Watch(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
         self.on_batch()
+        if self.ends_at is not None and time.monotonic() >= self.ends_at + OVERTIME_SECONDS:
+            self.model.stop_training = True
 
     def on_test_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
         self.on_batch()

@@ -29,6 +29,8 @@ OTHER_CODES = {
     "wrong_type",
     "bad_name",
     "worker_died",
+    "unreadable_job",
+    "too_much_memory",
 }
 
 

@@ -4,98 +4,16 @@ import asyncio
 import os
 import re
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from service.errors import IdempotencyKeyReused, InvalidRequest, JobEnded, JobNotFound, QueueFull
-from service.jobs.job import Job, JobEvent
-from service.jobs.queue import JobQueue
-
-REQUEST = {"architecture": "lstm"}
-
-
-def task(**fields: Any) -> dict[str, Any]:
-    return {"kind": "train", "model": "demo", "epochs": 3, "seconds": 0.05, **fields}
-
-
-class Workers:
-    """Starts worker processes on one state folder and ends those that are left."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.url = f"sqlite:///{folder / 'jobs.sqlite'}"
-        self.started: list[subprocess.Popen[str]] = []
-
-    def start(self, *, wait: bool = True) -> "subprocess.Popen[str]":
-        process = subprocess.Popen(
-            [sys.executable, "-m", "tests.jobs.worker_process", self.url, str(self.folder)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        self.started.append(process)
-        if wait:
-            assert process.stdout is not None
-            assert process.stdout.readline() == "started\n"
-        return process
-
-    def runs(self) -> list[str]:
-        path = self.folder / "runs.txt"
-        return path.read_text().splitlines() if path.exists() else []
-
-    def close(self) -> None:
-        for process in self.started:
-            process.kill()
-            process.communicate()
-
-
-@pytest.fixture
-def workers(tmp_path: Path) -> Iterator[Workers]:
-    processes = Workers(tmp_path)
-    yield processes
-    processes.close()
-
-
-@asynccontextmanager
-async def open_queue(workers: Workers, limit: int = 100) -> AsyncIterator[JobQueue]:
-    queue = JobQueue(workers.url, limit=limit)
-    await queue.open()
-    try:
-        yield queue
-    finally:
-        await queue.close()
-
-
-async def until(queue: JobQueue, job_id: str, condition: Callable[[Job], bool], seconds: float = 30.0) -> Job:
-    deadline = time.monotonic() + seconds
-    while not condition(job := await queue.get(job_id)):
-        assert time.monotonic() < deadline, f"still {job}"
-        await asyncio.sleep(0.05)
-    return job
-
-
-def ended(job: Job) -> bool:
-    return job.is_ended
-
-
-def training(job: Job) -> bool:
-    return job.status == "running" and job.progress is not None
-
-
-def run_async(test: Callable[[], Awaitable[None]]) -> None:
-    async def main() -> None:
-        await test()
-
-    asyncio.run(main())
+from service.jobs.job import JobEvent
+from tests.jobs.workers import REQUEST, Workers, ended, open_queue, run_async, task, training, until
 
 
 def test_a_job_runs_and_tells_its_progress_from_the_first_event_to_done(workers: Workers) -> None:

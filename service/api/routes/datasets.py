@@ -76,7 +76,7 @@ async def get_dataset(dataset_id: str, services: Injected) -> Response:
     return json_response((await asyncio.to_thread(services.datasets.get, dataset_id)).to_dict())
 
 
-@router.delete("/datasets/{dataset_id}", status_code=204, responses=problems(404, 409))
+@router.delete("/datasets/{dataset_id}", status_code=204, responses=problems(404, 409, 503))
 async def delete_dataset(dataset_id: str, services: Injected) -> Response:
     """Removes an upload that no queued or running job reads."""
     await asyncio.to_thread(services.datasets.get, dataset_id)

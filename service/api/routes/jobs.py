@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from service.api.dependencies import Injected
-from service.api.events import stream
+from service.api.events import EventStream
 from service.api.headers import read_last_event_id
 from service.api.openapi import problems
 from service.api.responses import json_response, list_response
@@ -22,12 +22,10 @@ EVENT_ID_PARAMETER = {
     "schema": {"type": "integer", "minimum": 0},
     "description": "The id of the last event seen: the stream goes on after it.",
 }
-# A proxy that gathers an answer before it passes it on would hold events back; nginx is told by a header of its own.
-STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 EVENTS_DESCRIPTION = "`progress`: epoch, epochs, loss, val_loss, eta_seconds, attempt; at last one `done`: the job"
 
 
-@router.get("/jobs", response_model=JobsAnswer, responses=problems(422))
+@router.get("/jobs", response_model=JobsAnswer, responses=problems(422, 503))
 async def list_jobs(
     services: Injected,
     status: JobStatus | None = None,
@@ -39,7 +37,7 @@ async def list_jobs(
     return list_response("jobs", [job.to_dict() for job in jobs], next_cursor)
 
 
-@router.get("/jobs/{job_id}", response_model=JobAnswer, responses=problems(404))
+@router.get("/jobs/{job_id}", response_model=JobAnswer, responses=problems(404, 503))
 async def get_job(job_id: str, services: Injected) -> Response:
     """One job."""
     return json_response((await services.jobs.get(job_id)).to_dict())
@@ -48,18 +46,19 @@ async def get_job(job_id: str, services: Injected) -> Response:
 @router.get(
     "/jobs/{job_id}/events",
     response_class=StreamingResponse,
-    responses={200: {"description": EVENTS_DESCRIPTION, "content": {"text/event-stream": {}}}, **problems(404, 422)},
+    responses={
+        200: {"description": EVENTS_DESCRIPTION, "content": {"text/event-stream": {}}},
+        **problems(404, 422, 429, 503),
+    },
     openapi_extra={"parameters": [EVENT_ID_PARAMETER]},
 )
 async def watch_job(job_id: str, request: Request, services: Injected) -> Response:
     """A job's progress as Server-Sent Events; the last one, `done`, holds the job as it ended."""
     after = read_last_event_id(request)
-    await services.jobs.get(job_id)
-    events = stream(services.jobs.watch(job_id, after=after), services.lifecycle)
-    return StreamingResponse(events, media_type="text/event-stream", headers=STREAM_HEADERS)
+    return EventStream(await services.jobs.subscribe(job_id, after=after), services.lifecycle)
 
 
-@router.post("/jobs/{job_id}/cancel", status_code=202, response_model=JobAnswer, responses=problems(404, 409))
+@router.post("/jobs/{job_id}/cancel", status_code=202, response_model=JobAnswer, responses=problems(404, 409, 503))
 async def cancel_job(job_id: str, services: Injected) -> Response:
     """Ends a queued job at once, a running one within a batch or two."""
     return json_response((await services.jobs.cancel(job_id)).to_dict(), 202)

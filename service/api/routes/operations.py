@@ -1,7 +1,6 @@
 """Health, metrics, and the pages that explain the API."""
 
 from importlib.resources import files
-from typing import get_args
 
 from fastapi import APIRouter, Request, Response
 from fastapi.openapi.docs import get_swagger_ui_html
@@ -11,7 +10,7 @@ from starlette.exceptions import HTTPException
 from service.api.dependencies import Injected
 from service.api.openapi import problems
 from service.api.responses import json_response
-from service.jobs.job import JobStatus
+from service.errors import DatabaseUnavailable
 from service.telemetry.metrics import CONTENT_TYPE
 
 router = APIRouter(tags=["operations"])
@@ -29,16 +28,22 @@ async def healthz() -> Response:
 
 @router.get("/readyz", responses=problems(503))
 async def readyz(services: Injected) -> Response:
-    """Requests may come: not while starting, draining, the store unreadable, or a model to be preloaded not loaded."""
+    """Requests may come: not while starting, draining, the store or the job database out of reach, or a model to be
+    preloaded not loaded."""
     services.lifecycle.check()
     services.registry.check()
+    await services.jobs.check()
     return json_response({"status": "ready"})
 
 
 @router.get("/metrics", responses={200: {"content": {"text/plain": {}}}})
 async def metrics(services: Injected) -> Response:
     """Prometheus metrics."""
-    services.metrics.set_jobs({status: await services.jobs.count(status) for status in get_args(JobStatus)})
+    try:
+        services.metrics.set_jobs(await services.jobs.count_all())
+    except DatabaseUnavailable:
+        # The other metrics are wanted most when something is wrong.
+        services.metrics.set_jobs({})
     return Response(services.metrics.render(), media_type=CONTENT_TYPE)
 
 

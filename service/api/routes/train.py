@@ -56,17 +56,16 @@ KEY_PARAMETER = {
     "/train",
     status_code=202,
     response_model=JobAnswer | JobsAnswer,
-    responses=problems(400, 404, 409, 413, 415, 422, 429),
+    responses=problems(400, 404, 409, 413, 415, 422, 429, 503),
     openapi_extra={**request_body(TrainBody, EXAMPLES), "parameters": [KEY_PARAMETER]},
 )
 async def train(request: Request, services: Injected) -> Response:
     """Submits a training job; with architecture `chapter` one for each of the chapter's models."""
     key = read_idempotency_key(request)
     body = await read_body(request, TrainBody, services.settings.max_body_bytes)
-    # Series of one's own are read and kept, which takes as long as they are many.
-    jobs = await services.jobs.submit_all(
-        await asyncio.to_thread(make_jobs, body, services.datasets), idempotency_key=key
-    )
+    # Series of one's own are read, which takes as long as they are many.
+    asked, keep = await asyncio.to_thread(make_jobs, body, services.datasets, services.settings.job_memory_bytes)
+    jobs = await services.jobs.submit_all(asked, idempotency_key=key, keep=keep)
     if body.architecture == WHOLE_CHAPTER:
         return list_response("jobs", [job.to_dict() for job in jobs], status=202)
     return json_response(jobs[0].to_dict(), 202, {"Location": services.locate(f"/jobs/{jobs[0].id}")})

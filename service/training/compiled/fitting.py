@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from service.domain.recipe import Recipe
 from service.training.compiled.program import Batches, Fit, Program, find_program
-from service.training.epoch import Epoch
+from service.training.epoch import OVERTIME_SECONDS, Epoch
 from service.zoo.network import Network
 
 Floats = NDArray[np.float32]
@@ -41,7 +41,8 @@ def fit_compiled(
     epochs: list[Epoch] = []
     while len(epochs) < recipe.epochs:
         started = time.monotonic()
-        state, loss = _run_epoch(program, state, source, n_batches, rates[len(epochs)], on_batch)
+        cut_at = None if ends_at is None else ends_at + OVERTIME_SECONDS
+        state, loss = _run_epoch(program, state, source, n_batches, rates[len(epochs)], on_batch, cut_at)
         val_loss, val_last_step = _validate(program, state, validation, on_batch)
         epochs.append(Epoch(len(epochs) + 1, loss, val_loss, time.monotonic() - started))
         on_epoch(epochs[-1])
@@ -53,14 +54,18 @@ def fit_compiled(
     return epochs
 
 
-def predict_compiled(network: Network, recipe: Recipe, x: Floats) -> Floats:
-    """All answers of a network: x [n, time] -> [n, horizon], of sequence heads [n, steps, horizon]."""
+def predict_compiled(network: Network, recipe: Recipe, x: Floats, *, last_only: bool = False) -> Floats:
+    """All answers of a network: x [n, time] -> [n, horizon], of sequence heads [n, steps, horizon].
+
+    With `last_only` those from the last point, [n, horizon] of every head: the others take as many times the memory.
+    """
     program = find_program(network, recipe)
     weights = [jax.numpy.asarray(one) for one in network.get_weights()]
     parts = []
     for first in range(0, len(x), ROWS_AT_ONCE):
         rows = x[first : first + ROWS_AT_ONCE, :, None]
-        parts.append(np.asarray(program.forecast(weights, _fill_up(rows, ROWS_AT_ONCE)))[: len(rows)])
+        answers = np.asarray(program.forecast(weights, _fill_up(rows, ROWS_AT_ONCE)))[: len(rows)]
+        parts.append(answers[:, -1].copy() if last_only and network.head == "sequence" else answers)
     return np.concatenate(parts)
 
 
@@ -91,6 +96,7 @@ def _run_epoch(
     n_batches: int,
     rates: Floats,
     on_batch: Callable[[], None],
+    cut_at: float | None,
 ) -> tuple[Fit, float]:
     losses: list[Any] = []
     n_rows = 0
@@ -103,6 +109,8 @@ def _run_epoch(
         if losses:
             losses[-1] = float(losses[-1])
             on_batch()
+            if cut_at is not None and time.monotonic() >= cut_at:
+                return state, sum(losses) / n_rows
         state, loss = program.train(state, batches, here)
         losses.append(loss)
         n_rows += int(batches.sizes.sum())

@@ -1,0 +1,57 @@
+"""Sees to it that no job is forgotten by the worker that took it."""
+
+import logging
+import threading
+from collections.abc import Callable
+
+from dbos import DBOSClient
+from sqlalchemy.exc import SQLAlchemyError
+
+from service.jobs.database import QUEUE, WORKFLOW
+
+logger = logging.getLogger(__name__)
+
+LOOK_SECONDS = 1.0
+# Looks in a row that find a job with nobody at it: between taking it and beginning, and after its end, are moments.
+LOOKS = 3
+
+
+def keep_going(
+    client: DBOSClient,
+    executor: str,
+    active: Callable[[], list[str]],
+    is_ours: Callable[[str], bool],
+    stop: threading.Event,
+) -> None:
+    """Hands back jobs that this worker has in the database but not in its hands, until it is stopped.
+
+    So it comes about when the database failed as a job was taken, or as its outcome was to be recorded.
+
+    Args:
+        executor: this worker's name in the database.
+        active: tells the ids of the jobs that it has in hand.
+        is_ours: whether a job under that name can only be this worker's.
+    """
+    strays: dict[str, int] = {}
+    while not stop.wait(LOOK_SECONDS):
+        try:
+            owned = client.list_workflows(
+                name=WORKFLOW, status="PENDING", executor_id=executor, load_input=False, load_output=False
+            )
+            in_hand = set(active())
+            ids = [job.workflow_id for job in owned if job.workflow_id not in in_hand and is_ours(job.workflow_id)]
+            strays = {job_id: strays.get(job_id, 0) + 1 for job_id in ids}
+            for job_id in [job_id for job_id, looks in strays.items() if looks >= LOOKS]:
+                logger.warning("nobody is at job %s, which is handed back", job_id)
+                hand_back(client, [job_id])
+                del strays[job_id]
+        except SQLAlchemyError as error:
+            logger.warning("the job database can't be looked through: %s", error)
+
+
+def hand_back(client: DBOSClient, job_ids: list[str]) -> None:
+    """Puts jobs back into the queue as new, but for those that were cancelled meanwhile, which that would revive."""
+    if job_ids:
+        running = client.list_workflows(workflow_ids=job_ids, status="PENDING", load_input=False, load_output=False)
+        for job in running:
+            client.resume_workflow(job.workflow_id, queue_name=QUEUE)

@@ -1,0 +1,52 @@
+"""What keeps the job database from working, said so that whoever runs the service can mend it."""
+
+import logging
+from typing import Any
+
+from sqlalchemy.engine import ExceptionContext
+from sqlalchemy.exc import DataError, IntegrityError, ProgrammingError
+
+from service.errors import DatabaseUnavailable
+
+logger = logging.getLogger(__name__)
+
+FULL = "The disk of the job database is full. Free some space."
+# Parts of what SQLite and PostgreSQL say, and what it means.
+_MEANINGS = (
+    (("is full", "no space left", "could not extend file"), FULL),
+    (("locked", "busy"), "Another program holds the job database locked. Try again when it is done."),
+    (
+        ("readonly", "read-only", "permission denied", "attempt to write"),
+        "The job database can't be written. Check the rights to its folder, and that its disk is not read-only.",
+    ),
+    (("no such table", "does not exist"), "The job database has lost its tables. Restart the service."),
+    (
+        ("malformed", "not a database", "corrupt", "disk i/o error"),
+        "The job database is damaged, or its disk is. Restore it, or move it away to begin with a new one.",
+    ),
+    (("unable to open",), "The job database can't be opened. Check that its folder is there, and the rights to it."),
+)
+UNREACHABLE = "The job database can't be reached."
+GONE = (
+    "The file of the job database was deleted or replaced while the service ran. Put it back, or restart the API and "
+    "its workers."
+)
+
+
+def explain(error: BaseException) -> DatabaseUnavailable:
+    """What an error of the database's driver means. The log has the error itself."""
+    said = str(error).lower()
+    logger.warning("the job database failed: %s", error)
+    return DatabaseUnavailable(
+        next((meaning for parts, meaning in _MEANINGS if any(part in said for part in parts)), UNREACHABLE)
+    )
+
+
+def translate_errors(context: ExceptionContext) -> None:
+    """Puts our own error in the place of what a driver says of the database, not of a statement or a value."""
+    error: Any = context.sqlalchemy_exception or context.original_exception
+    is_of_statement = isinstance(error, IntegrityError | DataError) or (
+        isinstance(error, ProgrammingError) and "does not exist" not in str(error)
+    )
+    if not is_of_statement:
+        raise explain(context.original_exception) from error

@@ -1,0 +1,83 @@
+"""Real worker processes over a real database file, and what tests ask of their queue."""
+
+import asyncio
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from service.jobs.job import Job
+from service.jobs.queue import JobQueue
+
+REQUEST = {"architecture": "lstm"}
+
+
+def task(**fields: Any) -> dict[str, Any]:
+    return {"kind": "train", "model": "demo", "epochs": 3, "seconds": 0.05, **fields}
+
+
+class Workers:
+    """Starts worker processes on one state folder and ends those that are left."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.url = f"sqlite:///{folder / 'jobs.sqlite'}"
+        self.started: list[subprocess.Popen[str]] = []
+
+    def start(self, *, wait: bool = True, module: str = "worker_process") -> "subprocess.Popen[str]":
+        process = subprocess.Popen(
+            [sys.executable, "-m", f"tests.jobs.{module}", self.url, str(self.folder)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.started.append(process)
+        if wait:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "started\n"
+        return process
+
+    def runs(self) -> list[str]:
+        path = self.folder / "runs.txt"
+        return path.read_text().splitlines() if path.exists() else []
+
+    def close(self) -> None:
+        for process in self.started:
+            process.kill()
+            process.communicate()
+
+
+@asynccontextmanager
+async def open_queue(workers: Workers, limit: int = 100, **options: Any) -> AsyncIterator[JobQueue]:
+    queue = JobQueue(workers.url, limit=limit, **options)
+    await queue.open()
+    try:
+        yield queue
+    finally:
+        await queue.close()
+
+
+async def until(queue: JobQueue, job_id: str, condition: Callable[[Job], bool], seconds: float = 30.0) -> Job:
+    deadline = time.monotonic() + seconds
+    while not condition(job := await queue.get(job_id)):
+        assert time.monotonic() < deadline, f"still {job}"
+        await asyncio.sleep(0.05)
+    return job
+
+
+def ended(job: Job) -> bool:
+    return job.is_ended
+
+
+def training(job: Job) -> bool:
+    return job.status == "running" and job.progress is not None
+
+
+def run_async(test: Callable[[], Awaitable[None]]) -> None:
+    async def main() -> None:
+        await test()
+
+    asyncio.run(main())
