@@ -49,12 +49,14 @@ def main(settings: Settings, slot: int = 0) -> int:
     from service.jobs.runner import JobRun, run_jobs
     from service.serving.forecasting import Limits
     from service.serving.offline import OfflineBacktests
+    from service.storage.private import keep_private
     from service.store.publish import sweep
     from service.telemetry.logging import configure
     from service.training.compiled.cache import keep_programs
     from service.training.trainer import Trainer
 
     configure()
+    keep_private(settings.state_dir, settings.models_store)
     keep_programs(settings.programs_dir)
     # It takes every further graph of a process for a mistake; here each job has its own.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)

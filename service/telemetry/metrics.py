@@ -50,6 +50,12 @@ class Metrics:
         self._loaded = Gauge(
             "outfielder_loaded_versions", "Model versions in memory.", registry=registry, multiprocess_mode="livesum"
         )
+        self._damaged = Gauge(
+            "outfielder_damaged_entries",
+            "Entries of the model store that are damaged; GET /models names them.",
+            registry=registry,
+            multiprocess_mode="livemax",
+        )
         self._jobs = Gauge(
             "outfielder_jobs",
             "Training jobs in the job database.",
@@ -78,9 +84,9 @@ class Metrics:
         """Counts forecasts of a stored model."""
         self._of_forecast(model, mode).inc(n_series)
 
-    def watch(self, *, waiting: Callable[[], int], loaded: Callable[[], int]) -> None:
+    def watch(self, *, waiting: Callable[[], int], loaded: Callable[[], int], damaged: Callable[[], int]) -> None:
         """Where `refresh` reads these numbers."""
-        self._watched = [(self._waiting, waiting), (self._loaded, loaded)]
+        self._watched = [(self._waiting, waiting), (self._loaded, loaded), (self._damaged, damaged)]
 
     def refresh(self) -> None:
         """Takes down what this process would say if it were asked now; another may be asked."""

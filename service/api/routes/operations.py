@@ -16,6 +16,9 @@ from service.telemetry.metrics import CONTENT_TYPE
 
 router = APIRouter(tags=["operations"])
 
+# Probes ask often, and read little.
+MOST_DAMAGED = 100
+
 # From a package, so that the page works without the internet.
 ASSETS_PACKAGE = "fastapi_offline"
 ASSETS = frozenset({"swagger-ui-bundle.js", "swagger-ui.css", "favicon.png"})
@@ -32,7 +35,12 @@ async def readyz(services: Injected) -> Response:
     """Requests may come: not while starting, draining, the store unreadable, or a model to be preloaded not loaded."""
     services.lifecycle.check()
     services.registry.check()
-    return json_response({"status": "ready"})
+    damaged = services.registry.damaged
+    if not damaged:
+        return json_response({"status": "ready"})
+    # What is damaged is left out; a server that serves the rest is ready.
+    named = [{"entry": damage.entry, "reason": damage.reason} for damage in damaged[:MOST_DAMAGED]]
+    return json_response({"status": "ready", "n_damaged": len(damaged), "damaged": named})
 
 
 @router.get("/metrics", responses={200: {"content": {"text/plain": {}}}})
