@@ -62,7 +62,7 @@ def create_app(
     limits = Limits(settings.max_horizon, settings.max_answer_values, settings.max_series_length)
     forecasting = Forecasting(registry, batcher, limits)
     backtesting = Backtesting(registry, batcher, limits)
-    datasets = DatasetStore(settings.datasets_dir)
+    datasets = DatasetStore(settings.datasets_dir, settings.all_uploads_bytes)
     dataset_limits = DatasetLimits(settings.max_dataset_points, settings.max_dataset_series)
     intake = Intake(datasets, dataset_limits, max_bytes=settings.max_upload_bytes)
     metrics.watch(

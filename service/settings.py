@@ -62,6 +62,12 @@ class Settings(BaseSettings):
     max_horizon: int = Field(1000, ge=1, le=100_000, description="The most steps ahead that a request may ask for.")
     max_body_bytes: int = Field(128 * 2**20, ge=1024, description="The largest request body, after decompression.")
     max_upload_bytes: int = Field(2**30, ge=1024, description="The largest upload, after decompression.")
+    uploads_quota_bytes: int | None = Field(
+        None,
+        ge=1024,
+        description="The most bytes that uploads and kept series may take on disk together; by default those of ten of "
+        "the largest uploads.",
+    )
     max_dataset_points: int = Field(
         20_000_000, ge=1, description="The most points that an upload may hold, gaps included."
     )
@@ -126,6 +132,11 @@ class Settings(BaseSettings):
         if self.database_url is not None:
             return self.database_url
         return f"sqlite:///{(self.state_dir / 'jobs.sqlite').absolute()}"
+
+    @property
+    def all_uploads_bytes(self) -> int:
+        """What uploads and kept series may take together, with the default filled in."""
+        return 10 * self.max_upload_bytes if self.uploads_quota_bytes is None else self.uploads_quota_bytes
 
     @property
     def programs_dir(self) -> Path:

@@ -6,6 +6,7 @@ import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 logger = logging.getLogger(__name__)
 
@@ -55,9 +56,23 @@ def make_folder(path: Path) -> None:
     path.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
 
 
-def open_private(path: str, flags: int) -> int:
-    """An `opener` of `open` for files that are private from their first moment."""
-    return os.open(path, flags | os.O_CLOEXEC, FILE_MODE)
+def create(path: Path) -> BinaryIO:
+    """Opens a new file to write, private from its first moment. It is not buffered: what is written is on its way."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+    return os.fdopen(os.open(path, flags, FILE_MODE), "wb", buffering=0)
+
+
+def write(path: Path, content: bytes) -> None:
+    """Writes a private file."""
+    with create(path) as file:
+        append(file, content)
+
+
+def append(file: BinaryIO, content: bytes) -> None:
+    """Writes all of a content to a file that is not buffered."""
+    rest = memoryview(content)
+    while rest:
+        rest = rest[file.write(rest) :]
 
 
 def _walk(top: Path) -> Iterator[tuple[Path, bool]]:

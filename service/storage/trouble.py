@@ -17,12 +17,12 @@ _REASONS = {
     errno.EDQUOT: ("has used up its quota", "Free some of its space, or raise the quota, then send the request again."),
     errno.EFBIG: ("holds no larger files", "Raise the limit on the size of files, then send the request again."),
     errno.EROFS: ("is read-only", "Mount it for writing, then send the request again."),
-    errno.EACCES: ("can't be written by this service", "Permit it to, then send the request again."),
-    errno.EPERM: ("can't be written by this service", "Permit it to, then send the request again."),
+    errno.EACCES: ("is closed to this service", "Permit it to read and write there, then send the request again."),
+    errno.EPERM: ("is closed to this service", "Permit it to read and write there, then send the request again."),
     errno.EIO: ("reports an error of its disk", "Look at the disk, then send the request again."),
     errno.EMFILE: ("can't be opened: too many files are open", "Send the request again later."),
     errno.ENFILE: ("can't be opened: too many files are open", "Send the request again later."),
-    errno.ENOMEM: ("can't be written for want of memory", "Send the request again later."),
+    errno.ENOMEM: ("can't be used for want of memory", "Send the request again later."),
 }
 _last_logged: dict[tuple[str, int], float] = {}
 
@@ -46,10 +46,10 @@ def is_trouble(number: int | None) -> bool:
 
 
 def make_trouble(place: str, number: int, cause: BaseException | None = None) -> StorageUnavailable:
-    """The error of an `errno` that a write to the place met, for which the log has the cause."""
+    """The error of an `errno` that the use of a place met, for which the log has the cause."""
     now = time.monotonic()
     if now - _last_logged.get((place, number), -LOG_EVERY_SECONDS) >= LOG_EVERY_SECONDS:
         _last_logged[place, number] = now
-        logger.error("the %s can't be written", place, exc_info=cause)
-    what, cure = _REASONS.get(number, ("can't be written", "The server's log says why."))
+        logger.error("the %s can't be used", place, exc_info=cause)
+    what, cure = _REASONS.get(number, ("can't be used", "The server's log says why."))
     return StorageUnavailable(f"The server's {place} {what}. {cure}")

@@ -69,10 +69,13 @@ def locked(folder: Path, patience_seconds: float | None = None) -> Iterator[None
         OSError: the folder can't be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(
-        folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW, _file_mode(folder)
-    )
+    mode = _file_mode(folder)
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW
+    descriptor = os.open(folder / ".lock", flags, mode)
     try:
+        found = os.fstat(descriptor)
+        if found.st_uid == os.geteuid() and found.st_mode & 0o777 != mode:
+            os.fchmod(descriptor, mode)
         _lock(descriptor, patience_seconds)
         yield
     finally:

@@ -63,6 +63,18 @@ class Metrics:
             registry=registry,
             multiprocess_mode="livemostrecent",
         )
+        self._uploads = Gauge(
+            "outfielder_uploads_bytes",
+            "Bytes on disk of uploads and kept series, those in progress included.",
+            registry=registry,
+            multiprocess_mode="livemostrecent",
+        )
+        self._uploads_limit = Gauge(
+            "outfielder_uploads_limit_bytes",
+            "The most that outfielder_uploads_bytes may be.",
+            registry=registry,
+            multiprocess_mode="livemostrecent",
+        )
         self._watched: list[tuple[Gauge, Callable[[], int]]] = []
         # Finding a metric by its labels costs more than counting; there are as many as labels have values: few.
         self._of_request = cache(
@@ -97,6 +109,11 @@ class Metrics:
         """Sets the number of jobs by status."""
         for status, count in counts.items():
             self._jobs.labels(status).set(count)
+
+    def set_uploads(self, n_bytes: int, limit_bytes: int) -> None:
+        """Sets how much room uploads take, and may take."""
+        self._uploads.set(n_bytes)
+        self._uploads_limit.set(limit_bytes)
 
     def render(self) -> bytes:
         """All metrics in Prometheus' text format."""

@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -10,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from service.errors import StoreUnreadable, VersionDamaged, VersionNotFound
+from service.errors import StorageUnavailable, StoreUnreadable, VersionDamaged, VersionNotFound
 from service.store.catalog import Catalog
 from service.store.check import check_store
-from service.store.publish import find_by_job
+from service.store.publish import find_by_job, publish
 from tests.store.damages import OF_CONTENT, OF_MODELS, OF_STORES, OF_VERSIONS, change, make_loop, put
-from tests.store.test_store import add_version, catalog_of, numbers
+from tests.store.test_store import add_version, catalog_of, make_manifest, numbers
 
 NOBODY = 65534
 
@@ -198,6 +199,43 @@ def test_a_damaged_counter_stops_no_publication(root: Path, content: str) -> Non
     put("last_version.json", content)(root / "left")
     assert add_version(root, "left").version == 13
     assert catalog_of(root).damaged == ()
+
+
+def test_a_store_that_takes_no_more_says_so_and_keeps_what_it_has(root: Path) -> None:
+    catalog = catalog_of(root)
+    catalog.set_alias("left", "champion", 3)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (5, hard))
+    try:
+        for change_store in (
+            lambda: catalog.set_alias("left", "champion", 4),
+            lambda: catalog.set_default("left"),
+            lambda: publish(root, root / ".staging" / "staged", make_manifest("left")),
+        ):
+            with pytest.raises(StorageUnavailable, match="model store"):
+                change_store()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert catalog_of(root).resolve("left").version == 3
+    assert [path.name for path in (root / "left").glob("*.tmp")] == []
+    assert add_version(root, "left").version == 13
+
+
+def test_who_may_read_the_store_may_read_its_versions_whatever_the_process_keeps_private(tmp_path: Path) -> None:
+    root = tmp_path / "store"
+    before = os.umask(0o077)
+    try:
+        for mode in (0o755, 0o750, 0o700):
+            root.mkdir(mode=mode, exist_ok=True)
+            root.chmod(mode)
+            name = f"m{mode:o}"
+            add_version(root, name)
+            catalog_of(root).set_alias(name, "champion", 1)
+            for path in (root / name, *(root / name).rglob("*")):
+                expected = mode if path.is_dir() else mode & 0o666
+                assert path.stat().st_mode & 0o777 == expected, path
+    finally:
+        os.umask(before)
 
 
 def test_what_is_nobodys_business_is_passed_over(root: Path) -> None:

@@ -1,5 +1,7 @@
 """Health, metrics, and the pages that explain the API."""
 
+import asyncio
+import contextlib
 from importlib.resources import files
 from typing import get_args
 
@@ -47,6 +49,10 @@ async def readyz(services: Injected) -> Response:
 async def metrics(services: Injected) -> Response:
     """Prometheus metrics."""
     services.metrics.set_jobs({status: await services.jobs.count(status) for status in get_args(JobStatus)})
+    # The other numbers are worth having where the disk gives none.
+    with contextlib.suppress(OSError):
+        use = await asyncio.to_thread(services.datasets.quota.measure)
+        services.metrics.set_uploads(use.total, services.settings.all_uploads_bytes)
     return Response(services.metrics.render(), media_type=CONTENT_TYPE)
 
 
