@@ -59,7 +59,7 @@ def sweep(root: Path, *, older_than_seconds: float = 86_400.0) -> None:
     for folder in (root / STAGING).glob("*"):
         try:
             age_seconds = time.time() - folder.stat().st_mtime
-        except FileNotFoundError:  # another process was faster
+        except OSError:  # another process was faster, or nobody may
             continue
         if age_seconds >= older_than_seconds:
             shutil.rmtree(folder, ignore_errors=True)
