@@ -32,6 +32,7 @@ from service.serving.batcher import Batcher
 from service.serving.forecasting import Forecasting, Limits
 from service.serving.registry import Registry
 from service.settings import Settings
+from service.storage.private import keep_private
 from service.store.catalog import Catalog
 from service.telemetry.logging import configure
 from service.telemetry.metrics import Metrics
@@ -55,16 +56,18 @@ def create_app(
     """The application around collaborators that it opens when it starts and closes when it ends.
 
     Raises:
-        OSError: the file of API keys can't be read.
+        KeysUnusable: API keys are set, but none that a client could send.
     """
     batcher = Batcher(limit=settings.queue_limit, threads=min(MAX_COMPUTE_THREADS, os.cpu_count() or 1))
     limits = Limits(settings.max_horizon, settings.max_answer_values, settings.max_series_length)
     forecasting = Forecasting(registry, batcher, limits)
     backtesting = Backtesting(registry, batcher, limits)
-    datasets = DatasetStore(settings.datasets_dir)
+    datasets = DatasetStore(settings.datasets_dir, settings.all_uploads_bytes)
     dataset_limits = DatasetLimits(settings.max_dataset_points, settings.max_dataset_series)
     intake = Intake(datasets, dataset_limits, max_bytes=settings.max_upload_bytes)
-    metrics.watch(waiting=lambda: batcher.waiting, loaded=lambda: registry.loaded)
+    metrics.watch(
+        waiting=lambda: batcher.waiting, loaded=lambda: registry.loaded, damaged=lambda: len(registry.damaged)
+    )
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -129,6 +132,7 @@ def build_app(settings: Settings, lifecycle: Lifecycle | None = None) -> FastAPI
         make_loader(settings.engine),
         max_loaded=settings.max_loaded_models,
         preload=settings.preload_names,
+        scrub=True,
     )
     return create_app(
         settings,
@@ -151,6 +155,7 @@ def serve(settings: Settings, insecure: bool = False, descriptor: int | None = N
         The exit status: 0 when a signal ended it, 1 when it could not start, with the reason on standard error.
     """
     configure()
+    keep_private(settings.state_dir, settings.models_store)
     try:
         check_exposure(settings, insecure)
         lifecycle = Lifecycle()

@@ -360,24 +360,15 @@ def jobs(
 
 @app.command("check-store")
 def check_store(as_json: Json = False) -> None:
-    """Compare every version's files with its manifest."""
-    from service.store.catalog import Catalog
+    """Compare every version's files with its manifest, and name whatever else in the store is damaged."""
+    from service.store.check import check_store as check
 
-    catalog = Catalog(read_settings().models_store)
-    catalog.refresh()
-    findings, checked = [], 0
-    for entry in catalog.models():
-        for manifest in entry.versions:
-            checked += 1
-            try:
-                catalog.verify(manifest)
-            except ServiceError as error:
-                findings.append({"model": entry.name, "version": manifest.version, "message": error.message})
+    checked, findings = check(read_settings().models_store)
     if as_json:
         print_json({"checked": checked, "findings": findings})
     else:
         for finding in findings:
-            print(finding["message"])
+            print(f"{finding['entry']}: {finding['message']}")
         print(f"{checked} versions checked, {len(findings)} damaged.")
     if findings:
         raise typer.Exit(1)

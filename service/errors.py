@@ -121,6 +121,12 @@ class DatasetNotFound(NotFound):
     code = "dataset_not_found"
 
 
+class DatasetDamaged(DatasetNotFound):
+    """The upload is there, but its files are not what was written."""
+
+    code = "dataset_damaged"
+
+
 class Conflict(ServiceError):
     """The request is right, but not in the state that things are in (409)."""
 
@@ -183,6 +189,12 @@ class TooManyWatchers(QueueFull):
     code = "too_many_watchers"
 
 
+class UploadsFull(ServiceError):
+    """Uploads and kept series may take no more room (507)."""
+
+    code = "uploads_full"
+
+
 class DeadlineExceeded(ServiceError):
     """The answer was not there in the time that the client gave it (504)."""
 
@@ -203,8 +215,14 @@ class StoreUnreadable(NotReady):
     code = "store_unreadable"
 
 
+class StorageUnavailable(NotReady):
+    """A disk refuses what is to be written or read: it is full, read-only, broken or not the service's."""
+
+    code = "storage_unavailable"
+
+
 class VersionDamaged(NotReady):
-    """A version's files are not the ones that were published: their SHA-256 differ from the manifest's."""
+    """A version's files are not the ones that were published, or can't be read."""
 
     code = "version_damaged"
 
@@ -213,12 +231,6 @@ class DatabaseUnavailable(NotReady):
     """The job database can't be read or written (503). The message says why."""
 
     code = "database_unavailable"
-
-
-class StateUnwritable(NotReady):
-    """The state folder can't take what a job needs (503)."""
-
-    code = "state_unwritable"
 
 
 class TrainingFailed(ServiceError):
@@ -255,3 +267,9 @@ class InsecureServer(ServiceError):
     """The API would listen on the network without a key. Ends the start, never shown over HTTP."""
 
     code = "insecure_server"
+
+
+class KeysUnusable(InsecureServer):
+    """API keys were set, but there is none among them that a client could send."""
+
+    code = "keys_unusable"

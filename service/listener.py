@@ -15,7 +15,7 @@ def check_exposure(settings: Settings, insecure: bool) -> None:
 
     Raises:
         InsecureServer: the host is beyond loopback, there is no key, and nobody has said that this is wanted.
-        OSError: the file of API keys can't be read.
+        KeysUnusable: API keys are set, but none that a client could send.
     """
     if insecure or settings.all_api_keys() or _is_loopback(settings.host):
         return

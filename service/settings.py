@@ -8,6 +8,8 @@ from typing import Literal
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from service.keys import read_key_file, read_keys
+
 _ROOT_PATH = re.compile(r"(/[A-Za-z0-9._~!$&'()*+,;=:@%-]+)+")
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^\s/?#]+")
 _MEMORY_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
@@ -67,8 +69,10 @@ class Settings(BaseSettings):
     database_url: str | None = Field(
         None, description="URL of the job database; by default an SQLite file in the state folder."
     )
-    api_keys: str = Field("", description="Comma-separated API keys; with none, the API asks for no key.")
-    api_keys_file: Path | None = Field(None, description="A file of API keys, one a line.")
+    api_keys: str = Field("", description="Comma-separated API keys; unset or empty, the API asks for no key.")
+    api_keys_file: Path | None = Field(
+        None, description="A file of API keys, one a line; lines that begin with `#` are comments."
+    )
     starter_models: str = Field(
         "all",
         description="What `outfielder up` trains first when the store is empty: `all`, `none`, or names.",
@@ -80,6 +84,12 @@ class Settings(BaseSettings):
     max_horizon: int = Field(1000, ge=1, le=100_000, description="The most steps ahead that a request may ask for.")
     max_body_bytes: int = Field(128 * 2**20, ge=1024, description="The largest request body, after decompression.")
     max_upload_bytes: int = Field(2**30, ge=1024, description="The largest upload, after decompression.")
+    uploads_quota_bytes: int | None = Field(
+        None,
+        ge=1024,
+        description="The most bytes that uploads and kept series may take on disk together; by default those of ten of "
+        "the largest uploads.",
+    )
     max_dataset_points: int = Field(
         20_000_000, ge=1, description="The most points that an upload may hold, gaps included."
     )
@@ -141,6 +151,13 @@ class Settings(BaseSettings):
                 raise ValueError(f"{origin!r} is no origin: expected one such as https://shop.example.com, or *")
         return value
 
+    @field_validator("api_keys")
+    @classmethod
+    def _check_api_keys(cls, value: str) -> str:
+        if value:
+            read_keys(value)
+        return value
+
     @property
     def cors_origin_names(self) -> tuple[str, ...]:
         """The origins as browsers send them."""
@@ -154,6 +171,11 @@ class Settings(BaseSettings):
         return f"sqlite:///{(self.state_dir / 'jobs.sqlite').absolute()}"
 
     @property
+    def all_uploads_bytes(self) -> int:
+        """What uploads and kept series may take together, with the default filled in."""
+        return 10 * self.max_upload_bytes if self.uploads_quota_bytes is None else self.uploads_quota_bytes
+
+    @property
     def programs_dir(self) -> Path:
         """The folder of compiled training programs."""
         return self.state_dir / "programs"
@@ -164,11 +186,13 @@ class Settings(BaseSettings):
         return self.state_dir / "datasets"
 
     def all_api_keys(self) -> frozenset[str]:
-        """The keys of both settings. Raises OSError when the key file can't be read."""
-        lines = self.api_keys.split(",")
-        if self.api_keys_file is not None:
-            lines += self.api_keys_file.read_text(encoding="utf-8").splitlines()
-        return frozenset(key for line in lines if (key := line.strip()) and not key.startswith("#"))
+        """The keys of both settings; none where neither is set.
+
+        Raises:
+            KeysUnusable: the key file can't be read, holds no key, or one that no client could send.
+        """
+        keys = read_keys(self.api_keys) if self.api_keys else frozenset()
+        return keys if self.api_keys_file is None else keys | read_key_file(self.api_keys_file)
 
     @property
     def preload_names(self) -> tuple[str, ...]:

@@ -39,10 +39,13 @@ def main(settings: Settings, slot: int = 0) -> int:
     # The job engine takes seconds to import, which `--help` and the API need not wait for.
     from service.jobs.runner import run_jobs
     from service.performer import Performer
+    from service.storage.private import keep_private
     from service.store.publish import sweep
     from service.telemetry.logging import configure
 
     configure()
+    # What performs the jobs has this process' umask.
+    keep_private(settings.state_dir, settings.models_store)
     stop = threading.Event()
 
     def ask_to_stop(number: int, frame: FrameType | None) -> None:

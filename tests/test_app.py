@@ -138,3 +138,46 @@ def test_an_interrupt_ends_an_idle_server_within_seconds(tmp_path: Path) -> None
         process.send_signal(signal.SIGINT)
         assert process.wait(15) == 0
         assert time.monotonic() - asked < 5
+
+
+def modes(folder: Path) -> dict[str, int]:
+    paths = (folder, *folder.rglob("*"))
+    return {path.relative_to(folder).as_posix(): path.stat().st_mode & 0o777 for path in paths}
+
+
+def test_state_is_for_the_services_user_alone_also_what_was_there_before(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    (state / "datasets" / "old").mkdir(parents=True)
+    (state / "programs").mkdir()
+    for file in (state / "datasets" / "old" / "values.npz", state / "programs" / "one", state / "worker-0.lock"):
+        file.write_text("x")
+    for path in (state, *state.rglob("*")):
+        path.chmod(0o777)
+    with serving(tmp_path) as (_, url), httpx.Client(base_url=url) as http:
+        http.post("/datasets", content="y\n1\n2\n", headers={"Content-Type": "text/csv"}).raise_for_status()
+        http.post("/train", json={"architecture": "lstm"}).raise_for_status()
+        found = modes(state)
+    assert {"datasets/old/values.npz", "jobs.sqlite", "programs/one", "worker-0.lock"} <= found.keys()
+    assert [path for path, mode in found.items() if mode & 0o077] == []
+
+
+def test_a_state_folder_that_others_use_too_is_left_to_them_and_told_of(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    state.mkdir()
+    (state / "letters").mkdir()
+    (state / "datasets").mkdir()
+    for path in (state, *state.rglob("*")):
+        path.chmod(0o755)
+    process = start(tmp_path, PORT=str(free_port()))
+    try:
+        deadline = time.monotonic() + 60
+        while not (state / "jobs.sqlite").exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+    finally:
+        process.terminate()
+        _, errors = process.communicate(timeout=30)
+    found = modes(state)
+    assert (found["."], found["letters"]) == (0o755, 0o755)
+    assert (found["datasets"], found["jobs.sqlite"]) == (0o700, 0o600)
+    assert "left open to others" in errors

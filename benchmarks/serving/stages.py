@@ -37,9 +37,10 @@ async def _measure(n: int, batches: int) -> dict[str, float]:
     from service.domain.series import split
     from service.serving.answers import assemble
     from service.serving.calls import MAX_ROWS
-    from service.serving.forecasting import Forecast
+    from service.serving.forecast_calendar import ForecastCalendar
+from service.serving.forecasting import Forecast
     from service.serving.plan import make_plan
-    from service.serving.rows import read_rows
+    from service.serving.rows import Row, read_rows
     from service.settings import Settings
 
     app = build_app(Settings())
@@ -63,12 +64,17 @@ async def _measure(n: int, batches: int) -> dict[str, float]:
         request = read_asked({"model": "lstm"}).request
         plan = make_plan(request, manifest, max_horizon=1000)
         posted = parse()
-        rows = read_rows(posted, request, manifest, panel=None, horizon=plan.horizon, max_length=10**6)
+
+        def read() -> list[Row]:
+            calendar = ForecastCalendar(request, None, plan.horizon)
+            return read_rows(posted, request, manifest, calendar, max_length=10**6)
+
+        rows = read()
         values = np.stack([row.values for row in rows if row.values is not None])
         lengths = np.full(n, POINTS, np.int32)
         answers = list(engine.forecast(values, lengths))
         forecasts = assemble(rows, answers, None, plan)
-        answer = Forecast("lstm", 1, plan, forecasts, 0.0, 0.0)
+        answer = Forecast("lstm", 1, plan, forecasts, n, False, 0.0, 0.0)
 
         async def whole() -> None:
             await _ask(app, text)
@@ -81,9 +87,7 @@ async def _measure(n: int, batches: int) -> dict[str, float]:
             "parse the JSON (bulk: into arrays)": _as_async(parse),
             "check its fields": _as_async(lambda: read_asked({"model": "lstm"})),
             "settle mode and horizon": _as_async(lambda: make_plan(request, manifest, max_horizon=1000)),
-            "check the series": _as_async(
-                lambda: read_rows(posted, request, manifest, panel=None, horizon=plan.horizon, max_length=10**6)
-            ),
+            "check the series": _as_async(read),
             "the model's arithmetic, one thread": compute,
             "join answers and series": _as_async(lambda: assemble(rows, answers, None, plan)),
             "write the JSON": _as_async(lambda: json_response(to_json(answer))),

@@ -25,6 +25,7 @@ STATUS: Mapping[type[ServiceError], int] = {
     errors.QueueFull: 429,
     errors.NotReady: 503,
     errors.DeadlineExceeded: 504,
+    errors.UploadsFull: 507,
 }
 # These end a job or a process; no route raises them.
 NEVER_SHOWN: tuple[type[ServiceError], ...] = (

@@ -26,6 +26,12 @@ def json_response(value: Any, status: int = 200, headers: Mapping[str, str] | No
     return Response(body, status, headers, "application/json")
 
 
-def list_response(noun: str, items: list[Any], next_cursor: str | None = None, status: int = 200) -> Response:
-    """A list, as every route gives it."""
-    return json_response({noun: items, "next_cursor": next_cursor}, status)
+def list_response(
+    noun: str,
+    items: list[Any],
+    next_cursor: str | None = None,
+    status: int = 200,
+    members: Mapping[str, Any] | None = None,
+) -> Response:
+    """A list, as every route gives it; `members` stand beside it."""
+    return json_response({noun: items, **(members or {}), "next_cursor": next_cursor}, status)

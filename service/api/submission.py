@@ -20,7 +20,7 @@ from service.domain.planning import plan
 from service.domain.presets import CHAPTER
 from service.domain.recipe import PanelData
 from service.domain.series import fill, read_numbers, split, trim
-from service.errors import DatasetNotFound, Flaw, InvalidRequest, StateUnwritable
+from service.errors import DatasetNotFound, Flaw, InvalidRequest
 from service.jobs.connection import Keep, Submission
 from service.store.layout import is_name
 
@@ -69,17 +69,11 @@ def keep_panel(datasets: DatasetStore, panel: Panel) -> Callable[[], None]:
     """Keeps series that came with a request for its job. Returns what takes them away again, unless others have them.
 
     Raises:
-        StateUnwritable.
+        UploadsFull, StorageUnavailable.
     """
     panel_id = name_inline(panel.digest())
     is_known = (datasets.root / panel_id).exists()
-    try:
-        datasets.keep(panel)
-    except OSError as error:
-        raise StateUnwritable(
-            "The series can't be kept for the job: the disk of the state folder is full, or can't be written. Try "
-            "again when that is mended."
-        ) from error
+    datasets.keep(panel)
     return _nothing if is_known else partial(_drop, datasets, panel_id)
 
 

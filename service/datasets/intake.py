@@ -14,15 +14,19 @@ from pathlib import Path
 from service.datasets.dataset import Dataset
 from service.datasets.limits import Limits
 from service.datasets.options import Options
+from service.datasets.quota import Quota
 from service.datasets.read import MAX_CPU_SECONDS, UPLOAD
-from service.datasets.store import DatasetStore
-from service.errors import Flaw, InvalidRequest, UploadTooLarge
+from service.datasets.store import PLACE, DatasetStore
+from service.errors import Flaw, InvalidRequest, UploadsFull, UploadTooLarge
+from service.storage.private import append, create
+from service.storage.trouble import make_trouble, storing
 
 LOGGER = logging.getLogger(__name__)
 READ_SECONDS = 600
 # At once; each may take gigabytes of memory.
 MAX_READERS = 2
 WRITE_BYTES = 2**20
+MOST_AHEAD_BYTES = 2**25
 # Of what a reader says that failed, in the log.
 MOST_COMPLAINT = 4000
 # One allocator that gives memory back, and no threads: each would count against the limit of memory.
@@ -45,7 +49,7 @@ class Intake:
         """Streams a body to a folder of its own, which is for `read` and removed by it.
 
         Raises:
-            UploadTooLarge, and whatever the stream raises.
+            UploadTooLarge, UploadsFull, StorageUnavailable, and whatever the stream raises.
         """
         folder = await asyncio.to_thread(self._store.scratch)
         try:
@@ -63,12 +67,14 @@ class Intake:
 
         Raises:
             InvalidRequest: the file can't be read, or holds too much.
+            UploadsFull, StorageUnavailable: it may be in order, but can't be kept.
         """
         keeping: asyncio.Future[Dataset] | None = None
         try:
             async with self._readers:
                 await self._run_reader(folder, media_type, options or Options())
-            (folder / UPLOAD).unlink()
+            with storing(PLACE):
+                (folder / UPLOAD).unlink()
             keeping = asyncio.ensure_future(asyncio.to_thread(self._store.adopt, folder))
             return await asyncio.shield(keeping)
         finally:
@@ -80,28 +86,34 @@ class Intake:
     async def _write(self, chunks: AsyncIterator[bytes], path: Path) -> None:
         size = 0
         waiting = bytearray()
-        with path.open("wb") as file:
+        upload = _Upload(path, self._store.quota, self._max_bytes)
+        try:
             async for chunk in chunks:
                 size += len(chunk)
                 if size > self._max_bytes:
                     raise UploadTooLarge(self._max_bytes)
                 waiting += chunk
                 if len(waiting) >= WRITE_BYTES:
-                    await asyncio.to_thread(file.write, bytes(waiting))
+                    await asyncio.to_thread(upload.append, bytes(waiting))
                     waiting.clear()
-            await asyncio.to_thread(file.write, bytes(waiting))
+            await asyncio.to_thread(upload.append, bytes(waiting))
+        finally:
+            upload.close()
 
     async def _run_reader(self, folder: Path, media_type: str, options: Options) -> None:
         limits = (str(self.limits.max_points), str(self.limits.max_series), json.dumps(options.to_dict()))
+        quota = self._store.quota.limit_bytes
         # What a file can make this process do, it does without our keys.
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("OUTFIELDER_")}
-        process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "service.datasets.read", str(folder), media_type, *limits),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            env=inherited | READER_ENVIRONMENT,
-        )
+        command = (sys.executable, "-m", "service.datasets.read", str(folder), media_type, *limits)
+        with storing("reader of uploads"):
+            process = await asyncio.create_subprocess_exec(
+                *(*command, "" if quota is None else str(quota)),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+                env=inherited | READER_ENVIRONMENT,
+            )
         try:
             output, complaint = await asyncio.wait_for(process.communicate(), self._read_seconds)
         except TimeoutError as error:
@@ -120,6 +132,37 @@ class Intake:
             raise _explain(process.returncode, complaint.decode("utf-8", "replace")) from error
         if "flaws" in answer:
             raise InvalidRequest([Flaw(*flaw) for flaw in answer["flaws"]])
+        if "full" in answer:
+            raise UploadsFull(answer["full"])
+        if "errno" in answer:
+            raise make_trouble(PLACE, answer["errno"])
+
+
+class _Upload:
+    """A file that grows within the quota. Its methods block."""
+
+    def __init__(self, path: Path, quota: Quota, max_bytes: int) -> None:
+        self._folder = path.parent
+        self._quota = quota
+        self._max_bytes = max_bytes
+        self._size = self._granted = 0
+        with storing(PLACE):
+            # Not buffered: what is left in a buffer would be refused once more when it is closed.
+            self._file = create(path)
+
+    def append(self, content: bytes) -> None:
+        """Writes more. Raises UploadsFull, StorageUnavailable."""
+        with storing(PLACE):
+            self._size += len(content)
+            if self._size > self._granted:
+                # A little more than is needed now, so that the next pieces need not ask again.
+                wish = min(self._size + min(self._size // 4, MOST_AHEAD_BYTES), self._max_bytes)
+                self._granted = self._quota.reserve(self._folder, self._size, wish)
+            append(self._file, content)
+
+    def close(self) -> None:
+        with storing(PLACE):
+            self._file.close()
 
 
 async def _remove(folder: Path) -> None:

@@ -11,6 +11,7 @@ from service.datasets.options import Options
 from service.datasets.roles import assign_by_name
 from service.datasets.table import Columns, Table, build
 from service.errors import InvalidRequest
+from service.storage.trouble import is_trouble
 
 BATCH_ROWS = 65_536
 MAGIC = b"PAR1"
@@ -46,6 +47,8 @@ def read_parquet(path: Path, limits: Limits, options: Options | None = None) -> 
     except MemoryError:
         raise
     except (pa.ArrowException, OSError) as error:
+        if isinstance(error, OSError) and is_trouble(error.errno):
+            raise
         raise InvalidRequest.at("", "unreadable_file", _explain(path)) from error
 
 

@@ -1,8 +1,10 @@
 """Reads an uploaded file, as a program of its own: what a hostile file does, it does to a process that has no duties.
 
-`python -m service.datasets.read FOLDER MEDIA_TYPE MAX_POINTS MAX_SERIES OPTIONS` reads FOLDER/upload and writes a data
-set beside it; OPTIONS are JSON. One line of JSON on standard output says how it went: `{}`, or `{"flaws": [[pointer,
-code, message], ..]}`. What is wrong with the reader itself goes to standard error, with exit status 1.
+`python -m service.datasets.read FOLDER MEDIA_TYPE MAX_POINTS MAX_SERIES OPTIONS QUOTA` reads FOLDER/upload and writes a
+data set beside it; OPTIONS are JSON, QUOTA is the bytes that all uploads may take, or nothing. One line of JSON on
+standard output says how it went: `{}`, `{"flaws": [[pointer, code, message], ..]}`, `{"full": message}` where the quota
+leaves no room, or `{"errno": number}` where the disk refuses. What is wrong with the reader itself goes to standard
+error, with exit status 1.
 """
 
 import contextlib
@@ -65,14 +67,23 @@ def main() -> None:
         Path("/proc/self/oom_score_adj").write_text("1000")
     from service.datasets.limits import Limits
     from service.datasets.options import Options
+    from service.datasets.quota import Quota
     from service.datasets.store import write_panel
-    from service.errors import InvalidRequest
+    from service.errors import InvalidRequest, UploadsFull
+    from service.storage.trouble import is_trouble
 
     folder, media_type, limits = Path(sys.argv[1]), sys.argv[2], Limits(int(sys.argv[3]), int(sys.argv[4]))
+    quota = Quota(folder.parents[1], int(sys.argv[6]) if sys.argv[6] else None)
     try:
         panel, findings, _ = read_file(folder / UPLOAD, media_type, limits, Options(**json.loads(sys.argv[5])))
-        write_panel(folder, panel, findings)
+        write_panel(folder, panel, findings, quota, (folder / UPLOAD).stat().st_size)
         answer: dict[str, object] = {}
+    except UploadsFull as error:
+        answer = {"full": error.message}
+    except OSError as error:
+        if not is_trouble(error.errno):
+            raise
+        answer = {"errno": error.errno}
     except InvalidRequest as error:
         answer = {"flaws": [[flaw.pointer, flaw.code, flaw.message] for flaw in error.flaws]}
     except MemoryError:

@@ -1,11 +1,15 @@
 """The folder of uploads: each a panel and its facts, there whole or not at all."""
 
+import contextlib
+import io
+import logging
 import os
 import re
 import shutil
 import time
 import uuid
 import zipfile
+import zlib
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -16,31 +20,48 @@ import numpy as np
 import orjson
 
 from service.datasets.dataset import Dataset, Finding
+from service.datasets.quota import INLINE, RESERVED, Quota
+from service.datasets.quota import STAGING as STAGING
 from service.domain.panel import Panel
-from service.errors import DatasetNotFound, InvalidRequest
+from service.errors import DatasetDamaged, DatasetNotFound, InvalidRequest, StorageUnavailable
+from service.storage.private import append, create, make_folder
+from service.storage.regular import open_regular, read_regular
+from service.storage.trouble import is_trouble, make_trouble, storing
 
+logger = logging.getLogger(__name__)
+
+# The store in messages to clients.
+PLACE = "folder of uploads"
 FACTS = "facts.json"
 VALUES = "values.npz"
-STAGING = ".staging"
+# Findings are a thousand at most, and ids as long as a request may be.
+MOST_FACTS_BYTES = 2**28
 # What lies there longer belongs to a process that died.
 LONGEST_UPLOAD_SECONDS = 6 * 3600
-# Series that came with a request, not as an upload: kept for its job under what they hold, never listed.
-INLINE = "inline-"
+NUMBER_BYTES = 8
+# Of the archive around numbers.
+FRAME_BYTES = 2048
 _ID = re.compile(r"(inline-)?[0-9a-f]{32}\Z")
 _CURSOR = re.compile(r"[0-9]{1,19}-[0-9a-f]{32}\Z")
 
 
 class DatasetStore:
-    """Uploads on disk. Safe for several threads and processes; everything here does file I/O."""
+    """Uploads on disk. Safe for several threads and processes; everything here does file I/O.
 
-    def __init__(self, root: Path) -> None:
+    Whatever the disk refuses is a StorageUnavailable.
+    """
+
+    def __init__(self, root: Path, quota_bytes: int | None = None) -> None:
+        """Args: `quota_bytes` is what all may take together, those in progress included; None for no limit."""
         self.root = root
+        self.quota = Quota(root, quota_bytes)
 
     def add(self, panel: Panel, audit: Iterable[Finding] = ()) -> Dataset:
-        """Keeps a panel as a new data set."""
+        """Keeps a panel as a new data set. Raises UploadsFull."""
         scratch = self.scratch()
         try:
-            write_panel(scratch, panel, audit)
+            with storing(PLACE):
+                write_panel(scratch, panel, audit, self.quota)
             return self.adopt(scratch)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
@@ -48,23 +69,29 @@ class DatasetStore:
     def adopt(self, scratch: Path) -> Dataset:
         """Makes a folder of `scratch`, filled by `write_panel`, a new data set."""
         dataset_id = uuid.uuid4().hex
-        dataset = replace(_read_facts(scratch / FACTS), id=dataset_id)
-        _write(scratch / FACTS, orjson.dumps(dataset.to_dict()))
-        self._publish(scratch, dataset_id)
+        with storing(PLACE):
+            dataset = replace(_read_facts(scratch / FACTS), id=dataset_id)
+            _write(scratch / FACTS, orjson.dumps(dataset.to_dict()))
+            self._publish(scratch, dataset_id)
         return dataset
 
     def keep(self, panel: Panel) -> str:
-        """Keeps a panel that came with a request, once for all requests with the same one. Returns its id."""
+        """Keeps a panel that came with a request, once for all requests with the same one. Returns its id.
+
+        Raises:
+            UploadsFull.
+        """
         panel_id = name_inline(panel.digest())
         if self._touch(panel_id):
             return panel_id
         scratch = self.scratch()
         try:
-            write_panel(scratch, panel, ())
-            # Whatever is listed has facts; these are not for anybody to see.
-            (scratch / FACTS).unlink()
-            self._publish(scratch, panel_id)
-        except OSError:
+            with storing(PLACE):
+                write_panel(scratch, panel, (), self.quota)
+                # Whatever is listed has facts; these are not for anybody to see.
+                (scratch / FACTS).unlink()
+                self._publish(scratch, panel_id)
+        except StorageUnavailable:
             # Another request has just kept the same panel.
             if not self._touch(panel_id):
                 raise
@@ -76,28 +103,32 @@ class DatasetStore:
         """The panel of a data set, or of `keep`. What is read is not about to expire.
 
         Raises:
-            DatasetNotFound.
+            DatasetNotFound, DatasetDamaged.
         """
         folder = self._folder(dataset_id)
         self._touch(dataset_id)
         try:
-            with np.load(folder / VALUES, allow_pickle=False) as archive:
+            with open_regular(folder / VALUES) as file, np.load(file, allow_pickle=False) as archive:
                 flat, lengths, text = archive["flat"], archive["lengths"], archive["text"]
-        except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
-            raise _missing(dataset_id) from error
-        names = orjson.loads(text.tobytes())
-        values = tuple(np.split(flat, np.cumsum(lengths)[:-1]))
-        return Panel(tuple(names["ids"]), values, tuple(names["starts"]), names["freq"])
+            names = orjson.loads(text.tobytes())
+            values = tuple(np.split(flat, np.cumsum(lengths)[:-1]))
+            return Panel(tuple(names["ids"]), values, tuple(names["starts"]), names["freq"])
+        except OSError as error:
+            raise _explain(dataset_id, error) from error
+        except (KeyError, IndexError, TypeError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+            raise _damaged(dataset_id) from error
 
     def get(self, dataset_id: str) -> Dataset:
-        """A data set's facts. Raises DatasetNotFound."""
+        """A data set's facts. Raises DatasetNotFound, DatasetDamaged."""
         try:
             return _read_facts(self._folder(dataset_id) / FACTS)
         except OSError as error:
-            raise _missing(dataset_id) from error
+            raise _explain(dataset_id, error) from error
+        except (KeyError, TypeError, ValueError) as error:
+            raise _damaged(dataset_id) from error
 
     def page(self, *, limit: int = 50, cursor: str | None = None) -> tuple[list[Dataset], str | None]:
-        """Data sets, newest first, and the cursor of the next page.
+        """Data sets, newest first, and the cursor of the next page. Damaged ones are left out.
 
         Raises:
             InvalidRequest: the cursor is not one of ours.
@@ -105,12 +136,12 @@ class DatasetStore:
         if cursor is not None and not _CURSOR.match(cursor):
             raise InvalidRequest.at("/cursor", "bad_cursor", "The cursor is not one that a list gave: leave it out.")
         found = []
-        for path in self.root.glob(f"[0-9a-f]*/{FACTS}"):
-            try:
+        for name in self._list():
+            path = self.root / name / FACTS
+            # Deleted meanwhile, or no data set.
+            with contextlib.suppress(OSError):
                 # Facts are written once; reading a data set touches its folder alone.
-                found.append((f"{path.stat().st_mtime_ns:019d}-{path.parent.name}", path))
-            except FileNotFoundError:  # deleted meanwhile
-                continue
+                found.append((f"{path.stat().st_mtime_ns:019d}-{name}", path))
         before = [(key, path) for key, path in sorted(found, reverse=True) if cursor is None or key < cursor]
         datasets = []
         for _, path in before[:limit]:
@@ -118,6 +149,8 @@ class DatasetStore:
                 datasets.append(_read_facts(path))
             except FileNotFoundError:
                 continue
+            except (OSError, KeyError, TypeError, ValueError):
+                logger.warning("the data set %s is damaged", path.parent.name)
         return datasets, before[limit - 1][0] if len(before) > limit else None
 
     def delete(self, dataset_id: str) -> None:
@@ -134,17 +167,33 @@ class DatasetStore:
                     self._remove(folder, folder.name)
             except (FileNotFoundError, DatasetNotFound):  # another process was faster
                 continue
+            except StorageUnavailable:  # said in the log; the others may still go
+                continue
 
     def scratch(self) -> Path:
         """An empty folder, in the same file system, for what an upload needs until it is kept. Its user removes it."""
         folder = self.root / STAGING / uuid.uuid4().hex
-        folder.mkdir(parents=True)
+        with storing(PLACE):
+            for one in (self.root, folder.parent, folder):
+                make_folder(one)
         return folder
+
+    def _list(self) -> list[str]:
+        """The names of uploads."""
+        try:
+            names = [path.name for path in self.root.iterdir()]
+            return [name for name in names if _ID.match(name) and not name.startswith(INLINE)]
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise make_trouble(PLACE, error.errno or 0, error) from error
 
     def _publish(self, scratch: Path, name: str) -> None:
         """Shows a folder whole, and durably. Raises OSError where the name is taken."""
         _flush_folder(scratch)
-        scratch.rename(self.root / name)
+        with self.quota.locked():
+            (scratch / RESERVED).unlink(missing_ok=True)
+            scratch.rename(self.root / name)
         _flush_folder(self.root)
 
     def _folder(self, dataset_id: str) -> Path:
@@ -161,12 +210,13 @@ class DatasetStore:
 
     def _remove(self, folder: Path, dataset_id: str) -> None:
         trash = self.root / STAGING / f"deleted-{uuid.uuid4().hex}"
-        trash.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            # One rename hides it whole; what a crash leaves of the rest is swept later.
-            folder.rename(trash)
-        except OSError as error:
-            raise _missing(dataset_id) from error
+        with storing(PLACE):
+            make_folder(trash.parent)
+            try:
+                # One rename hides it whole; what a crash leaves of the rest is swept later.
+                folder.rename(trash)
+            except FileNotFoundError as error:
+                raise _missing(dataset_id) from error
         shutil.rmtree(trash, ignore_errors=True)
 
 
@@ -175,10 +225,26 @@ def name_inline(digest: str) -> str:
     return INLINE + digest[:32]
 
 
-def write_panel(folder: Path, panel: Panel, audit: Iterable[Finding]) -> None:
-    """Writes a panel and its facts, durably, into a folder of `DatasetStore.scratch`."""
+def write_panel(
+    folder: Path, panel: Panel, audit: Iterable[Finding], quota: Quota | None = None, beside: int = 0
+) -> None:
+    """Writes a panel and its facts, durably, into a folder of `DatasetStore.scratch`.
+
+    Args:
+        quota: what room is asked of before anything is written.
+        beside: the bytes of what lies in the folder already.
+
+    Raises:
+        UploadsFull, OSError.
+    """
     names = orjson.dumps({"ids": panel.ids, "starts": panel.starts, "freq": panel.freq})
-    with (folder / VALUES).open("wb") as file:
+    created_at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    facts = Dataset("", created_at, panel.n_series, panel.n_points, panel.freq, tuple(audit))
+    told = orjson.dumps(facts.to_dict())
+    if quota is not None:
+        n_bytes = NUMBER_BYTES * (panel.n_points + panel.n_series) + len(names) + len(told)
+        quota.reserve(folder, beside + n_bytes + FRAME_BYTES)
+    with io.BufferedWriter(create(folder / VALUES)) as file:
         np.savez(
             file,
             flat=np.concatenate([np.asarray(one, np.float64) for one in panel.values]),
@@ -186,14 +252,12 @@ def write_panel(folder: Path, panel: Panel, audit: Iterable[Finding]) -> None:
             text=np.frombuffer(names, np.uint8),
         )
         _flush(file)
-    created_at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    facts = Dataset("", created_at, panel.n_series, panel.n_points, panel.freq, tuple(audit))
-    _write(folder / FACTS, orjson.dumps(facts.to_dict()))
+    _write(folder / FACTS, told)
 
 
 def _write(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(content)
+    with create(path) as file:
+        append(file, content)
         _flush(file)
 
 
@@ -211,8 +275,21 @@ def _flush_folder(folder: Path) -> None:
 
 
 def _read_facts(path: Path) -> Dataset:
-    facts = orjson.loads(path.read_bytes())
+    facts = orjson.loads(read_regular(path, MOST_FACTS_BYTES))
     return Dataset(**{**facts, "audit": tuple(Finding(**finding) for finding in facts["audit"])})
+
+
+def _explain(dataset_id: str, error: OSError) -> DatasetNotFound | StorageUnavailable:
+    """Why a data set can't be read."""
+    if isinstance(error, FileNotFoundError):
+        return _missing(dataset_id)
+    return make_trouble(PLACE, error.errno or 0, error) if is_trouble(error.errno) else _damaged(dataset_id)
+
+
+def _damaged(dataset_id: str) -> DatasetDamaged:
+    return DatasetDamaged(
+        f"The data set {dataset_id!r} is damaged on the server's disk. Delete it and upload it again."
+    )
 
 
 def _missing(dataset_id: str) -> DatasetNotFound:

@@ -3,7 +3,7 @@
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 from service.engines.engine import Array, Choice, Kind, Lengths
 from service.engines.normalized import NormalizedEngine
 from service.errors import EngineNotAvailable, VersionDamaged
+from service.storage.regular import read_regular
 from service.store.manifest import Manifest
 
 # Where the graphs lie inside a version's folder; TensorFlow ignores what is in `assets.extra`.
@@ -23,6 +24,8 @@ FORECAST_ONLY = ["forecast"]
 MEASURED_POINTS = 50
 # What each row of a call takes beside its points.
 ROW_SECONDS = 2e-6
+# The format holds no larger graph.
+MOST_GRAPH_BYTES = 2**31
 
 
 # From so many rows on the graphs for many are used, where a version has them;
@@ -62,14 +65,14 @@ class OnnxLoader:
                 f"{why_not(manifest)} Set OUTFIELDER_ENGINE to auto, or train it again."
             )
         try:
-            engine = OnnxRuntime(folder, None if manifest.reads_whole_series else manifest.window)
+            engine = OnnxRuntime(folder, None if manifest.reads_whole_series else manifest.window, manifest.files)
             engine.warm(manifest)
+            return NormalizedEngine.of(engine, manifest)
         except Exception as error:  # the runtime raises classes that share no other base
             raise VersionDamaged(
                 f"Version {manifest.version} of {manifest.name!r} can't be loaded by the engine {NAME!r}. Set "
                 "OUTFIELDER_ENGINE to savedmodel, or train it again."
             ) from error
-        return NormalizedEngine.of(engine, manifest)
 
 
 def has_graphs(manifest: Manifest) -> bool:
@@ -86,12 +89,17 @@ def why_not(manifest: Manifest) -> str:
 class OnnxRuntime:
     """One version's graphs, each with one thread: concurrent calls share the cores, and none waits for another."""
 
-    def __init__(self, folder: Path, window: int | None) -> None:
-        """Args: `window` is how many of a series' last points the version reads; None for all."""
+    def __init__(self, folder: Path, window: int | None, files: Collection[str] | None = None) -> None:
+        """Args:
+        window: how many of a series' last points the version reads; None for all.
+        files: the paths of the files that were published, inside the folder: no others are read. None for all.
+        """
+        if files is None:
+            files = [path.relative_to(folder).as_posix() for path in (folder / FOLDER).iterdir()]
         self._window = window
-        self._forecast = _Graphs(folder, "forecast")
-        self._rollout = _Graphs(folder, "rollout")
-        self._all_steps = _Graphs(folder, "all_steps") if (folder / graph_path("all_steps")).exists() else None
+        self._forecast = _Graphs(folder, "forecast", files)
+        self._rollout = _Graphs(folder, "rollout", files)
+        self._all_steps = _Graphs(folder, "all_steps", files) if graph_path("all_steps") in files else None
         # Until they are measured, calls may take any time.
         self._call_seconds = self._point_seconds = self._step_seconds = math.inf
 
@@ -122,11 +130,23 @@ class OnnxRuntime:
         return self._call_seconds + rows * row_seconds
 
     def warm(self, manifest: Manifest) -> None:
-        """Runs each graph, so that what later runs use again is there, and measures what a call costs."""
+        """Runs each graph, so that what later runs use again is there, and measures what a call costs.
+
+        Raises:
+            ValueError: an answer's shape is not the manifest's.
+        """
         shortest, longest = manifest.min_length, manifest.min_length + MEASURED_POINTS
         if self._all_steps is not None:
             self.all_steps(*_zeros(longest))
+        elif "sequence" in manifest.modes:
+            raise ValueError("there is no graph for all steps, which the manifest's modes ask for")
         steps = manifest.horizon + MEASURED_POINTS
+        for answer, expected in (
+            (self.forecast(*_zeros(longest)), manifest.horizon),
+            (self.rollout(*_zeros(longest), steps), steps),
+        ):
+            if answer.shape != (1, expected):
+                raise ValueError(f"an answer has the shape {answer.shape}, expected (1, {expected})")
         least = _measure(lambda: self.forecast(*_zeros(shortest)))
         whole = _measure(lambda: self.forecast(*_zeros(longest)))
         rolled = _measure(lambda: self.rollout(*_zeros(longest), steps))
@@ -146,11 +166,10 @@ class OnnxRuntime:
 class _Graphs:
     """The graph of one call, and that for many rows where there is one."""
 
-    def __init__(self, folder: Path, call: str) -> None:
+    def __init__(self, folder: Path, call: str, files: Collection[str]) -> None:
         self._few = self._many = _open(folder / graph_path(call))
-        many = folder / graph_path(many_rows(call))
-        if many.exists():
-            self._many = _open(many)
+        if graph_path(many_rows(call)) in files:
+            self._many = _open(folder / graph_path(many_rows(call)))
 
     def choose(self, series: Array) -> Callable[..., Any]:
         """What runs series [batch, time]."""
@@ -167,7 +186,9 @@ def _open(path: Path) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    return onnxruntime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(
+        read_regular(path, MOST_GRAPH_BYTES), options, providers=["CPUExecutionProvider"]
+    )
 
 
 def _zeros(length: int) -> tuple[Array, Lengths]:

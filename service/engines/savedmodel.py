@@ -20,6 +20,7 @@ Place = Callable[[], AbstractContextManager[Any]]
 
 
 NAME = "savedmodel"
+SAVED_MODEL = "saved_model.pb"
 
 
 class SavedModelLoader:
@@ -47,13 +48,15 @@ class SavedModelLoader:
                 self._tensorflow = _import_tensorflow(hide_gpus=not self._beside_training)
         place = (lambda: self._tensorflow.device("/CPU:0")) if self._beside_training else contextlib.nullcontext
         try:
+            if SAVED_MODEL not in manifest.files:
+                raise ValueError(f"{SAVED_MODEL} is not among the files that were published")
             engine = SavedModelRuntime(self._tensorflow, folder, place)
             engine.warm(manifest)
+            return NormalizedEngine.of(engine, manifest)
         except Exception as error:  # TensorFlow raises many unrelated classes for a folder that it can't read or run
             raise VersionDamaged(
                 f"Version {manifest.version} of {manifest.name!r} can't be loaded. Train it again, or restore it."
             ) from error
-        return NormalizedEngine.of(engine, manifest)
 
 
 class SavedModelRuntime:

@@ -3,43 +3,84 @@
 import asyncio
 import contextlib
 import logging
+import threading
 import time
 from collections import OrderedDict
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 from service.engines.engine import Choice, Engine, Loader
-from service.errors import NoChampion, NotFound, NotReady, ServiceError, StoreUnreadable
+from service.errors import NoChampion, NotFound, NotReady, ServiceError, StoreUnreadable, VersionDamaged
 from service.store.catalog import Catalog
+from service.store.damage import Damage
 from service.store.manifest import Manifest
 
 logger = logging.getLogger(__name__)
 
 # A change made by another process is served within a second: a quarter for the look, the rest for loading.
 REFRESH_SECONDS = 0.25
-
-# How long a version that could not be loaded is left alone, unless a request asks for it.
+# How long a version that could not be loaded is left alone while its files stay as they are; twice as long each time.
 RETRY_SECONDS = 10.0
+LONGEST_RETRY_SECONDS = 600.0
+# Versions that nobody asks for are compared with their manifests too, in a twentieth of a core's time.
+SCRUB_PAUSES = 20
+SCRUB_SECONDS = 0.05
+# Of what is found in the store at once, in the log.
+MOST_LOGGED = 1000
+TOLD = "in the model store, %s%s %s"
 
 # A number is never used again, but a store that was wiped by hand begins anew.
 _Key = tuple[str, int, str]
 
 
+@dataclass(slots=True)
+class _Failure:
+    """Why a version can't be loaded, and of which files that is known."""
+
+    manifest: Manifest
+    error: ServiceError
+    signature: object
+    retry_at: float
+    delay_seconds: float
+
+    def again(self) -> ServiceError:
+        """The error for another caller; one that is raised again and again would gather their tracebacks."""
+        return type(self.error)(self.error.message)
+
+
 class Registry:
     """Keeps the engines of recently used versions, and looks for changes of the store while it is open."""
 
-    def __init__(self, catalog: Catalog, load: Loader, *, max_loaded: int, preload: Iterable[str] = ()) -> None:
-        """Args: `max_loaded` is the most versions in memory, `preload` the models that are always kept loaded."""
+    def __init__(
+        self,
+        catalog: Catalog,
+        load: Loader,
+        *,
+        max_loaded: int,
+        preload: Iterable[str] = (),
+        scrub: bool = False,
+    ) -> None:
+        """Args:
+        max_loaded: the most versions in memory.
+        preload: the models that are always kept loaded.
+        scrub: compares all versions with their manifests while it is open, also those that nobody asks for.
+        """
         self._catalog = catalog
         self._load = load
         self._max_loaded = max_loaded
         self._preload = tuple(preload)
         self._engines: OrderedDict[_Key, asyncio.Task[Engine]] = OrderedDict()
-        self._failed_at: dict[_Key, float] = {}
+        self._failures: dict[_Key, _Failure] = {}
+        # Versions whose files were what was published, when this process looked.
+        self._proven: set[_Key] = set()
+        self._told: frozenset[Damage] = frozenset()
         # Loading is nearly all Python, so more threads would only take turns.
         self._loader = ThreadPoolExecutor(1, thread_name_prefix="load")
         self._unreadable: StoreUnreadable | None = None
-        self._watching: asyncio.Task[None] | None = None
+        self._scrubs = scrub
+        self._background: list[asyncio.Task[None]] = []
+        self._closing = threading.Event()
 
     def choose(self, manifest: Manifest) -> Choice:
         """The engine that runs a version."""
@@ -50,16 +91,26 @@ class Registry:
         """How many versions are in memory."""
         return sum(_is_loaded(task) for task in self._engines.values())
 
+    @property
+    def damaged(self) -> list[Damage]:
+        """What is known to be wrong in the store: what a look tells, and versions whose files are not as published."""
+        failures = [one for one in self._failures.values() if isinstance(one.error, VersionDamaged)]
+        return [*self._catalog.damaged, *map(_describe, failures)]
+
     async def open(self) -> None:
         """Looks at the store once, then again and again in the background."""
         await self.refresh()
-        self._watching = asyncio.create_task(self._watch())
+        self._background.append(asyncio.create_task(self._watch()))
+        if self._scrubs:
+            self._background.append(asyncio.create_task(self._scrub()))
 
     async def close(self) -> None:
-        if self._watching is not None:
-            self._watching.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._watching
+        self._closing.set()
+        for task in self._background:
+            task.cancel()
+        await asyncio.gather(*self._background, return_exceptions=True)
+        # What has not begun to load never will; what has can't be interrupted.
+        self._loader.shutdown(wait=False, cancel_futures=True)
         await asyncio.gather(*self._engines.values(), return_exceptions=True)
         self._loader.shutdown()
         self._engines.clear()
@@ -74,11 +125,17 @@ class Registry:
         if self._unreadable is not None:
             raise self._unreadable
         for name in self._preload:
-            manifest = self._current(name)
-            if manifest is None:
-                raise NotReady(f"The model {name!r}, to be preloaded, is not in the store.")
+            try:
+                manifest = self._catalog.resolve(name)
+            except VersionDamaged as error:
+                raise NotReady(f"The model {name!r}, to be preloaded, can't be. {error.message}") from error
+            except (NotFound, NoChampion):
+                raise NotReady(f"The model {name!r}, to be preloaded, is not in the store.") from None
             task = self._engines.get(_key(manifest))
             if task is None or not _is_loaded(task):
+                failure = self._failures.get(_key(manifest))
+                if failure is not None:
+                    raise NotReady(f"The model {name!r}, to be preloaded, can't be. {failure.error.message}")
                 raise NotReady(f"The model {name!r} is not loaded yet.")
 
     async def resolve(self, name: str | None, version: int | str | None) -> Manifest:
@@ -97,9 +154,13 @@ class Registry:
         """The engine of a version, loaded if it is not yet. Concurrent callers wait for one loading.
 
         Raises:
-            VersionDamaged: its files are not what was published, or can't be loaded.
+            VersionDamaged: its files are not what was published, or can't be loaded. For a while that is known without
+                another try, unless the files change.
             NotFound: it was deleted meanwhile.
         """
+        failure = self._failures.get(_key(manifest))
+        if failure is not None and not await asyncio.to_thread(self._may_retry, failure):
+            raise failure.again()
         task = self._begin_loading(manifest)
         if _is_loaded(task):
             return task.result()
@@ -109,7 +170,7 @@ class Registry:
     async def refresh(self) -> None:
         """Looks at the store now: unloads what was deleted, loads what replaces a version in use."""
         try:
-            await asyncio.to_thread(self._catalog.refresh)
+            retried = await asyncio.to_thread(self._look)
         except StoreUnreadable as error:
             if self._unreadable is None:
                 logger.exception("the model store can't be read")
@@ -117,7 +178,27 @@ class Registry:
             return
         self._unreadable = None
         self._unload_deleted()
-        self._follow()
+        self._follow(retried)
+        self._tell()
+
+    def _look(self) -> set[_Key]:
+        """Looks at the store; returns which of the versions that could not be loaded may be tried again."""
+        self._catalog.refresh()
+        return {key for key, failure in list(self._failures.items()) if self._may_retry(failure)}
+
+    def _may_retry(self, failure: _Failure) -> bool:
+        return time.monotonic() >= failure.retry_at or self._catalog.sign(failure.manifest) != failure.signature
+
+    def _tell(self) -> None:
+        """Tells the log what is newly wrong, once, and what no longer is."""
+        damaged = frozenset(self.damaged)
+        new, mended = damaged - self._told, self._told - damaged
+        self._told = damaged
+        for found, log, words in ((new, logger.error, ""), (mended, logger.info, "no longer: ")):
+            for damage in sorted(found, key=lambda damage: (damage.entry, damage.reason))[:MOST_LOGGED]:
+                log(TOLD, words, damage.entry, damage.reason)
+            if len(found) > MOST_LOGGED:
+                log("in the model store, %s%d more entries; GET /models names them", words, len(found) - MOST_LOGGED)
 
     async def _watch(self) -> None:
         while True:
@@ -126,6 +207,36 @@ class Registry:
                 await self.refresh()
             except Exception:  # whatever one look met, the next may succeed; giving up would freeze the store's picture
                 logger.exception("looking at the model store failed")
+
+    async def _scrub(self) -> None:
+        """Compares versions with their manifests, one after the other and with pauses, each once."""
+        while True:
+            manifests = [manifest for entry in self._catalog.models() for manifest in entry.versions]
+            for manifest in manifests:
+                key = _key(manifest)
+                if key in self._proven or key in self._failures or key in self._engines:
+                    continue
+                started = time.monotonic()
+                try:
+                    await self._compare(manifest)
+                except InterruptedError:
+                    return
+                except Exception:  # one version that can't be looked at must not hide the others
+                    logger.exception("version %d of %r can't be compared", manifest.version, manifest.name)
+                self._proven.add(key)
+                await asyncio.sleep(max(SCRUB_SECONDS, SCRUB_PAUSES * (time.monotonic() - started)))
+            await asyncio.sleep(1.0)
+
+    async def _compare(self, manifest: Manifest) -> None:
+        try:
+            await asyncio.to_thread(self._prove, manifest)
+        except VersionDamaged as error:
+            # Deleted meanwhile, it is no damage.
+            with contextlib.suppress(NotFound):
+                await self._note_failure(manifest, error)
+
+    def _prove(self, manifest: Manifest) -> None:
+        self._catalog.verify(manifest, self._closing.is_set)
 
     def _begin_loading(self, manifest: Manifest) -> asyncio.Task[Engine]:
         key = _key(manifest)
@@ -139,29 +250,55 @@ class Registry:
 
     async def _load_version(self, manifest: Manifest) -> Engine:
         def load() -> Engine:
-            self._catalog.verify(manifest)
+            self._prove(manifest)
             return self._load(self._catalog.folder(manifest), manifest)
 
+        signature = await asyncio.to_thread(self._catalog.sign, manifest)
         try:
             return await asyncio.get_running_loop().run_in_executor(self._loader, load)
-        except ServiceError:
-            # Files that are missing because somebody deleted the version are no damage.
-            await asyncio.to_thread(self._catalog.refresh)
-            self._catalog.resolve(manifest.name, manifest.version)
+        except InterruptedError as error:
+            raise NotReady("The server is shutting down.") from error
+        except ServiceError as error:
+            await self._note_failure(manifest, error, signature)
             raise
+        except Exception as error:  # whatever a version makes its engine do, it is this version that can't be served
+            damaged = VersionDamaged(
+                f"Version {manifest.version} of {manifest.name!r} can't be loaded. The server's log says why; train it "
+                "again, or restore it."
+            )
+            damaged.__cause__ = error
+            await self._note_failure(manifest, damaged, signature)
+            raise damaged from error
+
+    async def _note_failure(self, manifest: Manifest, error: ServiceError, signature: object = None) -> None:
+        """Keeps in mind that a version can't be loaded. Raises NotFound where it was deleted: that is no damage."""
+        if signature is None:
+            signature = await asyncio.to_thread(self._catalog.sign, manifest)
+        await asyncio.to_thread(self._catalog.refresh)
+        self._catalog.resolve(manifest.name, manifest.version)
+        before = self._failures.get(_key(manifest))
+        delay = RETRY_SECONDS if before is None else min(2 * before.delay_seconds, LONGEST_RETRY_SECONDS)
+        failure = _Failure(manifest, error, signature, time.monotonic() + delay, delay)
+        self._failures[_key(manifest)] = failure
+        damage = _describe(failure)
+        if damage not in self._told:
+            # With the traceback, where there is more to say than what a file is.
+            has_more = error.__cause__ is not None and not isinstance(error.__cause__, OSError)
+            logger.error(TOLD, "", damage.entry, damage.reason, exc_info=error if has_more else None)
+            self._told |= {damage}
 
     def _loading_ended(self, key: _Key, task: asyncio.Task[Engine]) -> None:
         if _is_loaded(task):
-            self._failed_at.pop(key, None)
+            self._failures.pop(key, None)
+            self._proven.add(key)
             self._unload_oldest()
             return
-        # Not kept: the next request tries again, for the files may have been restored.
+        # Not kept: it is tried again later, for the files may be restored.
         if self._engines.get(key) is task:
             del self._engines[key]
-        self._failed_at[key] = time.monotonic()
-        error = None if task.cancelled() else task.exception()
-        if error is not None and not isinstance(error, NotFound):
-            logger.error("version %d of %r can't be loaded", key[1], key[0], exc_info=error)
+        if not task.cancelled():
+            # Its callers may all have gone away.
+            task.exception()
 
     def _unload_oldest(self) -> None:
         """Lets go of the versions that were used longest ago; calls that still run keep theirs until they end."""
@@ -173,27 +310,30 @@ class Registry:
         kept = {_key(manifest) for entry in self._catalog.models() for manifest in entry.versions}
         for key in [key for key, task in self._engines.items() if key not in kept and task.done()]:
             del self._engines[key]
-        for key in self._failed_at.keys() - kept:
-            del self._failed_at[key]
+        for key in self._failures.keys() - kept:
+            del self._failures[key]
+        self._proven &= kept
 
-    def _follow(self) -> None:
-        """Begins to load the current versions of the default model and of those in use, so that few requests wait."""
+    def _follow(self, retried: set[_Key]) -> None:
+        """Begins to load the current versions of the default model and of those in use, so that few requests wait.
+
+        Args:
+            retried: versions that could not be loaded, but may be tried again.
+        """
         in_use = {name for name, _, _ in self._engines} | set(self._preload)
         if self._catalog.default is not None:
             in_use.add(self._catalog.default)
         for name in in_use:
             manifest = self._current(name)
-            if manifest is not None and _key(manifest) not in self._engines and self._may_load(_key(manifest)):
+            if manifest is None or _key(manifest) in self._engines:
+                continue
+            if _key(manifest) not in self._failures or _key(manifest) in retried:
                 self._begin_loading(manifest)
-
-    def _may_load(self, key: _Key) -> bool:
-        failed_at = self._failed_at.get(key)
-        return failed_at is None or time.monotonic() - failed_at > RETRY_SECONDS
 
     def _current(self, name: str) -> Manifest | None:
         try:
             return self._catalog.resolve(name)
-        except (NotFound, NoChampion):
+        except (NotFound, NoChampion, VersionDamaged):
             return None
 
 
@@ -203,3 +343,10 @@ def _key(manifest: Manifest) -> _Key:
 
 def _is_loaded(task: asyncio.Task[Engine]) -> bool:
     return task.done() and not task.cancelled() and task.exception() is None
+
+
+def _describe(failure: _Failure) -> Damage:
+    manifest = failure.manifest
+    # Its message is a sentence of its own; here it follows the entry's name.
+    reason = f"can't be loaded: {failure.error.message}"
+    return Damage(f"{manifest.name}/{manifest.version}", reason, manifest.name, manifest.version)

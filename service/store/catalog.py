@@ -1,10 +1,11 @@
 """What the store holds, read from disk into one immutable picture that is swapped as a whole."""
 
+import os
 import shutil
 import threading
-from dataclasses import dataclass, field
+import uuid
+from collections.abc import Callable
 from pathlib import Path
-from types import MappingProxyType
 
 import orjson
 
@@ -13,51 +14,32 @@ from service.errors import (
     InvalidRequest,
     ModelNotFound,
     NoChampion,
-    StoreUnreadable,
     VersionDamaged,
     VersionNotFound,
 )
+from service.storage.regular import explain, name_kind
+from service.storage.trouble import storing
+from service.store.damage import Damage
+from service.store.digest import digest_file
 from service.store.layout import (
     ALIASES,
     DEFAULT,
-    MANIFEST,
-    STAGING,
+    PLACE,
     is_alias,
-    is_name,
     locked,
+    make_staging,
     model_folder,
-    parse_version,
     write_atomically,
 )
 from service.store.manifest import Manifest
-from service.store.publish import digest_file
+from service.store.model_entry import CHAMPION as CHAMPION
+from service.store.model_entry import ModelEntry as ModelEntry
+from service.store.scan import Picture, Scanner, read_aliases
 
-CHAMPION = "champion"
+# What changes the store waits for others who do; a publisher holds a model for a second or two.
+LOCK_SECONDS = 10.0
 # The model that a request without a name means, before a person has set another.
 FAVOURITE = "lstm"
-
-
-@dataclass(frozen=True, slots=True)
-class ModelEntry:
-    """A model: its versions in ascending order and its aliases. There is at least one version."""
-
-    name: str
-    versions: tuple[Manifest, ...]
-    aliases: dict[str, int]
-    # What a request that names no version gets: the champion, else the newest that no gate rejected.
-    current: Manifest | None = field(init=False)
-
-    def __post_init__(self) -> None:
-        champion = self.aliases.get(CHAMPION)
-        accepted = (m for m in reversed(self.versions) if m.gate is None or m.gate.get("passed"))
-        current = next((m for m in self.versions if m.version == champion), None) or next(accepted, None)
-        object.__setattr__(self, "current", current)
-
-
-@dataclass(frozen=True, slots=True)
-class _Picture:
-    models: MappingProxyType[str, ModelEntry] = field(default_factory=lambda: MappingProxyType({}))
-    default: str | None = None
 
 
 class Catalog:
@@ -69,41 +51,41 @@ class Catalog:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self._picture = _Picture()
+        self._picture = Picture()
         self._refreshing = threading.Lock()
-        # A published version never changes, so its manifest is read once.
-        self._manifests: dict[Path, Manifest] = {}
+        self._scanner = Scanner(root)
 
     def refresh(self) -> None:
-        """Reads what is new. Folders that are no versions are passed over.
+        """Reads what is new. What is damaged is left out and told of, one by one.
 
         Raises:
             StoreUnreadable: the folder can't be listed. A folder that does not exist is an empty store.
         """
         with self._refreshing:
-            self._refresh()
+            self._picture = self._scanner.scan()
 
-    def _refresh(self) -> None:
-        try:
-            folders = [path for path in self.root.iterdir() if is_name(path.name) and path.is_dir()]
-            models = {folder.name: entry for folder in sorted(folders) if (entry := self._read_model(folder))}
-            default = _read_json(self.root / DEFAULT).get("name")
-        except FileNotFoundError:
-            models, default = {}, None
-        except OSError as error:
-            raise StoreUnreadable("The model store can't be read. See the server's log.") from error
-        self._picture = _Picture(MappingProxyType(models), default if isinstance(default, str) else None)
-        shown = {self.folder(manifest) for entry in models.values() for manifest in entry.versions}
-        self._manifests = {folder: manifest for folder, manifest in self._manifests.items() if folder in shown}
+    @property
+    def damaged(self) -> tuple[Damage, ...]:
+        """What the last look found to be wrong, by place."""
+        return self._picture.damaged
 
     def models(self) -> list[ModelEntry]:
         """All models, by name."""
         return list(self._picture.models.values())
 
     def model(self, name: str) -> ModelEntry:
-        """One model. Raises ModelNotFound."""
-        entry = self._picture.models.get(name)
+        """One model.
+
+        Raises:
+            ModelNotFound.
+            VersionDamaged: it has nothing that can be served, and something that is damaged.
+        """
+        picture = self._picture
+        entry = picture.models.get(name)
         if entry is None:
+            damage = next((damage for damage in picture.damaged if damage.model == name), None)
+            if damage is not None:
+                raise VersionDamaged(f"Model {name!r} can't be served: in the store, {damage.entry} {damage.reason}.")
             known = ", ".join(self._picture.models) or "none yet"
             raise ModelNotFound(f"There is no model named {name!r}. Models: {known}.")
         return entry
@@ -126,6 +108,7 @@ class Catalog:
 
         Raises:
             ModelNotFound, VersionNotFound, NoChampion.
+            VersionDamaged: the version, or the alias, is there but can't be used.
         """
         name = self.default if name is None else name
         if name is None:
@@ -141,6 +124,9 @@ class Catalog:
         number = entry.aliases.get(version) if isinstance(version, str) else version
         manifest = next((m for m in entry.versions if m.version == number), None)
         if manifest is None:
+            damage = self._find_damage(name, version)
+            if damage is not None:
+                raise VersionDamaged(f"It can't be served: in the store, {damage.entry} {damage.reason}.")
             aliases = "".join(f", {alias} ({number})" for alias, number in sorted(entry.aliases.items()))
             raise VersionNotFound(
                 f"Model {name!r} has no version {version!r}. It has: "
@@ -152,19 +138,37 @@ class Catalog:
         """Where a version lies."""
         return model_folder(self.root, manifest.name) / str(manifest.version)
 
-    def verify(self, manifest: Manifest) -> None:
-        """Compares a version's files with the SHA-256 in its manifest. Raises VersionDamaged."""
+    def verify(self, manifest: Manifest, give_up: Callable[[], bool] = lambda: False) -> None:
+        """Compares a version's files with the SHA-256 in its manifest.
+
+        Args:
+            give_up: is asked now and then; true ends it with InterruptedError.
+
+        Raises:
+            VersionDamaged.
+        """
         folder = self.folder(manifest)
+        subject = f"Version {manifest.version} of {manifest.name!r} is damaged"
         for path, expected in manifest.files.items():
             try:
-                intact = digest_file(folder / path) == expected
-            except OSError:
-                intact = False
-            if not intact:
+                digest = digest_file(folder / path, give_up)
+            except InterruptedError:
+                raise
+            except OSError as error:
+                raise VersionDamaged(f"{subject}: {path}: {explain(error)}. Restore it, or train it again.") from error
+            if digest != expected:
                 raise VersionDamaged(
-                    f"Version {manifest.version} of {manifest.name!r} is damaged: {path} is not what was published. "
-                    "Train it again, or restore the file."
+                    f"{subject}: {path} is not what was published. Train it again, or restore the file."
                 )
+        strange = _find_strange(folder)
+        if strange is not None:
+            # What loads it may open it, and wait for ever.
+            raise VersionDamaged(f"{subject}: it holds {strange}. Remove that, or train it again.")
+
+    def sign(self, manifest: Manifest) -> tuple[tuple[int, ...] | None, ...]:
+        """What tells, without reading them, whether any of a version's files has changed."""
+        folder = self.folder(manifest)
+        return tuple(_sign(folder / path) for path in manifest.files)
 
     def set_alias(self, name: str, alias: str, version: int) -> None:
         """Points an alias at a version. Raises ModelNotFound, VersionNotFound, InvalidRequest (not an alias)."""
@@ -177,77 +181,80 @@ class Catalog:
         self.refresh()
         self.model(name)
         folder = model_folder(self.root, name)
-        with locked(folder):
+        with storing(PLACE), locked(folder, LOCK_SECONDS):
             self.refresh()
             self.resolve(name, version)
-            aliases = {**self.model(name).aliases, alias: version}
+            # Also those that lead nowhere now: their versions may be restored.
+            aliases = {**read_aliases(folder), alias: version}
             write_atomically(folder / ALIASES, orjson.dumps(aliases, option=orjson.OPT_INDENT_2))
         self.refresh()
 
     def delete_version(self, name: str, version: int) -> None:
-        """Removes a version; its number is never used again.
+        """Removes a version, damaged or not; its number is never used again.
 
         Raises:
             ModelNotFound, VersionNotFound.
             AliasInUse: an alias names it.
         """
         self.refresh()
-        self.model(name)
-        with locked(model_folder(self.root, name)):
+        if self._find_damage(name, version) is None:
+            self.resolve(name, version)
+        folder = model_folder(self.root, name)
+        with storing(PLACE), locked(folder, LOCK_SECONDS):
             self.refresh()
-            manifest = self.resolve(name, version)
-            using = sorted(alias for alias, number in self.model(name).aliases.items() if number == version)
+            if self._find_damage(name, version) is None:
+                self.resolve(name, version)
+            using = sorted(alias for alias, number in read_aliases(folder).items() if number == version)
             if using:
                 raise AliasInUse(
                     f"Version {version} of {name!r} has the alias {using[0]!r}. Point it at another version first: "
                     f"PUT /models/{name}/aliases/{using[0]}."
                 )
-            trash = self.root / STAGING / f"deleted-{name}-{version}"
-            trash.parent.mkdir(exist_ok=True)
+            trash = make_staging(self.root) / f"deleted-{name[:60]}-{version}-{uuid.uuid4().hex}"
             # One rename hides it whole; what a crash leaves of the rest is swept later.
-            self.folder(manifest).rename(trash)
-            shutil.rmtree(trash, ignore_errors=True)
+            (folder / str(version)).rename(trash)
+            if trash.is_symlink() or not trash.is_dir():
+                trash.unlink()
+            else:
+                shutil.rmtree(trash, ignore_errors=True)
         self.refresh()
 
     def set_default(self, name: str) -> None:
-        """Makes a model the one that a request without a name means. Raises ModelNotFound."""
+        """Makes a model the one that a request without a name means. Raises ModelNotFound, VersionDamaged."""
         self.refresh()
         self.model(name)
-        with locked(self.root):
+        with storing(PLACE), locked(self.root, LOCK_SECONDS):
             write_atomically(self.root / DEFAULT, orjson.dumps({"name": name}))
         self.refresh()
 
-    def _read_model(self, folder: Path) -> ModelEntry | None:
-        """A model's versions and aliases; None for a folder without a version."""
-        versions = [m for path in folder.iterdir() if (m := self._read_version(path)) is not None]
-        if not versions:
-            return None
-        numbers = {manifest.version for manifest in versions}
-        aliases = {a: v for a, v in _read_json(folder / ALIASES).items() if v in numbers}
-        return ModelEntry(folder.name, tuple(sorted(versions, key=lambda m: m.version)), aliases)
-
-    def _read_version(self, folder: Path) -> Manifest | None:
-        known = self._manifests.get(folder)
-        if known is not None and folder.is_dir():
-            return known
-        version = parse_version(folder.name)
-        if version is None:
-            return None
-        try:
-            manifest = Manifest.from_json((folder / MANIFEST).read_bytes())
-        except (OSError, ValueError):
-            # Not one of ours, or just being deleted.
-            return None
-        if (manifest.name, manifest.version) != (folder.parent.name, version):
-            return None
-        self._manifests[folder] = manifest
-        return manifest
+    def _find_damage(self, name: str, version: int | str) -> Damage | None:
+        """What is wrong with a version, or with an alias."""
+        return next(
+            (
+                damage
+                for damage in self._picture.damaged
+                if damage.model == name and version in (damage.version, damage.alias)
+            ),
+            None,
+        )
 
 
-def _read_json(path: Path) -> dict[str, object]:
-    """A small JSON object; empty where there is none or somebody wrote something else there."""
+def _find_strange(folder: Path) -> str | None:
+    """A thing in a folder that is neither a regular file nor a folder, in words."""
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            try:
+                kind = name_kind(Path(parent, name).stat().st_mode)
+            except OSError as error:
+                return f"something that can't be read: {explain(error)}"
+            if kind not in (None, "a folder"):
+                return str(kind)
+    return None
+
+
+def _sign(path: Path) -> tuple[int, ...] | None:
     try:
-        value = orjson.loads(path.read_bytes())
-    except (FileNotFoundError, orjson.JSONDecodeError):
-        return {}
-    return value if isinstance(value, dict) else {}
+        found = path.stat()
+    except OSError:
+        return None
+    return (found.st_mode, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)

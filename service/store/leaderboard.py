@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from service.store.catalog import ModelEntry
 from service.store.manifest import Manifest
+from service.store.model_entry import ModelEntry
 
 Metric = Literal["mse", "rmse", "mae", "smape", "mase"]
 Part = Literal["validation", "test"]

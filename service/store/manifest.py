@@ -5,6 +5,8 @@ from typing import Any
 
 import orjson
 
+from service.store.manifest_schema import check_facts
+
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
@@ -63,13 +65,12 @@ class Manifest:
         """Reads a manifest; fields of a newer writer are left out.
 
         Raises:
-            ValueError: the text is no manifest.
+            ValueError: the text is no manifest. Its message is a clause that says why.
         """
-        values = orjson.loads(text)
-        if not isinstance(values, dict):
-            raise ValueError("a manifest is a JSON object")
-        known = {f.name for f in fields(cls)}
         try:
-            return cls(**{key: value for key, value in values.items() if key in known})
-        except TypeError as error:
-            raise ValueError(f"not a manifest: {error}") from error
+            values = orjson.loads(text)
+        except orjson.JSONDecodeError as error:
+            raise ValueError(f"it is no JSON: {error.msg.lower()}, line {error.lineno}") from None
+        check_facts(values)
+        known = {f.name for f in fields(cls)}
+        return cls(**{key: value for key, value in values.items() if key in known})

@@ -1,26 +1,39 @@
 """Makes a staged SavedModel a version: whole or not at all, once for each job, under a number never used before."""
 
-import hashlib
+import contextlib
+import logging
 import os
 import shutil
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import orjson
 
+from service.storage.regular import read_regular
+from service.storage.trouble import storing
+from service.store.digest import digest_file
 from service.store.layout import (
     COUNTER,
     MANIFEST,
+    MOST_VERSION,
+    PLACE,
     STAGING,
     flush_folder,
     is_name,
     locked,
+    make_model_folder,
+    make_staging,
     model_folder,
+    open_up,
     parse_version,
     write_atomically,
 )
 from service.store.manifest import Manifest
+from service.store.scan import MOST_MANIFEST_BYTES, MOST_SMALL_BYTES, parse_object, read_aliases, read_counter
+
+logger = logging.getLogger(__name__)
 
 
 def staging(root: Path, job_id: str) -> Path:
@@ -30,12 +43,14 @@ def staging(root: Path, job_id: str) -> Path:
 
     Raises:
         ValueError: the id can't be a folder's name.
+        StorageUnavailable: the store can't be written.
     """
     if not is_name(job_id):
         raise ValueError(f"not a job's id: {job_id!r}")
-    folder = root / STAGING / job_id
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    with storing(PLACE):
+        folder = make_staging(root) / job_id
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
     return folder
 
 
@@ -44,7 +59,7 @@ def sweep(root: Path, *, older_than_seconds: float = 86_400.0) -> None:
     for folder in (root / STAGING).glob("*"):
         try:
             age_seconds = time.time() - folder.stat().st_mtime
-        except FileNotFoundError:  # another process was faster
+        except OSError:  # another process was faster, or nobody may
             continue
         if age_seconds >= older_than_seconds:
             shutil.rmtree(folder, ignore_errors=True)
@@ -59,14 +74,19 @@ def publish(root: Path, staged: Path, manifest: Manifest) -> Manifest:
 
     Returns:
         The manifest as it was published.
+
+    Raises:
+        StorageUnavailable: the store can't be written.
     """
+    # A name that is no model's may lead out of the store.
     model = model_folder(root, manifest.name)
-    with locked(model):
-        version = max(_last_version(model), *(v.version for v in _manifests(model)), 0) + 1
+    with storing(PLACE), locked(make_model_folder(root, manifest.name)):
+        version = _last_version(model) + 1
         # The number is spent before it is used: a crash between the two wastes it, never gives it out twice.
         write_atomically(model / COUNTER, orjson.dumps({"last_version": version}))
         published = replace(manifest, version=version, files=digest_files(staged))
         (staged / MANIFEST).write_bytes(published.to_json())
+        open_up(staged, model)
         _flush(staged)
         staged.rename(model / str(version))
         flush_folder(model)
@@ -87,26 +107,28 @@ def digest_files(folder: Path) -> dict[str, str]:
     }
 
 
-def digest_file(path: Path) -> str:
-    """SHA-256 of a file's content, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _last_version(model: Path) -> int:
-    """The highest number ever given out: deletion must not free it."""
+    """The highest number ever given out: deletion must not free it, nor damage."""
+    numbers = [parse_version(path.name) or 0 for path in model.glob("*")]
     try:
-        return int(orjson.loads((model / COUNTER).read_bytes())["last_version"])
+        counted = read_counter(parse_object(read_regular(model / COUNTER, MOST_SMALL_BYTES)))
     except FileNotFoundError:
-        return max((parse_version(path.name) or 0 for path in model.glob("*")), default=0)
+        counted = 0
+    except (OSError, ValueError):
+        counted = None
+    if counted is None:
+        # An alias may lead to one that is gone.
+        numbers += [number for number in read_aliases(model).values() if number <= MOST_VERSION]
+        logger.error("%s/%s is damaged: numbers go on from the highest version that is there", model.name, COUNTER)
+    return max([*numbers, counted or 0])
 
 
-def _manifests(model: Path) -> list[Manifest]:
-    return [
-        Manifest.from_json((path / MANIFEST).read_bytes())
-        for path in model.glob("*")
-        if parse_version(path.name) is not None and (path / MANIFEST).is_file()
-    ]
+def _manifests(model: Path) -> Iterator[Manifest]:
+    """Those that can be read."""
+    for path in model.glob("*"):
+        if parse_version(path.name) is not None:
+            with contextlib.suppress(OSError, ValueError):
+                yield Manifest.from_json(read_regular(path / MANIFEST, MOST_MANIFEST_BYTES))
 
 
 def _flush(folder: Path) -> None:

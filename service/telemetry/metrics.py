@@ -50,10 +50,28 @@ class Metrics:
         self._loaded = Gauge(
             "outfielder_loaded_versions", "Model versions in memory.", registry=registry, multiprocess_mode="livesum"
         )
+        self._damaged = Gauge(
+            "outfielder_damaged_entries",
+            "Entries of the model store that are damaged; GET /models names them.",
+            registry=registry,
+            multiprocess_mode="livemax",
+        )
         self._jobs = Gauge(
             "outfielder_jobs",
             "Training jobs in the job database.",
             ["status"],
+            registry=registry,
+            multiprocess_mode="livemostrecent",
+        )
+        self._uploads = Gauge(
+            "outfielder_uploads_bytes",
+            "Bytes on disk of uploads and kept series, those in progress included.",
+            registry=registry,
+            multiprocess_mode="livemostrecent",
+        )
+        self._uploads_limit = Gauge(
+            "outfielder_uploads_limit_bytes",
+            "The most that outfielder_uploads_bytes may be.",
             registry=registry,
             multiprocess_mode="livemostrecent",
         )
@@ -78,9 +96,9 @@ class Metrics:
         """Counts forecasts of a stored model."""
         self._of_forecast(model, mode).inc(n_series)
 
-    def watch(self, *, waiting: Callable[[], int], loaded: Callable[[], int]) -> None:
+    def watch(self, *, waiting: Callable[[], int], loaded: Callable[[], int], damaged: Callable[[], int]) -> None:
         """Where `refresh` reads these numbers."""
-        self._watched = [(self._waiting, waiting), (self._loaded, loaded)]
+        self._watched = [(self._waiting, waiting), (self._loaded, loaded), (self._damaged, damaged)]
 
     def refresh(self) -> None:
         """Takes down what this process would say if it were asked now; another may be asked."""
@@ -93,6 +111,11 @@ class Metrics:
             self._jobs.clear()
         for status, count in counts.items():
             self._jobs.labels(status).set(count)
+
+    def set_uploads(self, n_bytes: int, limit_bytes: int) -> None:
+        """Sets how much room uploads take, and may take."""
+        self._uploads.set(n_bytes)
+        self._uploads_limit.set(limit_bytes)
 
     def render(self) -> bytes:
         """All metrics in Prometheus' text format."""

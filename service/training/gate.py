@@ -1,5 +1,6 @@
 """Whether a new version becomes the champion: no worse than seasonal naive, and better than the present champion."""
 
+import logging
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,13 +11,15 @@ from numpy.typing import NDArray
 from service.domain.examples import Positions
 from service.domain.normalization import find_equivariance, normalize
 from service.domain.recipe import Recipe
-from service.errors import ModelNotFound
+from service.errors import ModelNotFound, VersionDamaged
 from service.store.catalog import Catalog
 from service.store.manifest import Manifest
 from service.training.graph import make_serving_graph
 from service.training.measure import Metric, choose_metric, measure_windows, summarize
 from service.training.own_series import Fitted, forecast_seasonally
 from service.training.panel import PreparedPanel
+
+logger = logging.getLogger(__name__)
 
 Array = NDArray[np.float64]
 
@@ -134,10 +137,17 @@ def save_measured(folder: Path, weights: list[NDArray[np.float32]]) -> None:
 
 
 def _champion(name: str, catalog: Catalog) -> Manifest | None:
+    """The present champion, if its files are whole: one that is damaged can't be compared with, only replaced."""
     try:
-        return catalog.model(name).current
+        champion = catalog.model(name).current
+        if champion is not None:
+            catalog.verify(champion)
     except ModelNotFound:
         return None
+    except VersionDamaged as error:
+        logger.warning("%s A new version of %r is not compared with it.", error.message, name)
+        return None
+    return champion
 
 
 def _forecast(champion: Manifest, catalog: Catalog, prepared: PreparedPanel) -> Array:

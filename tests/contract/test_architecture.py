@@ -12,13 +12,15 @@ SERVICE = Path(__file__).parents[2] / "service"
 # What each room may import of the service; modules beside the rooms are composition roots, which join them.
 MAY_KNOW = {
     "errors": set[str](),
-    "settings": set[str](),
+    "storage": {"errors"},
+    "keys": {"errors", "storage"},
+    "settings": {"keys"},
     "telemetry": {"errors"},
     "domain": {"errors"},
-    "store": {"errors", "domain"},
+    "store": {"errors", "domain", "storage"},
     "jobs": {"errors", "domain"},
-    "datasets": {"errors", "domain"},
-    "engines": {"errors", "domain", "store"},
+    "datasets": {"errors", "domain", "storage"},
+    "engines": {"errors", "domain", "storage", "store"},
     "serving": {"errors", "domain", "store", "engines"},
     "api": {"errors", "settings", "telemetry", "domain", "store", "jobs", "datasets", "engines", "serving"},
     "zoo": {"errors", "domain"},
@@ -29,8 +31,8 @@ AT_HOME = {
     "fastapi": {"api", "app.py"},
     "starlette": {"api", "app.py"},
     "uvicorn": {"app.py"},
-    # Settings are a pydantic model, and commands tell a person what is wrong with them.
-    "pydantic": {"api", "settings.py", "cli.py"},
+    # Settings and manifests are checked by pydantic models, and commands tell a person what is wrong with them.
+    "pydantic": {"api", "settings.py", "cli.py", "store/manifest_schema.py"},
     "pydantic_settings": {"settings.py"},
     "dbos": {"jobs"},
     "sqlalchemy": {"jobs"},

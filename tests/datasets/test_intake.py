@@ -3,9 +3,11 @@
 import asyncio
 import json
 import os
+import resource
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -16,7 +18,7 @@ from service.datasets.limits import Limits
 from service.datasets.options import Options
 from service.datasets.read import CSV
 from service.datasets.store import STAGING, DatasetStore
-from service.errors import InvalidRequest, UploadTooLarge
+from service.errors import InvalidRequest, StorageUnavailable, UploadsFull, UploadTooLarge
 
 pytestmark = pytest.mark.anyio
 LIMITS = Limits(max_points=1000, max_series=10)
@@ -191,3 +193,55 @@ def wait_for(file: Path) -> None:
 def assert_ended(file: Path) -> None:
     with pytest.raises(ProcessLookupError):
         os.kill(int(file.read_text()), 0)
+
+
+@contextmanager
+def files_of_at_most(n_bytes: int) -> Iterator[None]:
+    """A disk that takes no larger files, in this process and in those that it starts."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+async def test_a_disk_that_takes_no_more_is_not_the_files_fault(store: DatasetStore) -> None:
+    intake = Intake(store, Limits(10**6, 10), max_bytes=10**7)
+    with files_of_at_most(200_000):
+        with pytest.raises(StorageUnavailable, match="folder of uploads"):
+            await intake.save(stream(b"y\n", b"1\n" * 10**6))
+        # It has room for the file, and none for what the reader makes of it.
+        with pytest.raises(StorageUnavailable, match="folder of uploads"):
+            await take(intake, b"y\n", b"1\n" * 50_000)
+        with pytest.raises(InvalidRequest):
+            await take(intake, b"y\n", b"x\n" * 1000)
+    assert staged(store) == []
+    assert (await take(intake, b"y\n", b"1\n" * 50_000)).n_points == 50_000
+
+
+async def test_uploads_keep_within_what_all_may_take(tmp_path: Path) -> None:
+    store = DatasetStore(tmp_path / "datasets", 1_000_000)
+    intake = Intake(store, Limits(10**6, 10), max_bytes=10**7)
+    with pytest.raises(UploadsFull):
+        await intake.save(stream(b"y\n", *[b"1\n" * 100_000] * 6))
+    # 120 kB of text make 480 kB of numbers: both must fit until the text is gone.
+    text = b"1\n" * 60_000
+    kept = await asyncio.gather(*(take(intake, b"y\n", text) for _ in range(4)), return_exceptions=True)
+    refused = [one for one in kept if not isinstance(one, Dataset)]
+    assert refused
+    assert all(isinstance(one, UploadsFull) for one in refused)
+    assert staged(store) == []
+    assert store.quota.measure().total <= 1_000_000
+    for dataset in (one for one in kept if isinstance(one, Dataset)):
+        store.delete(dataset.id)
+    assert (await take(intake, b"y\n", text)).n_points == 60_000
+
+
+async def test_a_reader_that_can_not_be_started_is_not_the_files_fault(
+    store: DatasetStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "absent"))
+    with pytest.raises(StorageUnavailable, match="reader of uploads"):
+        await take(make_intake(store), b"y\n1\n")
+    assert staged(store) == []

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from service.datasets.dataset import Finding
 from service.datasets.store import FACTS, STAGING, VALUES, DatasetStore, write_panel
 from service.domain.panel import Panel
-from service.errors import DatasetNotFound, InvalidRequest
+from service.errors import DatasetDamaged, DatasetNotFound, InvalidRequest, StorageUnavailable
 
 HOUR = 3600
 PANEL = Panel(("a", "ü"), (np.array([1.5, np.nan, -3]), np.array([7.0])), ("2024-01-01", None), "D")
@@ -152,9 +152,9 @@ def test_a_failed_write_leaves_nothing(store: DatasetStore, monkeypatch: pytest.
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", fail)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(StorageUnavailable, match="is full"):
         store.add(PANEL)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(StorageUnavailable, match="is full"):
         store.keep(PANEL)
     assert [path.name for path in store.root.iterdir()] == [STAGING]
     assert list((store.root / STAGING).iterdir()) == []
@@ -166,3 +166,37 @@ def test_a_file_that_would_run_code_is_not_read(store: DatasetStore) -> None:
     np.savez(store.root / dataset.id / VALUES, flat=objects, lengths=objects, text=objects)
     with pytest.raises(DatasetNotFound):
         store.load(dataset.id)
+
+
+@pytest.mark.parametrize("content", [b"", b"x", b"PK\x03\x04half", b"{}"])
+def test_a_damaged_data_set_is_told_from_an_absent_one_and_can_be_removed(store: DatasetStore, content: bytes) -> None:
+    bad, good = store.add(PANEL).id, store.add(OTHER).id
+    for name in (VALUES, FACTS):
+        (store.root / bad / name).write_bytes(content)
+    for act in (store.load, store.get):
+        with pytest.raises(DatasetDamaged, match="Delete it"):
+            act(bad)
+    assert [one.id for one in store.page()[0]] == [good]
+    assert same(store.load(good), OTHER)
+    store.delete(bad)
+    with pytest.raises(DatasetNotFound, match="no data set"):
+        store.get(bad)
+
+
+@pytest.mark.parametrize("name", [VALUES, FACTS])
+def test_nobody_waits_for_what_is_no_file(store: DatasetStore, name: str) -> None:
+    dataset_id = store.add(PANEL).id
+    (store.root / dataset_id / name).unlink()
+    os.mkfifo(store.root / dataset_id / name)
+    with pytest.raises(DatasetDamaged):
+        (store.load if name == VALUES else store.get)(dataset_id)
+    store.page()
+
+
+def test_what_is_kept_is_for_its_owner_alone(tmp_path: Path) -> None:
+    store = DatasetStore(tmp_path / "datasets", 10**6)
+    store.add(PANEL)
+    store.keep(OTHER)
+    store.scratch()
+    for path in (store.root, *store.root.rglob("*")):
+        assert path.stat().st_mode & 0o777 == (0o700 if path.is_dir() else 0o600), path

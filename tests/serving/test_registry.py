@@ -179,3 +179,74 @@ async def test_an_empty_store_is_ready_and_an_unreadable_one_is_not(tmp_path: Pa
         root.unlink()
         await registry.refresh()
         registry.check()
+
+
+async def test_a_damaged_version_is_not_read_again_for_every_request(tmp_path: Path) -> None:
+    add_version(tmp_path, "m", Kind(head="vector"), head="sequence", modes=["sequence", "vector"])
+    add_version(tmp_path, "sound", Kind(bias=1))
+    async with opened(tmp_path) as (catalog, registry, loader):
+        for _ in range(20):
+            with pytest.raises(VersionDamaged, match="can't be loaded"):
+                await registry.engine(catalog.resolve("m"))
+        assert loader.loaded.count(("m", 1)) == 1
+        assert [damage.entry for damage in registry.damaged] == ["m/1"]
+        assert first_step(await registry.engine(catalog.resolve("sound"))) == pytest.approx(1.1)
+        # A new version of it is another one.
+        await asyncio.to_thread(add_version, tmp_path, "m", Kind(bias=3))
+        assert first_step(await registry.engine(await registry.resolve("m", 2))) == pytest.approx(3.1)
+
+
+async def test_damage_is_told_once_and_again_when_it_is_mended(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    add_version(tmp_path, "sound", Kind())
+    (tmp_path / "sound" / "aliases.json").write_text('{"champion": [1]}')
+    with caplog.at_level("INFO", "service"):
+        async with opened(tmp_path) as (_, registry, _):
+            for _ in range(5):
+                await registry.refresh()
+            (tmp_path / "sound" / "aliases.json").write_text('{"champion": 1}')
+            for _ in range(5):
+                await registry.refresh()
+    told = [record.getMessage() for record in caplog.records if "aliases.json" in record.getMessage()]
+    assert [("no longer" in line, "leads 'champion' to a list" in line) for line in told] == [
+        (False, True),
+        (True, True),
+    ]
+
+
+async def test_files_that_nobody_asks_for_are_compared_in_the_background(tmp_path: Path) -> None:
+    for name in ("a", "b", "c"):
+        add_version(tmp_path, name, Kind())
+    (tmp_path / "b" / "1" / "saved_model.pb").write_bytes(b"x")
+    async with opened(tmp_path, scrub=True) as (catalog, registry, loader):
+        await until(lambda: [damage.entry for damage in registry.damaged] == ["b/1"])
+        with pytest.raises(VersionDamaged, match="not what was published"):
+            await registry.engine(catalog.resolve("b"))
+        assert ("b", 1) not in loader.loaded
+
+
+async def test_a_model_to_be_preloaded_that_is_damaged_says_so(tmp_path: Path) -> None:
+    add_version(tmp_path, "m", Kind())
+    (tmp_path / "m" / "1" / "saved_model.pb").write_bytes(b"x")
+    async with opened(tmp_path, preload=["m"]) as (_, registry, _):
+        await until(lambda: registry.damaged)
+        with pytest.raises(NotReady, match="not what was published"):
+            registry.check()
+    (tmp_path / "m" / "1" / "manifest.json").write_text("{")
+    async with opened(tmp_path, preload=["m"]) as (_, registry, _):
+        with pytest.raises(NotReady, match=r"manifest\.json"):
+            registry.check()
+
+
+async def test_closing_ends_a_comparison_in_progress(tmp_path: Path) -> None:
+    add_version(tmp_path, "m", Kind())
+    large = tmp_path / "m" / "1" / "saved_model.pb"
+    large.unlink()
+    with large.open("wb") as file:
+        file.truncate(30 * 2**30)  # a hole: nothing on disk, half a minute to read
+    async with opened(tmp_path, scrub=True) as (catalog, registry, _):
+        loading = asyncio.create_task(registry.engine(catalog.resolve("m")))
+        await asyncio.sleep(0.1)
+    with pytest.raises(NotReady):
+        await loading

@@ -200,6 +200,19 @@ def test_the_gate_lets_the_better_pass_and_keeps_the_worse_with_a_reason(worksho
     assert entry.current.version == 1
 
 
+def test_a_damaged_champion_is_replaced_and_stands_in_no_way(workshop: Workshop) -> None:
+    first = workshop.train(monthly(), architecture="ridge", name="mended")
+    assert first.gate is not None
+    assert first.gate["passed"]
+    (workshop.catalog().folder(first) / "saved_model.pb").write_bytes(b"x")
+    second = workshop.train(monthly(), architecture="ridge", name="mended", seed=7)
+    assert second.gate is not None
+    assert (second.gate["passed"], second.gate["scores"]["champion"]) == (True, None)
+    (workshop.catalog().folder(second) / "manifest.json").write_text("{")
+    third = workshop.train(monthly(), architecture="ridge", name="mended", seed=8)
+    assert workshop.catalog().model("mended").aliases == {"champion": third.version} == {"champion": 3}
+
+
 def test_what_does_not_beat_seasonal_naive_is_no_champion(workshop: Workshop) -> None:
     noise = [np.random.default_rng(i).standard_normal(80).cumsum() for i in range(8)]
     walk = workshop.train(noise, architecture="gru", name="walk", units=1, layers=1, learning_rate=10.0, refit=False)

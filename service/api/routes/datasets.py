@@ -1,6 +1,7 @@
 """The /datasets routes."""
 
 import asyncio
+import contextlib
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
@@ -19,7 +20,7 @@ from service.api.schemas.datasets import (
 )
 from service.datasets.inline import keep_posted
 from service.datasets.read import CSV, PARQUET
-from service.errors import DatasetInUse
+from service.errors import DatasetDamaged, DatasetInUse
 
 router = APIRouter(tags=["datasets"])
 
@@ -42,7 +43,7 @@ BODY["requestBody"]["content"] |= {
     "/datasets",
     status_code=201,
     response_model=DatasetAnswer,
-    responses=problems(400, 413, 415, 422),
+    responses=problems(400, 413, 415, 422, 503, 507),
     openapi_extra=BODY,
 )
 async def upload(request: Request, services: Injected, asked: Annotated[FileQuery, Depends()]) -> Response:
@@ -61,7 +62,7 @@ async def upload(request: Request, services: Injected, asked: Annotated[FileQuer
     return json_response(dataset.to_dict(), 201, {"Location": services.locate(f"/datasets/{dataset.id}")})
 
 
-@router.get("/datasets", response_model=DatasetsAnswer, responses=problems(422))
+@router.get("/datasets", response_model=DatasetsAnswer, responses=problems(422, 503))
 async def list_datasets(
     services: Injected, limit: Annotated[int, Query(ge=1, le=1000)] = 50, cursor: str | None = None
 ) -> Response:
@@ -70,7 +71,7 @@ async def list_datasets(
     return list_response("datasets", [summarize(dataset) for dataset in datasets], next_cursor)
 
 
-@router.get("/datasets/{dataset_id}", response_model=DatasetAnswer, responses=problems(404))
+@router.get("/datasets/{dataset_id}", response_model=DatasetAnswer, responses=problems(404, 503))
 async def get_dataset(dataset_id: str, services: Injected) -> Response:
     """An upload and what its audit found."""
     return json_response((await asyncio.to_thread(services.datasets.get, dataset_id)).to_dict())
@@ -79,7 +80,9 @@ async def get_dataset(dataset_id: str, services: Injected) -> Response:
 @router.delete("/datasets/{dataset_id}", status_code=204, responses=problems(404, 409, 503))
 async def delete_dataset(dataset_id: str, services: Injected) -> Response:
     """Removes an upload that no queued or running job reads."""
-    await asyncio.to_thread(services.datasets.get, dataset_id)
+    # What is damaged can be removed like anything else.
+    with contextlib.suppress(DatasetDamaged):
+        await asyncio.to_thread(services.datasets.get, dataset_id)
     job = await services.jobs.find_reader(dataset_id)
     if job is not None:
         raise DatasetInUse(f"Job {job.id!r} reads the data set. Wait for its end, or cancel it.")

@@ -10,36 +10,42 @@ from service.api.bodies import read_body
 from service.api.dependencies import Injected, Services
 from service.api.openapi import problems, request_body
 from service.api.responses import json_response, list_response
-from service.api.schemas.models import AliasBody, DefaultBody, ModelAnswer, ModelsAnswer, to_json
+from service.api.schemas.models import AliasBody, DefaultBody, ModelAnswer, ModelsAnswer, damage_to_json, to_json
 
 router = APIRouter(tags=["models"])
 
+MOST_DAMAGED = 1000
 _NUMBER = re.compile(r"[0-9]{1,9}\Z")
 
 
 @router.get("/models", response_model=ModelsAnswer)
 async def list_models(services: Injected) -> Response:
-    """All models, by name."""
-    return list_response("models", [_show(services, entry.name) for entry in services.catalog.models()])
+    """All models, by name, and what in the store is damaged."""
+    catalog, default = services.catalog, services.catalog.default
+    shown = [to_json(entry, services.registry.choose, is_default=entry.name == default) for entry in catalog.models()]
+    damaged = [damage_to_json(damage) for damage in services.registry.damaged[:MOST_DAMAGED]]
+    return list_response("models", shown, members={"damaged": damaged} if damaged else None)
 
 
-@router.get("/models/{name}", response_model=ModelAnswer, responses=problems(404))
+@router.get("/models/{name}", response_model=ModelAnswer, responses=problems(404, 503))
 async def get_model(name: str, services: Injected) -> Response:
     """One model."""
     return json_response(_show(services, name))
 
 
-@router.get("/models/{name}/versions/{version}", response_model=dict[str, Any], responses=problems(404))
+@router.get("/models/{name}/versions/{version}", response_model=dict[str, Any], responses=problems(404, 503))
 async def get_version(name: str, version: str, services: Injected) -> Response:
     """A version's manifest; `version` is a number or an alias."""
     return json_response((await services.registry.resolve(name, _read_version(version))).to_dict())
 
 
-@router.delete("/models/{name}/versions/{version}", status_code=204, responses=problems(404, 409))
+@router.delete("/models/{name}/versions/{version}", status_code=204, responses=problems(404, 409, 503))
 async def delete_version(name: str, version: str, services: Injected) -> Response:
-    """Removes a version that no alias names. Its number is never used again."""
-    manifest = await services.registry.resolve(name, _read_version(version))
-    await asyncio.to_thread(services.catalog.delete_version, name, manifest.version)
+    """Removes a version that no alias names, damaged or not. Its number is never used again."""
+    number = _read_version(version)
+    if isinstance(number, str):
+        number = (await services.registry.resolve(name, number)).version
+    await asyncio.to_thread(services.catalog.delete_version, name, number)
     await services.registry.refresh()
     return Response(status_code=204)
 
@@ -63,7 +69,7 @@ async def put_alias(name: str, alias: str, request: Request, services: Injected)
 @router.put(
     "/models/default",
     response_model=ModelAnswer,
-    responses=problems(400, 404, 413, 415, 422),
+    responses=problems(400, 404, 413, 415, 422, 503),
     openapi_extra=request_body(DefaultBody, {"requests without a model get lstm": {"name": "lstm"}}),
 )
 async def put_default(request: Request, services: Injected) -> Response:

@@ -1,5 +1,7 @@
 """Health, metrics, and the pages that explain the API."""
 
+import asyncio
+import contextlib
 from importlib.resources import files
 
 from fastapi import APIRouter, Request, Response
@@ -14,6 +16,9 @@ from service.errors import DatabaseUnavailable
 from service.telemetry.metrics import CONTENT_TYPE
 
 router = APIRouter(tags=["operations"])
+
+# Probes ask often, and read little.
+MOST_DAMAGED = 100
 
 # From a package, so that the page works without the internet.
 ASSETS_PACKAGE = "fastapi_offline"
@@ -33,7 +38,12 @@ async def readyz(services: Injected) -> Response:
     services.lifecycle.check()
     services.registry.check()
     await services.jobs.check()
-    return json_response({"status": "ready"})
+    damaged = services.registry.damaged
+    if not damaged:
+        return json_response({"status": "ready"})
+    # What is damaged is left out; a server that serves the rest is ready.
+    named = [{"entry": damage.entry, "reason": damage.reason} for damage in damaged[:MOST_DAMAGED]]
+    return json_response({"status": "ready", "n_damaged": len(damaged), "damaged": named})
 
 
 @router.get("/metrics", responses={200: {"content": {"text/plain": {}}}})
@@ -44,6 +54,10 @@ async def metrics(services: Injected) -> Response:
     except DatabaseUnavailable:
         # The other metrics are wanted most when something is wrong.
         services.metrics.set_jobs({})
+    # The other numbers are worth having where the disk gives none.
+    with contextlib.suppress(OSError):
+        use = await asyncio.to_thread(services.datasets.quota.measure)
+        services.metrics.set_uploads(use.total, services.settings.all_uploads_bytes)
     return Response(services.metrics.render(), media_type=CONTENT_TYPE)
 
 

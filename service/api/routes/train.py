@@ -56,7 +56,7 @@ KEY_PARAMETER = {
     "/train",
     status_code=202,
     response_model=JobAnswer | JobsAnswer,
-    responses=problems(400, 404, 409, 413, 415, 422, 429, 503),
+    responses=problems(400, 404, 409, 413, 415, 422, 429, 503, 507),
     openapi_extra={**request_body(TrainBody, EXAMPLES), "parameters": [KEY_PARAMETER]},
 )
 async def train(request: Request, services: Injected) -> Response:

@@ -6,9 +6,10 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.engines.engine import Choice
-from service.store.catalog import ModelEntry
+from service.store.damage import Damage
 from service.store.layout import NAME_PATTERN
 from service.store.manifest import Manifest
+from service.store.model_entry import ModelEntry
 
 
 class AliasBody(BaseModel):
@@ -49,13 +50,32 @@ class ModelAnswer(BaseModel):
     metrics: dict[str, Any]
 
 
+class DamagedEntry(BaseModel):
+    """Something in the store that is not what it should be, and is left out. All others are served."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    entry: str = Field(description="Its place in the store, such as lstm/3")
+    model: str | None = Field(description="The model that it belongs to; null where it belongs to none")
+    version: int | None = Field(description="The version that can't be served for it; null where it is none")
+    reason: str = Field(description="What is wrong with it")
+
+
 class ModelsAnswer(BaseModel):
     """All models, by name."""
 
     model_config = ConfigDict(extra="forbid")
 
     models: list[ModelAnswer]
+    damaged: list[DamagedEntry] = Field(
+        [], description="What can't be served, and why, up to a thousand; absent where nothing is damaged"
+    )
     next_cursor: str | None
+
+
+def damage_to_json(damage: Damage) -> dict[str, Any]:
+    """A DamagedEntry to be written."""
+    return {"entry": damage.entry, "model": damage.model, "version": damage.version, "reason": damage.reason}
 
 
 def to_json(entry: ModelEntry, choose: Callable[[Manifest], Choice], *, is_default: bool) -> dict[str, Any]:
