@@ -28,7 +28,8 @@ MAY_KNOW = {
 AT_HOME = {
     "fastapi": {"api", "app.py"},
     "starlette": {"api", "app.py"},
-    "uvicorn": {"app.py"},
+    "uvicorn": {"app.py", "api/protocol.py"},
+    "httptools": {"api/protocol.py"},
     # Settings are a pydantic model, and commands tell a person what is wrong with them.
     "pydantic": {"api", "settings.py", "cli.py"},
     "pydantic_settings": {"settings.py"},
