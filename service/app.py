@@ -17,16 +17,18 @@ import uvicorn
 from fastapi import FastAPI
 
 from service.api.application import make_application
+from service.api.budget import Budget
 from service.api.connections import Connections
 from service.api.dependencies import Services
 from service.api.lifecycle import Lifecycle
+from service.api.protocol import ConnectionLimits, ServerConfig, Watch
 from service.datasets.intake import Intake
 from service.datasets.limits import Limits as DatasetLimits
 from service.datasets.store import DatasetStore
 from service.engines.loaders import make_loader
 from service.errors import DatabaseUnavailable, InsecureServer
 from service.jobs.queue import JobQueue
-from service.listener import BACKLOG, check_exposure, format_url, listen
+from service.listener import BACKLOG, check_exposure, format_url, is_loopback, listen
 from service.serving.backtesting import Backtesting
 from service.serving.batcher import Batcher
 from service.serving.forecasting import Forecasting, Limits
@@ -99,8 +101,16 @@ def create_app(
         metrics=metrics,
         lifecycle=lifecycle,
         connections=Connections(),
+        # Never less than one of the largest bodies takes.
+        budget=Budget(max(settings.max_in_flight_bytes, 3 * settings.max_body_bytes)),
     )
-    return make_application(services, version=version("outfielder"), keys=settings.all_api_keys(), lifespan=lifespan)
+    return make_application(
+        services,
+        version=version("outfielder"),
+        keys=settings.all_api_keys(),
+        reaches_beyond=not is_loopback(settings.host),
+        lifespan=lifespan,
+    )
 
 
 async def _expire(datasets: DatasetStore, jobs: JobQueue, settings: Settings) -> None:
@@ -184,9 +194,17 @@ def serve(settings: Settings, insecure: bool = False, descriptor: int | None = N
 
 def make_config(app: FastAPI, settings: Settings) -> uvicorn.Config:
     """How the application is served."""
-    return uvicorn.Config(
+    services: Services = app.state.services
+    limits = ConnectionLimits(
+        header_bytes=settings.max_header_bytes,
+        connections=settings.max_connections,
+        read_seconds=settings.read_seconds,
+        write_seconds=settings.write_seconds,
+        idle_seconds=settings.keep_alive_seconds,
+    )
+    return ServerConfig(
         app,
-        http="httptools",
+        Watch(limits, services.budget, services.metrics),
         loop="auto",
         ws="none",
         log_config=None,

@@ -97,6 +97,30 @@ class Unauthorized(ServiceError):
     code = "unauthorized"
 
 
+class HostRefused(ServiceError):
+    """A server without keys was asked by a name that is not its own (403)."""
+
+    code = "host_refused"
+
+
+class OriginRefused(ServiceError):
+    """A page of another origin sent the request (403)."""
+
+    code = "cross_origin_refused"
+
+
+class UpgradeRefused(ServiceError):
+    """The request asks for another protocol (400)."""
+
+    code = "upgrade_refused"
+
+
+class BadHeader(ServiceError):
+    """A header that is read before the request can't be read (400)."""
+
+    code = "bad_header"
+
+
 class NotFound(ServiceError):
     """What the request names does not exist (404)."""
 
@@ -193,6 +217,20 @@ class UploadsFull(ServiceError):
     """Uploads and kept series may take no more room (507)."""
 
     code = "uploads_full"
+
+
+class TooMuchInFlight(QueueFull):
+    """All requests together hold as much memory as they may (429)."""
+
+    code = "too_much_in_flight"
+
+    def __init__(self, limit_bytes: int, retry_after_seconds: int) -> None:
+        super().__init__(
+            f"All requests in progress together may hold {limit_bytes} bytes, and this one would pass that. Send it "
+            "again in a while, in smaller parts, or raise OUTFIELDER_MAX_IN_FLIGHT_BYTES on the server.",
+            retry_after_seconds,
+        )
+        self.limit_bytes = limit_bytes
 
 
 class DeadlineExceeded(ServiceError):

@@ -17,7 +17,7 @@ def check_exposure(settings: Settings, insecure: bool) -> None:
         InsecureServer: the host is beyond loopback, there is no key, and nobody has said that this is wanted.
         KeysUnusable: API keys are set, but none that a client could send.
     """
-    if insecure or settings.all_api_keys() or _is_loopback(settings.host):
+    if insecure or settings.all_api_keys() or is_loopback(settings.host):
         return
     raise InsecureServer(
         f"The API would listen on {settings.host!r}, beyond this machine, without an API key. Set OUTFIELDER_API_KEYS, "
@@ -59,7 +59,8 @@ def format_url(listener: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine alone."""
     try:
         addresses = {str(info[4][0]) for info in socket.getaddrinfo(host or "0.0.0.0", None)}
     except OSError:

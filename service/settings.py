@@ -62,6 +62,29 @@ class Settings(BaseSettings):
         le=3600,
         description="How long an idle connection stays open; longer than a proxy in front keeps its own.",
     )
+    allowed_hosts: str = Field(
+        "",
+        description="Comma-separated names by which clients may reach an API without keys, beside those of loopback.",
+    )
+    max_connections: int = Field(
+        2000, ge=1, le=100_000, description="The most connections of one API process; idle ones make room for new ones."
+    )
+    max_header_bytes: int = Field(2**16, ge=1024, le=2**24, description="The largest block of headers of a request.")
+    read_seconds: float = Field(
+        10,
+        gt=0,
+        le=3600,
+        description="How long a client may take for a request's headers, and for each further 10 kB of its body.",
+    )
+    write_seconds: float = Field(
+        20, gt=0, le=3600, description="How long a client may leave an answer unread before it is cut off."
+    )
+    max_in_flight_bytes: int = Field(
+        # Three of the largest bodies, for a body becomes numbers, and those an answer.
+        384 * 2**20,
+        ge=2**20,
+        description="The most memory that all request bodies and answers of one API process may hold together.",
+    )
     models_store: Path = Field(Path("models_store"), description="The folder of trained models.")
     state_dir: Path = Field(
         Path(".outfielder"), description="The folder of the embedded job database, job logs and caches."
@@ -83,6 +106,10 @@ class Settings(BaseSettings):
     preload: str = Field("", description="Comma-separated models to load and warm before the API is ready.")
     max_horizon: int = Field(1000, ge=1, le=100_000, description="The most steps ahead that a request may ask for.")
     max_body_bytes: int = Field(128 * 2**20, ge=1024, description="The largest request body, after decompression.")
+    max_body_values: int = Field(
+        10_000_000, ge=1000, description="The most values that the series of one request body may hold."
+    )
+    max_body_series: int = Field(200_000, ge=1, description="The most series that one request body may hold.")
     max_upload_bytes: int = Field(2**30, ge=1024, description="The largest upload, after decompression.")
     uploads_quota_bytes: int | None = Field(
         None,
@@ -162,6 +189,10 @@ class Settings(BaseSettings):
     def cors_origin_names(self) -> tuple[str, ...]:
         """The origins as browsers send them."""
         return tuple(origin.rstrip("/") for origin in _split(self.cors_origins))
+
+    @property
+    def allowed_host_names(self) -> tuple[str, ...]:
+        return _split(self.allowed_hosts.lower())
 
     @property
     def job_database_url(self) -> str:

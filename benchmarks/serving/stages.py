@@ -38,7 +38,7 @@ async def _measure(n: int, batches: int) -> dict[str, float]:
     from service.serving.answers import assemble
     from service.serving.calls import MAX_ROWS
     from service.serving.forecast_calendar import ForecastCalendar
-from service.serving.forecasting import Forecast
+    from service.serving.forecasting import Forecast
     from service.serving.plan import make_plan
     from service.serving.rows import Row, read_rows
     from service.settings import Settings

@@ -16,9 +16,11 @@ from service.api.direct import DirectMiddleware
 from service.api.head import HeadMiddleware
 from service.api.middleware import KeyMiddleware, RequestMiddleware
 from service.api.openapi import complete_schema
+from service.api.origin import OriginMiddleware
 from service.api.problems import make_error_problem, make_internal_problem, make_problem
 from service.api.proxy import CorsMiddleware, RootPathMiddleware
 from service.api.routes import backtest, datasets, forecast, jobs, leaderboard, models, operations, train
+from service.api.upgrade import UpgradeMiddleware
 from service.api.validation import invalid
 from service.errors import InvalidRequest, ServiceError
 
@@ -50,9 +52,14 @@ def make_application(
     *,
     version: str,
     keys: frozenset[str],
+    reaches_beyond: bool = False,
     lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]],
 ) -> FastAPI:
-    """Args: `keys` are the API keys, none for no check; `lifespan` opens and closes the collaborators."""
+    """Args:
+    keys: the API keys, none for no check.
+    reaches_beyond: whether the API listens beyond this machine.
+    lifespan: opens and closes the collaborators.
+    """
     settings = services.settings
     app = _Application(
         title="Outfielder",
@@ -74,15 +81,24 @@ def make_application(
     app.add_exception_handler(HTTPException, _answer_http_error)
     app.add_exception_handler(Exception, _answer_bug)
     app.front = DirectMiddleware(HeadMiddleware(app.inside), services, {("POST", "/forecast"): forecast.forecast})
+    app.front = UpgradeMiddleware(app.front)
     if keys:
         app.front = KeyMiddleware(app.front, keys)
     if settings.cors_origin_names:
         # Browsers ask without a key whether they may send one.
         app.front = CorsMiddleware(app.front, settings.cors_origin_names)
+    if not keys:
+        # Whoever has no key can't be told from a page in a browser but by these.
+        app.front = OriginMiddleware(
+            app.front,
+            hosts=settings.allowed_host_names,
+            origins=settings.cors_origin_names,
+            accepts_addresses=reaches_beyond,
+        )
     if settings.root_path:
         app.front = RootPathMiddleware(app.front, settings.root_path)
     # The outermost: a refused key has a request id as well.
-    app.front = RequestMiddleware(app.front, services.metrics)
+    app.front = RequestMiddleware(app.front, services.metrics, services.budget)
     complete_schema(app, asks_for_key=bool(keys))
     return app
 

@@ -1,6 +1,7 @@
 """Clients that wait: their work ends when they go away, or when the time that they gave is over."""
 
 import asyncio
+import re
 from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -8,7 +9,7 @@ from typing import Any, TypeVar
 from starlette.requests import ClientDisconnect, Request
 
 from service.domain.series import describe
-from service.errors import DeadlineExceeded, InvalidRequest
+from service.errors import BadHeader, DeadlineExceeded
 
 T = TypeVar("T")
 
@@ -16,6 +17,7 @@ T = TypeVar("T")
 PATIENCE_SECONDS = 0.01
 TIMEOUT_HEADER = "X-Request-Timeout-Ms"
 LONGEST_TIMEOUT_MS = 3_600_000
+_MILLISECONDS = re.compile(r"0{0,20}[0-9]{1,7}\Z")
 _TIMEOUT_HEADER_BYTES = TIMEOUT_HEADER.lower().encode()
 
 
@@ -50,7 +52,7 @@ class Connections:
         Raises:
             ClientDisconnect: nobody is there to take the result.
             DeadlineExceeded: the milliseconds of the header X-Request-Timeout-Ms are over.
-            InvalidRequest: that header is no number of milliseconds.
+            BadHeader: that header is no number of milliseconds.
         """
         for name, value in request.scope["headers"]:
             if name == _TIMEOUT_HEADER_BYTES:
@@ -100,12 +102,10 @@ class Connections:
 
 
 def _read_seconds(given: str, work: Coroutine[Any, Any, Any]) -> float:
-    if given.isascii() and given.isdigit() and 0 < int(given[:20]) <= LONGEST_TIMEOUT_MS:
+    if _MILLISECONDS.match(given) and 0 < int(given) <= LONGEST_TIMEOUT_MS:
         return int(given) / 1000
     work.close()
-    raise InvalidRequest.at(
-        "",
-        "bad_header",
+    raise BadHeader(
         f"{TIMEOUT_HEADER}: expected milliseconds, a whole number from 1 to {LONGEST_TIMEOUT_MS}, got "
-        f"{describe(given)}.",
+        f"{describe(given)}."
     )

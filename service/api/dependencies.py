@@ -6,6 +6,7 @@ from typing import Annotated
 from fastapi import Depends
 from starlette.requests import Request
 
+from service.api.budget import Budget
 from service.api.connections import Connections
 from service.api.lifecycle import Lifecycle
 from service.datasets.intake import Intake
@@ -36,6 +37,7 @@ class Services:
     metrics: Metrics
     lifecycle: Lifecycle
     connections: Connections
+    budget: Budget
 
     def locate(self, path: str) -> str:
         """A path of the API as clients reach it, below a proxy's path."""

@@ -22,7 +22,7 @@ def load_material(body: BacktestBody, datasets: DatasetStore) -> Material:
         InvalidRequest: not exactly one of series and dataset, series that can't be read, an unknown frequency.
         DatasetNotFound.
     """
-    check_source(body.model_fields_set)
+    check_source({name: getattr(body, name) for name in body.model_fields_set})
     if body.freq is not None:
         check_frequency(body.freq)
     if body.dataset is None:

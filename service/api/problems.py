@@ -16,7 +16,11 @@ MAX_ENTRIES = 100
 STATUS: Mapping[type[ServiceError], int] = {
     errors.MalformedJson: 400,
     errors.MalformedBody: 400,
+    errors.UpgradeRefused: 400,
+    errors.BadHeader: 400,
     errors.Unauthorized: 401,
+    errors.HostRefused: 403,
+    errors.OriginRefused: 403,
     errors.NotFound: 404,
     errors.Conflict: 409,
     errors.BodyTooLarge: 413,

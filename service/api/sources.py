@@ -1,12 +1,13 @@
 """Where a request's series are: in its body, or in an upload."""
 
-from collections.abc import Set
+from collections.abc import Mapping
+from typing import Any
 
 from service.errors import InvalidRequest
 
 
-def check_source(given: Set[str]) -> None:
-    """Refuses a body that does not name exactly one of `series` and `dataset`.
+def check_source(given: Mapping[str, Any]) -> None:
+    """Refuses a body that does not have exactly one of `series` and `dataset`; beside one of them null is none.
 
     Args:
         given: the fields of the body.
@@ -14,7 +15,9 @@ def check_source(given: Set[str]) -> None:
     Raises:
         InvalidRequest: it has none of them, or both.
     """
-    named = given & {"series", "dataset"}
+    named = [name for name in ("series", "dataset") if name in given]
+    if len(named) == 2:
+        named = [name for name in named if given[name] is not None]
     if not named:
         raise InvalidRequest.at(
             "/series", "missing_field", "The field 'series' is missing: add it, or `dataset`, the id of an upload."

@@ -331,11 +331,27 @@ def test_a_small_body_that_unpacks_to_more_than_the_limit_is_refused(http: httpx
 
 def test_a_client_that_leaves_in_the_middle_of_its_body_is_no_error(http: httpx.Client) -> None:
     with socket.create_connection((http.base_url.host, http.base_url.port or 0)) as connection:
-        head = b"POST /forecast HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n"
-        connection.sendall(head + b'{"series": [1, 2')
+        head = b"POST /forecast HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        connection.sendall(head + b'Content-Length: 1000\r\n\r\n{"series": [1, 2')
 
 
 @pytest.mark.parametrize("value", ["", "x" * 256, "tab\there"])
 def test_a_wrong_idempotency_key_is_refused(http: httpx.Client, value: str) -> None:
     response = http.post("/train", json={"architecture": "lstm"}, headers={"Idempotency-Key": value})
     assert_problem(response, 422, "bad_header", "/Idempotency-Key")
+
+
+@pytest.mark.parametrize("path", ["/forecast", "/backtest"])
+def test_a_source_that_is_null_beside_the_other_is_no_conflict(http: httpx.Client, path: str) -> None:
+    body = {"model": "whole", "series": [float(i) for i in range(40)], "horizon": 2, "dataset": None}
+    assert http.post(path, json=body).status_code == 200
+    dataset = http.post("/datasets", json={"series": body["series"]}).json()["id"]
+    assert http.post(path, json={**body, "series": None, "dataset": dataset}).status_code == 200
+    assert_problem(http.post(path, json={**body, "series": None}), 422, "missing_field", "/series")
+    assert_problem(http.post(path, json={**body, "dataset": dataset}), 422, "conflicting_fields", "/dataset")
+
+
+@pytest.mark.parametrize("given", ["5" * 300, "0" * 299 + "5", "9" * 20, "٣", "5 5", ""])
+def test_a_time_limit_of_any_length_is_a_clients_mistake(http: httpx.Client, given: str) -> None:
+    head = {b"X-Request-Timeout-Ms": given.encode()}
+    assert_problem(http.post("/forecast", json=GOOD, headers=head), 400, "bad_header")

@@ -374,8 +374,8 @@ def test_an_upload_that_a_job_reads_is_not_deleted(http: httpx.Client) -> None:
 def test_a_client_that_goes_away_half_way_leaves_nothing(http: httpx.Client, state: Path) -> None:
     with socket.create_connection((http.base_url.host, http.base_url.port or 0)) as connection:
         connection.sendall(
-            b"POST /datasets HTTP/1.1\r\nHost: x\r\nContent-Type: text/csv\r\nContent-Length: 5000000\r\n\r\ny\n"
-            + 10_000 * b"1\n"
+            b"POST /datasets HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/csv\r\n"
+            b"Content-Length: 5000000\r\n\r\ny\n" + 10_000 * b"1\n"
         )
         wait_until(lambda: staged(state) > 0)
     wait_until(lambda: staged(state) == 0)
@@ -385,8 +385,8 @@ def test_a_client_that_does_not_wait_for_the_reader_leaves_nothing(http: httpx.C
     body = b"y\n" + 1_000_000 * b"1\n"
     n_before = len(http.get("/datasets").json()["datasets"])
     with socket.create_connection((http.base_url.host, http.base_url.port or 0)) as connection:
-        head = f"POST /datasets HTTP/1.1\r\nHost: x\r\nContent-Type: text/csv\r\nContent-Length: {len(body)}\r\n\r\n"
-        connection.sendall(head.encode() + body)
+        head = b"POST /datasets HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/csv\r\n"
+        connection.sendall(head + b"Content-Length: %d\r\n\r\n" % len(body) + body)
         wait_until(lambda: written(state) == len(body))
     wait_until(lambda: staged(state) == 0)
     assert len(http.get("/datasets").json()["datasets"]) == n_before

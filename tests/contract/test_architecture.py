@@ -30,7 +30,8 @@ MAY_KNOW = {
 AT_HOME = {
     "fastapi": {"api", "app.py"},
     "starlette": {"api", "app.py"},
-    "uvicorn": {"app.py"},
+    "uvicorn": {"app.py", "api/protocol.py"},
+    "httptools": {"api/protocol.py"},
     # Settings and manifests are checked by pydantic models, and commands tell a person what is wrong with them.
     "pydantic": {"api", "settings.py", "cli.py", "store/manifest_schema.py"},
     "pydantic_settings": {"settings.py"},

@@ -52,10 +52,10 @@ EXAMPLES: dict[str, dict[str, Any]] = {
 async def forecast(request: Request, services: Injected) -> Response:
     """Forecasts one series or many. A series that can't be forecast has an `error` in its place."""
     body = await read_object(request, services.settings.max_body_bytes, series_in_parts=True)
-    given = set(body)
-    posted = body.pop("series", None)
-    dataset, asked = read_asked(body)
-    check_source(given)
+    fields = {name: value for name, value in body.items() if name != "series"}
+    dataset, asked = read_asked(fields)
+    check_source(body)
+    posted = body.get("series")
     if dataset is not None:
         posted = await asyncio.to_thread(services.datasets.load, dataset)
     try:
