@@ -17,10 +17,12 @@ import uvicorn
 from fastapi import FastAPI
 
 from service.api.application import make_application
+from service.api.bodies import BodyReader
 from service.api.budget import Budget
 from service.api.connections import Connections
 from service.api.dependencies import Services
 from service.api.lifecycle import Lifecycle
+from service.api.number_lists import BodyLimits
 from service.api.protocol import ConnectionLimits, ServerConfig, Watch
 from service.datasets.intake import Intake
 from service.datasets.limits import Limits as DatasetLimits
@@ -98,8 +100,11 @@ def create_app(
         metrics=metrics,
         lifecycle=lifecycle,
         connections=Connections(),
-        # Never less than one of the largest bodies takes.
-        budget=Budget(max(settings.max_in_flight_bytes, 3 * settings.max_body_bytes)),
+        # Never less than one of the largest bodies takes, and what becomes of it.
+        budget=Budget(max(settings.max_in_flight_bytes, 2 * settings.max_body_bytes)),
+        bodies=BodyReader(
+            settings.max_body_bytes, BodyLimits(values=settings.max_body_values, series=settings.max_body_series)
+        ),
     )
     return make_application(
         services,
