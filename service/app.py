@@ -18,7 +18,7 @@ from fastapi import FastAPI
 
 from service.api.application import make_application
 from service.api.bodies import BodyReader
-from service.api.budget import Budget
+from service.api.budget import Budget, settle_allocator
 from service.api.connections import Connections
 from service.api.dependencies import Services
 from service.api.lifecycle import Lifecycle
@@ -172,6 +172,7 @@ def serve(settings: Settings, insecure: bool = False, descriptor: int | None = N
     except OSError as error:
         return _fail(str(error))
     config = make_config(app, settings)
+    settle_allocator()
     # What lives as long as the process need not be looked at again and again, and a bulk answer is many small objects.
     gc.freeze()
     gc.set_threshold(GARBAGE_THRESHOLD, 20, 50)

@@ -1,6 +1,7 @@
 """POST /forecast."""
 
 import asyncio
+from collections.abc import Iterator
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -12,7 +13,7 @@ from service.api.schemas.forecast import ForecastAnswer, ForecastBody, read_aske
 from service.api.sources import check_source
 from service.api.still_training import explain_missing
 from service.api.written import write_forecast
-from service.domain.series import split
+from service.domain.series import PostedSeries, split
 from service.errors import ModelNotFound
 
 router = APIRouter(tags=["forecast"])
@@ -20,6 +21,8 @@ router = APIRouter(tags=["forecast"])
 MANY_FIELDS = 50
 # Telling so many apart takes a millisecond.
 MANY_SERIES = 1000
+# Read and computed in one go, which others wait for.
+PART_SERIES = 128
 
 EXAMPLES: dict[str, dict[str, Any]] = {
     "one series": {"series": [0.1, 0.4, 0.5, 0.3, -0.1, -0.4, -0.5, -0.2]},
@@ -66,7 +69,7 @@ async def forecast(request: Request, services: Injected) -> Response:
         posted = await asyncio.to_thread(services.datasets.load, dataset)
     await hold_answer(request, services, posted, asked)
     if isinstance(posted, list | dict) and len(posted) > MANY_SERIES:
-        posted = iter([await asyncio.to_thread(split, posted)])
+        posted = _in_parts(await asyncio.to_thread(split, posted))
     try:
         answer = await services.connections.serve(request, services.forecasting.forecast(posted, asked))
     except ModelNotFound as error:
@@ -74,3 +77,8 @@ async def forecast(request: Request, services: Injected) -> Response:
     n_forecasts = sum(one.flaw is None for one in answer.series)
     services.metrics.count_forecasts(answer.model, answer.plan.mode, n_forecasts)
     return await write_forecast(answer)
+
+
+def _in_parts(series: list[PostedSeries]) -> Iterator[list[PostedSeries]]:
+    for first in range(0, len(series), PART_SERIES):
+        yield series[first : first + PART_SERIES]
