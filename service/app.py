@@ -17,10 +17,12 @@ import uvicorn
 from fastapi import FastAPI
 
 from service.api.application import make_application
-from service.api.budget import Budget
+from service.api.bodies import BodyReader
+from service.api.budget import Budget, settle_allocator
 from service.api.connections import Connections
 from service.api.dependencies import Services
 from service.api.lifecycle import Lifecycle
+from service.api.number_lists import BodyLimits
 from service.api.protocol import ConnectionLimits, ServerConfig, Watch
 from service.datasets.intake import Intake
 from service.datasets.limits import Limits as DatasetLimits
@@ -101,8 +103,11 @@ def create_app(
         metrics=metrics,
         lifecycle=lifecycle,
         connections=Connections(),
-        # Never less than one of the largest bodies takes.
-        budget=Budget(max(settings.max_in_flight_bytes, 3 * settings.max_body_bytes)),
+        # Never less than one of the largest bodies takes, and what becomes of it.
+        budget=Budget(max(settings.max_in_flight_bytes, 2 * settings.max_body_bytes)),
+        bodies=BodyReader(
+            settings.max_body_bytes, BodyLimits(values=settings.max_body_values, series=settings.max_body_series)
+        ),
     )
     return make_application(
         services,
@@ -176,6 +181,7 @@ def serve(settings: Settings, insecure: bool = False, descriptor: int | None = N
     except OSError as error:
         return _fail(str(error))
     config = make_config(app, settings)
+    settle_allocator()
     # What lives as long as the process need not be looked at again and again, and a bulk answer is many small objects.
     gc.freeze()
     gc.set_threshold(GARBAGE_THRESHOLD, 20, 50)

@@ -8,6 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+# No answer lists more; whoever looks for flaws may stop there.
+MOST_FLAWS = 100
+
 
 @dataclass(frozen=True, slots=True)
 class Flaw:
@@ -33,13 +36,14 @@ class ServiceError(Exception):
 
 
 class InvalidRequest(ServiceError):
-    """The content of the request is wrong (422). `flaws` holds at least one entry."""
+    """The content of the request is wrong (422). `flaws` holds 1 to MOST_FLAWS entries."""
 
     code = "invalid_request"
 
     def __init__(self, flaws: Sequence[Flaw]) -> None:
-        super().__init__(flaws[0].message if len(flaws) == 1 else f"The request has {len(flaws)} errors.")
-        self.flaws = tuple(flaws)
+        count = f"{MOST_FLAWS} errors or more" if len(flaws) >= MOST_FLAWS else f"{len(flaws)} errors"
+        super().__init__(flaws[0].message if len(flaws) == 1 else f"The request has {count}.")
+        self.flaws = tuple(flaws[:MOST_FLAWS])
 
     @classmethod
     def at(cls, pointer: str, code: str, message: str) -> "InvalidRequest":

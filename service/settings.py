@@ -80,8 +80,8 @@ class Settings(BaseSettings):
         20, gt=0, le=3600, description="How long a client may leave an answer unread before it is cut off."
     )
     max_in_flight_bytes: int = Field(
-        # Three of the largest bodies, for a body becomes numbers, and those an answer.
-        384 * 2**20,
+        # The largest body, and all that it may become.
+        320 * 2**20,
         ge=2**20,
         description="The most memory that all request bodies and answers of one API process may hold together.",
     )

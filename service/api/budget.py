@@ -16,6 +16,9 @@ SMALL_BYTES = 2**16
 # The allocator is asked to give memory back once requests have held so much: asking takes a few milliseconds.
 TRIM_BYTES = 2**23
 RETRY_SECONDS = 5
+# Of glibc's malloc.h.
+M_MMAP_THRESHOLD = -3
+MMAP_BYTES = 2**21
 
 
 class Budget:
@@ -76,6 +79,14 @@ class Hold:
         """Gives everything back. May be called again."""
         self._budget.give_back(self.n_bytes)
         self.n_bytes = 0
+
+
+def settle_allocator() -> None:
+    """Has the C library give large blocks back at once; by itself it begins to keep them, up to 32 MB each."""
+    try:
+        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, MMAP_BYTES)
+    except (OSError, AttributeError):
+        logger.debug("the C library has no mallopt")
 
 
 def trim() -> None:

@@ -6,6 +6,7 @@ from typing import Annotated
 from fastapi import Depends
 from starlette.requests import Request
 
+from service.api.bodies import BodyReader
 from service.api.budget import Budget
 from service.api.connections import Connections
 from service.api.lifecycle import Lifecycle
@@ -38,6 +39,7 @@ class Services:
     lifecycle: Lifecycle
     connections: Connections
     budget: Budget
+    bodies: BodyReader
 
     def locate(self, path: str) -> str:
         """A path of the API as clients reach it, below a proxy's path."""

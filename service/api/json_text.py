@@ -1,16 +1,25 @@
 """JSON texts, strictly: no NaN, no names twice, and errors that say where."""
 
+import json
+import math
 import re
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NoReturn
 
 import orjson
 
+from service.domain.series import describe
 from service.errors import MalformedJson
 
-_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
+Text = bytes | bytearray
+# Numbers beyond become floats, as they are read where series are.
+_LARGEST_INTEGER = 2**64 - 1
+_SMALLEST_INTEGER = -(2**63)
+_NO_NUMBER = re.compile(rb"-?(NaN|Infinity|inf|nan)")
+_NO_NUMBER_MESSAGE = "NaN, Infinity and numbers beyond 64 bits are no JSON: send null for a missing value"
 
 
-def parse_json(text: bytes) -> Any:
+def parse_json(text: Text) -> Any:
     """The value of a JSON text; NaN, Infinity and numbers beyond float64 are no JSON.
 
     Raises:
@@ -24,21 +33,93 @@ def parse_json(text: bytes) -> Any:
     colons = text.count(b":")
     if colons:
         n_members = len(value) if isinstance(value, dict) and text.count(b"{") == 1 else _count_members(value)
-        if colons != n_members and _STRING.sub(b"", text).count(b":") != n_members:
-            raise MalformedJson("An object of the body has two members of the same name: names must differ.")
+        if colons != n_members:
+            read_carefully(text)
     return value
 
 
-def _explain(text: bytes, error: orjson.JSONDecodeError) -> str:
+def read_carefully(text: Text, take: Callable[[str], Any] | None = None) -> Any:
+    """The value of a JSON text by a reader that sees every member, and lets other threads run now and then.
+
+    Args:
+        take: what stands for the word NaN, which is no JSON else.
+
+    Raises:
+        MalformedJson.
+        json.JSONDecodeError: it is no JSON; `take` being given, for the caller knows where the text stood.
+    """
+    try:
+        return json.loads(
+            text.decode(),
+            object_pairs_hook=_read_members,
+            parse_constant=take or _refuse_constant,
+            parse_float=_read_float,
+            parse_int=_read_integer,
+        )
+    except UnicodeDecodeError as error:
+        raise MalformedJson("The body is not JSON: it is not UTF-8.") from error
+    except RecursionError as error:
+        raise MalformedJson("The body is not JSON: it is nested too deeply.") from error
+    except json.JSONDecodeError as error:
+        if take is not None:
+            raise
+        raise MalformedJson(f"The body is not JSON, at line {error.lineno}, column {error.colno}.") from error
+
+
+def complain(text: Text, position: int, what: str) -> NoReturn:
+    """Raises MalformedJson that says where in a text something stands."""
+    column = position - (text.rfind(b"\n", 0, position) + 1) + 1
+    raise MalformedJson(f"The body is not JSON, at line {count_lines(text, position)}, column {column}: {what}.")
+
+
+def count_lines(text: Text, position: int) -> int:
+    """The number of the line, from 1, that a position of a text is in."""
+    return text.count(b"\n", 0, position) + 1
+
+
+def explain(text: Text, error: orjson.JSONDecodeError) -> str:
+    """What is wrong where a text is no JSON."""
+    beginning = error.doc[error.pos : error.pos + 9]
+    if _NO_NUMBER.match(beginning.encode()) or "infinity" in error.msg:
+        return _NO_NUMBER_MESSAGE
+    return "it is nested too deeply" if "depth" in error.msg else error.msg
+
+
+def _explain(text: Text, error: orjson.JSONDecodeError) -> str:
     if not text.strip():
         return "The body is empty: expected a JSON object."
-    if re.match(r"-?(NaN|Infinity|inf|nan)", error.doc[error.pos : error.pos + 9]) or "infinity" in error.msg:
-        what = "NaN, Infinity and numbers beyond 64 bits are no JSON: send null for a missing value"
-    elif "depth" in error.msg:
-        what = "it is nested too deeply"
-    else:
-        what = error.msg
-    return f"The body is not JSON, at line {error.lineno}, column {error.colno}: {what}."
+    return f"The body is not JSON, at line {error.lineno}, column {error.colno}: {explain(text, error)}."
+
+
+def _read_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        seen: set[str] = set()
+        for name, _ in pairs:
+            if name in seen:
+                raise MalformedJson(
+                    f"An object of the body has two members of the same name, {describe(name)}: names must differ."
+                )
+            seen.add(name)
+    return members
+
+
+def _refuse_constant(word: str) -> NoReturn:
+    raise MalformedJson(f"The body is not JSON: {_NO_NUMBER_MESSAGE}.")
+
+
+def _read_float(text: str) -> float:
+    value = float(text)
+    if math.isinf(value):
+        raise MalformedJson(f"The body is not JSON: {_NO_NUMBER_MESSAGE}.")
+    return value
+
+
+def _read_integer(text: str) -> int | float:
+    if len(text) > 20:
+        return _read_float(text)
+    value = int(text)
+    return value if _SMALLEST_INTEGER <= value <= _LARGEST_INTEGER else float(value)
 
 
 def _count_members(value: Any) -> int:

@@ -5,14 +5,13 @@ answer stands in memory twice.
 """
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import orjson
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from service.api.schemas.forecast import series_to_json, to_json
+from service.api.schemas.forecast import head_to_json, series_to_json
 from service.serving.answers import SeriesForecast
 from service.serving.forecasting import STAMP_VALUES, Forecast
 
@@ -39,9 +38,7 @@ class PiecesAnswer(Response):
 
 def write_pieces(forecast: Forecast) -> Iterator[bytes]:
     """The text of `to_json(forecast)`, in pieces."""
-    whole = to_json(replace(forecast, series=[]))
-    head, tail = orjson.dumps(whole).split(b'"forecasts":[]')
-    yield head + b'"forecasts":['
+    yield orjson.dumps(head_to_json(forecast))[:-1] + b',"forecasts":['
     per_series = forecast.plan.horizon * (1 + 2 * len(forecast.plan.half_widths) + STAMP_VALUES)
     waiting: list[Any] = []
     n_values = 0
@@ -61,7 +58,7 @@ def write_pieces(forecast: Forecast) -> Iterator[bytes]:
             waiting, n_values, comma = [], 0, b","
     if waiting:
         yield comma + _dumps(waiting)[1:-1]
-    yield b"]" + tail
+    yield b"]}"
 
 
 def _write_long(one: SeriesForecast, comma: bytes) -> Iterator[bytes]:

@@ -7,10 +7,9 @@ import orjson
 from starlette.responses import Response
 
 from service import errors
-from service.errors import Flaw, ServiceError
+from service.errors import MOST_FLAWS, Flaw, ServiceError
 
 MEDIA_TYPE = "application/problem+json"
-MAX_ENTRIES = 100
 
 # Searched along an error's base classes, so a new error has the status of its kind.
 STATUS: Mapping[type[ServiceError], int] = {
@@ -62,7 +61,7 @@ def make_problem(
         flaws: what is wrong where in the request; without any, one entry says `detail` of the whole request.
         members: extension members beside those that every problem has.
     """
-    entries = flaws[:MAX_ENTRIES] or [Flaw("", code, detail)]
+    entries = flaws[:MOST_FLAWS] or [Flaw("", code, detail)]
     document = {
         "type": f"urn:outfielder:problem:{code}",
         "title": code.replace("_", " ").capitalize(),

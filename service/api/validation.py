@@ -1,14 +1,15 @@
 """What pydantic finds wrong with a request, in our words: stable codes, JSON pointers, the nearest known field."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
+from itertools import islice
 from types import NoneType
 from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from service.domain.series import describe, escape, unknown_field
-from service.errors import Flaw, InvalidRequest
+from service.domain.series import LONGEST_GUESSED, describe, escape, unknown_field
+from service.errors import MOST_FLAWS, Flaw, InvalidRequest
 
 # pydantic's words that say only which way a bound was passed.
 _OUT_OF_BOUNDS = ("greater_than", "less_than", "too_long", "too_short", "string_too")
@@ -19,6 +20,9 @@ Model = TypeVar("Model", bound=BaseModel)
 
 def check(value: Any, model: type[Model]) -> Model:
     """Parsed JSON as the model that it must fit. Raises InvalidRequest."""
+    unknown = list(islice(_find_unknown(value, model, ""), MOST_FLAWS))
+    if len(unknown) == MOST_FLAWS:
+        raise InvalidRequest(unknown)
     try:
         return model.model_validate(value)
     except ValidationError as error:
@@ -32,7 +36,21 @@ def invalid(details: Iterable[Mapping[str, Any]], model: type[BaseModel] | None 
         details: pydantic's own list of errors, locations from the request's root on.
         model: what was expected, to name the fields that there are.
     """
-    return InvalidRequest([_flaw(entry, model) for entry in details])
+    return InvalidRequest([_flaw(entry, model) for entry in islice(details, MOST_FLAWS)])
+
+
+def _find_unknown(value: Any, model: type[BaseModel] | None, pointer: str) -> Iterator[Flaw]:
+    """Fields that nobody knows, where there are so many that pydantic's list of them would be long."""
+    if model is None or not isinstance(value, dict):
+        return
+    known = list(model.model_fields)
+    if len(value) > MOST_FLAWS:
+        for name in value:
+            if name not in model.model_fields:
+                yield unknown_field(name, f"{pointer}/{escape(name)}", known)
+    for name in known:
+        if isinstance(value.get(name), dict):
+            yield from _find_unknown(value[name], _model_at(model, name), f"{pointer}/{name}")
 
 
 def _flaw(entry: Mapping[str, Any], model: type[BaseModel] | None) -> Flaw:
@@ -63,7 +81,8 @@ def _flaw(entry: Mapping[str, Any], model: type[BaseModel] | None) -> Flaw:
 
 def _choice_message(expected: str, given: Any) -> str:
     choices = expected.replace("'", "").replace(" or ", ", ").split(", ")
-    close = get_close_matches(given, choices, n=1) if isinstance(given, str) else []
+    is_short = isinstance(given, str) and len(given) <= LONGEST_GUESSED
+    close = get_close_matches(given, choices, n=1) if is_short else []
     hint = f" Did you mean {close[0]!r}?" if close else ""
     return f"Expected {expected}, got {describe(given)}.{hint}"
 
@@ -71,10 +90,15 @@ def _choice_message(expected: str, given: Any) -> str:
 def _fields_at(model: type[BaseModel] | None, location: Sequence[int | str]) -> list[str]:
     """The fields of the object at a location inside a model."""
     for part in location:
-        field = model.model_fields.get(str(part)) if model is not None else None
-        kinds = [] if field is None else [field.annotation, *get_args(field.annotation)]
-        model = next(
-            (kind for kind in kinds if isinstance(kind, type) and kind is not NoneType and issubclass(kind, BaseModel)),
-            None,
-        )
+        model = None if model is None else _model_at(model, str(part))
     return [] if model is None else list(model.model_fields)
+
+
+def _model_at(model: type[BaseModel], name: str) -> type[BaseModel] | None:
+    """The model that a field is to fit."""
+    field = model.model_fields.get(name)
+    kinds = [] if field is None else [field.annotation, *get_args(field.annotation)]
+    return next(
+        (kind for kind in kinds if isinstance(kind, type) and kind is not NoneType and issubclass(kind, BaseModel)),
+        None,
+    )

@@ -4,17 +4,21 @@ import json
 import re
 from collections.abc import Iterator
 from difflib import get_close_matches
-from itertools import accumulate, chain
+from itertools import accumulate, chain, islice
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from service.domain.panel import Panel
-from service.errors import Flaw, InvalidRequest
+from service.errors import MOST_FLAWS, Flaw, InvalidRequest
 
 Array = NDArray[np.float64]
 Missing = Literal["interpolate", "ffill", "error"]
+
+# No field is as long.
+LONGEST_GUESSED = 40
+LONGEST_ID = 1000
 
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 FLOAT32_TINY = float(np.finfo(np.float32).tiny)
@@ -46,6 +50,8 @@ MISSING_WORDS = (
     ".",
     "?",
 )
+# A list of a large body has been read into an array already.
+_LISTS = (list, np.ndarray)
 _DIGITS = re.compile(r"[-+]?[\d.,' \u00a0\u2009\u202f]*\d[\d.,' ]*(?:[eE][-+]?\d+)?%?")
 NUMBERS_AND_NULL = {float, int, type(None)}
 _JSON_TYPES = {
@@ -55,6 +61,7 @@ _JSON_TYPES = {
     float: "a number",
     str: "a string",
     list: "an array",
+    np.ndarray: "an array",
     dict: "an object",
 }
 
@@ -94,11 +101,13 @@ def split(posted: Any) -> list[PostedSeries]:
     Raises:
         InvalidRequest: another shape, no series, or two of one id.
     """
+    if isinstance(posted, np.ndarray):
+        return [PostedSeries("0", "/series", posted)]
     if type(posted) is dict and posted:
         return list(_by_id(posted))
     if type(posted) is list and posted:
         first = next((item for item in posted if item is not None), None)
-        if type(first) is list:
+        if type(first) in _LISTS:
             return [
                 PostedSeries(str(i), f"/series/{i}", _list(values, f"/series/{i}")) for i, values in enumerate(posted)
             ]
@@ -194,9 +203,10 @@ def cut(values: Array, ends: NDArray[np.intp]) -> list[Array]:
 def describe(value: Any) -> str:
     """A JSON value in a message: its type, and itself where it is short."""
     kind = _JSON_TYPES.get(type(value), "something else")
-    if value is None or isinstance(value, list | dict):
+    if value is None or isinstance(value, list | dict | np.ndarray):
         return kind
-    text = json.dumps(value, ensure_ascii=True)
+    # No more of it is shown.
+    text = json.dumps(value[:50] if isinstance(value, str) else value, ensure_ascii=True)
     return f"{kind} ({text if len(text) <= 40 else text[:40] + '...'})"
 
 
@@ -207,7 +217,8 @@ def escape(key: str) -> str:
 
 def unknown_field(name: str, pointer: str, known: list[str]) -> Flaw:
     """The flaw of a field that nobody knows, which names the one that may be meant."""
-    close = get_close_matches(name, known, n=1)
+    # The search takes as long as the name is.
+    close = get_close_matches(name, known, n=1) if len(name) <= LONGEST_GUESSED else []
     hint = f"Did you mean {close[0]!r}?" if close else f"Fields: {', '.join(known)}."
     shown = name if len(name) <= 40 else name[:40] + "..."
     return Flaw(pointer, "unknown_field", f"There is no field {shown!r} here. {hint}")
@@ -231,12 +242,22 @@ def _all_plain(numbers: Array, ends: NDArray[np.intp]) -> bool:
 def _join(series: list[PostedSeries]) -> tuple[Array, NDArray[np.intp]]:
     """The numbers of all series one behind the other, NaN for null, and where each series ends."""
     ends = np.fromiter(accumulate(len(one.values) for one in series), np.intp, len(series))
-    if isinstance(series[0].values, np.ndarray):
+    arrays = [isinstance(one.values, np.ndarray) for one in series]
+    if any(arrays):
+        if len(series) == 1:
+            return np.asarray(series[0].values, dtype=np.float64), ends
+        if not all(arrays):
+            lists = [one for one, is_array in zip(series, arrays, strict=True) if not is_array]
+            read = iter(read_numbers(lists))
+            series = [
+                one if is_array else one._replace(values=next(read))
+                for one, is_array in zip(series, arrays, strict=True)
+            ]
         return np.concatenate([one.values for one in series], dtype=np.float64), ends
     # All at once: a conversion for each of thousands of short series costs three times as much.
     flat = series[0].values if len(series) == 1 else list(chain.from_iterable(one.values for one in series))
     if not set(map(type, flat)) <= NUMBERS_AND_NULL:
-        raise InvalidRequest([flaw for one in series if (flaw := _mistyped(one)) is not None])
+        raise InvalidRequest(list(islice((flaw for one in series if (flaw := _mistyped(one)) is not None), MOST_FLAWS)))
     # None becomes NaN; JSON itself holds no NaN that this could be taken for.
     return np.array(flat, dtype=np.float64), ends
 
@@ -293,6 +314,9 @@ def _advise(flaw: Flaw, value: Any) -> Flaw:
 
 def _by_id(posted: dict[str, Any]) -> Iterator[PostedSeries]:
     for key, values in posted.items():
+        if len(key) > LONGEST_ID:
+            # Its pointer would be as long.
+            raise InvalidRequest.at("/series", "out_of_bounds", _describe_id(key))
         pointer = f"/series/{escape(key)}"
         yield PostedSeries(key, pointer, _list(values, pointer))
 
@@ -314,6 +338,8 @@ def _records(posted: list[Any]) -> Iterator[PostedSeries]:
             raise _wrong_type(f"{pointer}/id", "a string", name)
         if start is not None and type(start) is not str:
             raise _wrong_type(f"{pointer}/start", "an ISO date-time as a string", start)
+        if len(name) > LONGEST_ID:
+            raise InvalidRequest.at(f"{pointer}/id", "out_of_bounds", _describe_id(name))
         if name in seen:
             raise InvalidRequest.at(
                 f"{pointer}/id", "duplicate_id", f"Two series have the id {describe(name)}: ids must differ."
@@ -322,8 +348,12 @@ def _records(posted: list[Any]) -> Iterator[PostedSeries]:
         yield PostedSeries(name, f"{pointer}/values", _list(record["values"], f"{pointer}/values"), start)
 
 
-def _list(values: Any, pointer: str) -> list[Any]:
-    if type(values) is not list:
+def _describe_id(name: str) -> str:
+    return f"An id has at most {LONGEST_ID} characters, got {len(name)}: {describe(name)}."
+
+
+def _list(values: Any, pointer: str) -> Any:
+    if type(values) not in _LISTS:
         raise _wrong_type(pointer, "an array of numbers and nulls", values)
     return values
 

@@ -2,6 +2,8 @@
 
 import json
 import math
+from collections.abc import Callable
+from typing import Any
 
 import httpx
 import numpy as np
@@ -10,8 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.api import bulk
+from service.api import bulk, number_lists
 from service.api.bulk import find_series, stands_here
+from service.api.json_text import parse_json
+from service.api.number_lists import BodyLimits, parse_large
 from service.errors import InvalidRequest, MalformedJson
 
 NUMBERS = st.one_of(
@@ -118,3 +122,124 @@ def test_large_bodies_get_the_answers_and_the_errors_of_small_ones(http: httpx.C
     twice = json.dumps({"model": "lstm", "series": series[:900]})[:-1] + ', "series": [[1]]}'
     problem = http.post("/forecast", content=twice, headers={"content-type": "application/json"})
     assert problem.json()["errors"][0]["code"] == "malformed_json"
+
+
+LIMITS = BodyLimits(values=100_000, series=1000)
+TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=20)
+JSON_VALUES = st.recursive(
+    st.one_of(st.none(), st.booleans(), TEXTS, NUMBERS, st.lists(NUMBERS, max_size=40)),
+    lambda inner: st.one_of(st.lists(inner, max_size=5), st.dictionaries(TEXTS, inner, max_size=5)),
+    max_leaves=20,
+)
+
+
+def without_arrays(value: Any) -> Any:
+    if isinstance(value, np.ndarray):
+        return [None if math.isnan(x) else x for x in value.tolist()]
+    if isinstance(value, list):
+        return [without_arrays(one) for one in value]
+    return {name: without_arrays(one) for name, one in value.items()} if isinstance(value, dict) else value
+
+
+@given(
+    JSON_VALUES,
+    st.sampled_from([None, 0, 1]),
+    st.sampled_from([(", ", ": "), (",", ":"), (" ,\n ", " : ")]),
+    st.booleans(),
+    st.integers(1, 200),
+)
+def test_a_text_with_its_numbers_taken_out_says_what_the_whole_says(
+    value: Any, indent: int | None, separators: tuple[str, str], is_ascii: bool, piece: int
+) -> None:
+    text = json.dumps(value, indent=indent, separators=separators, ensure_ascii=is_ascii).encode()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(number_lists, "PIECE_BYTES", piece)
+        assert without_arrays(parse_large(bytearray(text), LIMITS)) == json.loads(text)
+
+
+@given(JSON_VALUES, st.data())
+def test_a_damaged_text_is_refused_or_says_what_a_strict_reader_says(value: Any, data: st.DataObject) -> None:
+    text = bytearray(json.dumps(value).encode())
+    place = data.draw(st.integers(0, max(0, len(text) - 1)))
+    text[place : place + data.draw(st.integers(0, 2))] = data.draw(
+        st.sampled_from([b"", b",", b"[", b"]", b'"', b"NaN", b"1e999", b":", b"-", b"\\"])
+    )
+    try:
+        read = without_arrays(parse_large(text, LIMITS))
+    except MalformedJson:
+        with pytest.raises(MalformedJson):
+            parse_json(text)
+    else:
+        assert read == parse_json(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "column"),
+    [
+        (b'{"series": [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12],\n "horizon": oops}', 2, 13),
+        (b'{"series":\n[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11,, 12]}', 2, 36),
+        (b'{"series": [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12],\n "horizon": NaN}', 2, 13),
+        (b'{"series": [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12],\n "model": "no end', 2, 11),
+    ],
+)
+def test_what_is_no_json_is_found_where_it_stands(text: bytes, line: int, column: int) -> None:
+    with pytest.raises(MalformedJson, match=f"at line {line}, column {column}:"):
+        parse_large(text, LIMITS)
+
+
+@pytest.mark.parametrize("read", [parse_json, lambda text: parse_large(text, LIMITS)])
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"a": 1, "a": 2}',
+        '{"a": ":", "b": {"c": "::", "c": 1}}',
+        '[{"a\\u0061": 1, "aa": 2}]',
+        '{"a:": 1, "a:": 1}',
+    ],
+)
+def test_a_member_twice_is_refused_by_its_name(read: Callable[[bytes], Any], text: str) -> None:
+    with pytest.raises(MalformedJson, match="two members of the same name"):
+        read(text.encode())
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        (b'{"series": [' + b"0," * 100_001 + b"0]}", "too_many_points"),
+        (b'{"series": [' + b"[1]," * 3000 + b"[1]]}", "too_many_series"),
+        (b"[" * 5000, "too_many_series"),
+        (b'{"series": [' + b'{"id": 1},' * 3000 + b"1]}", "too_many_series"),
+        (b'{"model": "' + b":" * 20_000 + b'"}', "out_of_bounds"),
+        (b'{"model": "' + b'\\"' * 20_000 + b'"}', "out_of_bounds"),
+    ],
+)
+def test_a_text_beyond_the_limits_is_refused(text: bytes, code: str) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        parse_large(text, LIMITS)
+    assert [flaw.code for flaw in refused.value.flaws] == [code]
+
+
+def test_series_beyond_the_limits_are_refused_before_they_are_read() -> None:
+    with pytest.raises(InvalidRequest):
+        find_series(b'{"series": [' + b"[1]," * 3000 + b"[1]]}", LIMITS)
+    with pytest.raises(InvalidRequest):
+        find_series(b'{"series": [' + (b"[" + b"1," * 999 + b"1],") * 200 + b"[1]]}", LIMITS)
+
+
+@pytest.mark.parametrize("form", ["one", "many", "by id", "records"])
+def test_every_form_of_a_large_body_is_forecast_as_a_small_one_is(http: httpx.Client, form: str) -> None:
+    rows = [[float(i + j) / 7 for j in range(40 + i % 7)] for i in range(400)]
+    rows[3][5] = None  # type: ignore[call-overload]
+    posted: Any = {
+        "one": rows[3] * 400,
+        "many": rows,
+        "by id": {f"s:{i}": row for i, row in enumerate(rows)},
+        "records": [{"id": f"s{i}", "values": row} for i, row in enumerate(rows)],
+    }[form]
+    text = json.dumps({"model": "lstm", "series": posted}).encode()
+    assert len(text) > 2**17 or form == "one"
+    large = http.post("/forecast", content=text, headers={"Content-Type": "application/json"})
+    assert large.status_code == 200, large.text
+    alone = http.post("/forecast", json={"model": "lstm", "series": rows[3] * 400 if form == "one" else rows[3]})
+    place = 0 if form == "one" else 3
+    assert large.json()["forecasts"][place]["values"] == alone.json()["forecasts"][0]["values"]

@@ -5,7 +5,6 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from service.api.bodies import read_body
 from service.api.dependencies import Injected
 from service.api.measuring import load_material, submit_backtest
 from service.api.openapi import problems, request_body
@@ -41,7 +40,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
 )
 async def backtest(request: Request, services: Injected) -> Response:
     """Forecasts the last points of series from what was known before, and scores a model and the baselines on them."""
-    body = await read_body(request, BacktestBody, services.settings.max_body_bytes)
+    body = await services.bodies.read(request, BacktestBody)
     material = await asyncio.to_thread(load_material, body, services.datasets)
     try:
         study = await services.backtesting.prepare(body.to_request(), material)

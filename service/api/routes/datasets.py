@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
-from service.api.bodies import JSON, read_body, read_media_type, stream_body
+from service.api.bodies import JSON, read_media_type, stream_body
 from service.api.dependencies import Injected
 from service.api.openapi import problems, request_body
 from service.api.responses import json_response, list_response
@@ -23,6 +23,8 @@ from service.datasets.read import CSV, PARQUET
 from service.errors import DatasetDamaged, DatasetInUse
 
 router = APIRouter(tags=["datasets"])
+
+UPLOAD_BYTES = 2**21
 
 EXAMPLES: dict[str, dict[str, Any]] = {
     "two shops, one day missing": {
@@ -52,12 +54,14 @@ async def upload(request: Request, services: Injected, asked: Annotated[FileQuer
     media_type = read_media_type(request, (CSV, PARQUET, JSON))
     if media_type == JSON:
         refuse_for_json(options)
-        body = await read_body(request, DatasetBody, services.settings.max_body_bytes)
+        body = await services.bodies.read(request, DatasetBody)
         dataset = await asyncio.to_thread(
             keep_posted, services.datasets, services.intake.limits, body.series, body.freq, body.start
         )
     else:
-        folder = await services.intake.save(stream_body(request))
+        # What of a file is on its way to the disk; its size on disk has limits of its own.
+        request.scope["state"]["hold"].grow(UPLOAD_BYTES)
+        folder = await services.intake.save(stream_body(request, services.settings.max_upload_bytes))
         dataset = await services.connections.serve(request, services.intake.read(folder, media_type, options))
     return json_response(dataset.to_dict(), 201, {"Location": services.locate(f"/datasets/{dataset.id}")})
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from service.api.bodies import read_object
+from service.api.answer_size import hold_answer
 from service.api.dependencies import Injected
 from service.api.openapi import problems, request_body
 from service.api.pieces import PiecesAnswer, write_pieces
@@ -16,6 +16,8 @@ from service.api.still_training import explain_missing
 from service.errors import ModelNotFound
 
 router = APIRouter(tags=["forecast"])
+
+MANY_FIELDS = 50
 
 EXAMPLES: dict[str, dict[str, Any]] = {
     "one series": {"series": [0.1, 0.4, 0.5, 0.3, -0.1, -0.4, -0.5, -0.2]},
@@ -51,13 +53,16 @@ EXAMPLES: dict[str, dict[str, Any]] = {
 )
 async def forecast(request: Request, services: Injected) -> Response:
     """Forecasts one series or many. A series that can't be forecast has an `error` in its place."""
-    body = await read_object(request, services.settings.max_body_bytes, series_in_parts=True)
+    body = await services.bodies.read_object(request)
     fields = {name: value for name, value in body.items() if name != "series"}
-    dataset, asked = read_asked(fields)
+    # So many fields are unknown ones, and listing them takes a while.
+    is_long = len(fields) > MANY_FIELDS
+    dataset, asked = await asyncio.to_thread(read_asked, fields) if is_long else read_asked(fields)
     check_source(body)
     posted = body.get("series")
     if dataset is not None:
         posted = await asyncio.to_thread(services.datasets.load, dataset)
+    await hold_answer(request, services, posted, asked)
     try:
         answer = await services.connections.serve(request, services.forecasting.forecast(posted, asked))
     except ModelNotFound as error:

@@ -6,7 +6,6 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from service.api.bodies import read_body
 from service.api.dependencies import Injected, Services
 from service.api.openapi import problems, request_body
 from service.api.responses import json_response, list_response
@@ -58,7 +57,7 @@ async def delete_version(name: str, version: str, services: Injected) -> Respons
 )
 async def put_alias(name: str, alias: str, request: Request, services: Injected) -> Response:
     """Points an alias at a version, which is loaded first: no request waits for it, none fails."""
-    body = await read_body(request, AliasBody, services.settings.max_body_bytes)
+    body = await services.bodies.read(request, AliasBody)
     # A version that was published a moment ago may not have been noticed yet.
     await services.registry.refresh()
     await services.registry.engine(services.catalog.resolve(name, body.version))
@@ -74,7 +73,7 @@ async def put_alias(name: str, alias: str, request: Request, services: Injected)
 )
 async def put_default(request: Request, services: Injected) -> Response:
     """Makes a model the one that requests without a name get."""
-    body = await read_body(request, DefaultBody, services.settings.max_body_bytes)
+    body = await services.bodies.read(request, DefaultBody)
     await asyncio.to_thread(services.catalog.set_default, body.name)
     return json_response(_show(services, body.name))
 

@@ -5,7 +5,6 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from service.api.bodies import read_body
 from service.api.dependencies import Injected
 from service.api.headers import read_idempotency_key
 from service.api.openapi import problems, request_body
@@ -62,7 +61,7 @@ KEY_PARAMETER = {
 async def train(request: Request, services: Injected) -> Response:
     """Submits a training job; with architecture `chapter` one for each of the chapter's models."""
     key = read_idempotency_key(request)
-    body = await read_body(request, TrainBody, services.settings.max_body_bytes)
+    body = await services.bodies.read(request, TrainBody)
     # Series of one's own are read, which takes as long as they are many.
     asked, keep = await asyncio.to_thread(make_jobs, body, services.datasets, services.settings.job_memory_bytes)
     jobs = await services.jobs.submit_all(asked, idempotency_key=key, keep=keep)

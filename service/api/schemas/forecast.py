@@ -16,6 +16,7 @@ from service.serving.plan import AskedMode, ForecastRequest
 from service.store.layout import NAME_PATTERN
 
 KNOWN_BODIES = 256
+LONGEST_NAME = 100
 _VALUES = {"type": "array", "items": {"anyOf": [{"type": "number"}, {"type": "null"}]}, "minItems": 1}
 _RECORD = {
     "type": "object",
@@ -35,8 +36,14 @@ _SERIES = {
 
 
 def _check_version(value: Any) -> Any:
-    if value is None or type(value) in (int, str):
+    if value is None or type(value) is int or (type(value) is str and len(value) <= LONGEST_NAME):
         return value
+    if type(value) is str:
+        raise PydanticCustomError(
+            "out_of_bounds",
+            "An alias has at most {longest} characters, got {given}.",
+            {"longest": LONGEST_NAME, "given": describe(value)},
+        )
     raise PydanticCustomError(
         "wrong_type",
         "Expected a version number or an alias, got {given}.",
@@ -47,7 +54,9 @@ def _check_version(value: Any) -> Any:
 Version = Annotated[
     Any,
     BeforeValidator(_check_version),
-    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string"}, {"type": "null"}]}),
+    WithJsonSchema(
+        {"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "maxLength": LONGEST_NAME}, {"type": "null"}]}
+    ),
 ]
 # Any of the forms of `service.domain.series`.
 SeriesJson = Annotated[Any, WithJsonSchema(_SERIES)]
@@ -184,13 +193,17 @@ class ForecastAnswer(BaseModel):
 
 def to_json(forecast: Forecast) -> dict[str, Any]:
     """A ForecastAnswer to be written; arrays stay NumPy's."""
+    return {**head_to_json(forecast), "forecasts": [series_to_json(one) for one in forecast.series]}
+
+
+def head_to_json(forecast: Forecast) -> dict[str, Any]:
+    """A ForecastAnswer without its forecasts."""
     return {
         "model": forecast.model,
         "version": forecast.version,
         "mode": forecast.plan.mode,
         "horizon": forecast.plan.horizon,
         "rolled_out": forecast.plan.rolled_out,
-        "forecasts": [series_to_json(one) for one in forecast.series],
         "timing_ms": {"queue": round(forecast.queue_ms, 3), "compute": round(forecast.compute_ms, 3)},
     }
 

@@ -1,0 +1,150 @@
+"""Requests that are cheap to send and were dear to answer. Each is refused or served soon, beside a good caller.
+
+The bounds are wide, for machines differ; what they guard against took ten times as long, or gigabytes.
+"""
+
+import gzip
+import json
+import time
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from tests.abuse.process import MEGABYTE, Caller, Server
+from tests.abuse.wire import Answer, connect, read, request, reset, send
+
+# A body of 128 MB and what becomes of it.
+MOST_MORE_BYTES = 550 * MEGABYTE
+# Beside what the process took before, which is mostly TensorFlow for the tests' own models.
+LEFT_BYTES = 150 * MEGABYTE
+LONGEST_ANSWER_SECONDS = 10.0
+LONGEST_STALL_SECONDS = 2.0
+GZIP = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+HUGE = 126 * MEGABYTE
+RECORD = {"id": "a", "values": [1, 2, 3, 4]}
+
+ATTACKS: dict[str, tuple[str, bytes]] = {
+    "colons in a name": ("/forecast", b'{"model": "' + b":" * HUGE + b'"}'),
+    "a colon in a long id": ("/forecast", b'{"series": [{"id": ":' + b"a" * (16 * MEGABYTE) + b'", "values": [1]}]}'),
+    "zeros": ("/forecast", b'{"series": [' + b"0," * (HUGE // 2) + b"0]}"),
+    "zeros in a list": ("/forecast", b'{"series": [[' + b"0," * (HUGE // 2) + b"0]]}"),
+    "zeros behind an id": ("/backtest", b'{"series": {"a": [' + b"0," * (HUGE // 2) + b"0]}}"),
+    "zeros to keep": ("/datasets", b'{"series": [' + b"0," * (HUGE // 2) + b"0]}"),
+    "zeros to train on": (
+        "/train",
+        b'{"architecture": "naive", "data": {"kind": "series", "series": [' + b"0," * (HUGE // 2) + b"0]}}",
+    ),
+    "short series": ("/forecast", b'{"series": [' + b"[0]," * (HUGE // 4) + b"[0]]}"),
+    "words among numbers": ("/forecast", b'{"series": ["a", ' + b"0," * (HUGE // 2) + b"0]}"),
+    "brackets": ("/forecast", b'{"series": ' + b"[" * HUGE),
+    "objects": ("/forecast", b'{"series": [' + b"{}," * (HUGE // 3) + b"{}]}"),
+    "objects in objects": ("/train", b'{"data": ' * (HUGE // 9)),
+    "strings": ("/forecast", b'{"series": [' + b'"",' * (HUGE // 3) + b"1]}"),
+    "spaces": ("/forecast", b" " * HUGE),
+    "a long version": ("/forecast", b'{"series": [1], "version": "' + b"1" * (20 * MEGABYTE) + b'"}'),
+    "letters of four bytes": ("/forecast", b'{"model": "' + b"a" * (HUGE - 4) + "\U0001f600".encode() + b'"}'),
+    "unknown fields": ("/train", json.dumps({f"epochs_{i}": 1 for i in range(100_000)}).encode()),
+    "unknown fields inside": ("/train", json.dumps({"data": {f"seed_{i}": 1 for i in range(100_000)}}).encode()),
+    "unknown fields of a record": (
+        "/forecast",
+        json.dumps({"series": [{**RECORD, **{f"value_{i}": 1 for i in range(100_000)}}]}).encode(),
+    ),
+    "unknown fields of a forecast": ("/forecast", json.dumps({f"horizon_{i}": 1 for i in range(100_000)}).encode()),
+    "many levels": ("/forecast", json.dumps({"series": [1], "level": ["80"] * 1_000_000}).encode()),
+    "many wrong series": ("/forecast", json.dumps({"series": [["a"]] * 150_000}).encode()),
+    "empty members of gzip": ("/forecast", b""),
+}
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_a_costly_body_is_refused_soon_in_little_memory(server: Server, name: str) -> None:
+    path, text = ATTACKS[name]
+    body = gzip.compress(text, 1) if text else gzip.compress(b"") * 100_000
+    before = server.memory()
+    server.peak_bytes = 0
+    with Caller(server.url, server) as caller:
+        time.sleep(0.2)
+        begun = time.monotonic()
+        [answer] = send(server.url, request(body, path=path, headers={**GZIP, "Connection": "close"}), seconds=60)
+        seconds = time.monotonic() - begun
+    check(caller, before)
+    assert answer.status in (400, 413, 422), answer.body[:300]
+    assert len(answer.body) < 200_000
+    assert len(answer.json()["errors"]) <= 100
+    assert seconds < LONGEST_ANSWER_SECONDS
+
+
+@pytest.mark.parametrize("name", ["records", "by id", "many", "one"])
+def test_a_large_body_that_is_right_is_served_beside_others(server: Server, name: str) -> None:
+    series: Any = {
+        "records": [{"id": f"s{i}", "values": [i, 2.5, 3, 4]} for i in range(100_000)],
+        "by id": {f"s{i}": [i, 2.5, 3, 4] for i in range(100_000)},
+        "many": [[i, 2.5, 3, 4] * 10 for i in range(100_000)],
+        "one": [1.25] * 2_000_000,
+    }[name]
+    before = server.memory()
+    server.peak_bytes = 0
+    body = gzip.compress(json.dumps({"model": "lstm", "series": series}).encode(), 1)
+    with Caller(server.url, server) as caller:
+        [answer] = send(server.url, request(body, headers={**GZIP, "Connection": "close"}), seconds=60)
+    check(caller, before)
+    assert answer.status == 200
+    assert len(answer.json()["forecasts"]) == (1 if name == "one" else 100_000)
+
+
+def test_bodies_that_are_held_back_keep_no_more_than_all_may_together(server: Server) -> None:
+    body = gzip.compress(ATTACKS["zeros"][1], 6)
+    before = server.memory()
+    server.peak_bytes = 0
+    with Caller(server.url, server) as caller, ExitStack() as stack:
+        clients = [stack.enter_context(connect(server.url, seconds=60)) for _ in range(20)]
+        for client in clients:
+            client.sendall(request(body, headers=GZIP)[:-1])
+        answers = [read(client) for client in clients]
+    statuses = [answer.status for [answer] in answers]
+    assert set(statuses) == {408, 429}
+    assert all(int(answer.headers["retry-after"]) >= 1 for [answer] in answers if answer.status == 429)
+    check(caller, before)
+
+
+def test_answers_that_nobody_reads_are_dropped(server: Server) -> None:
+    asks = {"model": "lstm", "series": [[0.1234567, 2.7654321] * 50] * 4000, "mode": "sequence", "all_steps": True}
+    before = server.memory()
+    server.peak_bytes = 0
+    with Caller(server.url, server) as caller, ExitStack() as stack:
+        for _ in range(10):
+            client = stack.enter_context(connect(server.url, buffer_bytes=4096))
+            client.sendall(request(asks))
+        time.sleep(20)
+    check(caller, before)
+
+
+@pytest.mark.parametrize("sent", [b"GET /models HTTP/1.1\r\nHost: localhost\r\nX: a", request(RECORD)[:-5], b""])
+def test_hundreds_of_slow_clients_are_cut(server: Server, sent: bytes) -> None:
+    before = server.memory()
+    with Caller(server.url, server) as caller, ExitStack() as stack:
+        clients = [stack.enter_context(connect(server.url)) for _ in range(200)]
+        for client in clients:
+            client.sendall(sent)
+        answers: list[list[Answer]] = [read(client) for client in clients]
+    assert {tuple(answer.status for answer in one) for one in answers} == {(408,) if sent else ()}
+    check(caller, before)
+
+
+def test_a_thousand_clients_that_vanish_leave_nothing(server: Server) -> None:
+    before = server.memory()
+    with Caller(server.url, server) as caller:
+        for i in range(1000):
+            client = connect(server.url)
+            client.sendall(request({"model": "lstm", "series": [1, 2, 3, 4]})[: None if i % 2 else -3])
+            reset(client)
+    check(caller, before)
+
+
+def check(caller: Caller, before: int) -> None:
+    """A good caller was served all the time, and memory is as it was."""
+    assert caller.statuses == {200}
+    assert max(caller.seconds) < LONGEST_STALL_SECONDS
+    assert caller.server.peak_bytes < before + MOST_MORE_BYTES
+    assert caller.server.wait_for_memory(before + LEFT_BYTES, 20) < before + LEFT_BYTES
