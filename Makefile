@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check format lock bench-chapter bench-autoregression bench-engines bench-serving bench-accuracy bench-robustness bench-training clean
+.PHONY: help setup run test check fuzz format lock bench-chapter bench-autoregression bench-engines bench-serving bench-accuracy bench-robustness bench-training clean
 
 help:  ## Say what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-21s %s\n", $$1, $$2}'
@@ -30,6 +30,14 @@ check: setup  ## Lint, format and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+.venv-fuzz/.installed: tests/fuzz/schemathesis.lock
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
+fuzz: setup .venv-fuzz/.installed  ## Ask for what nobody would, and see that others are served (half an hour)
+	$(BIN)/python -m tests.fuzz
 
 format: setup  ## Mend what can be mended
 	$(BIN)/ruff check --fix .
@@ -85,6 +93,7 @@ lock:  ## Resolve the lock files anew (needs uv); versions and hashes only
 	$(LOCK) pyproject.toml --constraint requirements.lock --output-file requirements-runtime.lock
 	$(LOCK) benchmarks/peers.in --output-file benchmarks/peers.lock
 	$(LOCK) benchmarks/training/torch.in --output-file benchmarks/training/torch.lock
+	$(LOCK) tests/fuzz/schemathesis.in --output-file tests/fuzz/schemathesis.lock
 	for peer in $(SERVING_PEERS); do $(LOCK) benchmarks/serving/peers/$$peer.in --output-file benchmarks/serving/peers/$$peer.lock; done
 
 clean:  ## Remove the environment and caches; keeps trained models and jobs

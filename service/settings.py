@@ -83,7 +83,9 @@ class Settings(BaseSettings):
         description="Jobs that a machine's worker runs at once, each in a process and with a share of the cores.",
     )
     max_answer_values: int = Field(
-        10_000_000, ge=1000, description="The most numbers that the answer to one forecast request may hold."
+        10_000_000,
+        ge=1000,
+        description="The most numbers that the answer to one forecast request may hold; a time stamp counts as four.",
     )
     max_series_length: int = Field(
         100_000, ge=1000, description="The most points of one series, for models that read a series whole."

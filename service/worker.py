@@ -53,10 +53,12 @@ def main(settings: Settings, slot: int = 0) -> int:
     from service.store.publish import sweep
     from service.telemetry.logging import configure
     from service.training.compiled.cache import keep_programs
+    from service.training.device import choose_device
     from service.training.trainer import Trainer
 
     configure()
     keep_private(settings.state_dir, settings.models_store)
+    choose_device()
     keep_programs(settings.programs_dir)
     # It takes every further graph of a process for a mistake; here each job has its own.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)

@@ -3,6 +3,9 @@
 Every fit has a process of its own, ours and theirs in turns, A B A B, each round with another seed: 20 epochs of the
 chapter's 7,000 series, batches of 32. Seconds are medians over the rounds, with compilation and without it (the median
 epoch after the first, times the epochs). PyTorch's LSTM and GRU have its fused layers, with one thread and with two.
+
+The table `device`, which is not printed unless asked for, has our fits on the devices of `--device`: on any machine
+with JAX and Keras, without TensorFlow (`benchmarks.training.devices`).
 """
 
 import argparse
@@ -11,11 +14,13 @@ import os
 import statistics
 import subprocess
 import sys
+import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from benchmarks.machine import describe_machine
-from benchmarks.training.beside import print_beside
+from benchmarks.training.devices import MODELS, SIZES, Run, measure_devices, print_devices
 from service.domain.presets import CHAPTER, PRESETS
 
 FITTED = tuple(name for name in CHAPTER if PRESETS[name].is_fitted)
@@ -137,26 +142,52 @@ def growth() -> None:
         print(f"| {axis} | {' | '.join(cells)} |", flush=True)
 
 
+def compare_devices(arguments: argparse.Namespace) -> None:
+    with ExitStack() as stack:
+        run = Run(
+            arguments.models.split(",") if arguments.models else [*MODELS, *SIZES],
+            arguments.device.split(","),
+            SEEDS[: arguments.rounds],
+            arguments.epochs,
+            arguments.fit_limit,
+            time.monotonic() + arguments.limit,
+            None if arguments.results is None else stack.enter_context(arguments.results.open("a", encoding="utf-8")),
+            arguments.at_once,
+        )
+        print_devices(measure_devices(run))
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.training", description=__doc__)
     parser.add_argument("--tables", default="compare,torch,growth,beside", help="names, separated by commas")
-    parser.add_argument("--models", default=",".join(FITTED), help="names, separated by commas")
+    parser.add_argument("--models", default="", help="names, separated by commas; by default all")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=EPOCHS)
     parser.add_argument(
         "--torch", default="", help="an interpreter that has PyTorch; without one its table is left out"
     )
+    devices = parser.add_argument_group("the table `device`")
+    devices.add_argument("--device", default="auto", help="cpu, gpu or auto; several, separated by commas")
+    devices.add_argument("--limit", type=float, default=3600.0, help="seconds of the whole table")
+    devices.add_argument("--fit-limit", type=float, default=600.0, help="seconds of a fit, which then has fewer epochs")
+    devices.add_argument("--results", type=Path, help="a file that gets a line of JSON after each fit")
+    devices.add_argument("--at-once", action="store_true", help="all devices at once, each with its share of the cores")
     arguments = parser.parse_args()
     tables = arguments.tables.split(",")
     print(describe_machine(), flush=True)
+    if "device" in tables:
+        compare_devices(arguments)
     if "torch" in tables and arguments.torch:
         beside_torch(arguments.torch, arguments.rounds, arguments.epochs)
     if "growth" in tables:
         growth()
     if "beside" in tables:
+        # It serves models, and needs all that the service needs.
+        from benchmarks.training.beside import print_beside
+
         print_beside()
     if "compare" in tables:
-        compare(arguments.models.split(","), arguments.rounds, arguments.epochs)
+        compare(arguments.models.split(",") if arguments.models else list(FITTED), arguments.rounds, arguments.epochs)
     return 0
 
 

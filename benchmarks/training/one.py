@@ -1,11 +1,13 @@
 """One fit in a process of its own: `python -m benchmarks.training.one '{"way": "ours", "architecture": "lstm", ..}'`.
 
 Prints one line of JSON: seconds of the whole fit with compilation, of each epoch, peak memory and the validation error.
-The data are made and the libraries loaded before the clock starts.
+The data are made and the libraries loaded before the clock starts. With a `device` (`cpu`, `gpu`, `auto`) our fits say
+what they ran on.
 """
 
 import json
 import os
+import platform
 import resource
 import sys
 import time
@@ -18,35 +20,77 @@ import numpy as np
 
 
 def main(request: dict[str, Any]) -> dict[str, Any]:
-    """Fits and measures; `way` is `ours` or `chapter`, the other keys are those of a training request."""
+    """Fits and measures; the other keys are those of a training request.
+
+    Args:
+        request: `way` is `ours`, `chapter`, or `panel` for made-up series of one's own; `device` and `cores` are what
+            it may use.
+    """
     way = request.pop("way")
+    device, cores = request.pop("device", None), request.pop("cores", None)
+    if cores is not None:
+        os.sched_setaffinity(0, cores)
+    machine = {} if device is None else _choose(device)
+    found = _on_panel(request) if way == "panel" else _on_waves(way, request)
+    return {**found, "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, **machine}
+
+
+def _choose(device: Any) -> dict[str, Any]:
+    import jax
+
+    from service.training.device import choose_device, describe_device
+
+    choose_device(device)
+    import keras
+
+    return {
+        "runs_on": describe_device(),
+        "cores": len(os.sched_getaffinity(0)),
+        "jax": jax.__version__,
+        "keras": keras.__version__,
+        "python": platform.python_version(),
+    }
+
+
+def _on_panel(request: dict[str, Any]) -> dict[str, Any]:
+    from benchmarks.training.panel import fit_panel
+
+    return fit_panel(request)
+
+
+def _on_waves(way: str, request: dict[str, Any]) -> dict[str, Any]:
     from service.domain.settling import resolve
     from service.training.material import prepare
 
     recipe = resolve(request)
     material = prepare(recipe)
     train, validation = ((part.scaled_inputs, part.targets) for part in (material.train, material.validation))
-    answers, epochs, seconds = (_fit_ours if way == "ours" else _fit_as_the_chapter)(recipe, train, validation)
+    fit_here = _fit_ours if way == "ours" else _fit_as_the_chapter
+    answers, epochs, losses, seconds = fit_here(recipe, train, validation)
     errors = answers - material.validation.futures
     return {
         "seconds": seconds,
         "epochs": epochs,
-        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "losses": losses,
         "mse": float(np.square(errors).mean()),
+        "is_whole": len(epochs) == recipe.epochs,
     }
 
 
-def _fit_ours(recipe: Any, train: Any, validation: Any) -> tuple[Any, list[float], float]:
+def _fit_ours(recipe: Any, train: Any, validation: Any) -> tuple[Any, list[float], list[float], float]:
     from service.training.fit import fit, predict
+    from service.training.fresh import FreshWaves
 
     # The clock starts when JAX and TensorFlow are loaded, as it does for Keras.
     started = time.perf_counter()
-    network, epochs = fit(recipe, train, validation, on_batch=lambda: None, on_epoch=lambda epoch: None)
+    drawn = FreshWaves(recipe) if recipe.max_windows else train
+    network, epochs = fit(recipe, drawn, validation, on_batch=lambda: None, on_epoch=lambda epoch: None)
     seconds = time.perf_counter() - started
-    return predict(network, recipe, validation[0]), [one.seconds for one in epochs], seconds
+    answers = predict(network, recipe, validation[0])
+    return answers, [one.seconds for one in epochs], [one.val_loss for one in epochs], seconds
 
 
-def _fit_as_the_chapter(recipe: Any, train: Any, validation: Any) -> tuple[Any, list[float], float]:
+def _fit_as_the_chapter(recipe: Any, train: Any, validation: Any) -> tuple[Any, list[float], list[float], float]:
     import keras
 
     times: list[float] = []
@@ -70,7 +114,7 @@ def _fit_as_the_chapter(recipe: Any, train: Any, validation: Any) -> tuple[Any, 
         optimizer=keras.optimizers.Adam(recipe.learning_rate),
         metrics=[last_time_step_mse] if sequence else [],
     )
-    model.fit(
+    history = model.fit(
         train[0][:, :, None],
         train[1],
         batch_size=recipe.batch_size,
@@ -81,7 +125,7 @@ def _fit_as_the_chapter(recipe: Any, train: Any, validation: Any) -> tuple[Any, 
     )
     seconds = time.perf_counter() - started
     answers = model.predict(validation[0][:, :, None], verbose=0)
-    return answers[:, -1] if sequence else answers, times, seconds
+    return answers[:, -1] if sequence else answers, times, history.history["val_loss"], seconds
 
 
 def _layers(keras: Any, recipe: Any) -> list[Any]:

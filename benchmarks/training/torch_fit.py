@@ -1,7 +1,8 @@
 """PyTorch's fused layers, for `benchmarks.training`: two LSTM or GRU layers and a dense one, fitted to noise.
 
-Run by the peer's own interpreter: `python torch_fit.py LSTM 20`. Prints one line of JSON as `benchmarks.training.one`
-does. Time does not depend on what is learnt, so the data are random numbers of the same shape.
+Run by the peer's own interpreter: `python torch_fit.py LSTM 20`, on a GPU `python torch_fit.py LSTM 20 cuda`. Prints
+one line of JSON as `benchmarks.training.one` does. Time does not depend on what is learnt, so the data are random
+numbers of the same shape.
 """
 
 import json
@@ -25,8 +26,10 @@ class Network(torch.nn.Module):  # type: ignore[misc]  # PyTorch lives in anothe
         return answer
 
 
-def main(kind: str, epochs: int) -> None:
+def main(kind: str, epochs: int, device: str = "cpu") -> None:
     torch.manual_seed(42)
+    if device != "cpu":
+        torch.set_default_device(device)
     x, y = torch.randn(N, STEPS, 1), torch.randn(N, STEPS, HORIZON)
     held_out = torch.randn(VALIDATION, STEPS, 1), torch.randn(VALIDATION, STEPS, HORIZON)
     started = time.perf_counter()
@@ -50,4 +53,4 @@ def main(kind: str, epochs: int) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]))
+    main(sys.argv[1], int(sys.argv[2]), *sys.argv[3:])

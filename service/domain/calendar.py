@@ -2,9 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Literal, cast
-from zoneinfo import ZoneInfo
 
 import numpy as np
 
@@ -13,6 +11,7 @@ from service.domain.frequency import EVEN_US, Frequency, parse
 from service.domain.grids import FIRST_STAMP, LAST_STAMP, EvenGrid, Grid, Places, Stamps, to_us
 from service.domain.series import PostedSeries
 from service.domain.timestamps import TimeStamp, format_offset, read_stamp
+from service.domain.zones import ahead_of_utc, ahead_of_wall
 from service.errors import Flaw, InvalidRequest
 
 Unit = Literal["s", "ms", "us"]
@@ -99,10 +98,9 @@ def _to_utc(first: TimeStamp, grid: Grid, places: Places, frequency: Frequency) 
         assert isinstance(grid, EvenGrid)
         ahead_us = (first.offset or 0) * EVEN_US["s"]
         return replace(grid, origin_us=grid.origin_us - ahead_us).at(places)
-    wall, zone = grid.at(places), ZoneInfo(first.zone)
+    wall = grid.at(places)
     # Of a wall time that a clock change skips, that is what is left of it behind the change.
-    ahead = [_seconds(moment.replace(tzinfo=zone)) for moment in wall.tolist()]
-    utc = wall - np.array(ahead, "timedelta64[s]")
+    utc = wall - ahead_of_wall(first.zone, wall).astype("timedelta64[s]")
     if len(utc) and not FIRST_STAMP <= utc.min() <= utc.max() <= LAST_STAMP:
         raise OverflowError
     return np.asarray(utc)
@@ -110,14 +108,7 @@ def _to_utc(first: TimeStamp, grid: Grid, places: Places, frequency: Frequency) 
 
 def _in_zone(utc: Stamps, name: str, unit: Unit) -> list[str]:
     """ISO 8601 with the offset of each stamp and the zone in brackets."""
-    zone = ZoneInfo(name)
-    ahead = [_seconds(moment.replace(tzinfo=UTC).astimezone(zone)) for moment in utc.tolist()]
-    suffixes = {seconds: f"{format_offset(seconds)}[{name}]" for seconds in set(ahead)}
-    local = np.datetime_as_string(utc + np.array(ahead, "timedelta64[s]"), unit=unit).tolist()
-    return [text + suffixes[seconds] for text, seconds in zip(local, ahead, strict=True)]
-
-
-def _seconds(moment: datetime) -> int:
-    ahead = moment.utcoffset()
-    assert ahead is not None
-    return int(ahead.total_seconds())
+    ahead = ahead_of_utc(name, utc)
+    suffixes = {seconds: f"{format_offset(seconds)}[{name}]" for seconds in np.unique(ahead).tolist()}
+    local = np.datetime_as_string(utc + ahead.astype("timedelta64[s]"), unit=unit).tolist()
+    return [text + suffixes[seconds] for text, seconds in zip(local, ahead.tolist(), strict=True)]

@@ -23,8 +23,8 @@ class Runtime(Protocol):
     `series` is [batch, time], padded on the right with anything; `lengths` [batch] are at least the version's minimum.
     """
 
-    def estimate(self, kind: Kind, length: int, horizon: int) -> float:
-        """About how many seconds a call for one row of this length takes; infinity where it must not be waited for."""
+    def estimate(self, kind: Kind, rows: int, length: int, horizon: int) -> float:
+        """About how many seconds a call for rows of this length takes; infinity where it must not be waited for."""
         ...
 
     def forecast(self, series: Array, lengths: Lengths) -> Array:
@@ -46,7 +46,7 @@ class Engine(Protocol):
     Answers are float32 where the version's forecasts don't follow their series' level and unit, else float64.
     """
 
-    def estimate(self, kind: Kind, length: int, horizon: int) -> float:
+    def estimate(self, kind: Kind, rows: int, length: int, horizon: int) -> float:
         """As of `Runtime`."""
         ...
 

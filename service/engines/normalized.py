@@ -17,8 +17,8 @@ class NormalizedEngine:
         """The engine of a version that a runtime has loaded."""
         return cls(runtime, find_equivariance(manifest.hyper_parameters))
 
-    def estimate(self, kind: Kind, length: int, horizon: int) -> float:
-        return self.runtime.estimate(kind, length, horizon)
+    def estimate(self, kind: Kind, rows: int, length: int, horizon: int) -> float:
+        return self.runtime.estimate(kind, rows, length, horizon)
 
     def forecast(self, series: Series, lengths: Lengths) -> Answers:
         normalized, reference = normalize(series, lengths, self._equivariance)

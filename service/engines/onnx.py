@@ -24,6 +24,8 @@ FORECAST_ONLY = ["forecast"]
 MEASURED_POINTS = 50
 # The format holds no larger graph.
 MOST_GRAPH_BYTES = 2**31
+# What each row of a call takes beside its points.
+ROW_SECONDS = 2e-6
 
 
 # From so many rows on the graphs for many are used, where a version has them;
@@ -119,12 +121,13 @@ class OnnxRuntime:
         forecast, steps = self._all_steps.choose(series)(None, {"series": series, "lengths": lengths})
         return forecast, steps
 
-    def estimate(self, kind: Kind, length: int, horizon: int) -> float:
+    def estimate(self, kind: Kind, rows: int, length: int, horizon: int) -> float:
         points = length if self._window is None else min(length, self._window)
         steps = horizon if kind == "rollout" else 0
         # All steps are as many forecasts as there are points, but of the dense layer alone.
         passes = 2 if kind == "all_steps" else 1
-        return self._call_seconds + passes * points * self._point_seconds + steps * self._step_seconds
+        row_seconds = ROW_SECONDS + passes * points * self._point_seconds + steps * self._step_seconds
+        return self._call_seconds + rows * row_seconds
 
     def warm(self, manifest: Manifest) -> None:
         """Runs each graph, so that what later runs use again is there, and measures what a call costs.

@@ -71,9 +71,9 @@ class SavedModelRuntime:
             self._loaded = tensorflow.saved_model.load(str(folder))
         self._signatures = dict(self._loaded.signatures)
 
-    def estimate(self, kind: Kind, length: int, horizon: int) -> float:
+    def estimate(self, kind: Kind, rows: int, length: int, horizon: int) -> float:
         """Infinity: a call takes milliseconds, and first ones of a shape may take seconds."""
-        del kind, length, horizon
+        del kind, rows, length, horizon
         return math.inf
 
     def forecast(self, series: Array, lengths: Lengths) -> Array:

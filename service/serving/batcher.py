@@ -167,8 +167,7 @@ class Batcher:
         call = next(iter(lanes))
         lane = lanes.pop(call)
         parts: list[Part] = []
-        rows = widest = 0
-        seconds = 0.0
+        rows = widest = longest = 0
         unfinished: list[Request] = []
         full = False
         while lane and not full:
@@ -179,10 +178,13 @@ class Batcher:
             first = request.taken
             n, widest = call.fit(request.rows, request.order[first:], rows, widest)
             rows += n
-            seconds += request.seconds
             request.taken += n
-            full = request.taken < len(request.rows) or rows == MAX_ROWS or seconds > most_seconds
+            full = request.taken < len(request.rows) or rows == MAX_ROWS
             if n:
+                # Rows stand in the order of their lengths.
+                longest = max(longest, len(request.rows[request.order[request.taken - 1]]))
+                # Of the call as a whole: most of what a small one takes does not grow with its rows.
+                full = full or call.seconds(rows, longest) > most_seconds
                 parts.append((request, request.order[first : request.taken]))
             if request.taken < len(request.rows):
                 unfinished.append(request)

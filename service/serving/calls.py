@@ -63,8 +63,8 @@ class Call:
         return 0, widest
 
     def seconds(self, rows: int, longest: int) -> float:
-        """About how long so many rows take, at most."""
-        return rows * self.engine.estimate(self.kind, longest, self.horizon)
+        """About how long one engine call for so many rows takes, at most."""
+        return self.engine.estimate(self.kind, rows, longest, self.horizon)
 
     def _cells(self, length: int) -> int:
         """What a row of this length costs."""

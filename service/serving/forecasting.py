@@ -1,18 +1,20 @@
 """The forecast use case: from a request to a version's answer for every series, or why a series has none."""
 
+import asyncio
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from service.domain.panel import Panel
-from service.domain.series import PostedSeries, split, unpack
+from service.domain.series import NUMBERS_AND_NULL, PostedSeries, split, unpack
 from service.engines.engine import Answers, Engine, Series
 from service.errors import InvalidRequest
 from service.serving.answers import SeriesForecast, assemble
 from service.serving.batcher import Batcher
 from service.serving.calls import MAX_CELLS, MAX_ROWS, Call
+from service.serving.forecast_calendar import ForecastCalendar
 from service.serving.plan import ForecastRequest, Plan, make_plan
 from service.serving.registry import Registry
 from service.serving.rows import Row, count_points, raise_if_all_bad, read_rows
@@ -20,6 +22,12 @@ from service.store.manifest import Manifest
 
 # Beyond so many numbers, pure computation goes to a thread: about 2 ms, which other requests would wait for.
 INLINE_NUMBERS = 20_000
+# What measuring a series for its intervals takes, and finding its first time stamp and each further one, in numbers.
+SPREAD_NUMBERS, CALENDAR_NUMBERS, STAMP_NUMBERS = 500, 300, 5
+# What a time stamp takes in an answer, in numbers.
+STAMP_VALUES = 4
+# Series of a request's whole body that are taken apart on the event loop.
+INLINE_SERIES = 1000
 # A large request is read, computed and answered in parts of so many series: one engine call each.
 PART_SERIES = MAX_ROWS
 
@@ -41,6 +49,10 @@ class Forecast:
     version: int
     plan: Plan
     series: list[SeriesForecast]
+    # How many of them have no flaw.
+    n_forecasts: int
+    # Whether the request was so large that it was answered in threads.
+    is_large: bool
     queue_ms: float
     compute_ms: float
 
@@ -52,7 +64,7 @@ class _Work:
     request: ForecastRequest
     manifest: Manifest
     plan: Plan
-    panel: Panel | None
+    calendar: ForecastCalendar
 
 
 class _Part(NamedTuple):
@@ -84,49 +96,37 @@ class Forecasting:
         """
         manifest = await self._registry.resolve(request.model, request.version)
         plan = make_plan(request, manifest, max_horizon=self._limits.max_horizon)
-        work = _Work(request, manifest, plan, posted if isinstance(posted, Panel) else None)
-        if isinstance(posted, Panel | Iterator):
-            parts = await self._forecast_parts(work, self._read_parts(work, posted))
+        panel = posted if isinstance(posted, Panel) else None
+        work = _Work(request, manifest, plan, ForecastCalendar(request, panel, plan.horizon))
+        if panel is not None:
+            parts = await self._forecast_parts(work, _later(lambda: unpack(panel, "/dataset")))
+        elif isinstance(posted, Iterator):
+            parts = await self._forecast_parts(work, posted)
+        elif _has_many(posted):
+            parts = await self._forecast_parts(work, _later(lambda: split(posted)))
         else:
             series = split(posted)
-            if count_points(series) > INLINE_NUMBERS:
-                parts = await self._forecast_parts(work, self._read_parts(work, iter([series])))
+            self._check_answer_values(_count_answer_values(series, work))
+            if _weigh(series, work) > INLINE_NUMBERS:
+                parts = await self._forecast_parts(work, iter([series]))
             else:
-                rows = self._read(work, series)
-                n_values = _count_answer_values(rows, work)
-                self._check_answer_values(n_values)
-                if n_values > INLINE_NUMBERS:
-                    parts = await self._forecast_parts(work, _split(rows))
-                else:
-                    parts = [await self._forecast_rows(work, rows)]
-        forecasts = parts[0].series if len(parts) == 1 else [one for part in parts for one in part.series]
-        raise_if_all_bad([forecast.flaw for forecast in forecasts])
-        return Forecast(
-            manifest.name,
-            manifest.version,
-            plan,
-            forecasts,
-            # The first part's wait; while one part is computed the next ones wait for it.
-            queue_ms=parts[0].queue_seconds * 1000,
-            compute_ms=sum(part.compute_seconds for part in parts) * 1000,
-        )
+                part = await self._forecast_rows(work, self._read(work, series))
+                return _finish(work, [part], is_large=False)
+        return await asyncio.to_thread(_finish, work, parts, is_large=True)
 
-    async def _forecast_parts(self, work: "_Work", parts: Iterator[list[Row]]) -> list["_Part"]:
+    async def _forecast_parts(self, work: "_Work", series: Iterator[list[PostedSeries]]) -> list["_Part"]:
         """Reads, computes and answers parts in threads, each in one go; while one reads another computes."""
         engine = await self._registry.engine(work.manifest)
         submitted = time.perf_counter()
+        parts = self._read_parts(work, series)
         reading = threading.Lock()
         answered: list[Any] = []
-        n_values = 0
 
         def step() -> bool:
-            nonlocal n_values
             with reading:
                 rows = next(parts, None)
                 if rows is None:
                     return False
-                n_values += _count_answer_values(rows, work)
-                self._check_answer_values(n_values)
                 place = len(answered)
                 answered.append(None)
             answered[place] = _answer_part(work, engine, rows, submitted)
@@ -135,19 +135,17 @@ class Forecasting:
         await self._batcher.run_steps(step)
         return answered
 
-    def _read(self, work: "_Work", series: list[PostedSeries]) -> list[Row]:
-        return read_rows(
-            series,
-            work.request,
-            work.manifest,
-            panel=work.panel,
-            horizon=work.plan.horizon,
-            max_length=self._limits.max_series_length,
-        )
+    def _read_parts(self, work: "_Work", series: Iterator[list[PostedSeries]]) -> Iterator[list[Row]]:
+        """Rows in parts of about one engine call, none of which is read before the answer to it is known to fit."""
+        n_values = 0
+        for some in series:
+            n_values += _count_answer_values(some, work)
+            self._check_answer_values(n_values)
+            for first in range(0, len(some), PART_SERIES):
+                yield from _split(self._read(work, some[first : first + PART_SERIES]))
 
-    def _read_parts(self, work: "_Work", posted: Panel | Iterator[list[PostedSeries]]) -> Iterator[list[Row]]:
-        for series in [unpack(posted, "/dataset")] if isinstance(posted, Panel) else posted:
-            yield from _split(self._read(work, series))
+    def _read(self, work: "_Work", series: list[PostedSeries]) -> list[Row]:
+        return read_rows(series, work.request, work.manifest, work.calendar, max_length=self._limits.max_series_length)
 
     def _check_answer_values(self, n_values: int) -> None:
         """Refuses an answer that would hold too many numbers before they are computed."""
@@ -170,6 +168,24 @@ class Forecasting:
             sum(one.queue_seconds for one in computed),
             sum(one.compute_seconds for one in computed),
         )
+
+
+def _finish(work: _Work, parts: list[_Part], *, is_large: bool) -> Forecast:
+    """Joins the answers. Raises InvalidRequest when no series has one."""
+    forecasts = parts[0].series if len(parts) == 1 else [one for part in parts for one in part.series]
+    flaws = [forecast.flaw for forecast in forecasts]
+    raise_if_all_bad(flaws)
+    return Forecast(
+        work.manifest.name,
+        work.manifest.version,
+        work.plan,
+        forecasts,
+        flaws.count(None),
+        is_large,
+        # The first part's wait; while one part is computed the next ones wait for it.
+        queue_ms=parts[0].queue_seconds * 1000,
+        compute_ms=sum(part.compute_seconds for part in parts) * 1000,
+    )
 
 
 def _split(rows: list[Row]) -> Iterator[list[Row]]:
@@ -217,12 +233,38 @@ def _join(work: _Work, rows: list[Row], outputs: list[list[Answers]]) -> list[Se
     return assemble(rows, answers, sequences, work.plan)
 
 
-def _count_answer_values(rows: list[Row], work: "_Work") -> int:
-    """How many numbers the answer for these rows will hold, at most."""
-    n_values = len(rows) * work.plan.horizon * (1 + 2 * len(work.plan.half_widths))
+def _count_answer_values(series: list[PostedSeries], work: "_Work") -> int:
+    """How many numbers the answer for these series will hold, at most; time stamps are counted as what they take."""
+    per_step = 1 + 2 * len(work.plan.half_widths) + (STAMP_VALUES if _is_stamped(series, work) else 0)
+    n_values = len(series) * work.plan.horizon * per_step
     if work.request.all_steps:
-        n_values += sum(len(row.values) for row in rows if row.values is not None) * work.manifest.horizon
+        n_values += count_points(series) * work.manifest.horizon
     return n_values
+
+
+def _weigh(series: list[PostedSeries], work: "_Work") -> int:
+    """What reading and answering series takes beside the engine's work, in numbers that are read or written."""
+    each = SPREAD_NUMBERS * bool(work.plan.half_widths)
+    if _is_stamped(series, work):
+        each += CALENDAR_NUMBERS + STAMP_NUMBERS * work.plan.horizon
+    return count_points(series) + _count_answer_values(series, work) + each * len(series)
+
+
+def _is_stamped(series: list[PostedSeries], work: "_Work") -> bool:
+    return work.calendar.has_times or any(one.start is not None for one in series)
+
+
+def _has_many(posted: Any) -> bool:
+    """Whether JSON is so many series that taking them apart is not for the event loop."""
+    if not isinstance(posted, list | dict) or len(posted) <= INLINE_SERIES:
+        return False
+    # One series, a list of numbers, may be long.
+    return not (isinstance(posted, list) and {type(posted[0]), type(posted[-1])} <= NUMBERS_AND_NULL)
+
+
+def _later(read: Callable[[], list[PostedSeries]]) -> Iterator[list[PostedSeries]]:
+    """Series that are read when they are asked for, which is in a thread."""
+    yield read()
 
 
 def make_call(engine: Engine, plan: Plan, manifest: Manifest) -> Call:

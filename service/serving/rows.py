@@ -4,7 +4,6 @@ import sys
 from typing import NamedTuple
 
 from service.domain.intervals import Spread
-from service.domain.panel import Panel
 from service.domain.series import PostedSeries, read_all
 from service.engines.engine import Series
 from service.errors import Flaw, InvalidRequest
@@ -35,22 +34,18 @@ def read_rows(
     series: list[PostedSeries],
     request: ForecastRequest,
     manifest: Manifest,
+    calendar: ForecastCalendar,
     *,
-    panel: Panel | None,
-    horizon: int,
     max_length: int,
 ) -> list[Row]:
     """Reads every series for a version.
 
     Args:
-        panel: what the series are of; where it has a frequency and times, they give time stamps without being asked.
-        horizon: the steps to give time stamps for, where they are asked for.
         max_length: the most points of a series that a model reads whole.
 
     Raises:
         InvalidRequest: wrong types, a wrong frequency or start.
     """
-    calendar = ForecastCalendar(request, panel, horizon)
     longest = max_length if manifest.reads_whole_series else sys.maxsize
     has_levels = bool(request.level)
     rows = []

@@ -1,8 +1,59 @@
-"""What the training runs on."""
+"""What the training runs on: chosen here, before JAX computes anything."""
 
-import tensorflow as tf
+import os
+from typing import Any, Literal
+
+import jax
+
+Device = Literal["auto", "cpu", "gpu"]
+
+# JAX makes its flags' attributes at run time, so they have no types.
+_flags: Any = jax.config
+_PLATFORMS = {"cpu": "cpu", "gpu": "cuda,cpu"}
+
+
+def choose_device(device: Device = "auto") -> None:
+    """Settles what JAX computes on; to be called before its first computation.
+
+    Args:
+        device: `auto` is a GPU where JAX has one, else the processor; so is what `JAX_PLATFORMS` says, if it is set.
+
+    Raises:
+        RuntimeError: a GPU was asked for, and JAX has none.
+    """
+    # By default the first process would take three quarters of a GPU's memory, and the next would find none.
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    if device != "auto":
+        _flags.update("jax_platforms", _PLATFORMS[device])
+    if not _has_jax_gpu():
+        if device == "gpu":
+            raise RuntimeError("JAX has no GPU here: was it installed with CUDA, and does nvidia-smi show one?")
+        return
+    if _flags.jax_default_matmul_precision is None:
+        # Else products keep 10 bits of a factor (TF32): too few for the Theta method, and another model than a CPU's.
+        _flags.update("jax_default_matmul_precision", "highest")
+
+
+def describe_device() -> str:
+    """The device's name, as JAX tells it."""
+    return str(jax.devices()[0].device_kind)
 
 
 def has_gpu() -> bool:
-    """Whether TensorFlow sees a GPU."""
+    """Whether networks are fitted on a GPU."""
+    return _has_jax_gpu() or fits_with_keras()
+
+
+def fits_with_keras() -> bool:
+    """Whether Keras' own loop fits, and not the compiled programs: where TensorFlow has a GPU and JAX has none."""
+    import keras
+
+    if _has_jax_gpu() or _flags.jax_platforms == "cpu" or keras.backend.backend() != "tensorflow":
+        return False
+    import tensorflow as tf
+
     return bool(tf.config.list_physical_devices("GPU"))
+
+
+def _has_jax_gpu() -> bool:
+    return bool(jax.default_backend() == "gpu")

@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 
 from service.domain.recipe import Recipe
 from service.training.compiled.fitting import fit_compiled, predict_compiled
-from service.training.device import has_gpu
+from service.training.device import fits_with_keras
 from service.training.epoch import Epoch
-from service.training.fit_keras import fit_keras, predict_keras
 from service.training.seeds import seeds_of_its_own
 from service.training.solve import solve
 from service.zoo.network import Network, make_network
@@ -65,11 +64,19 @@ def fit(
         epoch = Epoch(1, loss, val_loss, time.monotonic() - started)
         on_epoch(epoch)
         return network, [epoch]
-    fit_here = fit_keras if has_gpu() else fit_compiled
+    fit_here = fit_compiled
+    if fits_with_keras():
+        # It needs TensorFlow, which the compiled programs do without.
+        from service.training.fit_keras import fit_keras as fit_here
     return network, fit_here(recipe, network, train, validation, on_batch, on_epoch)
 
 
 def predict(network: Network, recipe: Recipe, inputs: Array) -> Array:
     """The network's forecasts from the last point, in its own units: [n, window] -> [n, horizon]."""
-    answers = predict_keras(network, inputs) if has_gpu() else predict_compiled(network, recipe, inputs)
+    if fits_with_keras():
+        from service.training.fit_keras import predict_keras
+
+        answers = predict_keras(network, inputs)
+    else:
+        answers = predict_compiled(network, recipe, inputs)
     return answers[:, -1] if network.head == "sequence" else answers

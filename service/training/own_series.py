@@ -18,7 +18,6 @@ from service.training.choice import choose_transform
 from service.training.draws import Draws, Importance
 from service.training.epoch import Epoch
 from service.training.fit import fit
-from service.training.forecast import Forecaster
 from service.training.panel import PreparedPanel, Windows, shortened
 from service.training.report import REFIT_SHARE, refit_epochs
 from service.zoo.network import Network
@@ -45,8 +44,17 @@ class Fitted:
 def fit_panel(
     recipe: Recipe, prepared: PreparedPanel, on_batch: Callable[[], None], on_epoch: Callable[[Epoch], None]
 ) -> Fitted:
-    """Fits a recipe to what training may see; of an ensemble each member."""
+    """Fits a recipe to what training may see, of an ensemble each member, and forecasts the validation windows."""
     started = time.monotonic()
+    recipe, networks, epochs = fit_networks(recipe, prepared, on_batch, on_epoch)
+    forecasts = forecast_windows(recipe, networks, prepared, prepared.validation)
+    return Fitted(recipe, networks, epochs, forecasts, time.monotonic() - started)
+
+
+def fit_networks(
+    recipe: Recipe, prepared: PreparedPanel, on_batch: Callable[[], None], on_epoch: Callable[[Epoch], None]
+) -> tuple[Recipe, list[Network], list[Epoch]]:
+    """Fits a recipe's networks. Returns it with its choices made on validation, the networks and their epochs."""
     if recipe.chosen_on_validation:
         recipe = choose_transform(recipe, prepared)
     importance = Importance(prepared.rows, prepared.split.train_ends, recipe.season)
@@ -63,8 +71,7 @@ def fit_panel(
         )
         networks.append(network)
         epochs += run
-    forecasts = forecast_windows(recipe, networks, prepared, prepared.validation)
-    return Fitted(recipe, networks, epochs, forecasts, time.monotonic() - started)
+    return recipe, networks, epochs
 
 
 def go_on(
@@ -110,6 +117,9 @@ def _share_seconds(member: Recipe, n_members: int) -> Recipe:
 
 def forecast_windows(recipe: Recipe, networks: Sequence[Network], prepared: PreparedPanel, windows: Windows) -> Array:
     """Forecasts of scored windows: [n, horizon]."""
+    # Its graphs are TensorFlow's, which fitting does without.
+    from service.training.forecast import Forecaster
+
     inputs = prepared.rows.inputs(windows.series, windows.ends, recipe.longest_window)
     return Forecaster(recipe, networks).forecast(inputs, prepared.horizon)
 

@@ -29,8 +29,8 @@ class GatedEngine:
         if is_open:
             self.gate.set()
 
-    def estimate(self, kind: Kind, length: int, horizon: int) -> float:
-        return self.seconds
+    def estimate(self, kind: Kind, rows: int, length: int, horizon: int) -> float:
+        return rows * self.seconds
 
     def forecast(self, series: Series, lengths: Lengths) -> Answers:
         self.shapes.append((series.shape[0], series.shape[1]))

@@ -263,6 +263,36 @@ def test_a_shared_calendar_that_is_wrong_fails_the_request(
     assert [flaw.pointer for flaw in caught.value.flaws] == [pointer]
 
 
+def test_time_stamps_count_as_what_they_take_in_an_answer(runner: Runner) -> None:
+    def records(count: int) -> list[dict[str, Any]]:
+        days = np.datetime64("2024-01-01") + np.arange(count)
+        return [{"id": day, "values": [1, 2, 3, 4], "start": day} for day in np.datetime_as_string(days).tolist()]
+
+    assert runner.forecast(records(20), model="whole", horizon=1000, freq="D").n_forecasts == 20
+    with pytest.raises(InvalidRequest) as caught:
+        runner.forecast(records(21), model="whole", horizon=1000, freq="D")
+    assert codes_of(caught.value) == [("/series", "answer_too_large")]
+
+
+def test_a_large_request_is_answered_as_its_series_are_alone(runner: Runner) -> None:
+    days = np.datetime_as_string(np.datetime64("2024-01-01") + np.arange(1500)).tolist()
+    series = [
+        {"id": day, "values": [0.1 * i % 7, 2, 3, 4, None][: 4 + i % 2], "start": day} for i, day in enumerate(days)
+    ]
+    series[700]["values"] = []
+    many = runner.forecast(series, model="whole", horizon=3, freq="D")
+    assert (many.is_large, many.n_forecasts) == (True, 1499)
+    assert [one.id for one in many.series] == days
+    for i in (0, 127, 128, 1023, 1499):
+        alone = runner.forecast([series[i]], model="whole", horizon=3, freq="D")
+        assert not alone.is_large
+        assert alone.series[0].timestamps == many.series[i].timestamps
+        values = many.series[i].values
+        assert values is not None
+        assert np.allclose(values_of(alone)[0], values, rtol=1e-5)
+    assert many.series[700].flaw is not None
+
+
 def test_an_answer_that_would_not_fit_is_refused_before_it_is_computed(runner: Runner) -> None:
     with pytest.raises(InvalidRequest) as caught:
         runner.forecast([[1, 2, 3, 4]] * 101, model="whole", horizon=1000)

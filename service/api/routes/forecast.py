@@ -8,6 +8,7 @@ from fastapi import APIRouter, Request, Response
 from service.api.bodies import read_object
 from service.api.dependencies import Injected
 from service.api.openapi import problems, request_body
+from service.api.pieces import PiecesAnswer, write_pieces
 from service.api.responses import json_response
 from service.api.schemas.forecast import ForecastAnswer, ForecastBody, read_asked, to_json
 from service.api.sources import check_source
@@ -15,9 +16,6 @@ from service.api.still_training import explain_missing
 from service.errors import ModelNotFound
 
 router = APIRouter(tags=["forecast"])
-
-# Answers for more series are written in a thread: a hop to one costs less then than the event loop would be missed.
-INLINE_SERIES = 500
 
 EXAMPLES: dict[str, dict[str, Any]] = {
     "one series": {"series": [0.1, 0.4, 0.5, 0.3, -0.1, -0.4, -0.5, -0.2]},
@@ -64,8 +62,8 @@ async def forecast(request: Request, services: Injected) -> Response:
         answer = await services.connections.serve(request, services.forecasting.forecast(posted, asked))
     except ModelNotFound as error:
         raise await explain_missing(services.jobs, asked.model, error) from error
-    n_forecasts = sum(one.flaw is None for one in answer.series)
-    services.metrics.count_forecasts(answer.model, answer.plan.mode, n_forecasts)
-    if n_forecasts > INLINE_SERIES:
-        return await asyncio.to_thread(lambda: json_response(to_json(answer)))
+    services.metrics.count_forecasts(answer.model, answer.plan.mode, answer.n_forecasts)
+    if answer.is_large:
+        # A hop to a thread costs less then than the event loop would be missed.
+        return PiecesAnswer(await asyncio.to_thread(lambda: list(write_pieces(answer))))
     return json_response(to_json(answer))

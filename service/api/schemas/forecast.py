@@ -29,6 +29,7 @@ _SERIES = {
         {"type": "array", "items": _VALUES, "minItems": 1, "title": "many series"},
         {"type": "object", "additionalProperties": _VALUES, "minProperties": 1, "title": "series by id"},
         {"type": "array", "items": _RECORD, "minItems": 1, "title": "records"},
+        {"type": "null", "title": "none, where a data set is named"},
     ]
 }
 
@@ -189,12 +190,13 @@ def to_json(forecast: Forecast) -> dict[str, Any]:
         "mode": forecast.plan.mode,
         "horizon": forecast.plan.horizon,
         "rolled_out": forecast.plan.rolled_out,
-        "forecasts": [_series_to_json(one) for one in forecast.series],
+        "forecasts": [series_to_json(one) for one in forecast.series],
         "timing_ms": {"queue": round(forecast.queue_ms, 3), "compute": round(forecast.compute_ms, 3)},
     }
 
 
-def _series_to_json(one: SeriesForecast) -> dict[str, Any]:
+def series_to_json(one: SeriesForecast) -> dict[str, Any]:
+    """One series of a ForecastAnswer."""
     if one.flaw is not None:
         flaw = one.flaw
         return {"id": one.id, "error": {"pointer": flaw.pointer, "code": flaw.code, "message": flaw.message}}

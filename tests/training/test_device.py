@@ -1,0 +1,80 @@
+"""The device that networks are fitted on, and fits without TensorFlow."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+WITHOUT_TENSORFLOW = "import sys; sys.modules['tensorflow'] = None\n"
+ON_WAVES = """
+from service.domain.settling import resolve
+from service.training.fit import fit, predict
+from service.training.material import prepare
+
+recipe = resolve({"architecture": "gru", "units": 4, "epochs": 2, "data": {"n_series": 100}})
+material = prepare(recipe)
+parts = [(part.scaled_inputs, part.targets) for part in (material.train, material.validation)]
+network, epochs = fit(recipe, *parts, on_batch=lambda: None, on_epoch=lambda epoch: None)
+assert epochs[1].val_loss < epochs[0].val_loss
+assert predict(network, recipe, parts[1][0]).shape == (20, 10)
+"""
+ON_SERIES = """
+import math
+import numpy as np
+from service.domain.planning import plan
+from service.domain.recipe import PanelData
+from service.training.own_series import fit_networks
+from service.training.panel import prepare_panel
+
+rng = np.random.default_rng(0)
+series = [20 + 3.0 * (np.arange(120) % 12) + rng.random(120) for _ in range(4)]
+data = PanelData("series", "id", "digest", 4, 480, "MS")
+request = {"architecture": "flagship", "epochs": 1, "max_windows": 200}
+recipes = plan(request, data, np.full(4, 120)).recipes
+prepared = prepare_panel(series, recipes[0])
+for recipe in {recipe.architecture: recipe for recipe in recipes}.values():
+    _, networks, epochs = fit_networks(recipe, prepared, lambda: None, lambda epoch: None)
+    assert len(networks) == 1 and all(math.isfinite(epoch.val_loss) for epoch in epochs), recipe.architecture
+"""
+
+
+def run(code: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+    inherited = {key: value for key, value in os.environ.items() if not key.startswith(("XLA_PYTHON", "JAX_PLATFORMS"))}
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=240,
+        cwd=ROOT,
+        env={**inherited, "CUDA_VISIBLE_DEVICES": "", **environment},
+    )
+
+
+@pytest.mark.parametrize("fits", [ON_WAVES, ON_SERIES], ids=["waves", "own series"])
+def test_networks_are_fitted_without_tensorflow(fits: str) -> None:
+    done = run(WITHOUT_TENSORFLOW + fits, KERAS_BACKEND="jax")
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_gpu_that_is_not_there_is_refused_and_not_replaced() -> None:
+    done = run("from service.training.device import choose_device; choose_device('gpu')")
+    assert done.returncode == 1
+    assert "RuntimeError" in done.stderr
+
+
+@pytest.mark.parametrize("device", ["auto", "cpu"])
+def test_without_a_gpu_the_processor_fits_and_keeps_its_precision(device: str) -> None:
+    code = (
+        f"from service.training.device import *; choose_device({device!r}); import jax; "
+        "print(describe_device(), has_gpu(), jax.config.jax_default_matmul_precision)"
+    )
+    assert run(code).stdout.split() == ["cpu", "False", "None"]
+
+
+def test_a_gpus_memory_is_taken_as_it_is_needed() -> None:
+    code = "from service.training.device import *; choose_device(); print(os.environ['XLA_PYTHON_CLIENT_PREALLOCATE'])"
+    assert run(code).stdout.strip() == "false"
+    assert run(code, XLA_PYTHON_CLIENT_PREALLOCATE="true").stdout.strip() == "true"
