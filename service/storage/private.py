@@ -1,4 +1,4 @@
-"""The state folder: what it holds, keys' hashes and people's series among it, is for the service alone."""
+"""The state folder: what it holds, people's series among it, is for the service's user alone."""
 
 import contextlib
 import logging

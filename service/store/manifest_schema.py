@@ -55,6 +55,8 @@ def _check_order(steps: list[list[float]] | None) -> list[list[float]] | None:
     return steps
 
 
+# What lists of models show of each.
+Word = Annotated[str, Field(max_length=1000)]
 Count = Annotated[int, Field(ge=0, le=2**53)]
 # No recipe has more steps or a longer window; what loads a version tries it with such lengths.
 Steps = Annotated[int, Field(ge=1, le=1_000_000)]
@@ -110,7 +112,7 @@ class Calibration(_Part):
 
 class EngineFacts(_Part):
     difference: float | None = None
-    reason: str | None = None
+    reason: Word | None = None
 
 
 class HyperParameters(_Part):
@@ -132,14 +134,14 @@ class Facts(_Part):
     name: str
     version: Count
     created_at: Annotated[str, AfterValidator(_check_time)]
-    architecture: str
+    architecture: Word
     head: Literal["one_step", "vector", "sequence"]
     hyper_parameters: HyperParameters
-    modes: Annotated[list[Mode], Field(min_length=1)]
+    modes: Annotated[list[Mode], Field(min_length=1, max_length=10)]
     window: Steps
     horizon: Annotated[int, Field(ge=1, le=100_000)]
     min_length: Steps
-    scaling: str
+    scaling: Word
     reads_whole_series: bool
     data: TrainingData
     seed: int
@@ -147,9 +149,9 @@ class Facts(_Part):
     gate: Gate | None
     epochs_run: Count
     seconds: float
-    device: str
+    device: Word
     library_versions: dict[str, str]
-    job_id: str | None
+    job_id: Word | None
     parameters: Count
     calibration: Calibration | None = None
     engines: dict[str, EngineFacts] = {}

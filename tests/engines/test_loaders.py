@@ -9,13 +9,14 @@ import pytest
 
 from service.engines.loaders import make_loader
 from service.engines.normalized import NormalizedEngine
-from service.engines.onnx import OnnxRuntime
+from service.engines.onnx import OnnxLoader, OnnxRuntime
 from service.engines.savedmodel import SavedModelRuntime
 from service.errors import EngineNotAvailable, VersionDamaged
 from service.store.catalog import Catalog
 from service.store.manifest import Manifest
 from tests.engines.versions import add_fast_version
 from tests.serving.models import Kind, add_version
+from tests.store.damages import change
 from tests.training.exports import waves
 
 SERIES = waves(4, 50).astype(np.float64)
@@ -88,3 +89,18 @@ print([name for name in ("tensorflow", "keras", "onnx") if name in sys.modules])
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_graphs_that_answer_otherwise_than_the_manifest_says_are_damaged(tmp_path: Path) -> None:
+    horizon = add_fast_version(tmp_path, "m", "linear").horizon
+    change(horizon=horizon - 1)(tmp_path / "m" / "1")
+    with pytest.raises(VersionDamaged):
+        OnnxLoader()(*find(tmp_path, "m"))
+
+
+def test_a_graph_that_was_not_published_is_not_used(tmp_path: Path) -> None:
+    manifest = add_fast_version(tmp_path, "m", "linear")
+    folder = tmp_path / "m" / "1"
+    (folder / "assets.extra" / "forecast_many.onnx").write_bytes(b"no graph")
+    series, lengths = np.ones((20, 60)), np.full(20, 60, np.int32)
+    assert OnnxLoader()(folder, manifest).forecast(series, lengths).shape == (20, manifest.horizon)

@@ -133,6 +133,7 @@ OF_VERSIONS: dict[str, tuple[Damaging, str]] = {
     "number below one": (change(horizon=0), "horizon"),
     "huge number": (change(min_length=10**15), "min_length"),
     "modes that are text": (change(modes="vector"), "modes: expected a list"),
+    "word that is a book": (change(architecture="lstm" * 1000), "architecture"),
     "no modes": (change(modes=[]), "modes"),
     "modes of numbers": (change(modes=[1]), "modes"),
     "head that nobody knows": (change(head="hydra"), "head"),

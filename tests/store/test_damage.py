@@ -56,6 +56,7 @@ def test_a_damaged_version_is_named_and_left_out(root: Path, kind: str) -> None:
     with pytest.raises(VersionDamaged, match=r"left/12"):
         catalog.resolve("left", 12)
     assert add_version(root, "left", job_id="new").version == 13
+    assert find_by_job(root, "left", "absent") is None
     found_by_job = find_by_job(root, "left", "new")
     assert found_by_job is not None
     assert found_by_job.version == 13

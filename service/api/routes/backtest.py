@@ -34,7 +34,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     response_model=BacktestAnswer,
     responses={
         202: {"model": JobAnswer, "description": "A job, of more points than are measured at once"},
-        **problems(400, 404, 409, 413, 415, 422, 429, 503),
+        **problems(400, 404, 409, 413, 415, 422, 429, 503, 507),
     },
     openapi_extra=request_body(BacktestBody, EXAMPLES),
 )
