@@ -84,7 +84,7 @@ class KeyMiddleware:
             await self._app(scope, receive, send)
             return
         scheme, _, key = Headers(scope=scope).get("authorization", "").partition(" ")
-        if scheme.lower() == "bearer" and self._knows(key.strip()):
+        if scheme.lower() == "bearer" and self._knows(key.strip(" \t")):
             await self._app(scope, receive, send)
             return
         problem = "The API key is not known." if key else "This server asks for an API key."

@@ -20,7 +20,7 @@ from service.domain.planning import plan
 from service.domain.presets import CHAPTER
 from service.domain.recipe import PanelData
 from service.domain.series import fill, read_numbers, split, trim
-from service.errors import DatasetNotFound, Flaw, InvalidRequest
+from service.errors import DatasetNotFound, Flaw, InvalidRequest, StorageUnavailable
 from service.jobs.connection import Keep, Submission
 from service.store.layout import is_name
 
@@ -80,8 +80,8 @@ def keep_panel(datasets: DatasetStore, panel: Panel) -> Callable[[], None]:
 def _drop(datasets: DatasetStore, panel_id: str) -> None:
     try:
         datasets.delete(panel_id)
-    except DatasetNotFound:
-        # It has expired meanwhile.
+    except (DatasetNotFound, StorageUnavailable):
+        # It has expired meanwhile, or will: what was wrong with the request is to be told, and not this.
         return
 
 
