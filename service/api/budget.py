@@ -17,8 +17,12 @@ SMALL_BYTES = 2**16
 TRIM_BYTES = 2**23
 RETRY_SECONDS = 5
 # Of glibc's malloc.h.
+M_TRIM_THRESHOLD = -1
 M_MMAP_THRESHOLD = -3
 MMAP_BYTES = 2**21
+# The end of the heap is kept, up to so much: with a threshold of one's own for the other, glibc gives it back again and
+# again, a tenth of a forecast's time.
+KEEP_BYTES = 2**25
 
 
 class Budget:
@@ -84,7 +88,9 @@ class Hold:
 def settle_allocator() -> None:
     """Has the C library give large blocks back at once; by itself it begins to keep them, up to 32 MB each."""
     try:
-        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, MMAP_BYTES)
+        library = ctypes.CDLL(None)
+        library.mallopt(M_MMAP_THRESHOLD, MMAP_BYTES)
+        library.mallopt(M_TRIM_THRESHOLD, KEEP_BYTES)
     except (OSError, AttributeError):
         logger.debug("the C library has no mallopt")
 

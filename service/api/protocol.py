@@ -156,7 +156,6 @@ class Protocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         self._received += len(data)
-        self._unset_keepalive_if_required()
         if self._has_ended:
             return
         if len(data) <= PIECE_BYTES and not self.pipeline and not self._waiting:
@@ -225,11 +224,14 @@ class Protocol(HttpToolsProtocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         # Trailers come after the body, when routes have read the headers: they are none.
         if self._is_in_headers:
-            super().on_header(name, value)
-            if len(self.headers) > MOST_HEADERS:
-                self._refuse_headers()
+            name = name.lower()
+            if name == b"expect" and value.lower() == b"100-continue":
+                self.expect_100_continue = True
+            self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
+        if len(self.headers) > MOST_HEADERS:
+            self._refuse_headers()
         self._has_begun = self._is_in_headers = self._is_complete = False
         self._header_bytes = self._idle_bytes = self._body_bytes = 0
         self._since, self._mark = self.loop.time(), self._received
@@ -256,12 +258,18 @@ class Protocol(HttpToolsProtocol):
         if unsent >= SMALL_BYTES:
             self._unsent_bytes += unsent
             self._watch.budget.take(unsent)
-        super().on_response_complete()
+        # Without uvicorn's timer for each answer: `check` closes idle connections.
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
         self._since = self.loop.time()
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+        else:
+            self._watch.idle[self] = None
         if self._waiting:
             self.loop.call_soon(self._parse_waiting)
-        elif not self.pipeline:
-            self._watch.idle[self] = None
 
     def resume_writing(self) -> None:
         super().resume_writing()

@@ -1,5 +1,6 @@
 """What one connection may take: headers, time, answers that nobody reads, room; and what stands beside its requests."""
 
+import asyncio
 import contextlib
 import re
 import socket
@@ -9,7 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from starlette.types import Message, Receive, Scope, Send
 
+from service.api.budget import Budget
+from service.api.middleware import RequestMiddleware
+from service.telemetry.metrics import Metrics
 from tests.abuse.wire import Answer, connect, read, request, reset, send
 from tests.api.server import client, running
 
@@ -241,3 +246,20 @@ def test_a_client_that_sends_all_before_it_reads_learns_that_its_key_is_missing(
 ) -> None:
     with client(stored_kinds, tmp_path, api_keys="key") as http:
         assert http.post("/forecast", content=b" " * 20_000_000).status_code == 401
+
+
+@pytest.mark.anyio
+async def test_a_request_that_the_ending_server_cancels_is_told_so_without_a_traceback() -> None:
+    async def cancelled(scope: Scope, receive: Receive, send: Send) -> None:
+        raise asyncio.CancelledError
+
+    async def receive() -> Message:
+        return {"type": "http.disconnect"}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    sent: list[Message] = []
+    middleware = RequestMiddleware(cancelled, Metrics(), Budget(2**20))
+    await middleware({"type": "http", "method": "GET", "path": "/models", "headers": []}, receive, send)
+    assert sent[0]["status"] == 503
