@@ -1,6 +1,5 @@
 """Reads jobs from the database: many at once, by the order in which they were submitted, and JSON alone."""
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -8,7 +7,7 @@ import sqlalchemy as sa
 
 from service.jobs.database import PROGRESS, WORKFLOW
 from service.jobs.job import Job, JobStatus
-from service.jobs.records import READABLE, SHOWN, STORED, Row, to_job
+from service.jobs.records import READABLE, SHOWN, STORED, Row, read_json, to_job
 from service.jobs.tables import NUMBERS, Tables
 
 ACTIVE = [*STORED["queued"], *STORED["running"]]
@@ -23,7 +22,9 @@ class JobReader:
         self._engine = engine
         self._tables = tables = Tables(engine.dialect.name)
         status, output = tables.status, tables.output
-        self._is_long = (status.c.attributes["kind"].as_string() == "backtest") & (status.c.status == "SUCCESS")
+        # As the engine writes it: what is inside a string of the request has its quotes escaped.
+        is_backtest = sa.cast(status.c.attributes, sa.Text).like('%"kind": "backtest"%')
+        self._is_long = is_backtest & (status.c.status == "SUCCESS")
         self._columns = (
             NUMBERS.c.number,
             status.c.workflow_uuid,
@@ -78,9 +79,9 @@ class JobReader:
         status = self._tables.status
         with self._engine.begin() as connection:
             attributes = connection.execute(
-                sa.select(status.c.attributes).where(status.c.workflow_uuid == job_id)
+                sa.select(sa.cast(status.c.attributes, sa.Text)).where(status.c.workflow_uuid == job_id)
             ).scalar()
-        return None if attributes is None else str(attributes.get("digest"))
+        return None if attributes is None else str((read_json(attributes) or {}).get("digest"))
 
     def count(self) -> dict[str, int]:
         """How many jobs have each status."""
@@ -136,9 +137,9 @@ class JobReader:
                     .order_by(streams.c.workflow_uuid, streams.c.offset)
                 )
                 for job_id, offset, value, serialization in rows:
-                    fields = json.loads(value) if serialization in READABLE else None
+                    fields = read_json(value) if serialization in READABLE else None
                     # What others wrote has a number too, but nothing to say.
-                    found[job_id].append((offset + 1, fields if isinstance(fields, dict) else {}))
+                    found[job_id].append((offset + 1, fields or {}))
         return found
 
     def _first_active(self, condition: sa.ColumnElement[bool]) -> Job | None:
@@ -148,7 +149,9 @@ class JobReader:
         return jobs[0] if jobs else None
 
     def _select(self, output: Any) -> sa.Select[Any]:
-        return sa.select(*self._columns, output, self._error, self._tables.status.c.attributes).select_from(self._from)
+        # As text: what one row holds must not keep all others from being read.
+        attributes = sa.cast(self._tables.status.c.attributes, sa.Text)
+        return sa.select(*self._columns, output, self._error, attributes).select_from(self._from)
 
     def _jobs(self, query: sa.Select[Any]) -> list[Job]:
         return self._to_jobs(self._rows(query))
@@ -174,11 +177,12 @@ class JobReader:
                     sa.or_(events.c.serialization.is_(None), events.c.serialization == READABLE[1]),
                 )
             ).all()
-        values = {job_id: json.loads(value) for job_id, value in rows}
-        return {job_id: value for job_id, value in values.items() if isinstance(value, dict)}
+        return {job_id: told for job_id, value in rows if (told := read_json(value)) is not None}
 
 
 def _to_row(values: Any) -> Row:
     *facts, attributes = values
     number, job_id, status, attempts, began_ms, ended_ms, serialization, output, error = facts
-    return Row(number, job_id, status, attempts, began_ms, ended_ms, serialization, output, error, attributes or {})
+    return Row(
+        number, job_id, status, attempts, began_ms, ended_ms, serialization, output, error, read_json(attributes) or {}
+    )

@@ -66,27 +66,40 @@ def to_job(row: Row, last: dict[str, Any] | None) -> Job:
     submitted_at = _stamp(_submitted_ms(row.attributes)) or ""
     started_at = None if shown == "queued" else _begin(row, last or {}, submitted_at)
     error = _error(row) if shown == "failed" else None
-    if shown == "succeeded" and not row.is_readable:
+    result = read_json(row.output) if shown == "succeeded" and row.is_readable else None
+    if shown == "succeeded" and result is None and row.output is not None:
         shown, error = "failed", UNREADABLE
     return Job(
         id=row.id,
         kind=row.kind,
         status=shown,
-        request=row.attributes.get("request", {}),
-        model=row.attributes.get("model", ""),
+        request=request if isinstance(request := row.attributes.get("request"), dict) else {},
+        model=str(row.attributes.get("model", "")),
         submitted_at=submitted_at,
         started_at=started_at,
         finished_at=_end(row, told, started_at or submitted_at) if shown in ENDED else None,
         attempt=row.attempts,
-        progress=None if last is None or "epoch" not in last else _progress(last),
-        result=None if row.output is None or shown != "succeeded" else json.loads(row.output),
+        progress=None if last is None else _progress(last),
+        result=result,
         error=error,
     )
 
 
+def read_json(text: str | None) -> dict[str, Any] | None:
+    """An object as this service writes them; None for what is none, whoever put it there."""
+    try:
+        found = None if text is None else json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
 def _submitted_ms(attributes: dict[str, Any]) -> int:
     # Jobs of older servers tell nanoseconds, which they were also ordered by.
-    return int(attributes.get("submitted_ms", int(attributes.get("order", 0)) // 1_000_000))
+    found = attributes.get("submitted_ms", attributes.get("order"))
+    if not isinstance(found, int):
+        return 0
+    return found if "submitted_ms" in attributes else found // 1_000_000
 
 
 def _begin(row: Row, told: dict[str, Any], submitted_at: str) -> str | None:
@@ -103,16 +116,20 @@ def _end(row: Row, told: dict[str, Any], earliest: str) -> str | None:
     return None if stamp is None else max(str(stamp), earliest)
 
 
-def _progress(told: dict[str, Any]) -> Progress:
-    return Progress(**{name: told[name] for name in Progress.__slots__ if name in told})
+def _progress(told: dict[str, Any]) -> Progress | None:
+    try:
+        return Progress(**{name: told[name] for name in Progress.__slots__ if name in told})
+    except TypeError:
+        # Before the first report only times are told.
+        return None
 
 
 def _error(row: Row) -> dict[str, str]:
-    if row.status == "MAX_RECOVERY_ATTEMPTS_EXCEEDED":
-        return WORKER_DIED
     if not row.is_readable:
         return UNREADABLE
-    told = {} if row.error is None else json.loads(row.error)
+    if row.status == "MAX_RECOVERY_ATTEMPTS_EXCEEDED":
+        return WORKER_DIED
+    told = read_json(row.error) or {}
     code = told.get("code")
     if not isinstance(code, str):
         return {"code": FAILURE_CODES[row.kind], "message": "The job failed; see the worker's log."}

@@ -176,6 +176,7 @@ def _run(
             executor,
             dbos._active_workflows_set.activeList,
             lambda job_id: is_alone or job_id in begun,
+            lambda job_id: dbos._sys_db.dead_letter_workflows([job_id], min_recovery_attempts=0),
             stop,
         ),
         name="keeper",

@@ -64,9 +64,11 @@ def make_numbers(connection: sa.Connection) -> None:
         return
     NUMBERS.create(connection)
     rows = connection.execute(
-        sa.select(status.c.workflow_uuid, status.c.attributes).where(status.c.attributes.is_not(None))
+        sa.select(status.c.workflow_uuid, status.c.attributes["order"].as_integer().label("order")).where(
+            status.c.name == "run_job"
+        )
     ).all()
-    for row in sorted(rows, key=lambda row: int((row.attributes or {}).get("order", 0))):
+    for row in sorted(rows, key=lambda row: row.order or 0):
         number = add_number(connection, row.workflow_uuid)
         # Those that wait are taken in the order of their numbers, as all that come.
         connection.execute(sa.update(status).where(status.c.workflow_uuid == row.workflow_uuid).values(priority=number))

@@ -125,6 +125,49 @@ def test_the_worker_runs_no_planted_pickle_and_ends_its_job(workers: Workers, tm
     run_async(scenario)
 
 
+@pytest.mark.parametrize("change", ["serialization = 'nobody_knows'", "class_name = 'Nobody'"])
+def test_a_row_that_nobody_can_read_ends_and_the_queue_goes_on(workers: Workers, tmp_path: Path, change: str) -> None:
+    async def scenario() -> None:
+        async with open_queue(workers) as queue:
+            planted = await queue.submit(REQUEST, task())
+            with closing(sqlite3.connect(tmp_path / "jobs.sqlite")) as connection, connection:
+                connection.execute(f"UPDATE workflow_status SET {change}")
+            after = await queue.submit(REQUEST, task())
+            workers.start()
+            assert (await until(queue, after.id, ended)).status == "succeeded"
+            assert (await until(queue, planted.id, ended, 60)).status == "failed"
+
+    run_async(scenario)
+
+
+@pytest.mark.parametrize("junk", ["", "[]", "null", "{", '{"request": 7, "submitted_ms": "x", "order": []}', "7"])
+def test_one_row_of_junk_is_shown_as_well_as_it_can_be_and_no_other_suffers(
+    workers: Workers, tmp_path: Path, junk: str
+) -> None:
+    async def scenario() -> None:
+        async with open_queue(workers) as queue:
+            workers.start()
+            good = [await queue.submit(REQUEST, task()) for _ in range(2)]
+            for job in good:
+                await until(queue, job.id, ended)
+            with closing(sqlite3.connect(tmp_path / "jobs.sqlite", timeout=30)) as connection, connection:
+                job_id = good[1].id
+                connection.execute("UPDATE workflow_status SET attributes = ? WHERE workflow_uuid = ?", (junk, job_id))
+                for table, column in (
+                    ("workflow_output", "output"),
+                    ("workflow_events", "value"),
+                    ("streams", "value"),
+                ):
+                    connection.execute(f"UPDATE {table} SET {column} = ? WHERE workflow_uuid = ?", (junk, job_id))
+            jobs, _ = await queue.page()
+            assert [job.id for job in jobs] == [good[1].id, good[0].id]
+            assert jobs[1].status == "succeeded"
+            assert (await queue.get(good[1].id)).status in ("succeeded", "failed")
+            assert [event.kind async for event in queue.watch(good[1].id)][-1] == "done"
+
+    run_async(scenario)
+
+
 def test_a_planted_outcome_of_an_interrupted_job_is_not_read(workers: Workers, tmp_path: Path) -> None:
     mark = tmp_path / "ran"
 
