@@ -4,9 +4,9 @@ A fit may be inside one compiled call for minutes, or take all memory that there
 kills it when it does not; what it did is then told by the worker, which holds nothing but the job's row. The process
 is kept from job to job, for what it needs takes seconds to load.
 
-Lines of JSON go both ways. To the performer: `{"task", "job_id", "attempt"}`, `{"stop": true}`. From it: any of
-`{"progress": {..}}` and `{"alive": true}`, then one of `{"result": {..}}`, `{"failure": {"code", "name", "message"}}`
-with nulls where nothing may be told, `{"stopped": true}`.
+Lines of JSON go both ways. From the performer first `{"ready": true}`. To it: `{"task", "job_id", "attempt"}` and
+`{"stop": true}`. From it then any of `{"progress": {..}}` and `{"alive": true}`, and one of `{"result": {..}}`,
+`{"failure": {"code", "name", "message"}}` with nulls where nothing may be told, `{"stopped": true}`.
 """
 
 import json
@@ -71,6 +71,16 @@ class Performer:
         self._lines = _Lines(MOST_UNREAD)
         assert self._process.stdout is not None  # asked for as a pipe
         threading.Thread(target=_read, args=(self._process.stdout, self._lines), name="performer", daemon=True).start()
+
+    def wait_until_ready(self, stop: threading.Event) -> None:
+        """Waits until the process that was started has loaded what it needs, has died, or is not wanted any more."""
+        while not stop.is_set():
+            try:
+                message = self._lines.get(timeout=LOOK_SECONDS)
+            except queue.Empty:
+                continue
+            if message is None or "ready" in message:
+                return
 
     def perform(self, task: dict[str, Any], run: JobRun) -> dict[str, Any]:
         """Has a task performed, and returns its result.

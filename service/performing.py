@@ -67,6 +67,7 @@ def serve_tasks(load: Callable[[], Callable[[dict[str, Any], TaskRun], dict[str,
         print(json.dumps(message), file=answers, flush=True)
 
     perform = load()
+    tell({"ready": True})
     while True:
         asked = tasks.get()
         run = TaskRun(asked["job_id"], asked["attempt"], tell, stop)

@@ -17,7 +17,6 @@ from service.supervisor import Child, Supervisor
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from service.performer import Performer
     from service.performing import TaskRun
 
 logger = logging.getLogger(__name__)
@@ -61,6 +60,9 @@ def main(settings: Settings, slot: int = 0) -> int:
     )
     sweep(settings.models_store)
     try:
+        # A job that runs is to tell how far it is at once, so none is taken before that can be.
+        performer.start()
+        performer.wait_until_ready(stop)
         run_jobs(
             settings.job_database_url,
             settings.state_dir,
@@ -68,7 +70,7 @@ def main(settings: Settings, slot: int = 0) -> int:
             stop=stop,
             slot=slot,
             n_slots=settings.jobs,
-            on_started=lambda: _begin(performer),
+            on_started=lambda: logger.info("waiting for jobs"),
         )
     except SlotTaken as error:
         print(f"outfielder worker: {error.message}", file=sys.stderr)
@@ -132,11 +134,6 @@ def _load(settings: Settings) -> "Callable[[dict[str, Any], TaskRun], dict[str, 
         return trainer.train(plan, run)
 
     return perform_task
-
-
-def _begin(performer: "Performer") -> None:
-    performer.start()
-    logger.info("waiting for jobs")
 
 
 def main_of_many(settings: Settings) -> int:
