@@ -42,7 +42,7 @@ def start(tmp_path: Path, **settings: str) -> subprocess.Popen[str]:
 
 
 @contextmanager
-def serving(tmp_path: Path, **settings: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def serving(tmp_path: Path, *, path: str = "/readyz", **settings: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     port = free_port()
     process = start(tmp_path, PORT=str(port), **settings)
     try:
@@ -50,7 +50,7 @@ def serving(tmp_path: Path, **settings: str) -> Iterator[tuple[subprocess.Popen[
         deadline = time.monotonic() + 30
         while True:
             try:
-                httpx.get(f"{url}/readyz").raise_for_status()
+                httpx.get(url + path).raise_for_status()
                 break
             except httpx.HTTPError:
                 assert process.poll() is None
@@ -96,12 +96,15 @@ def test_a_port_that_is_taken_is_said_so(tmp_path: Path) -> None:
     assert "Traceback" not in errors
 
 
-def test_a_job_database_that_can_not_be_opened_ends_the_start(tmp_path: Path) -> None:
+def test_a_job_database_that_can_not_be_opened_is_said_and_keeps_no_forecast_waiting(tmp_path: Path) -> None:
     (tmp_path / "state").write_text("a file where the folder should be")
-    process = start(tmp_path, PORT=str(free_port()))
-    _, errors = process.communicate(timeout=30)
-    assert process.returncode == 1
-    assert "Application startup failed" in errors
+    add_fast_version(tmp_path / "store", "lstm", "lstm")
+    with serving(tmp_path, path="/healthz") as (process, url), httpx.Client(base_url=url) as http:
+        for response in (http.get("/readyz"), http.post("/train", json={"architecture": "lstm"})):
+            assert (response.status_code, response.json()["errors"][0]["code"]) == (503, "database_unavailable")
+        assert http.post("/forecast", json={"series": [1, 2, 3, 4, 5, 6, 7, 8]}).status_code == 200
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
 
 
 def test_a_server_that_is_to_end_says_so_serves_on_and_then_ends_by_itself(tmp_path: Path) -> None:
