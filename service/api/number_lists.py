@@ -31,6 +31,7 @@ COMMAS_OF_A_SERIES = 12
 SPARE = 1000
 
 _NEXT = re.compile(rb'["\[NI]')
+_SURROGATE = re.compile(rb"\\u[dD]")
 _NO_NUMBER = re.compile(rb"[^0-9eE+\-.,nul \t\r\n]")
 
 
@@ -122,12 +123,22 @@ class _Reading:
         for letter, most in ((b"{", self._limits.series + SPARE), (b",", COMMAS_OF_A_SERIES * self._limits.series)):
             if rest.count(letter) > most:
                 self._limits.check_series(self._limits.series + 1)
+        if _SURROGATE.search(rest):
+            self._check_surrogates(rest)
         arrays = iter(self._arrays)
         try:
             return read_carefully(rest, lambda word: next(arrays))
         except json.JSONDecodeError as error:
             place = len(error.doc[: error.pos].encode())
             complain(self._text, self._find_origin(place), error.msg[:1].lower() + error.msg[1:])
+
+    def _check_surrogates(self, rest: bytes) -> None:
+        """Half a surrogate pair is no character, and could not be written in an answer."""
+        try:
+            orjson.loads(rest.replace(b"NaN", b"  0"))
+        except orjson.JSONDecodeError as error:
+            place = len(error.doc[: error.pos].encode())
+            complain(self._text, self._find_origin(place), explain(rest, error))
 
     def _take_lists(self) -> None:
         text, size = self._text, len(self._text)

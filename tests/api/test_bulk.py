@@ -188,6 +188,13 @@ def test_what_is_no_json_is_found_where_it_stands(text: bytes, line: int, column
 
 
 @pytest.mark.parametrize("read", [parse_json, lambda text: parse_large(text, LIMITS)])
+def test_half_a_surrogate_pair_is_refused_and_a_whole_one_is_a_character(read: Callable[[bytes], Any]) -> None:
+    assert read(b'{"a": "\\ud83d\\ude00"}') == {"a": "\U0001f600"}
+    with pytest.raises(MalformedJson, match="line 1, column"):
+        read(b'{"a": "\\ud83d", "b": [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]}')
+
+
+@pytest.mark.parametrize("read", [parse_json, lambda text: parse_large(text, LIMITS)])
 @pytest.mark.parametrize(
     "text",
     [
