@@ -131,9 +131,8 @@ class Settings(BaseSettings):
         le=64,
         description="Jobs that a machine's worker runs at once, each in a process and with a share of the cores.",
     )
-    job_memory_bytes: int = Field(
-        # Of the jobs at once as the settings have it, which are read before this one.
-        default_factory=lambda data: share_memory(data.get("jobs", 1)),
+    job_memory_bytes: int | None = Field(
+        None,
         ge=2**29,
         description="The most memory that a job may take; a training that would take more is refused.",
     )
@@ -200,6 +199,11 @@ class Settings(BaseSettings):
         if self.database_url is not None:
             return self.database_url
         return f"sqlite:///{(self.state_dir / 'jobs.sqlite').absolute()}"
+
+    @property
+    def each_job_bytes(self) -> int:
+        """The most memory that a job may take, with the default filled in."""
+        return share_memory(self.jobs) if self.job_memory_bytes is None else self.job_memory_bytes
 
     @property
     def all_uploads_bytes(self) -> int:

@@ -55,7 +55,7 @@ def main(settings: Settings, slot: int = 0) -> int:
 
     performer = Performer(
         [*_command(settings.jobs, slot), "--performs"],
-        memory_bytes=settings.job_memory_bytes,
+        memory_bytes=settings.each_job_bytes,
         max_seconds=settings.max_job_seconds,
     )
     sweep(settings.models_store)
@@ -128,7 +128,7 @@ def _load(settings: Settings) -> "Callable[[dict[str, Any], TaskRun], dict[str, 
         plan = Plan.from_dict(task["plan"])
         try:
             # The server that accepted it may have more memory, or know less of it.
-            check_footprint(plan, settings.job_memory_bytes)
+            check_footprint(plan, settings.each_job_bytes)
         except InvalidRequest as error:
             raise TooMuchMemory(error.message) from error
         return trainer.train(plan, run)

@@ -63,7 +63,7 @@ async def train(request: Request, services: Injected) -> Response:
     key = read_idempotency_key(request)
     body = await services.bodies.read(request, TrainBody)
     # Series of one's own are read, which takes as long as they are many.
-    asked, keep = await asyncio.to_thread(make_jobs, body, services.datasets, services.settings.job_memory_bytes)
+    asked, keep = await asyncio.to_thread(make_jobs, body, services.datasets, services.settings.each_job_bytes)
     jobs = await services.jobs.submit_all(asked, idempotency_key=key, keep=keep)
     if body.architecture == WHOLE_CHAPTER:
         return list_response("jobs", [job.to_dict() for job in jobs], status=202)
