@@ -17,7 +17,8 @@ from service.store.layout import NAME_PATTERN
 
 KNOWN_BODIES = 256
 LONGEST_NAME = 100
-_VALUES = {"type": "array", "items": {"anyOf": [{"type": "number"}, {"type": "null"}]}, "minItems": 1}
+# One of many may be empty: its error stands in its place.
+_VALUES = {"type": "array", "items": {"anyOf": [{"type": "number"}, {"type": "null"}]}}
 _RECORD = {
     "type": "object",
     "properties": {"id": {"type": "string"}, "values": _VALUES, "start": {"type": "string"}},
@@ -26,7 +27,7 @@ _RECORD = {
 }
 _SERIES = {
     "anyOf": [
-        {**_VALUES, "title": "one series"},
+        {**_VALUES, "minItems": 1, "title": "one series"},
         {"type": "array", "items": _VALUES, "minItems": 1, "title": "many series"},
         {"type": "object", "additionalProperties": _VALUES, "minProperties": 1, "title": "series by id"},
         {"type": "array", "items": _RECORD, "minItems": 1, "title": "records"},
