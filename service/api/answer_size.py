@@ -1,5 +1,6 @@
 """How much memory the answer to a forecast will take, before anything is computed."""
 
+import asyncio
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,7 @@ async def hold_answer(request: Request, services: Services, posted: Any, asked: 
         InvalidRequest: alone it would take more than all requests may together.
         TooMuchInFlight: there is no room for it now.
     """
-    n_series, n_points = _count(posted)
+    n_series = _count_series(posted)
     most_steps = asked.horizon or services.settings.max_horizon
     n_values = n_series * most_steps * (1 + 2 * len(asked.level))
     if n_values <= SMALL_NUMBERS and not asked.all_steps:
@@ -41,7 +42,7 @@ async def hold_answer(request: Request, services: Services, posted: Any, asked: 
     horizon = min(max(asked.horizon or max(manifest.horizon, 10), 1), services.settings.max_horizon)
     n_values = n_series * horizon * (1 + 2 * len(asked.level))
     if asked.all_steps:
-        n_values += n_points * manifest.horizon
+        n_values += await asyncio.to_thread(_count_points, posted) * manifest.horizon
     has_stamps = asked.freq is not None or isinstance(posted, Panel)
     n_bytes = (
         NUMBER_BYTES * min(n_values, services.settings.max_answer_values)
@@ -58,15 +59,23 @@ async def hold_answer(request: Request, services: Services, posted: Any, asked: 
     request.scope["state"]["hold"].grow(n_bytes)
 
 
-def _count(posted: Any) -> tuple[int, int]:
-    """How many series a request has, and points at most, whatever its form."""
-    if isinstance(posted, BulkSeries):
-        return posted.n_series, posted.n_points
-    if isinstance(posted, Panel):
-        return posted.n_series, posted.n_points
+def _count_series(posted: Any) -> int:
+    """How many series a request has, whatever its form."""
+    if isinstance(posted, BulkSeries | Panel):
+        return posted.n_series
+    is_many = isinstance(posted, dict) or (
+        isinstance(posted, list) and bool(posted) and isinstance(posted[0], list | dict | np.ndarray | None)
+    )
+    return len(posted) if is_many else 1
+
+
+def _count_points(posted: Any) -> int:
+    """How many points they have, at most. It looks at each of them."""
+    if isinstance(posted, BulkSeries | Panel):
+        return posted.n_points
     if isinstance(posted, dict):
-        return len(posted), sum(len(values) for values in posted.values() if isinstance(values, list | np.ndarray))
+        return sum(len(values) for values in posted.values() if isinstance(values, list | np.ndarray))
     if isinstance(posted, list) and posted and isinstance(posted[0], list | dict | np.ndarray | None):
         values = [one.get("values") if isinstance(one, dict) else one for one in posted]
-        return len(posted), sum(len(one) for one in values if isinstance(one, list | np.ndarray))
-    return 1, len(posted) if isinstance(posted, list | np.ndarray) else 0
+        return sum(len(one) for one in values if isinstance(one, list | np.ndarray))
+    return len(posted) if isinstance(posted, list | np.ndarray) else 0

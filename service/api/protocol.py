@@ -140,7 +140,9 @@ class Protocol(HttpToolsProtocol):
         self._write_mark = 0
         self._unsent_bytes = 0
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(  # type: ignore[override]  # uvicorn's own, too, takes no transport of another kind
+        self, transport: asyncio.Transport
+    ) -> None:
         super().connection_made(transport)
         self.flow = _Flow(transport)
         if not self._watch.add(self):

@@ -235,8 +235,8 @@ def test_series_beyond_the_limits_are_refused_before_they_are_read() -> None:
 
 @pytest.mark.parametrize("form", ["one", "many", "by id", "records"])
 def test_every_form_of_a_large_body_is_forecast_as_a_small_one_is(http: httpx.Client, form: str) -> None:
-    rows = [[float(i + j) / 7 for j in range(40 + i % 7)] for i in range(400)]
-    rows[3][5] = None  # type: ignore[call-overload]
+    rows: list[list[float | None]] = [[float(i + j) / 7 for j in range(40 + i % 7)] for i in range(400)]
+    rows[3][5] = None
     posted: Any = {
         "one": rows[3] * 400,
         "many": rows,
