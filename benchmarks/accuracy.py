@@ -197,8 +197,8 @@ def _wait_until_ready(http: httpx.Client, process: "subprocess.Popen[bytes]") ->
     raise SystemExit("the server did not start")
 
 
-def train(http: httpx.Client, case: Case, series: Series, architecture: str) -> tuple[str, float]:
-    """Trains on a case's training parts: the model's name, and the seconds that the job took."""
+def train(http: httpx.Client, case: Case, series: Series, architecture: str, **options: Any) -> tuple[str, float]:
+    """Trains on a case's training parts, with further options: the model's name, and the seconds that the job took."""
     name = f"{case.key}-{architecture}"
     request = {
         "architecture": architecture,
@@ -206,6 +206,7 @@ def train(http: httpx.Client, case: Case, series: Series, architecture: str) -> 
         "horizon": case.horizon,
         "season": case.season,
         "data": {"kind": "series", "freq": case.freq, "series": [to_json(one) for one in series.past]},
+        **options,
     }
     job = _check(http.post("/train", json=request))
     started = time.monotonic()

@@ -28,6 +28,7 @@ Array = NDArray[np.float64]
 MODELS = ("ridge", "mlp", "theta_mlp", "gru", "auto")
 # How far scores may move, relative to those without the guest; coverage, in points.
 TOLERATED = 0.01
+AMPLE_SECONDS = 7200
 
 N_PARTS = 200
 DAYS = 400
@@ -74,7 +75,9 @@ def run_guest(http: httpx.Client, case: Case, series: Series, model: str, guest:
         past.append(make_guest(guest, length, case.season))
     name = f"{model}-{guest or 'alone'}".replace(" ", "-").replace("%", "percent").replace(".", "")
     renamed = Case(**{**case.__dict__, "key": f"{case.key}-{name}"})
-    trained, _ = train(http, renamed, Series(past, past, series.future), model)
+    # Far more than `auto` needs: else a busy machine would try fewer candidates beside one guest than beside another.
+    options = {"max_seconds": AMPLE_SECONDS} if model == "auto" else {}
+    trained, _ = train(http, renamed, Series(past, past, series.future), model, **options)
     forecasts, covered = forecast(http, case, series, trained)
     return Result(measure(model, case, series, forecasts, 0.0).mase, covered)
 
