@@ -1,7 +1,8 @@
 """Large JSON texts whose bulk is lists of numbers: each becomes an array, a piece at a time, before the rest is parsed.
 
 So no list of millions of Python numbers is ever in memory, and between two pieces, a millisecond each, other threads,
-the event loop's among them, get the interpreter.
+the event loop's among them, get the interpreter. Where the lists stand, and how much there is of everything, is known
+before the first of them is read.
 """
 
 import json
@@ -19,18 +20,25 @@ from service.api.json_text import Text, complain, count_lines, explain, read_car
 from service.errors import InvalidRequest
 
 PIECE_BYTES = 2**18
+# As much as the pattern below passes over in a millisecond.
+LOOK_BYTES = 2**16
 # Shorter lists are left to the parser, `level` among them.
 SHORT_BYTES = 32
 # Ids, names and times are shorter, by far.
 LONGEST_STRING_BYTES = 10_000
+# Numbers are shorter, and the space between them.
+LONGEST_GAP_BYTES = 2**19
 # What a text may hold beside lists of numbers: it is parsed at once.
 MOST_REST_BYTES = 2**24
-# A record has three members and two strings, which are five strings in all; a short list a dozen values.
-STRINGS_OF_A_SERIES = 6
+# A record has three members and two strings, which are ten quotes, and ids may hold a few; a short list a dozen values.
+QUOTES_OF_A_SERIES = 14
 COMMAS_OF_A_SERIES = 12
 SPARE = 1000
 
-_NEXT = re.compile(rb'["\[NI]')
+# Neither lists nor words that are no JSON, but strings with at most 100 escapes, and no more than LONGEST_STRING_BYTES.
+# Nothing in it can be tried in two ways: so it takes time in proportion, and no memory.
+_PASSED = re.compile(rb'[^"\[NI]*+(?:"[^"\\]{0,1000}+(?:\\.[^"\\]{0,88}+){0,100}+"[^"\[NI]*+)*+', re.DOTALL)
+_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
 _SURROGATE = re.compile(rb"\\u[dD]")
 _NO_NUMBER = re.compile(rb"[^0-9eE+\-.,nul \t\r\n]")
 
@@ -76,12 +84,18 @@ def parse_large(text: Text, limits: BodyLimits) -> Any:
 def read_list(text: Text, first: int, last: int) -> NDArray[np.float64]:
     """The numbers of a list, whose brackets stand before `first` and at `last`; NaN for null.
 
-    Between them are none but the letters of numbers and null. Raises MalformedJson.
+    Between them are none but the letters of numbers and null.
+
+    Raises:
+        MalformedJson.
+        InvalidRequest: two commas are so far apart that what is between them could not be read in a short time.
     """
     arrays: list[NDArray[np.float64]] = []
     while True:
         comma = text.find(b",", first + PIECE_BYTES, last)
         stop = last if comma < 0 else comma
+        if stop - first > PIECE_BYTES + LONGEST_GAP_BYTES:
+            _refuse_gap(text, first + PIECE_BYTES)
         try:
             numbers = orjson.loads(b"[" + text[first:stop] + b"]")
         except orjson.JSONDecodeError as error:
@@ -103,34 +117,57 @@ def to_array(numbers: list[Any]) -> NDArray[np.float64]:
         return np.array(numbers, dtype=np.float64)
 
 
+def _refuse_gap(text: Text, place: int) -> NoReturn:
+    raise InvalidRequest.at(
+        "",
+        "out_of_bounds",
+        f"A list of the body goes on for more than {LONGEST_GAP_BYTES} bytes without a comma (line "
+        f"{count_lines(text, place)}): expected numbers of a few digits, with little space between them.",
+    )
+
+
 class _Reading:
-    """One text on its way: what was taken out, and where the rest of it stood."""
+    """One text on its way: what is taken out, and where the rest of it stood."""
 
     def __init__(self, text: Text, limits: BodyLimits) -> None:
         self._text = text
         self._limits = limits
-        self._arrays: list[NDArray[np.float64]] = []
+        # Where each list begins and ends, one after the other.
+        self._lists = array("q")
         self._rest: list[Text] = []
         self._rest_bytes = 0
         # Where each part of the rest begins, in the rest and in the text.
         self._starts: list[tuple[int, int]] = []
-        self._n_values = self._n_brackets = self._n_strings = 0
+        self._n_commas = self._n_brackets = 0
 
     def read(self) -> Any:
-        self._take_lists()
+        self._find_lists()
         rest = b"".join(self._rest)
         del self._rest[:]
-        for letter, most in ((b"{", self._limits.series + SPARE), (b",", COMMAS_OF_A_SERIES * self._limits.series)):
+        n_series = self._limits.series
+        for letter, most in (
+            (b"{", n_series + SPARE),
+            (b",", COMMAS_OF_A_SERIES * n_series),
+            (b'"', QUOTES_OF_A_SERIES * n_series + SPARE),
+        ):
             if rest.count(letter) > most:
-                self._limits.check_series(self._limits.series + 1)
+                self._limits.check_series(n_series + 1)
+        arrays = iter(self._read_lists())
         if _SURROGATE.search(rest):
             self._check_surrogates(rest)
-        arrays = iter(self._arrays)
         try:
             return read_carefully(rest, lambda word: next(arrays))
         except json.JSONDecodeError as error:
             place = len(error.doc[: error.pos].encode())
             complain(self._text, self._find_origin(place), error.msg[:1].lower() + error.msg[1:])
+
+    def _read_lists(self) -> list[NDArray[np.float64]]:
+        arrays, n_values = [], 0
+        for first, last in zip(self._lists[::2], self._lists[1::2], strict=True):
+            arrays.append(read_list(self._text, first + 1, last))
+            n_values += len(arrays[-1])
+            self._limits.check_values(n_values)
+        return arrays
 
     def _check_surrogates(self, rest: bytes) -> None:
         """Half a surrogate pair is no character, and could not be written in an answer."""
@@ -140,16 +177,17 @@ class _Reading:
             place = len(error.doc[: error.pos].encode())
             complain(self._text, self._find_origin(place), explain(rest, error))
 
-    def _take_lists(self) -> None:
+    def _find_lists(self) -> None:
         text, size = self._text, len(self._text)
         kept = place = 0
         while place < size:
-            found = _NEXT.search(text, place, place + PIECE_BYTES)
+            stop = min(place + LOOK_BYTES, size)
+            passed = _PASSED.match(text, place, stop)
+            assert passed is not None  # it may be empty, but is always there
+            place = passed.end()
             self._check_rest(self._rest_bytes + place - kept, place)
-            if found is None:
-                place += PIECE_BYTES
+            if place == stop:
                 continue
-            place = found.start()
             if text[place] == ord('"'):
                 place = self._skip_string(place)
             elif text[place] != ord("["):
@@ -160,10 +198,7 @@ class _Reading:
                     place += 1
                     continue
                 self._keep(kept, place)
-                numbers = read_list(text, place + 1, end)
-                self._n_values += len(numbers)
-                self._limits.check_values(self._n_values)
-                self._arrays.append(numbers)
+                self._lists.extend((place, end))
                 self._rest.append(b"NaN")
                 self._rest_bytes += 3
                 kept = place = end + 1
@@ -179,35 +214,32 @@ class _Reading:
         self._n_brackets += 1
         if self._n_brackets > self._limits.series + SPARE:
             self._limits.check_series(self._n_brackets)
-        first, n_commas = place + 1, 0
+        first = comma = place + 1
+        n_commas = 0
         while first < len(self._text):
             found = _NO_NUMBER.search(self._text, first, first + PIECE_BYTES)
+            last = first + PIECE_BYTES if found is None else found.start()
+            # More than may be need not be read to be refused.
+            n_commas += self._text.count(b",", first, last)
+            self._limits.check_values(self._n_commas + n_commas)
             if found is not None:
                 if found.group() == b"]":
-                    return found.start()
-                self._check_rest(found.start() - place, found.start())
+                    self._n_commas += n_commas
+                    return last
+                self._check_rest(last - place, last)
                 return None
-            # More than may be need not be read to be refused.
-            n_commas += self._text.count(b",", first, first + PIECE_BYTES)
-            self._limits.check_values(self._n_values + n_commas)
-            first += PIECE_BYTES
+            comma = max(comma, self._text.rfind(b",", first, last))
+            if last - comma > LONGEST_GAP_BYTES:
+                _refuse_gap(self._text, comma)
+            first = last
         return None
 
     def _skip_string(self, place: int) -> int:
         """The place behind a string that begins at a quote."""
-        self._n_strings += 1
-        if self._n_strings > STRINGS_OF_A_SERIES * self._limits.series + SPARE:
-            self._limits.check_series(self._limits.series + 1)
-        text, end = self._text, place
-        while True:
-            end = text.find(b'"', end + 1, place + LONGEST_STRING_BYTES + 2)
-            if end < 0:
-                self._refuse_string(place)
-            n_escapes = 0
-            while text[end - 1 - n_escapes] == ord("\\"):
-                n_escapes += 1
-            if n_escapes % 2 == 0:
-                return end + 1
+        found = _STRING.match(self._text, place, place + LONGEST_STRING_BYTES + 2)
+        if found is None:
+            self._refuse_string(place)
+        return found.end()
 
     def _refuse_string(self, place: int) -> NoReturn:
         if place + LONGEST_STRING_BYTES >= len(self._text):

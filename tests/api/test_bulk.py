@@ -2,7 +2,10 @@
 
 import json
 import math
+import sys
+import tracemalloc
 from collections.abc import Callable
+from types import FrameType
 from typing import Any
 
 import httpx
@@ -154,6 +157,7 @@ def test_a_text_with_its_numbers_taken_out_says_what_the_whole_says(
     text = json.dumps(value, indent=indent, separators=separators, ensure_ascii=is_ascii).encode()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(number_lists, "PIECE_BYTES", piece)
+        patch.setattr(number_lists, "LOOK_BYTES", piece)
         assert without_arrays(parse_large(bytearray(text), LIMITS)) == json.loads(text)
 
 
@@ -218,12 +222,59 @@ def test_a_member_twice_is_refused_by_its_name(read: Callable[[bytes], Any], tex
         (b'{"series": [' + b'{"id": 1},' * 3000 + b"1]}", "too_many_series"),
         (b'{"model": "' + b":" * 20_000 + b'"}', "out_of_bounds"),
         (b'{"model": "' + b'\\"' * 20_000 + b'"}', "out_of_bounds"),
+        (b'{"model": "' + b"a" * 9_999 + b'\\n"}', "out_of_bounds"),
+        (b'{"series": [' + b'"a",' * 30_000 + b"1]}", "too_many_series"),
+        (b'{"series": [' + b"1" * 2_000_000 + b"]}", "out_of_bounds"),
+        (b'{"series": [1, ' + b" " * 2_000_000 + b"2]}", "out_of_bounds"),
+        (b'{"series": [[1], [' + b" " * 2_000_000, "out_of_bounds"),
     ],
 )
 def test_a_text_beyond_the_limits_is_refused(text: bytes, code: str) -> None:
     with pytest.raises(InvalidRequest) as refused:
         parse_large(text, LIMITS)
     assert [flaw.code for flaw in refused.value.flaws] == [code]
+
+
+@pytest.mark.parametrize("escape", [b"", b"\\n", b'\\"' * 50, b'\\"' * 150, b"\\\\"])
+@pytest.mark.parametrize("n_letters", [0, 1, 999, 1000, 1001, 9000])
+def test_a_string_ends_where_it_ends_whatever_it_holds(escape: bytes, n_letters: int) -> None:
+    string = b'"' + (escape + b"[1]" + b"a" * n_letters + escape) + b'"'
+    text = b'{"a": ' + string + b', "b": [' + b"1, " * 20 + string + b', 2], "c": [' + b"3, " * 20 + b"4]}"
+    assert without_arrays(parse_large(text, LIMITS)) == json.loads(text)
+
+
+@pytest.mark.parametrize(
+    "repeated",
+    [b'{"a": 1}', b'"a"', b'"\\n"', b'{"a": {"b": "c"}}', b'{"id": "a", "values": null}', b'"' + b'\\"' * 50 + b'"'],
+)
+def test_what_is_too_much_is_refused_without_a_look_at_each(repeated: bytes) -> None:
+    text = b'{"series": [' + (repeated + b", ") * 50_000 + b"1]}"
+    calls = 0
+
+    def count(frame: FrameType, event: str, argument: Any) -> None:
+        nonlocal calls
+        calls += event in ("call", "c_call")
+
+    sys.setprofile(count)
+    try:
+        with pytest.raises(InvalidRequest):
+            parse_large(text, LIMITS)
+    finally:
+        sys.setprofile(None)
+    assert calls < len(text) / 100
+
+
+def test_lists_beyond_the_limits_are_refused_before_the_first_is_read() -> None:
+    text = b'{"series": [{"values": [' + (b"0.125, " * 999 + b"1]}, {" + b'"values": [') * 101 + b"1]}]}"
+    tracemalloc.start()
+    try:
+        with pytest.raises(InvalidRequest, match="100000 values"):
+            parse_large(text, LIMITS)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    # The numbers alone would take 800 kB.
+    assert peak < 100_000
 
 
 def test_series_beyond_the_limits_are_refused_before_they_are_read() -> None:
