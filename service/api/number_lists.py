@@ -30,9 +30,13 @@ LONGEST_STRING_BYTES = 10_000
 LONGEST_GAP_BYTES = 2**19
 # What a text may hold beside lists of numbers: it is parsed at once.
 MOST_REST_BYTES = 2**24
-# A record has three members and two strings, which are ten quotes, and ids may hold a few; a short list a dozen values.
+# A record is an object with three members and two strings, which are ten quotes, and ids may hold a few; a short list a
+# dozen values.
+BRACES_OF_A_SERIES = 2
 QUOTES_OF_A_SERIES = 14
 COMMAS_OF_A_SERIES = 12
+# A record has three.
+MEMBERS_OF_AN_OBJECT = 10
 SPARE = 1000
 
 # Neither lists nor words that are no JSON, but strings with at most 100 escapes, and no more than LONGEST_STRING_BYTES.
@@ -146,12 +150,13 @@ class _Reading:
         del self._rest[:]
         n_series = self._limits.series
         for letter, most in (
-            (b"{", n_series + SPARE),
+            (b"{", BRACES_OF_A_SERIES * n_series + SPARE),
             (b",", COMMAS_OF_A_SERIES * n_series),
             (b'"', QUOTES_OF_A_SERIES * n_series + SPARE),
         ):
             if rest.count(letter) > most:
                 self._limits.check_series(n_series + 1)
+        self._check_members(rest)
         arrays = iter(self._read_lists())
         if _SURROGATE.search(rest):
             self._check_surrogates(rest)
@@ -160,6 +165,20 @@ class _Reading:
         except json.JSONDecodeError as error:
             place = len(error.doc[: error.pos].encode())
             complain(self._text, self._find_origin(place), error.msg[:1].lower() + error.msg[1:])
+
+    def _check_members(self, rest: bytes) -> None:
+        """So many fields are unknown ones: to name a few, all would have to be read."""
+        dense = rest.translate(None, b" \t\r\n")
+        # Inside a string a quote has a backslash before it.
+        n_members = dense.count(b'":') - dense.count(b'\\":')
+        most = self._limits.series + MEMBERS_OF_AN_OBJECT * dense.count(b"{") + SPARE
+        if n_members > most:
+            raise InvalidRequest.at(
+                "",
+                "out_of_bounds",
+                f"The objects of the body have {n_members} fields: expected at most the ids of {self._limits.series} "
+                f"series, and {MEMBERS_OF_AN_OBJECT} fields in each object.",
+            )
 
     def _read_lists(self) -> list[NDArray[np.float64]]:
         arrays, n_values = [], 0

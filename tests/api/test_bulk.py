@@ -224,6 +224,8 @@ def test_a_member_twice_is_refused_by_its_name(read: Callable[[bytes], Any], tex
         (b'{"model": "' + b'\\"' * 20_000 + b'"}', "out_of_bounds"),
         (b'{"model": "' + b"a" * 9_999 + b'\\n"}', "out_of_bounds"),
         (b'{"series": [' + b'"a",' * 30_000 + b"1]}", "too_many_series"),
+        (json.dumps({f"a{i}": 1 for i in range(2020)}).encode(), "out_of_bounds"),
+        (json.dumps({f"a{i}": 1 for i in range(2020)}, separators=(",", "\n:\t")).encode(), "out_of_bounds"),
         (b'{"series": [' + b"1" * 2_000_000 + b"]}", "out_of_bounds"),
         (b'{"series": [1, ' + b" " * 2_000_000 + b"2]}", "out_of_bounds"),
         (b'{"series": [[1], [' + b" " * 2_000_000, "out_of_bounds"),
@@ -233,6 +235,18 @@ def test_a_text_beyond_the_limits_is_refused(text: bytes, code: str) -> None:
     with pytest.raises(InvalidRequest) as refused:
         parse_large(text, LIMITS)
     assert [flaw.code for flaw in refused.value.flaws] == [code]
+
+
+@pytest.mark.parametrize("name", ["a", "a:b", 'a": ', '":":":', "{", "\\"])
+@pytest.mark.parametrize("form", ["by id", "records"])
+def test_as_many_series_as_may_be_are_read_whatever_their_ids_hold(name: str, form: str) -> None:
+    values = [1.0] * 20
+    ids = [f"{name}{i}" for i in range(1000)]
+    posted: Any = [{"id": one, "values": values, "start": "2026-01-05T00:00:00+01:00"} for one in ids]
+    if form == "by id":
+        posted = dict.fromkeys(ids, values)
+    body = {"model": "lstm", "series": posted}
+    assert without_arrays(parse_large(json.dumps(body).encode(), LIMITS)) == body
 
 
 @pytest.mark.parametrize("escape", [b"", b"\\n", b'\\"' * 50, b'\\"' * 150, b"\\\\"])
