@@ -2,17 +2,21 @@
 
 import asyncio
 import contextlib
+import gc
 import re
 import socket
 import time
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from starlette.requests import Request
 from starlette.types import Message, Receive, Scope, Send
 
 from service.api.budget import Budget
+from service.api.connections import PATIENCE_SECONDS, Connections
 from service.api.middleware import RequestMiddleware
 from service.telemetry.metrics import Metrics
 from tests.abuse.wire import Answer, connect, read, request, reset, send
@@ -263,3 +267,26 @@ async def test_a_request_that_the_ending_server_cancels_is_told_so_without_a_tra
     middleware = RequestMiddleware(cancelled, Metrics(), Budget(2**20))
     await middleware({"type": "http", "method": "GET", "path": "/models", "headers": []}, receive, send)
     assert sent[0]["status"] == 503
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("seconds", [0.0, 3 * PATIENCE_SECONDS])
+async def test_a_request_that_is_answered_leaves_nothing_for_the_garbage_collector(seconds: float) -> None:
+    async def receive() -> Message:
+        await asyncio.Event().wait()
+        return {"type": "http.disconnect"}
+
+    async def answer() -> weakref.ref[Request]:
+        posted = Request({"type": "http", "method": "POST", "path": "/forecast", "headers": []}, receive)
+        await connections.serve(posted, asyncio.sleep(seconds))
+        return weakref.ref(posted)
+
+    connections = Connections()
+    gc.disable()
+    try:
+        left = await asyncio.create_task(answer())
+        # The watching task learns that it is over.
+        await asyncio.sleep(0.05)
+        assert left() is None
+    finally:
+        gc.enable()
