@@ -108,7 +108,7 @@ def serve(
     """Run the API alone."""
     settings = read_settings(host, port, workers)
     if settings.workers > 1 and descriptor is None:
-        from service.processes import serve_together
+        from service.multi_worker import serve_together
 
         raise typer.Exit(serve_together(settings, insecure))
     import service.app
@@ -361,7 +361,7 @@ def jobs(
 @app.command("check-store")
 def check_store(as_json: Json = False) -> None:
     """Compare every version's files with its manifest, and name whatever else in the store is damaged."""
-    from service.store.check import check_store as check
+    from service.store.store_check import check_store as check
 
     checked, findings = check(read_settings().models_store)
     if as_json:

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from service.client import Client
-from service.datasets import local
-from service.datasets.limits import Limits
-from service.datasets.options import Options, read_options
+from service.datasets import local_file
+from service.datasets.file_options import FileOptions, read_options
+from service.datasets.upload_limits import UploadLimits
 from service.settings import Settings
 
 # What a file for a forecast may say beside its series, and another command has no use for.
@@ -22,7 +22,7 @@ def choose_options(
     decimal: str | None,
     thousands: str | None,
     form: str | None,
-) -> Options:
+) -> FileOptions:
     """What is said of a file, checked."""
     given = {"id_column": id_column, "time_column": time_column, "target_column": target_column}
     return read_options({**given, "decimal": decimal, "thousands": thousands, "format": form})
@@ -33,23 +33,23 @@ def read_content(file: Path) -> bytes:
     return sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
 
 
-def read_request(file: Path, options: Options, freq: str | None) -> dict[str, Any]:
+def read_request(file: Path, options: FileOptions, freq: str | None) -> dict[str, Any]:
     """The fields of the request that a file is; what its reading found goes to standard error."""
     settings = Settings()
-    limits = Limits(settings.max_dataset_points, settings.max_dataset_series)
-    request = local.read_request(read_content(file), limits, options, freq)
+    limits = UploadLimits(settings.max_dataset_points, settings.max_dataset_series)
+    request = local_file.read_request(read_content(file), limits, options, freq)
     for finding in request.findings:
         print(f"{finding.id or file}: {finding.message}", file=sys.stderr)
     return request.fields
 
 
-def upload(client: Client, file: Path, options: Options) -> dict[str, Any]:
+def upload(client: Client, file: Path, options: FileOptions) -> dict[str, Any]:
     """Uploads a file, and returns what it is for a training request; what the audit found goes to standard error."""
     content = read_content(file)
-    media_type = local.find_media_type(content)
+    media_type = local_file.find_media_type(content)
     rest: dict[str, Any] = {}
-    if media_type == local.JSON:
-        fields = local.read_json(content)
+    if media_type == local_file.JSON:
+        fields = local_file.read_json(content)
         content = json.dumps(
             {name: fields.pop(name) for name in ("series", "freq", "start") if name in fields}
         ).encode()

@@ -9,7 +9,7 @@ import numpy as np
 
 from service.client import Client, RequestRefused
 from service.domain.baselines import naive, seasonal_naive
-from service.domain.presets import CHAPTER
+from service.domain.recipes.presets import CHAPTER
 from service.errors import InvalidRequest
 
 SEASON = 12

@@ -24,9 +24,9 @@ from service.datasets.quota import INLINE, RESERVED, Quota
 from service.datasets.quota import STAGING as STAGING
 from service.domain.panel import Panel
 from service.errors import DatasetDamaged, DatasetNotFound, InvalidRequest, StorageUnavailable
-from service.storage.private import append, create, make_folder
-from service.storage.regular import open_regular, read_regular
-from service.storage.trouble import is_trouble, make_trouble, storing
+from service.storage.disk_errors import is_disk_error, make_storage_error, storing
+from service.storage.private_files import append, create, make_folder
+from service.storage.regular_files import open_regular, read_regular
 
 logger = logging.getLogger(__name__)
 
@@ -186,7 +186,7 @@ class DatasetStore:
         except FileNotFoundError:
             return []
         except OSError as error:
-            raise make_trouble(PLACE, error.errno or 0, error) from error
+            raise make_storage_error(PLACE, error.errno or 0, error) from error
 
     def _publish(self, scratch: Path, name: str) -> None:
         """Shows a folder whole, and durably. Raises OSError where the name is taken."""
@@ -283,7 +283,7 @@ def _explain(dataset_id: str, error: OSError) -> DatasetNotFound | StorageUnavai
     """Why a data set can't be read."""
     if isinstance(error, FileNotFoundError):
         return _missing(dataset_id)
-    return make_trouble(PLACE, error.errno or 0, error) if is_trouble(error.errno) else _damaged(dataset_id)
+    return make_storage_error(PLACE, error.errno or 0, error) if is_disk_error(error.errno) else _damaged(dataset_id)
 
 
 def _damaged(dataset_id: str) -> DatasetDamaged:

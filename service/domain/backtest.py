@@ -142,7 +142,7 @@ def measure_forecast(
     return scores
 
 
-class Pool:
+class ScorePool:
     """The scores of many series together: every point weighs the same, as if all were of one series."""
 
     def __init__(self) -> None:

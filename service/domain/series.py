@@ -79,7 +79,7 @@ class PostedSeries(NamedTuple):
     start: str | None = None
 
 
-class Read(NamedTuple):
+class ReadSeries(NamedTuple):
     """A series without missing values [time], from its first number to its last.
 
     `end` is how many values the series has up to that last number: nulls behind it are no data.
@@ -127,7 +127,7 @@ def unpack(panel: Panel, pointer: str) -> list[PostedSeries]:
     ]
 
 
-def read_all(series: list[PostedSeries], missing: Missing) -> list[Read | Flaw]:
+def read_all(series: list[PostedSeries], missing: Missing) -> list[ReadSeries | Flaw]:
     """Makes an array of each series, with missing values filled, or tells what is wrong with it.
 
     Leading and trailing nulls are trimmed. `interpolate` fills gaps linearly by index, `ffill` carries the last value
@@ -142,11 +142,11 @@ def read_all(series: list[PostedSeries], missing: Missing) -> list[Read | Flaw]:
     """
     numbers, ends = _join(series)
     if _all_plain(numbers, ends):
-        return [Read(values, len(values)) for values in cut(numbers, ends)]
-    read: list[Read | Flaw] = []
+        return [ReadSeries(values, len(values)) for values in cut(numbers, ends)]
+    read: list[ReadSeries | Flaw] = []
     for one, values in zip(series, cut(numbers, ends), strict=True):
         filled = fill(one.pointer, values, missing)
-        read.append(filled if isinstance(filled, Flaw) else Read(filled, count_to_last(values)))
+        read.append(filled if isinstance(filled, Flaw) else ReadSeries(filled, count_to_last(values)))
     return read
 
 

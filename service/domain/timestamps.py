@@ -14,12 +14,12 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import numpy as np
 from numpy.typing import NDArray
 
-from service.domain.day_order import settle_order, settle_short
-from service.domain.grids import DAY_US, to_us
+from service.domain.day_month_order import settle_order, settle_short
+from service.domain.numeric_times import FIRST_YEAR, KIND_NAMES, LAST_YEAR, read_numbers
+from service.domain.time_errors import Assumed, BadTime, show
 from service.domain.time_fields import NO_OFFSET, Fields, join, read_clock, read_days
-from service.domain.time_flaws import Assumed, BadTime, show
-from service.domain.time_numbers import FIRST_YEAR, KIND_NAMES, LAST_YEAR, read_numbers
-from service.domain.time_shapes import FIELD_KINDS, LETTERS, MONTH_NAMES, Shape, find_shape
+from service.domain.time_formats import FIELD_KINDS, LETTERS, MONTH_NAMES, TimeFormat, find_format
+from service.domain.time_grids import DAY_US, to_us
 from service.errors import InvalidRequest
 
 EXPECTED = "expected ISO 8601, such as 2024-01-31 or 2024-01-31T06:00:00+01:00"
@@ -31,8 +31,8 @@ class Texts(Protocol):
     def first(self) -> tuple[int, str] | None:
         """The first one that was not taken, and its index."""
 
-    def take(self, shape: Shape) -> tuple[NDArray[np.intp], Fields]:
-        """Takes all of a shape: their indices, and their fields as `service.domain.time_shapes` describes them."""
+    def take(self, shape: TimeFormat) -> tuple[NDArray[np.intp], Fields]:
+        """Takes all of a shape: their indices, and their fields as `service.domain.time_formats` describes them."""
 
     def __len__(self) -> int: ...
 
@@ -73,11 +73,11 @@ def read_texts(texts: Texts) -> Reading:
     reading = Reading(
         np.zeros(n, np.int64), np.full(n, NO_OFFSET), np.full(n, "", object), np.zeros(n, bool), np.zeros(n, bool)
     )
-    still_open: dict[str, list[tuple[NDArray[np.intp], Fields, Shape]]] = {"order": [], "number": []}
+    still_open: dict[str, list[tuple[NDArray[np.intp], Fields, TimeFormat]]] = {"order": [], "number": []}
     n_certain = 0
     while (untaken := texts.first()) is not None:
         index, text = untaken
-        shape = find_shape(text)
+        shape = find_format(text)
         taken, fields = texts.take(shape) if shape is not None else (np.zeros(0, np.intp), {})
         if shape is None or index not in taken:
             raise BadTime(index, EXPECTED)
@@ -126,13 +126,13 @@ def read_stamp(text: str) -> TimeStamp:
 
 def is_written_time(text: str) -> bool:
     """Whether a text is of a form that times have, plain numbers among them; there may be no such day."""
-    return find_shape(clean(text)) is not None
+    return find_format(clean(text)) is not None
 
 
 def is_time_like(text: str) -> bool:
     """Whether a text is written as a time of the years 1500 to 2199; a plain number, which may be anything, is none."""
     plain = clean(text)
-    shape = find_shape(plain)
+    shape = find_format(plain)
     if shape is None or shape.open == "number" or plain.replace(".", "", 1).isdecimal():
         return False
     try:
@@ -170,7 +170,7 @@ class ListTexts:
     def first(self) -> tuple[int, str] | None:
         return (self._left[0], self._texts[self._left[0]]) if self._left else None
 
-    def take(self, shape: Shape) -> tuple[NDArray[np.intp], Fields]:
+    def take(self, shape: TimeFormat) -> tuple[NDArray[np.intp], Fields]:
         matches = [(index, shape.compiled.fullmatch(self._texts[index])) for index in self._left]
         taken = [(index, match) for index, match in matches if match is not None]
         self._left = [index for index, match in matches if match is None]
@@ -231,7 +231,7 @@ def _check_years_in_pairs(taken: NDArray[np.intp], fields: Fields) -> None:
         raise BadTime(int(taken[0]), problem, code="ambiguous_timestamp")
 
 
-def _settle_orders(reading: Reading, parts: list[tuple[NDArray[np.intp], Fields, Shape]]) -> None:
+def _settle_orders(reading: Reading, parts: list[tuple[NDArray[np.intp], Fields, TimeFormat]]) -> None:
     for last, settle in (("year", settle_order), ("right", settle_short)):
         mine = [part for part in parts if last in part[1]]
         if not mine:

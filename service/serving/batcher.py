@@ -11,8 +11,8 @@ from typing import Any
 
 from service.engines.engine import Series
 from service.errors import NotReady, QueueFull
-from service.serving.calls import MAX_ROWS, Call, sort_by_length
-from service.serving.parts import Computed, Part, Request, run_parts, settle_all
+from service.serving.engine_call import MAX_ROWS, EngineCall, sort_by_length
+from service.serving.pending import Computed, PendingPart, PendingRequest, run_parts, settle_all
 
 # What a hop to a thread and back costs is more than most calls for one series take; and so long the event loop, which
 # all others wait for, can do without being missed.
@@ -45,8 +45,8 @@ class Batcher:
         self._limit = limit
         self._free = threads
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="compute")
-        self._short: dict[Call, deque[Request]] = {}
-        self._long: dict[Call, deque[Request]] = {}
+        self._short: dict[EngineCall, deque[PendingRequest]] = {}
+        self._long: dict[EngineCall, deque[PendingRequest]] = {}
         self._streams: deque[_Stream] = deque()
         self._streams_turn = False
         self._waiting = 0
@@ -60,7 +60,7 @@ class Batcher:
         """Requests that have rows or steps waiting."""
         return self._waiting
 
-    async def run(self, call: Call, rows: list[Series]) -> Computed:
+    async def run(self, call: EngineCall, rows: list[Series]) -> Computed:
         """Computes rows [time] of any lengths.
 
         Raises:
@@ -74,7 +74,7 @@ class Batcher:
         future = asyncio.get_running_loop().create_future()
         order = sort_by_length(rows)
         seconds = call.seconds(len(rows), len(rows[order[-1]]))
-        request = Request(rows, future, points, seconds, order, [None] * len(rows))
+        request = PendingRequest(rows, future, points, seconds, order, [None] * len(rows))
         lanes = self._short if request.seconds <= INLINE_SECONDS else self._long
         lanes.setdefault(call, deque()).append(request)
         self._waiting += 1
@@ -162,13 +162,15 @@ class Batcher:
         self._running.add(task)
         task.add_done_callback(self._running.discard)
 
-    def _take(self, lanes: dict[Call, deque[Request]], most_seconds: float = math.inf) -> tuple[Call, list[Part]]:
+    def _take(
+        self, lanes: dict[EngineCall, deque[PendingRequest]], most_seconds: float = math.inf
+    ) -> tuple[EngineCall, list[PendingPart]]:
         """Rows for one engine call; their lane then stands behind the others, a request with rows left as well."""
         call = next(iter(lanes))
         lane = lanes.pop(call)
-        parts: list[Part] = []
+        parts: list[PendingPart] = []
         rows = widest = longest = 0
-        unfinished: list[Request] = []
+        unfinished: list[PendingRequest] = []
         full = False
         while lane and not full:
             request = lane.popleft()
@@ -195,7 +197,7 @@ class Batcher:
             lanes[call] = lane
         return call, parts
 
-    def _leave(self, lanes: dict[Call, deque[Request]], call: Call, request: Request) -> None:
+    def _leave(self, lanes: dict[EngineCall, deque[PendingRequest]], call: EngineCall, request: PendingRequest) -> None:
         lane = lanes.get(call)
         if lane is not None and request in lane:
             lane.remove(request)
@@ -203,11 +205,11 @@ class Batcher:
             if not lane:
                 del lanes[call]
 
-    def _forget(self, request: Request) -> None:
+    def _forget(self, request: PendingRequest) -> None:
         self._waiting -= 1
         self._waiting_points -= request.points
 
-    async def _compute(self, call: Call, parts: list[Part]) -> None:
+    async def _compute(self, call: EngineCall, parts: list[PendingPart]) -> None:
         started = time.perf_counter()
         try:
             outcomes = await asyncio.get_running_loop().run_in_executor(self._pool, run_parts, call, parts)

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from service.engines.engine import Choice, Engine, Loader
+from service.engines.engine import Engine, EngineChoice, Loader
 from service.errors import NoChampion, NotFound, NotReady, ServiceError, StoreUnreadable, VersionDamaged
 from service.store.catalog import Catalog
 from service.store.damage import Damage
@@ -82,7 +82,7 @@ class Registry:
         self._background: list[asyncio.Task[None]] = []
         self._closing = threading.Event()
 
-    def choose(self, manifest: Manifest) -> Choice:
+    def choose(self, manifest: Manifest) -> EngineChoice:
         """The engine that runs a version."""
         return self._load.choose(manifest)
 

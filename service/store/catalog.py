@@ -17,8 +17,8 @@ from service.errors import (
     VersionDamaged,
     VersionNotFound,
 )
-from service.storage.regular import explain, name_kind
-from service.storage.trouble import storing
+from service.storage.disk_errors import storing
+from service.storage.regular_files import explain, name_kind
 from service.store.damage import Damage
 from service.store.digest import digest_file
 from service.store.layout import (
@@ -34,7 +34,7 @@ from service.store.layout import (
 from service.store.manifest import Manifest
 from service.store.model_entry import CHAMPION as CHAMPION
 from service.store.model_entry import ModelEntry as ModelEntry
-from service.store.scan import Picture, Scanner, read_aliases
+from service.store.store_scan import Picture, Scanner, read_aliases
 
 # What changes the store waits for others who do; a publisher holds a model for a second or two.
 LOCK_SECONDS = 10.0

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from service.domain.intervals import Spread, half_widths, measure_spread, needed, scale_residuals
 from service.domain.metrics import coverage
-from service.domain.recipe import Recipe
+from service.domain.recipes.recipe import Recipe
 from service.domain.splits import ENOUGH_ORIGINS
-from service.training.panel import PreparedPanel, Windows
+from service.training.data.panel_split import PreparedPanel, ScoredWindows
 
 Array = NDArray[np.float64]
 
@@ -34,7 +34,7 @@ SIGNIFICANT_DIGITS = 6
 class Residuals:
     """Forecasts of windows [n, horizon], the units of what was wrong with them [n], and which series were still [n]."""
 
-    windows: Windows
+    windows: ScoredWindows
     forecasts: Array
     units: Array
     is_still: NDArray[np.bool_]
@@ -78,7 +78,7 @@ def calibrate(
     return calibration, dict(sorted(covered.items()))
 
 
-def _residuals(prepared: PreparedPanel, windows: Windows, forecasts: Array, recipe: Recipe) -> Residuals:
+def _residuals(prepared: PreparedPanel, windows: ScoredWindows, forecasts: Array, recipe: Recipe) -> Residuals:
     spreads: list[Spread] = [
         measure_spread(prepared.rows.history(int(i), int(end)), recipe.season, recipe.longest_window)
         for i, end in zip(windows.series, windows.ends, strict=True)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from service.api.budget import Budget
+from service.api.memory_budget import MemoryBudget
 from service.api.middleware import RequestMiddleware
 from service.telemetry.metrics import Metrics
 from tests.abuse.wire import Answer, connect, read, request, reset, send
@@ -260,6 +260,6 @@ async def test_a_request_that_the_ending_server_cancels_is_told_so_without_a_tra
         sent.append(message)
 
     sent: list[Message] = []
-    middleware = RequestMiddleware(cancelled, Metrics(), Budget(2**20))
+    middleware = RequestMiddleware(cancelled, Metrics(), MemoryBudget(2**20))
     await middleware({"type": "http", "method": "GET", "path": "/models", "headers": []}, receive, send)
     assert sent[0]["status"] == 503

@@ -13,8 +13,8 @@ SERVICE = Path(__file__).parents[2] / "service"
 MAY_KNOW = {
     "errors": set[str](),
     "storage": {"errors"},
-    "keys": {"errors", "storage"},
-    "settings": {"keys"},
+    "api_keys": {"errors", "storage"},
+    "settings": {"api_keys"},
     "telemetry": {"errors"},
     "domain": {"errors"},
     "store": {"errors", "domain", "storage"},
@@ -30,8 +30,8 @@ MAY_KNOW = {
 AT_HOME = {
     "fastapi": {"api", "app.py"},
     "starlette": {"api", "app.py"},
-    "uvicorn": {"app.py", "api/protocol.py"},
-    "httptools": {"api/protocol.py"},
+    "uvicorn": {"app.py", "api/http_protocol.py"},
+    "httptools": {"api/http_protocol.py"},
     # Settings and manifests are checked by pydantic models, and commands tell a person what is wrong with them.
     "pydantic": {"api", "settings.py", "cli.py", "store/manifest_schema.py"},
     "pydantic_settings": {"settings.py"},

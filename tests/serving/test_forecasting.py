@@ -15,21 +15,21 @@ from hypothesis import strategies as st
 from service.engines.loaders import make_loader
 from service.errors import InvalidRequest, QueueFull
 from service.serving.batcher import Batcher
-from service.serving.forecasting import Forecast, Forecasting, Limits, _split
-from service.serving.plan import ForecastRequest
+from service.serving.forecast_plan import ForecastRequest
+from service.serving.forecasting import Forecast, Forecasting, ForecastLimits, _split
+from service.serving.preprocess import PreparedSeries
 from service.serving.registry import Registry
-from service.serving.rows import Row
 from service.store.catalog import Catalog
 from tests.serving.models import KINDS
 
 T = TypeVar("T")
 
-LIMITS = Limits(max_horizon=1000, max_answer_values=100_000, max_series_length=2000)
+LIMITS = ForecastLimits(max_horizon=1000, max_answer_values=100_000, max_series_length=2000)
 VALUES = st.lists(st.floats(-1000, 1000, width=32, allow_subnormal=False), min_size=4, max_size=60)
 
 
 @asynccontextmanager
-async def opened(root: Path, limits: Limits = LIMITS, limit: int = 10_000) -> AsyncIterator[Forecasting]:
+async def opened(root: Path, limits: ForecastLimits = LIMITS, limit: int = 10_000) -> AsyncIterator[Forecasting]:
     catalog = Catalog(root)
     registry = Registry(catalog, make_loader("auto"), max_loaded=10)
     batcher = Batcher(limit=limit, threads=2)
@@ -127,8 +127,11 @@ def test_a_request_of_thousands_of_ragged_series_keeps_their_order(runner: Runne
 
 
 def test_a_part_of_a_large_request_is_about_one_engine_call() -> None:
-    rows = [Row(str(i), f"/series/{i}", np.zeros(n, np.float32)) for i, n in enumerate([50] * 300 + [100_000] * 5)]
-    parts = list(_split([*rows, Row("bad", "/series/305")]))
+    rows = [
+        PreparedSeries(str(i), f"/series/{i}", np.zeros(n, np.float32))
+        for i, n in enumerate([50] * 300 + [100_000] * 5)
+    ]
+    parts = list(_split([*rows, PreparedSeries("bad", "/series/305")]))
     assert [row.id for part in parts for row in part] == [*map(str, range(305)), "bad"]
     assert [len(part) for part in parts] == [128, 128, 46, 2, 2]
 

@@ -8,11 +8,11 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSche
 from pydantic_core import PydanticCustomError
 
 from service.api.validation import check
-from service.domain.presets import Mode
+from service.domain.recipes.presets import Mode
 from service.domain.series import Missing, describe
-from service.serving.answers import SeriesForecast
+from service.serving.forecast_plan import AskedMode, ForecastRequest
 from service.serving.forecasting import Forecast
-from service.serving.plan import AskedMode, ForecastRequest
+from service.serving.postprocess import SeriesForecast
 from service.store.layout import NAME_PATTERN
 
 KNOWN_BODIES = 256
