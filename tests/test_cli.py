@@ -16,8 +16,8 @@ from typing import Any
 import httpx
 import pytest
 
+from service.cli.first_run import choose_starters
 from service.errors import InvalidRequest
-from service.first_run import choose_starters
 from service.settings import Settings
 from service.worker import shares_of_cores
 from tests.end_to_end.processes import Processes

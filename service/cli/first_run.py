@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from service.client import Client, RequestRefused
+from service.cli.client import Client, RequestRefused
 from service.domain.baselines import naive, seasonal_naive
 from service.domain.recipes.presets import CHAPTER
 from service.errors import InvalidRequest

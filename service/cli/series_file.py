@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from service.client import Client
+from service.cli.client import Client
 from service.datasets import local_file
 from service.datasets.file_options import FileOptions, read_options
 from service.datasets.upload_limits import UploadLimits
