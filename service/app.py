@@ -17,7 +17,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from service.api.application import make_application
-from service.api.cancellation import CancellingClients
+from service.api.cancellation import WaitingClients
 from service.api.dependencies import Services
 from service.api.http_protocol import ConnectionLimits, ConnectionWatch, ServerConfig
 from service.api.json_numbers import BodyLimits
@@ -102,7 +102,7 @@ def create_app(
         uploader=uploader,
         metrics=metrics,
         lifecycle=lifecycle,
-        connections=CancellingClients(),
+        clients=WaitingClients(),
         # Never less than one of the largest bodies takes, and what becomes of it.
         budget=MemoryBudget(max(settings.max_in_flight_bytes, 2 * settings.max_body_bytes)),
         bodies=BodyReader(

@@ -35,7 +35,7 @@ class _Client:
         task.cancel()
 
 
-class CancellingClients:
+class WaitingClients:
     """Awaits work for clients, and cancels it when nobody is there to take the result.
 
     Most answers are there before anybody can lose patience, and a timer or a task for each would cost more than they

@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import Depends
 from starlette.requests import Request
 
-from service.api.cancellation import CancellingClients
+from service.api.cancellation import WaitingClients
 from service.api.lifecycle import Lifecycle
 from service.api.memory_budget import MemoryBudget
 from service.api.request_body import BodyReader
@@ -37,7 +37,7 @@ class Services:
     uploader: Uploader
     metrics: Metrics
     lifecycle: Lifecycle
-    connections: CancellingClients
+    clients: WaitingClients
     budget: MemoryBudget
     bodies: BodyReader
 

@@ -47,6 +47,6 @@ async def backtest(request: Request, services: Injected) -> Response:
     except ModelNotFound as error:
         raise await explain_missing(services.jobs, body.model, error) from error
     if data.panel.n_points <= services.settings.backtest_inline_points:
-        return json_response(await services.connections.serve(request, services.backtesting.run(plan)))
+        return json_response(await services.clients.serve(request, services.backtesting.run(plan)))
     job = await submit_backtest(services, body, plan, data)
     return json_response(job.to_dict(), 202, {"Location": services.locate(f"/jobs/{job.id}")})

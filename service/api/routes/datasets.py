@@ -62,7 +62,7 @@ async def upload(request: Request, services: Injected, asked: Annotated[FileQuer
         # What of a file is on its way to the disk; its size on disk has limits of its own.
         request.scope["state"]["hold"].grow(UPLOAD_BYTES)
         folder = await services.uploader.save(stream_body(request, services.settings.max_upload_bytes))
-        dataset = await services.connections.serve(request, services.uploader.read(folder, media_type, options))
+        dataset = await services.clients.serve(request, services.uploader.read(folder, media_type, options))
     return json_response(dataset.to_dict(), 201, {"Location": services.locate(f"/datasets/{dataset.id}")})
 
 
