@@ -184,7 +184,7 @@ class _TimeLimits:
         plan = task.get("plan") or {}
         asked = [(plan.get("search") or {}).get("max_seconds"), plan.get("max_seconds")]
         asked += [recipe.get("max_seconds") for recipe in plan.get("recipes", ())]
-        self._asked_seconds = max((one for one in asked if one is not None), default=None)
+        self._asked_seconds = max((seconds for seconds in asked if seconds is not None), default=None)
 
     def hear(self) -> None:
         self._heard = time.monotonic()

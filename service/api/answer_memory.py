@@ -76,6 +76,6 @@ def _count_points(posted: Any) -> int:
     if isinstance(posted, dict):
         return sum(len(values) for values in posted.values() if isinstance(values, list | np.ndarray))
     if isinstance(posted, list) and posted and isinstance(posted[0], list | dict | np.ndarray | None):
-        values = [one.get("values") if isinstance(one, dict) else one for one in posted]
-        return sum(len(one) for one in values if isinstance(one, list | np.ndarray))
+        values = [entry.get("values") if isinstance(entry, dict) else entry for entry in posted]
+        return sum(len(numbers) for numbers in values if isinstance(numbers, list | np.ndarray))
     return len(posted) if isinstance(posted, list | np.ndarray) else 0

@@ -118,8 +118,8 @@ async def _answer_bug(request: Request, error: Exception) -> Response:
 
 async def _answer_invalid_parameters(request: Request, error: Exception) -> Response:
     """Parameters of the path and the query; bodies are read by `service.api.request_body`."""
-    found = cast(RequestValidationError, error).errors()
-    flaws = invalid({**entry, "loc": entry["loc"][1:]} for entry in found).flaws
+    findings = cast(RequestValidationError, error).errors()
+    flaws = invalid({**entry, "loc": entry["loc"][1:]} for entry in findings).flaws
     return make_error_problem(InvalidRequest(flaws), _request_id(request))
 
 

@@ -144,12 +144,12 @@ class _Reading:
         text, size = self._text, len(self._text)
         kept = place = 0
         while place < size:
-            found = _NEXT.search(text, place, place + PIECE_BYTES)
+            match = _NEXT.search(text, place, place + PIECE_BYTES)
             self._check_rest(self._rest_bytes + place - kept, place)
-            if found is None:
+            if match is None:
                 place += PIECE_BYTES
                 continue
-            place = found.start()
+            place = match.start()
             if text[place] == ord('"'):
                 place = self._skip_string(place)
             elif text[place] != ord("["):
@@ -181,11 +181,11 @@ class _Reading:
             self._limits.check_series(self._n_brackets)
         first, n_commas = place + 1, 0
         while first < len(self._text):
-            found = _NO_NUMBER.search(self._text, first, first + PIECE_BYTES)
-            if found is not None:
-                if found.group() == b"]":
-                    return found.start()
-                self._check_rest(found.start() - place, found.start())
+            match = _NO_NUMBER.search(self._text, first, first + PIECE_BYTES)
+            if match is not None:
+                if match.group() == b"]":
+                    return match.start()
+                self._check_rest(match.start() - place, match.start())
                 return None
             # More than may be need not be read to be refused.
             n_commas += self._text.count(b",", first, first + PIECE_BYTES)

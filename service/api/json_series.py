@@ -107,8 +107,8 @@ def _count(text: Text, letter: bytes, first: int, last: int) -> int:
 def _read_parts(text: Text, first: int, last: int, limits: BodyLimits) -> Iterator[list[PostedSeries]]:
     n = n_values = 0
     while True:
-        found = text.find(b"]", first + PIECE_BYTES, last)
-        stop = last if found < 0 else found + 1
+        bracket = text.find(b"]", first + PIECE_BYTES, last)
+        stop = last if bracket < 0 else bracket + 1
         lists = _read_lists(text, first, stop, n)
         n_values += sum(map(len, lists))
         limits.check_values(n_values)

@@ -22,8 +22,8 @@ async def _find_first(jobs: JobQueue) -> Job | None:
     if favourite is not None:
         return favourite
     for status in ("running", "queued"):
-        found, _ = await jobs.page(status=status, limit=1000)
-        training = [job for job in found if job.kind == "train"]
+        jobs_of_status, _ = await jobs.page(status=status, limit=1000)
+        training = [job for job in jobs_of_status if job.kind == "train"]
         if training:
             return training[-1]
     return None

@@ -78,9 +78,9 @@ class BodyReader:
         return parse_json(text) if len(text) < BULK_BYTES else parse_large(text, self._limits)
 
     def _parse_bulk(self, text: Text) -> Any:
-        found = find_series(text, self._limits) if len(text) >= BULK_BYTES else None
-        if found is not None and len(found[0]) < BULK_BYTES:
-            rest, series = found
+        text_and_series = find_series(text, self._limits) if len(text) >= BULK_BYTES else None
+        if text_and_series is not None and len(text_and_series[0]) < BULK_BYTES:
+            rest, series = text_and_series
             # Where the rest is wrong, the whole says better what is.
             with suppress(MalformedJson):
                 value = parse_json(rest)

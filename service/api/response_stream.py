@@ -43,16 +43,16 @@ def write_pieces(forecast: Forecast) -> Iterator[bytes]:
     waiting: list[Any] = []
     n_values = 0
     comma = b""
-    for one in forecast.series:
-        if one.sequence is not None and one.sequence.size > PIECE_VALUES:
+    for series in forecast.series:
+        if series.sequence is not None and series.sequence.size > PIECE_VALUES:
             if waiting:
                 yield comma + _dumps(waiting)[1:-1]
                 waiting, n_values, comma = [], 0, b","
-            yield from _write_long(one, comma)
+            yield from _write_long(series, comma)
             comma = b","
             continue
-        waiting.append(series_to_json(one))
-        n_values += per_series + (0 if one.sequence is None else one.sequence.size)
+        waiting.append(series_to_json(series))
+        n_values += per_series + (0 if series.sequence is None else series.sequence.size)
         if n_values > PIECE_VALUES:
             yield comma + _dumps(waiting)[1:-1]
             waiting, n_values, comma = [], 0, b","
@@ -61,13 +61,13 @@ def write_pieces(forecast: Forecast) -> Iterator[bytes]:
     yield b"]}"
 
 
-def _write_long(one: SeriesForecast, comma: bytes) -> Iterator[bytes]:
+def _write_long(series: SeriesForecast, comma: bytes) -> Iterator[bytes]:
     """A series' forecast with the forecasts at so many steps that they are several pieces."""
-    assert one.sequence is not None
-    yield comma + _dumps(series_to_json(one._replace(sequence=None)))[:-1] + b',"sequence":['
-    count = max(1, PIECE_VALUES // one.sequence.shape[1])
-    for first in range(0, len(one.sequence), count):
-        yield (b"," if first else b"") + _dumps(one.sequence[first : first + count])[1:-1]
+    assert series.sequence is not None
+    yield comma + _dumps(series_to_json(series._replace(sequence=None)))[:-1] + b',"sequence":['
+    count = max(1, PIECE_VALUES // series.sequence.shape[1])
+    for first in range(0, len(series.sequence), count):
+        yield (b"," if first else b"") + _dumps(series.sequence[first : first + count])[1:-1]
     yield b"]}"
 
 

@@ -104,12 +104,16 @@ def _read_data(data: dict[str, Any], datasets: DatasetStore) -> tuple[PanelData,
     refused = [flaw for flaw in filled if isinstance(flaw, Flaw) and flaw.code == "missing_value"]
     if refused:
         raise InvalidRequest(refused)
-    flaws = [one for one in filled if isinstance(one, Flaw)]
+    flaws = [filled_or_flaw for filled_or_flaw in filled if isinstance(filled_or_flaw, Flaw)]
     if len(flaws) == len(filled):
         raise InvalidRequest(flaws)
-    usable = [trim(values) for values, one in zip(panel.values, filled, strict=True) if not isinstance(one, Flaw)]
+    usable = [
+        trim(values)
+        for values, filled_or_flaw in zip(panel.values, filled, strict=True)
+        if not isinstance(filled_or_flaw, Flaw)
+    ]
     lengths = np.array([len(values) for values in usable], dtype=np.int64)
-    found = PanelData(
+    panel_data = PanelData(
         data["kind"],
         panel_id,
         panel.digest(),
@@ -119,7 +123,7 @@ def _read_data(data: dict[str, Any], datasets: DatasetStore) -> tuple[PanelData,
         missing,
         is_intermittent(panel.values),
     )
-    return found, lengths, usable, keep
+    return panel_data, lengths, usable, keep
 
 
 def _agree(panel: Panel, asked: str | None) -> str | None:
@@ -143,8 +147,8 @@ def _read_series(posted: Any, freq: str | None) -> tuple[Panel, list[str]]:
         numbers = read_numbers(series)
     except InvalidRequest as error:
         raise InvalidRequest([Flaw(f"/data{flaw.pointer}", flaw.code, flaw.message) for flaw in error.flaws]) from error
-    ids, starts = tuple(one.id for one in series), tuple(one.start for one in series)
-    return Panel(ids, tuple(numbers), starts, freq), [f"/data{one.pointer}" for one in series]
+    ids, starts = tuple(posted_one.id for posted_one in series), tuple(posted_one.start for posted_one in series)
+    return Panel(ids, tuple(numbers), starts, freq), [f"/data{posted_one.pointer}" for posted_one in series]
 
 
 def _make_task(made: TrainingPlan) -> dict[str, Any]:

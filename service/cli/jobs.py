@@ -27,14 +27,14 @@ def jobs(
         raise typer.BadParameter("--cancel and --watch need the id of a job.")
     with connect(url, api_key) as client:
         if job_id is None:
-            found = list(islice(client.jobs(**({} if status is None else {"status": status})), limit))
+            shown = list(islice(client.jobs(**({} if status is None else {"status": status})), limit))
         elif cancel:
-            found = [client.cancel(job_id)]
+            shown = [client.cancel(job_id)]
         elif watch:
-            found = [follow(client, client.job(job_id), quiet=as_json)]
+            shown = [follow(client, client.job(job_id), quiet=as_json)]
         else:
-            found = [client.job(job_id)]
+            shown = [client.job(job_id)]
     if as_json:
-        print_json({"jobs": found} if job_id is None else found[0])
+        print_json({"jobs": shown} if job_id is None else shown[0])
     else:
-        print_jobs(found)
+        print_jobs(shown)

@@ -29,14 +29,14 @@ def leaderboard(
 def models(url: Url = None, api_key: Key = None, as_json: Json = False) -> None:
     """List the models of the store."""
     with connect(url, api_key) as client:
-        found = client.models()
+        stored = client.models()
     if as_json:
-        print_json({"models": found})
+        print_json({"models": stored})
         return
     rows = [
         [m["name"], m["architecture"], m["head"], ", ".join(map(str, m["versions"])), str(m["horizon"]), m["scaling"],
          format_mse(m["metrics"])]
-        for m in found
+        for m in stored
     ]  # fmt: skip
     print_table(["name", "architecture", "head", "versions", "horizon", "scaling", "test MSE"], rows)
 

@@ -16,9 +16,9 @@ def print_table(header: list[str], rows: list[list[str]]) -> None:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
-def print_jobs(found: list[dict[str, Any]]) -> None:
+def print_jobs(listed: list[dict[str, Any]]) -> None:
     rows = []
-    for job in found:
+    for job in listed:
         progress = job["progress"]
         state = "" if progress is None else f"{progress['epoch']}/{progress['epochs']}"
         result = job["result"] or {}
@@ -33,12 +33,14 @@ def print_jobs(found: list[dict[str, Any]]) -> None:
 
 def print_forecast(answer: dict[str, Any]) -> None:
     print(f"{answer['model']} version {answer['version']}, {answer['mode']}, {answer['horizon']} steps")
-    for one in answer["forecasts"]:
-        if "error" in one:
-            print(f"{one['id']}: {one['error']['message']}")
+    for series in answer["forecasts"]:
+        if "error" in series:
+            print(f"{series['id']}: {series['error']['message']}")
             continue
-        stamps = one.get("timestamps") or range(1, len(one["values"]) + 1)
-        print_table([one["id"], "forecast"], [[str(s), f"{v:.6g}"] for s, v in zip(stamps, one["values"], strict=True)])
+        stamps = series.get("timestamps") or range(1, len(series["values"]) + 1)
+        print_table(
+            [series["id"], "forecast"], [[str(s), f"{v:.6g}"] for s, v in zip(stamps, series["values"], strict=True)]
+        )
 
 
 def print_backtest(answer: dict[str, Any]) -> None:
@@ -55,9 +57,9 @@ def print_backtest(answer: dict[str, Any]) -> None:
     print_table(["forecast", *METRICS, *(f"in {level} %" for level in levels)], rows)
     for name, reason in answer["left_out"].items():
         print(f"{name} left out: {reason}")
-    for one in answer["series"]:
-        if "error" in one:
-            print(f"{one['id']}: {one['error']['message']}")
+    for series in answer["series"]:
+        if "error" in series:
+            print(f"{series['id']}: {series['error']['message']}")
 
 
 def print_leaderboard(groups: list[dict[str, Any]]) -> None:

@@ -18,7 +18,8 @@ def find_lines(text: Text, layout: Layout, rows: Iterable[int]) -> dict[int, int
     Reads the file up to the last of the rows, which takes a while: only for messages.
     """
     wanted = set(rows)
-    last, found = max(wanted, default=0), dict[int, int]()
+    lines_by_row: dict[int, int] = {}
+    last = max(wanted, default=0)
     with text.path.open("rb") as raw:
         raw.seek(layout.start)
         lines = (part for line in raw for part in line.decode("utf-8", "replace").splitlines(keepends=True))
@@ -29,13 +30,13 @@ def find_lines(text: Text, layout: Layout, rows: Iterable[int]) -> dict[int, int
                 if cells or layout.n_cells == 1:
                     row += 1
                     if row in wanted:
-                        found[row] = line
+                        lines_by_row[row] = line
                 if row >= last:
                     break
                 line = layout.first_line + reader.line_num
         except csv.Error:
             pass
-    return found
+    return lines_by_row
 
 
 def name_lines(error: InvalidRequest, text: Text, layout: Layout) -> InvalidRequest:

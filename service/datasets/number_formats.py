@@ -210,12 +210,12 @@ class _Evidence:
                 rf"^[-+]?(?:\d{{1,3}}(?:{s}\d{{3}}){{2,}}|\d{{1,2}}(?:{s}\d{{2}})+{s}\d{{3}}|"
                 rf"\d{{1,3}}(?:{s}\d{{2,3}})*{s}\d{{3}}{o}\d*)$"
             )
-            for found, pattern in (
+            for first_rows, pattern in (
                 (self.decimal, only_decimal), (self.groups, only_group), (self.either, _EITHER[sign]),
             ):  # fmt: skip
                 rows = np.flatnonzero(match(text, pattern, null=False))
                 if len(rows):
-                    found[sign] = int(rows[0])
+                    first_rows[sign] = int(rows[0])
 
     def decimal_or(self, delimiter: str | None) -> str:
         return next(iter(self.decimal), "," if delimiter == ";" else ".")

@@ -19,10 +19,10 @@ def keep_posted(store: DatasetStore, limits: UploadLimits, posted: Any, freq: st
     """
     series = split(posted)
     limits.check_series(len(series))
-    limits.check_points(sum(len(one.values) for one in series))
+    limits.check_points(sum(len(posted_one.values) for posted_one in series))
     values = read_numbers(series)
-    starts = tuple(start if one.start is None else one.start for one in series)
+    starts = tuple(start if posted_one.start is None else posted_one.start for posted_one in series)
     # Whoever gives times finds out now, not with the first forecast, that they are none.
     check_starts(series, freq, start)
-    panel = Panel(tuple(one.id for one in series), tuple(values), starts, freq)
+    panel = Panel(tuple(posted_one.id for posted_one in series), tuple(values), starts, freq)
     return store.add(panel, audit(panel))

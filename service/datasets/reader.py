@@ -53,8 +53,8 @@ def read_file(
 
     table = (read_csv if media_type == CSV else read_parquet)(path, limits, options)
     gridded = make_grids(table, limits, freq)
-    found = [*table.findings, *gridded.findings]
-    return gridded.panel, audit(gridded.panel, found, gridded.n_absent, _Rows(table).name), table
+    findings = [*table.findings, *gridded.findings]
+    return gridded.panel, audit(gridded.panel, findings, gridded.n_absent, _Rows(table).name), table
 
 
 def main() -> None:

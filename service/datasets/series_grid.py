@@ -67,23 +67,23 @@ def make_grids(table: Table, limits: UploadLimits, freq: str | None = None) -> G
     else:
         findings += [Finding(code, None, message) for code, message in table.times.findings]
     series = [order(table, rows, findings) for rows in _rows_of(table)]
-    found = _fit_all(series)
+    fits = _fit_all(series)
     if freq is not None:
-        found = [_apply(freq, one, own) for one, own in zip(series, found, strict=True)]
-    freq = _commonest([one.freq for one in found])
+        fits = [_apply(freq, ordered, own) for ordered, own in zip(series, fits, strict=True)]
+    freq = _commonest([own.freq for own in fits])
     if freq is not None:
-        common = next(one.fit.grid for one in found if one.fit is not None and family(one.freq or "") == family(freq))
-        found = [_adopt(one, own, freq, common) for one, own in zip(series, found, strict=True)]
-        findings += _mixed([own.freq for own in found], freq) + _closed_days(freq)
+        common = next(own.fit.grid for own in fits if own.fit is not None and family(own.freq or "") == family(freq))
+        fits = [_adopt(ordered, own, freq, common) for ordered, own in zip(series, fits, strict=True)]
+        findings += _mixed([own.freq for own in fits], freq) + _closed_days(freq)
     tracks: list[_GriddedSeries] = []
     n_points = 0
-    for one, own in zip(series, found, strict=True):
-        tracks.append(_grid(one, own, freq, findings))
+    for ordered, own in zip(series, fits, strict=True):
+        tracks.append(_grid(ordered, own, freq, findings))
         n_points += len(tracks[-1].values)
         limits.check_points(n_points)
-    ids, values = tuple(one.id for one in series), tuple(one.values for one in tracks)
-    panel = Panel(ids, values, tuple(one.start for one in tracks), freq)
-    return Gridded(panel, tuple(one.n_absent for one in tracks), findings)
+    ids, values = tuple(ordered.id for ordered in series), tuple(track.values for track in tracks)
+    panel = Panel(ids, values, tuple(track.start for track in tracks), freq)
+    return Gridded(panel, tuple(track.n_absent for track in tracks), findings)
 
 
 def _rows_of(table: Table) -> list[NDArray[np.intp]]:
@@ -95,41 +95,43 @@ def _rows_of(table: Table) -> list[NDArray[np.intp]]:
 
 def _fit_all(series: list[Ordered]) -> list[_Found]:
     """Each series' own grid. Most of a file's series have the same stamps: they are looked at once."""
-    found: list[_Found] = []
+    fits: list[_Found] = []
     known: Stamps | None = None
-    for one in series:
-        if one.stamps is None:
-            found.append(_Found())
-        elif known is not None and np.array_equal(known, one.stamps):
-            found.append(found[-1])
+    for ordered in series:
+        if ordered.stamps is None:
+            fits.append(_Found())
+        elif known is not None and np.array_equal(known, ordered.stamps):
+            fits.append(fits[-1])
         else:
-            known, own = one.stamps, fit(one.stamps)
-            found.append(_Found(own, None if own is None else own.freq))
-    return found
+            known, own = ordered.stamps, fit(ordered.stamps)
+            fits.append(_Found(own, None if own is None else own.freq))
+    return fits
 
 
-def _apply(freq: str, one: Ordered, own: _Found) -> _Found:
+def _apply(freq: str, ordered: Ordered, own: _Found) -> _Found:
     """The frequency that the sender says, for stamps that have it. Raises InvalidRequest where they have another."""
-    if one.stamps is None:
+    if ordered.stamps is None:
         return own
     if own.freq is not None:
         if same(freq, own.freq):
             return own
-        raise _contradict(one, freq, f"are of frequency {own.freq!r}", f"Leave it out, or say {own.freq!r}.")
+        raise _contradict(ordered, freq, f"are of frequency {own.freq!r}", f"Leave it out, or say {own.freq!r}.")
     try:
-        grid = anchor(freq, one.stamps[0])
+        grid = anchor(freq, ordered.stamps[0])
     except InvalidRequest as error:
         raise InvalidRequest.at("/freq", "frequency_mismatch", error.flaws[0].message) from error
-    places = grid.find(one.stamps)
-    astray = np.flatnonzero(grid.at(places) != one.stamps)
+    places = grid.find(ordered.stamps)
+    astray = np.flatnonzero(grid.at(places) != ordered.stamps)
     if len(astray):
-        begin, stray = _show(one.stamps[0]), _show(one.stamps[astray[0]])
-        raise _contradict(one, freq, f"begin at {begin}, and {stray} is not on it", "Leave it out, or mend the stamps.")
+        begin, stray = _show(ordered.stamps[0]), _show(ordered.stamps[astray[0]])
+        raise _contradict(
+            ordered, freq, f"begin at {begin}, and {stray} is not on it", "Leave it out, or mend the stamps."
+        )
     return _Found(GridFit(grid, places, np.zeros(len(places), bool)), name(grid))
 
 
-def _contradict(one: Ordered, freq: str, what: str, remedy: str) -> InvalidRequest:
-    message = f"The time stamps of series {one.id!r} {what}, but the frequency {freq!r} was asked for. {remedy}"
+def _contradict(ordered: Ordered, freq: str, what: str, remedy: str) -> InvalidRequest:
+    message = f"The time stamps of series {ordered.id!r} {what}, but the frequency {freq!r} was asked for. {remedy}"
     return InvalidRequest.at("/freq", "frequency_mismatch", message)
 
 
@@ -144,31 +146,31 @@ def _commonest(freqs: list[str | None]) -> str | None:
     return names[0] if len(names) == 1 else common
 
 
-def _adopt(one: Ordered, own: _Found, freq: str, common: Grid) -> _Found:
+def _adopt(ordered: Ordered, own: _Found, freq: str, common: Grid) -> _Found:
     """The panel's frequency for a series that lies on it: of a few stamps another one, or none, may have been told.
 
     Args:
         common: the grid of a series of this frequency; days of the month are as there.
     """
-    if one.stamps is None or (own.freq in (None, freq) and len(one.stamps) > 2):
+    if ordered.stamps is None or (own.freq in (None, freq) and len(ordered.stamps) > 2):
         return own
     if own.freq is not None and family(own.freq) == freq:
         return _Found(own.fit, freq)
     try:
-        grid = anchor(freq, one.stamps[0])
+        grid = anchor(freq, ordered.stamps[0])
     except InvalidRequest:
         return own
     if isinstance(grid, MonthGrid) and isinstance(common, MonthGrid):
         grid = replace(grid, rule=common.rule)
-    places = grid.find(one.stamps)
-    is_on_grid = bool((grid.at(places) == one.stamps).all())
+    places = grid.find(ordered.stamps)
+    is_on_grid = bool((grid.at(places) == ordered.stamps).all())
     if not is_on_grid or (own.fit is not None and places[-1] > own.fit.places.max()):
         return own
     return _Found(GridFit(grid, places, np.zeros(len(places), bool)), freq)
 
 
 def _mixed(freqs: list[str | None], freq: str) -> list[Finding]:
-    others = Counter(one for one in freqs if one not in (None, freq))
+    others = Counter(name for name in freqs if name not in (None, freq))
     if not others:
         return []
     named = ", ".join(f"{count} of {other!r}" for other, count in others.most_common(10))
@@ -191,18 +193,18 @@ def _closed_days(freq: str) -> list[Finding]:
     return [Finding("closed_days", None, message)]
 
 
-def _grid(one: Ordered, own: _Found, freq: str | None, findings: list[Finding]) -> _GriddedSeries:
+def _grid(ordered: Ordered, own: _Found, freq: str | None, findings: list[Finding]) -> _GriddedSeries:
     """Args: `freq` is the panel's."""
-    as_it_is = _GriddedSeries(one.values, None, 0)
-    if one.stamps is None:
+    as_it_is = _GriddedSeries(ordered.values, None, 0)
+    if ordered.stamps is None:
         return as_it_is
     if own.fit is None:
-        if len(one.stamps) == 2:
+        if len(ordered.stamps) == 2:
             message = "Two time stamps tell no frequency: its points are taken one after another."
-            findings.append(Finding("irregular", one.id, message))
-        elif len(one.stamps) > 2:
+            findings.append(Finding("irregular", ordered.id, message))
+        elif len(ordered.stamps) > 2:
             message = "Its time stamps are irregular: its points are taken one after another."
-            findings.append(Finding("irregular", one.id, message))
+            findings.append(Finding("irregular", ordered.id, message))
         return as_it_is
     places, own_freq = own.fit.places, own.freq
     known = places >= 0
@@ -212,30 +214,30 @@ def _grid(one: Ordered, own: _Found, freq: str | None, findings: list[Finding]) 
             f"From its first to its last time stamp are {length} steps of {own_freq!r}, but it has {len(places)}. Its "
             "points are taken one after another."
         )
-        findings.append(Finding("gaps", one.id, message))
+        findings.append(Finding("gaps", ordered.id, message))
         return as_it_is
     values = np.full(length, np.nan)
-    values[places[known]] = one.values[known]
+    values[places[known]] = ordered.values[known]
     n_strays, n_absent = int((~known).sum()), length - int(known.sum())
     if own.fit.is_late.any():
-        findings.append(Finding("late_stamp", one.id, _tell_late(own.fit, one.stamps, own_freq)))
+        findings.append(Finding("late_stamp", ordered.id, _tell_late(own.fit, ordered.stamps, own_freq)))
     if n_strays:
-        stray = one.stamps[np.flatnonzero(~known)[0]]
+        stray = ordered.stamps[np.flatnonzero(~known)[0]]
         message = (
             f"{n_strays} time stamps are out of step with {own_freq!r}, and the places beside them are taken: left "
             f"out. The first is {_show(stray)}."
         )
-        findings.append(Finding("off_grid", one.id, message))
+        findings.append(Finding("off_grid", ordered.id, message))
     if n_absent:
         message = f"{n_absent} of {length} time stamps of frequency {own_freq!r} are not there."
-        findings.append(Finding("gaps", one.id, message))
-    start = one.start(own.fit.grid.at(np.zeros(1, np.int64))[0]) if own_freq == freq else None
+        findings.append(Finding("gaps", ordered.id, message))
+    start = ordered.start(own.fit.grid.at(np.zeros(1, np.int64))[0]) if own_freq == freq else None
     return _GriddedSeries(values, start, n_absent)
 
 
-def _tell_late(found: GridFit, stamps: Stamps, freq: str | None) -> str:
-    late = np.flatnonzero(found.is_late)
-    place = found.grid.at(found.places[late[:1]])[0]
+def _tell_late(grid_fit: GridFit, stamps: Stamps, freq: str | None) -> str:
+    late = np.flatnonzero(grid_fit.is_late)
+    place = grid_fit.grid.at(grid_fit.places[late[:1]])[0]
     return (
         f"{len(late)} time stamps are a little off the frequency {freq!r}, and were put on the place beside them: "
         f"{_show(stamps[late[0]])} counts as {_show(place)}."

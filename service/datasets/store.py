@@ -135,14 +135,14 @@ class DatasetStore:
         """
         if cursor is not None and not _CURSOR.match(cursor):
             raise InvalidRequest.at("/cursor", "bad_cursor", "The cursor is not one that a list gave: leave it out.")
-        found = []
+        keyed = []
         for name in self._list():
             path = self.root / name / FACTS
             # Deleted meanwhile, or no data set.
             with contextlib.suppress(OSError):
                 # Facts are written once; reading a data set touches its folder alone.
-                found.append((f"{path.stat().st_mtime_ns:019d}-{name}", path))
-        before = [(key, path) for key, path in sorted(found, reverse=True) if cursor is None or key < cursor]
+                keyed.append((f"{path.stat().st_mtime_ns:019d}-{name}", path))
+        before = [(key, path) for key, path in sorted(keyed, reverse=True) if cursor is None or key < cursor]
         datasets = []
         for _, path in before[:limit]:
             try:
@@ -174,8 +174,8 @@ class DatasetStore:
         """An empty folder, in the same file system, for what an upload needs until it is kept. Its user removes it."""
         folder = self.root / STAGING / uuid.uuid4().hex
         with storing(PLACE):
-            for one in (self.root, folder.parent, folder):
-                make_folder(one)
+            for made in (self.root, folder.parent, folder):
+                make_folder(made)
         return folder
 
     def _list(self) -> list[str]:
@@ -247,8 +247,8 @@ def write_panel(
     with io.BufferedWriter(create(folder / VALUES)) as file:
         np.savez(
             file,
-            flat=np.concatenate([np.asarray(one, np.float64) for one in panel.values]),
-            lengths=np.array([len(one) for one in panel.values], np.int64),
+            flat=np.concatenate([np.asarray(values, np.float64) for values in panel.values]),
+            lengths=np.array([len(values) for values in panel.values], np.int64),
             text=np.frombuffer(names, np.uint8),
         )
         _flush(file)

@@ -136,18 +136,18 @@ def _read_numbers(column: Any, source: _Source) -> Times:
     whole = numbers.astype(np.int64)
     rest = np.round((numbers - whole) * _BILLION).astype(np.int64) if numbers.dtype.kind == "f" else whole * 0
     try:
-        found = read_numbers(whole, rest)
-        wall, ok = join(found.days, found.clock, found.ok)
+        numbered = read_numbers(whole, rest)
+        wall, ok = join(numbered.days, numbered.clock, numbered.ok)
         if not ok.all():
             raise BadTime(int(np.flatnonzero(~ok)[0]), f"there is no such day or time; {EXPECTED}")
     except BadTime as error:
         raise _refuse_bad(source, error, int, show) from None
-    has_offset = found.clock.offset[0] != NO_OFFSET
+    has_offset = numbered.clock.offset[0] != NO_OFFSET
     return Times(
         wall.astype("datetime64[us]"),
-        found.clock.offset.astype(np.int32) if has_offset else None,
+        numbered.clock.offset.astype(np.int32) if has_offset else None,
         None,
-        _tell(source, found.assumed, int, show),
+        _tell(source, numbered.assumed, int, show),
     )
 
 
@@ -221,8 +221,13 @@ def _tell(
     source: _Source, assumed: list[Assumed], first_row: Callable[[int], int], show: Callable[[int], str]
 ) -> tuple[tuple[str, str], ...]:
     return tuple(
-        (one.code, one.message.replace("{other}", f"{show(one.index)} in row {source.row(first_row(one.index))}"))
-        for one in assumed
+        (
+            assumption.code,
+            assumption.message.replace(
+                "{other}", f"{show(assumption.index)} in row {source.row(first_row(assumption.index))}"
+            ),
+        )
+        for assumption in assumed
     )
 
 

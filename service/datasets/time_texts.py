@@ -26,9 +26,9 @@ _ZONE = r"(Z|[+-]\d{2}:?(\d{2})?)$"
 
 def read_plain_iso(column: Any) -> tuple[NDArray[np.datetime64], NDArray[np.int32] | None] | None:
     """Wall times and offsets of a column that Arrow can read whole; None where it can't."""
-    found = _read_plain(column)
-    if found is not None or not len(column):
-        return found
+    times = _read_plain(column)
+    if times is not None or not len(column):
+        return times
     # So many texts have only a blank, a word for UTC or nanoseconds too much that they are worth a second try.
     return None if _read_plain(_shorten(column[:1])) is None else _read_plain(_shorten(column))
 
@@ -105,8 +105,8 @@ class ArrowTexts:
         matches = pc.extract_regex(left, f"^(?:{shape.pattern})$")
         is_match = matches.is_valid()
         taken, self._left = _split(self._left, is_match.to_numpy(zero_copy_only=False))
-        found = matches.filter(is_match)
-        return taken, {name: _convert(name, pc.struct_field(found, name)) for name in shape.fields}
+        matched = matches.filter(is_match)
+        return taken, {name: _convert(name, pc.struct_field(matched, name)) for name in shape.fields}
 
 
 def _split(indices: NDArray[np.intp], mask: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

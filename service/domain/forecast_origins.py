@@ -48,7 +48,7 @@ def describe_shortage(rows: FlatPanel, cut: Split, horizon: int, trained_horizon
 
 def describe_shortage_of(values: list[Array], horizon: int, trained_horizon: int, min_history: int) -> str | None:
     """As `describe_shortage`, of series [time] that begin and end with a number, NaN for missing ones."""
-    lengths = np.array([len(one) for one in values], dtype=np.int64)
+    lengths = np.array([len(series) for series in values], dtype=np.int64)
     return describe_shortage(
         flatten_panel(values, values), split(lengths, horizon, min_history), horizon, trained_horizon, min_history
     )

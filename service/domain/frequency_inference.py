@@ -77,11 +77,11 @@ def fit(stamps: Stamps) -> GridFit | None:
         return GridFit(EvenGrid(int(us[0]), int(steps[0])), np.arange(len(us)), np.zeros(len(us), bool))
     candidates = list(_candidates(us))
     for grid, is_certain in candidates:
-        found = _judge(grid, stamps, is_strict=not is_certain)
-        if found is not None:
-            return found
+        judged = _judge(grid, stamps, is_strict=not is_certain)
+        if judged is not None:
+            return judged
     with_strays = [_judge(grid, stamps, is_strict=False) for grid, _ in candidates]
-    fits = [one for one in with_strays if one is not None]
+    fits = [candidate for candidate in with_strays if candidate is not None]
     return min(fits, key=_count_strays) if fits else _fit_unsteady(stamps)
 
 
@@ -113,8 +113,8 @@ def _fit_unsteady(stamps: Stamps) -> GridFit | None:
 
 def infer(stamps: Stamps) -> str | None:
     """The pandas offset alias of `fit`."""
-    found = fit(stamps)
-    return None if found is None else found.freq
+    grid_fit = fit(stamps)
+    return None if grid_fit is None else grid_fit.freq
 
 
 def place(stamps: Stamps, freq: str) -> Places:
@@ -189,12 +189,12 @@ def _open_days(days: Places, time_us: int) -> OpenDayGrid | None:
     return OpenDayGrid(int(on_open_days[0]), time_us, digits)
 
 
-def _count_strays(found: GridFit) -> int:
-    return int(found.is_late.sum() + (found.places < 0).sum())
+def _count_strays(grid_fit: GridFit) -> int:
+    return int(grid_fit.is_late.sum() + (grid_fit.places < 0).sum())
 
 
 def _digits(is_open: Mask) -> str:
-    return "".join("1" if one else "0" for one in is_open)
+    return "".join("1" if day_is_open else "0" for day_is_open in is_open)
 
 
 def _judge(grid: Grid, stamps: Stamps, is_strict: bool) -> GridFit | None:
@@ -284,9 +284,9 @@ def _steps(steps: Places) -> list[int]:
 
 def _most_common(values: Places) -> tuple[int, int]:
     """The commonest value, and how often it occurs."""
-    found, counts = np.unique(values, return_counts=True)
+    distinct, counts = np.unique(values, return_counts=True)
     index = int(np.argmax(counts))
-    return int(found[index]), int(counts[index])
+    return int(distinct[index]), int(counts[index])
 
 
 def _most_strays(n: int) -> int:

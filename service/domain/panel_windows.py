@@ -67,7 +67,7 @@ class FlatPanel:
         From a constant one nothing is learnt, and what is drawn in its place would be one window less of another.
         """
         histories = (self.measured_history(i, int(end)) for i, end in enumerate(ends))
-        moving = np.array([len(one) > 0 and bool(np.nanmin(one) < np.nanmax(one)) for one in histories])
+        moving = np.array([len(history) > 0 and bool(np.nanmin(history) < np.nanmax(history)) for history in histories])
         return moving if moving.any() else np.ones(len(ends), bool)
 
     @property
@@ -88,7 +88,7 @@ class FlatPanel:
 
 def flatten_panel(filled: list[Array], measured: list[Array] | None = None) -> FlatPanel:
     """Joins series without missing values; `measured` are the same with NaN for what was filled, where anything was."""
-    lengths = np.array([len(one) for one in filled], dtype=np.int64)
+    lengths = np.array([len(values) for values in filled], dtype=np.int64)
     flat = np.concatenate(filled)
     all_measured = flat if measured is None else np.concatenate(measured)
     latest = np.maximum.accumulate(np.where(np.isnan(all_measured), -1, np.arange(len(flat))))

@@ -144,8 +144,8 @@ def read_all(series: list[PostedSeries], missing: Missing) -> list[ReadSeries | 
     if _all_plain(numbers, ends):
         return [ReadSeries(values, len(values)) for values in cut(numbers, ends)]
     read: list[ReadSeries | Flaw] = []
-    for one, values in zip(series, cut(numbers, ends), strict=True):
-        filled = fill(one.pointer, values, missing)
+    for posted, values in zip(series, cut(numbers, ends), strict=True):
+        filled = fill(posted.pointer, values, missing)
         read.append(filled if isinstance(filled, Flaw) else ReadSeries(filled, count_to_last(values)))
     return read
 
@@ -241,23 +241,25 @@ def _all_plain(numbers: Array, ends: NDArray[np.intp]) -> bool:
 
 def _join(series: list[PostedSeries]) -> tuple[Array, NDArray[np.intp]]:
     """The numbers of all series one behind the other, NaN for null, and where each series ends."""
-    ends = np.fromiter(accumulate(len(one.values) for one in series), np.intp, len(series))
-    arrays = [isinstance(one.values, np.ndarray) for one in series]
+    ends = np.fromiter(accumulate(len(posted.values) for posted in series), np.intp, len(series))
+    arrays = [isinstance(posted.values, np.ndarray) for posted in series]
     if any(arrays):
         if len(series) == 1:
             return np.asarray(series[0].values, dtype=np.float64), ends
         if not all(arrays):
-            lists = [one for one, is_array in zip(series, arrays, strict=True) if not is_array]
+            lists = [posted for posted, is_array in zip(series, arrays, strict=True) if not is_array]
             read = iter(read_numbers(lists))
             series = [
-                one if is_array else one._replace(values=next(read))
-                for one, is_array in zip(series, arrays, strict=True)
+                posted if is_array else posted._replace(values=next(read))
+                for posted, is_array in zip(series, arrays, strict=True)
             ]
-        return np.concatenate([one.values for one in series], dtype=np.float64), ends
+        return np.concatenate([posted.values for posted in series], dtype=np.float64), ends
     # All at once: a conversion for each of thousands of short series costs three times as much.
-    flat = series[0].values if len(series) == 1 else list(chain.from_iterable(one.values for one in series))
+    flat = series[0].values if len(series) == 1 else list(chain.from_iterable(posted.values for posted in series))
     if not set(map(type, flat)) <= NUMBERS_AND_NULL:
-        raise InvalidRequest(list(islice((flaw for one in series if (flaw := _mistyped(one)) is not None), MOST_FLAWS)))
+        raise InvalidRequest(
+            list(islice((flaw for posted in series if (flaw := _mistyped(posted)) is not None), MOST_FLAWS))
+        )
     # None becomes NaN; JSON itself holds no NaN that this could be taken for.
     return np.array(flat, dtype=np.float64), ends
 

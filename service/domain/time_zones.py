@@ -74,9 +74,9 @@ def _find(
     # A local time may be of the year before or after, as UTC has it.
     margin = 2 * DAY_SECONDS
     years = range(_year(int(seconds.min()) - margin), _year(int(seconds.max()) + margin) + 1)
-    found = [_read_year(zone, year) for year in years]
-    values = np.concatenate([[found[0].first], *(changes.after for changes in found)])
-    return np.asarray(values[np.searchsorted(np.concatenate([thresholds(c) for c in found]), seconds, side="right")])
+    by_year = [_read_year(zone, year) for year in years]
+    values = np.concatenate([[by_year[0].first], *(changes.after for changes in by_year)])
+    return np.asarray(values[np.searchsorted(np.concatenate([thresholds(c) for c in by_year]), seconds, side="right")])
 
 
 @lru_cache(MOST_YEARS_KEPT)
@@ -101,8 +101,8 @@ def _read_year(zone: str, year: int) -> _Changes:
             low, high = (middle, high) if _safely(ahead, middle) == values[-1] else (low, middle)
         at.append(high)
         values.append(value)
-    found = np.array(values, np.int64)
-    return _Changes(np.array(at, np.int64), found[:-1], found[1:], int(found[0]))
+    table = np.array(values, np.int64)
+    return _Changes(np.array(at, np.int64), table[:-1], table[1:], int(table[0]))
 
 
 def _safely(ahead: Callable[[int], int], second: int) -> int:

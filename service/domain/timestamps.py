@@ -106,7 +106,7 @@ def read_stamp(text: str) -> TimeStamp:
         reading = read_texts(ListTexts([text]))
     except BadTime as error:
         raise _refuse(error.code, f"{shown} is no time that can be read{_explain(error)}.") from None
-    guess = next((one for one in reading.assumed if one.is_guess), None)
+    guess = next((assumption for assumption in reading.assumed if assumption.is_guess), None)
     if guess is not None:
         message = guess.message.replace("{other}", shown)
         raise _refuse("ambiguous_timestamp", f"{shown} can be read in several ways. {message} Send ISO 8601.")
@@ -236,26 +236,27 @@ def _settle_orders(reading: Reading, parts: list[tuple[NDArray[np.intp], Fields,
         mine = [part for part in parts if last in part[1]]
         if not mine:
             continue
-        taken = np.concatenate([one for one, _, _ in mine])
+        taken = np.concatenate([places for places, _, _ in mine])
         by_place = np.argsort(taken, kind="stable")
         left, middle, right = (
             np.concatenate([fields[name] for _, fields, _ in mine])[by_place] for name in ("left", "middle", last)
         )
-        is_dotted = np.concatenate([np.full(len(one), shape.is_dotted) for one, _, shape in mine])[by_place]
+        is_dotted = np.concatenate([np.full(len(places), shape.is_dotted) for places, _, shape in mine])[by_place]
         try:
             days, assumed = settle(left, middle, right, is_dotted)
         except BadTime as error:
             other = None if error.other is None else int(taken[by_place][error.other])
             raise BadTime(int(taken[by_place][error.index]), error.problem, other, error.code) from None
         reading.assumed += [
-            Assumed(one.code, one.message, int(taken[by_place][one.index]), one.is_guess) for one in assumed
+            Assumed(assumption.code, assumption.message, int(taken[by_place][assumption.index]), assumption.is_guess)
+            for assumption in assumed
         ]
         back = np.argsort(by_place)
         begin = 0
-        for one, fields, _ in mine:
-            own = days[back[begin : begin + len(one)]]
-            begin += len(one)
-            _keep(reading, one, fields, own, np.ones(len(one), bool))
+        for places, fields, _ in mine:
+            own = days[back[begin : begin + len(places)]]
+            begin += len(places)
+            _keep(reading, places, fields, own, np.ones(len(places), bool))
 
 
 def _settle_numbers(reading: Reading, taken: NDArray[np.intp], fields: Fields, is_alone: bool) -> None:
@@ -274,7 +275,10 @@ def _settle_numbers(reading: Reading, taken: NDArray[np.intp], fields: Fields, i
     reading.offset[taken] = numbered.clock.offset
     reading.is_zulu[taken] = numbered.clock.offset == 0
     reading.is_date[taken] = not numbered.clock.has_hour
-    reading.assumed += [Assumed(one.code, one.message, int(taken[one.index]), one.is_guess) for one in numbered.assumed]
+    reading.assumed += [
+        Assumed(assumption.code, assumption.message, int(taken[assumption.index]), assumption.is_guess)
+        for assumption in numbered.assumed
+    ]
     _check(taken, ok)
 
 

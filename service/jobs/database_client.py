@@ -95,7 +95,7 @@ class JobDatabase:
         missing = list(range(len(jobs)))
         if may_be_known:
             known = [self.reader.find_digest(job_id) for job_id in ids]
-            if any(found not in (None, digest) for found, digest in zip(known, digests, strict=True)):
+            if any(stored not in (None, digest) for stored, digest in zip(known, digests, strict=True)):
                 raise IdempotencyKeyReused(
                     "This Idempotency-Key was used with another request. Use a new key for a new request."
                 )
@@ -177,10 +177,10 @@ def _reach(engine: sa.Engine) -> None:
 def _identify(file: Path) -> tuple[int, int] | None:
     """Tells a file from another of its name; None where there is none."""
     try:
-        found = file.stat()
+        status = file.stat()
     except FileNotFoundError:
         return None
-    return found.st_dev, found.st_ino
+    return status.st_dev, status.st_ino
 
 
 def _digest(request: dict[str, Any]) -> str:

@@ -88,10 +88,10 @@ class JobReader:
         status = self._tables.status
         counts: dict[str, int] = dict.fromkeys(STORED, 0)
         with self._engine.begin() as connection:
-            found = connection.execute(
+            rows = connection.execute(
                 sa.select(status.c.status, sa.func.count()).where(status.c.name == WORKFLOW).group_by(status.c.status)
             )
-            for stored, count in found:
+            for stored, count in rows:
                 if stored in SHOWN:
                     counts[SHOWN[stored]] += count
         return counts
@@ -120,7 +120,7 @@ class JobReader:
     def read_progress(self, after: Mapping[str, int], limit: int) -> dict[str, list[tuple[int, dict[str, Any]]]]:
         """Progress events of jobs, as (number from 1, fields), from the one after `after` on: up to `limit` of each."""
         streams = self._tables.streams
-        found: dict[str, list[tuple[int, dict[str, Any]]]] = {job_id: [] for job_id in after}
+        told: dict[str, list[tuple[int, dict[str, Any]]]] = {job_id: [] for job_id in after}
         wanted = list(after.items())
         with self._engine.begin() as connection:
             for first in range(0, len(wanted), CONDITIONS):
@@ -139,8 +139,8 @@ class JobReader:
                 for job_id, offset, value, serialization in rows:
                     fields = read_json(value) if serialization in READABLE else None
                     # What others wrote has a number too, but nothing to say.
-                    found[job_id].append((offset + 1, fields or {}))
-        return found
+                    told[job_id].append((offset + 1, fields or {}))
+        return told
 
     def _first_active(self, condition: sa.ColumnElement[bool]) -> Job | None:
         active = self._tables.status.c.status.in_(ACTIVE) & (self._tables.status.c.name == WORKFLOW)

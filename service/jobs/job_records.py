@@ -88,18 +88,18 @@ def to_job(row: JobRow, last: dict[str, Any] | None) -> Job:
 def read_json(text: str | None) -> dict[str, Any] | None:
     """An object as this service writes them; None for what is none, whoever put it there."""
     try:
-        found = None if text is None else json.loads(text)
+        value = None if text is None else json.loads(text)
     except (ValueError, RecursionError):
         return None
-    return found if isinstance(found, dict) else None
+    return value if isinstance(value, dict) else None
 
 
 def _submitted_ms(attributes: dict[str, Any]) -> int:
     # Jobs of older servers tell nanoseconds, which they were also ordered by.
-    found = attributes.get("submitted_ms", attributes.get("order"))
-    if not isinstance(found, int):
+    submitted = attributes.get("submitted_ms", attributes.get("order"))
+    if not isinstance(submitted, int):
         return 0
-    return found if "submitted_ms" in attributes else found // 1_000_000
+    return submitted if "submitted_ms" in attributes else submitted // 1_000_000
 
 
 def _begin(row: JobRow, told: dict[str, Any], submitted_at: str) -> str | None:

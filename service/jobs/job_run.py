@@ -84,8 +84,8 @@ class JobRun:
             return
         self._checked = now
         with self._telling():
-            found = self._client.list_workflows(workflow_ids=[self.job_id], load_input=False, load_output=False)
-            if not found or found[0].status != "PENDING":
+            workflows = self._client.list_workflows(workflow_ids=[self.job_id], load_input=False, load_output=False)
+            if not workflows or workflows[0].status != "PENDING":
                 raise JobStopped(self.job_id)
 
     def _keep(self) -> None:

@@ -97,7 +97,9 @@ def read_backtest_data(posted: Any, freq: str | None) -> BacktestData:
     """
     series = split(posted)
     check_starts(series, freq)
-    panel = Panel(tuple(one.id for one in series), tuple(read_numbers(series)), (None,) * len(series), freq)
+    panel = Panel(
+        tuple(posted_one.id for posted_one in series), tuple(read_numbers(series)), (None,) * len(series), freq
+    )
     first = series[0].pointer
     if first == "/series/0/values":
         return BacktestData(panel, "/series/{index}/values")

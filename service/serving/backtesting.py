@@ -56,15 +56,15 @@ class Backtesting:
         engine = await self._registry.engine(plan.manifest)
         call = make_engine_call(engine, plan.forecast_plan, plan.manifest)
         linear, reasons = await asyncio.to_thread(_fit_linear, plan)
-        found: dict[str, dict[str, Scores] | Flaw] = {}
+        scores_by_id: dict[str, dict[str, Scores] | Flaw] = {}
         pool = ScorePool()
         n_tracks = len(plan.tracks)
         for part in plan.parts():
             rows = await asyncio.to_thread(lambda tracks: [row for track in tracks for row in plan.rows(track)], part)
             computed = await self._batcher.run(call, rows)
-            found |= await asyncio.to_thread(_score_part, plan, part, computed.rows, linear, pool)
-            await asyncio.to_thread(on_part, len(found), n_tracks)
-        outcomes = [found.get(name, track) for name, track in plan.series]
+            scores_by_id |= await asyncio.to_thread(_score_part, plan, part, computed.rows, linear, pool)
+            await asyncio.to_thread(on_part, len(scores_by_id), n_tracks)
+        outcomes = [scores_by_id.get(name, track) for name, track in plan.series]
         raise_if_all_bad([outcome if isinstance(outcome, Flaw) else None for outcome in outcomes])
         return {
             "model": plan.manifest.name,
@@ -94,18 +94,18 @@ def _score_part(
     plan: BacktestPlan, part: list[Track], answers: list[Answers], linear: LinearForecaster | None, pool: ScorePool
 ) -> dict[str, dict[str, Scores] | Flaw]:
     """The scores of each series by its id, added to the pool; `answers` hold [horizon or more] for each origin."""
-    found: dict[str, dict[str, Scores] | Flaw] = {}
+    scores_by_id: dict[str, dict[str, Scores] | Flaw] = {}
     windows = plan.rolling.windows
     for i, track in enumerate(part):
         forecast = np.stack(answers[i * windows : (i + 1) * windows])[:, : plan.forecast_plan.horizon]
         if not np.isfinite(forecast).all():
-            found[track.id] = overflow(track.pointer)
+            scores_by_id[track.id] = overflow(track.pointer)
             continue
         actual = track.actuals(plan.origins(track), plan.forecast_plan.horizon)
         scores = _score(plan, track, actual, forecast, linear)
         pool.add(scores, int(np.isfinite(actual).sum()))
-        found[track.id] = scores
-    return found
+        scores_by_id[track.id] = scores
+    return scores_by_id
 
 
 def _score(

@@ -85,7 +85,7 @@ class Forecasting:
         self._batcher = batcher
         self._limits = limits
 
-    async def forecast(self, posted: Any, request: ForecastRequest) -> Forecast:
+    async def answer(self, posted: Any, request: ForecastRequest) -> Forecast:
         """Forecasts every series that can be.
 
         Args:
@@ -170,15 +170,15 @@ class Forecasting:
         engine = await self._registry.engine(work.manifest)
         computed = [await self._batcher.run(call, inputs) for call in _calls(work, engine)]
         return _Part(
-            _join(work, rows, [one.rows for one in computed]),
-            sum(one.queue_seconds for one in computed),
-            sum(one.compute_seconds for one in computed),
+            _join(work, rows, [call_result.rows for call_result in computed]),
+            sum(call_result.queue_seconds for call_result in computed),
+            sum(call_result.compute_seconds for call_result in computed),
         )
 
 
 def _finish(work: _Work, parts: list[_Part], *, is_large: bool) -> Forecast:
     """Joins the answers. Raises InvalidRequest when no series has one."""
-    forecasts = parts[0].series if len(parts) == 1 else [one for part in parts for one in part.series]
+    forecasts = parts[0].series if len(parts) == 1 else [series for part in parts for series in part.series]
     flaws = [forecast.flaw for forecast in forecasts]
     raise_if_all_bad(flaws)
     return Forecast(
@@ -257,7 +257,7 @@ def _weigh(series: list[PostedSeries], work: "_Work") -> int:
 
 
 def _is_stamped(series: list[PostedSeries], work: "_Work") -> bool:
-    return work.calendar.has_times or any(one.start is not None for one in series)
+    return work.calendar.has_times or any(posted.start is not None for posted in series)
 
 
 def _has_many(posted: Any) -> bool:

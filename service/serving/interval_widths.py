@@ -63,14 +63,14 @@ def find_half_widths(manifest: Manifest, levels: Sequence[float], horizon: int) 
             f"{subject} holds {max(counts)} calibration residuals a step, which bear a level of at most "
             f"{100 * max(counts) / (max(counts) + 1):.4g} %; got {highest:g} %. Ask for a lower level.",
         )
-    found = {}
+    by_level = {}
     for level in levels:
         bears = [count >= intervals.needed(level) for count in counts]
         moving, still = (kinds[i] if bears[i] else kinds[1 - i] for i in (0, 1))
-        found[format_level(level)] = HalfWidths(
+        by_level[format_level(level)] = HalfWidths(
             intervals.half_widths(moving, level, horizon), intervals.half_widths(still, level, horizon)
         )
-    return found
+    return by_level
 
 
 def find_spread(manifest: Manifest, history: NDArray[np.floating]) -> Spread:

@@ -49,26 +49,28 @@ def prepare_series(
     longest = max_length if manifest.reads_whole_series else sys.maxsize
     has_levels = bool(request.level)
     rows = []
-    for one, read in zip(series, read_all(series, request.missing), strict=True):
+    for posted, read in zip(series, read_all(series, request.missing), strict=True):
         if isinstance(read, Flaw):
-            rows.append(PreparedSeries(one.id, one.pointer, flaw=read))
+            rows.append(PreparedSeries(posted.id, posted.pointer, flaw=read))
             continue
         values, end = read
-        timestamps = calendar.timestamps(one, end) if calendar.has_times or one.start is not None else None
+        timestamps = calendar.timestamps(posted, end) if calendar.has_times or posted.start is not None else None
         if isinstance(timestamps, Flaw):
-            rows.append(PreparedSeries(one.id, one.pointer, flaw=timestamps))
+            rows.append(PreparedSeries(posted.id, posted.pointer, flaw=timestamps))
         elif not manifest.min_length <= len(values) <= longest:
-            rows.append(PreparedSeries(one.id, one.pointer, flaw=_misfit(one.pointer, values, manifest, max_length)))
+            rows.append(
+                PreparedSeries(posted.id, posted.pointer, flaw=_misfit(posted.pointer, values, manifest, max_length))
+            )
         else:
             rows.append(
                 PreparedSeries(
-                    one.id,
-                    one.pointer,
+                    posted.id,
+                    posted.pointer,
                     # Its last window is all that the model reads: no need to carry the rest along.
                     values if manifest.reads_whole_series else values[-manifest.window :],
                     timestamps,
                     None,
-                    end - 1 if end < len(one.values) else None,
+                    end - 1 if end < len(posted.values) else None,
                     find_spread(manifest, values) if has_levels else None,
                     has_levels and never_negative(manifest, values),
                 )
@@ -78,14 +80,14 @@ def prepare_series(
 
 def count_points(series: list[PostedSeries]) -> int:
     """How many values were posted, nulls included."""
-    return sum(len(one.values) for one in series)
+    return sum(len(posted.values) for posted in series)
 
 
 def raise_if_all_bad(flaws: list[Flaw | None]) -> None:
     """Raises InvalidRequest when not one series is without a flaw."""
-    found = [flaw for flaw in flaws if flaw is not None]
-    if len(found) == len(flaws):
-        raise InvalidRequest(found)
+    present = [flaw for flaw in flaws if flaw is not None]
+    if len(present) == len(flaws):
+        raise InvalidRequest(present)
 
 
 def _misfit(pointer: str, values: Series, manifest: Manifest, max_length: int) -> Flaw:

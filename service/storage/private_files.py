@@ -87,9 +87,9 @@ def _walk(top: Path) -> Iterator[tuple[Path, bool]]:
 
 def _narrow(path: Path, mode: int) -> None:
     try:
-        found = path.lstat().st_mode
-        if not stat.S_ISLNK(found) and found & OTHERS:
-            path.chmod(stat.S_IMODE(found) & mode)
+        present = path.lstat().st_mode
+        if not stat.S_ISLNK(present) and present & OTHERS:
+            path.chmod(stat.S_IMODE(present) & mode)
     except FileNotFoundError:  # removed meanwhile
         return
     except OSError as error:

@@ -54,10 +54,10 @@ def rank(entries: Iterable[ModelEntry], *, part: Part = "test", metric: Metric |
                 key = (str(manifest.data["digest"]), _count_steps(manifest, part))
                 groups.setdefault(key, []).append((manifest, manifest is entry.current))
     newest = sorted(groups.items(), key=lambda group: max(m.created_at for m, _ in group[1]), reverse=True)
-    return [_make_group(found, horizon, part, metric) for (_, horizon), found in newest]
+    return [_make_group(versions, horizon, part, metric) for (_, horizon), versions in newest]
 
 
-def _make_group(found: list[tuple[Manifest, bool]], horizon: int, part: Part, metric: Metric | None) -> Group:
+def _make_group(versions: list[tuple[Manifest, bool]], horizon: int, part: Part, metric: Metric | None) -> Group:
     rows = [
         LeaderboardEntry(
             rank=None,
@@ -68,16 +68,16 @@ def _make_group(found: list[tuple[Manifest, bool]], horizon: int, part: Part, me
             is_current=is_current,
             scores=_scores(manifest.metrics[part]),
         )
-        for manifest, is_current in found
+        for manifest, is_current in versions
     ]
     rows += [
         LeaderboardEntry(None, "baseline", name, None, None, False, _scores(parts[part]))
-        for manifest, _ in found
+        for manifest, _ in versions
         for name, parts in manifest.metrics.get("baselines", {}).items()
         if part in parts
     ]
     by = metric or ("mase" if all(row.scores["mase"] is not None for row in rows) else "mse")
-    data = {name: found[0][0].data.get(name) for name in ("kind", "digest", "n_series", "freq")}
+    data = {name: versions[0][0].data.get(name) for name in ("kind", "digest", "n_series", "freq")}
     return Group(data, horizon, by, _order(rows, by))
 
 

@@ -241,8 +241,8 @@ class Scanner:
 
     def _read(self, path: str, limit_bytes: int, parse: Callable[[bytes], object]) -> _Read:
         """What a file holds, read again only where the file has changed. Raises OSError."""
-        found = Path(path).stat()
-        signature = _Signature(found.st_dev, found.st_ino, found.st_size, found.st_ctime_ns, found.st_mtime_ns)
+        status = Path(path).stat()
+        signature = _Signature(status.st_dev, status.st_ino, status.st_size, status.st_ctime_ns, status.st_mtime_ns)
         known = self._reads.get(path)
         if known is None or known.signature != signature:
             content = read_regular(path, limit_bytes)

@@ -14,7 +14,7 @@ LEAST_UNIT = 1e-6
 
 def least_unit(series: Iterable[Array]) -> float:
     """The least unit of differences between forecasts of these series, of any shapes; never 0."""
-    largest = max((float(np.abs(one).max(initial=0.0)) for one in series), default=0.0)
+    largest = max((float(np.abs(values).max(initial=0.0)) for values in series), default=0.0)
     return LEAST_UNIT * (largest or 1.0)
 
 

@@ -142,16 +142,16 @@ def score_baselines(recipe: Recipe, prepared: PreparedPanel) -> dict[str, Any]:
     except ValueError:
         # Too few windows to fit it: the row is left out.
         pass
-    found: dict[str, Any] = {}
+    scores: dict[str, Any] = {}
     for name, forecaster in forecasters.items():
-        found[name] = {}
+        scores[name] = {}
         for part, windows in (("validation", prepared.validation), ("test", prepared.test)):
             if len(windows):
                 histories = [
                     prepared.rows.history(int(i), int(end)) for i, end in zip(windows.series, windows.ends, strict=True)
                 ]
-                found[name][part] = score(windows.actual, forecaster(histories), windows.scale)
-    return found
+                scores[name][part] = score(windows.actual, forecaster(histories), windows.scale)
+    return scores
 
 
 def forecast_seasonally(prepared: PreparedPanel, windows: ScoredWindows, season: int) -> Array:
@@ -177,17 +177,17 @@ def _readable(windows: ScoredWindows, member: Recipe) -> tuple[Positions, Positi
 def combine(fitted: Sequence[Fitted], weights: Sequence[float], name: str) -> Fitted:
     """Fits as one ensemble, whose forecast is the weighted mean of theirs."""
     # It is called after a member that learns, where there is one.
-    first = next((one.recipe for one in fitted if one.recipe.preset.is_fitted), fitted[0].recipe)
+    first = next((candidate.recipe for candidate in fitted if candidate.recipe.preset.is_fitted), fitted[0].recipe)
     members = tuple(
-        replace(member, weight=weight / len(_members(one.recipe)))
-        for one, weight in zip(fitted, weights, strict=True)
-        for member in _members(one.recipe)
+        replace(member, weight=weight / len(_members(candidate.recipe)))
+        for candidate, weight in zip(fitted, weights, strict=True)
+        for member in _members(candidate.recipe)
     )
     recipe = replace(first, name=name, head="vector", members=members)
     return Fitted(
         recipe,
-        [network for one in fitted for network in one.networks],
-        [epoch for one in fitted for epoch in one.epochs],
-        np.average([one.validation for one in fitted], axis=0, weights=weights),
-        sum(one.seconds for one in fitted),
+        [network for candidate in fitted for network in candidate.networks],
+        [epoch for candidate in fitted for epoch in candidate.epochs],
+        np.average([candidate.validation for candidate in fitted], axis=0, weights=weights),
+        sum(candidate.seconds for candidate in fitted),
     )

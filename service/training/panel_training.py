@@ -111,8 +111,8 @@ def _search(
         return choose_fits(_try_all(plan, prepared, on_batch, reporter), prepared, plan.name)
 
     def fit_one(recipe: Recipe, on_epoch: Callable[[Epoch], None]) -> tuple[Fitted, float]:
-        one = fit_panel(recipe, prepared, on_batch, on_epoch)
-        return one, _loss([one], prepared)
+        fitted = fit_panel(recipe, prepared, on_batch, on_epoch)
+        return fitted, _loss([fitted], prepared)
 
     return tune(plan.search, plan.recipes[0], fit_one, reporter)
 
@@ -126,15 +126,17 @@ def _try_all(
     for recipe in plan.recipes:
         if fits and plan.max_seconds is not None and recipe.preset.is_fitted:
             # What is left must hold another fit and, of all that may be chosen, the end.
-            longest = max(one.seconds for one in fits)
-            ending = 2 * REFIT_SHARE * sum(one.seconds for one in fits)
+            longest = max(fitted.seconds for fitted in fits)
+            ending = 2 * REFIT_SHARE * sum(fitted.seconds for fitted in fits)
             if time.monotonic() - started + longest + ending > plan.max_seconds:
                 reporter.skip(recipe.epochs + 2 * refit_epochs(recipe.epochs))
                 continue
-        one = fit_panel(recipe, prepared, on_batch, reporter.epoch)
-        if np.isfinite(one.validation).all():
-            fits.append(one)
-        logger.info("%s: validates at %.4f after %.1f s", recipe.architecture, _loss([one], prepared), one.seconds)
+        fitted = fit_panel(recipe, prepared, on_batch, reporter.epoch)
+        if np.isfinite(fitted.validation).all():
+            fits.append(fitted)
+        logger.info(
+            "%s: validates at %.4f after %.1f s", recipe.architecture, _loss([fitted], prepared), fitted.seconds
+        )
     if not fits:
         raise TrainingFailed("The training diverged: its forecasts are not finite. Try a lower learning_rate.")
     return fits
@@ -146,21 +148,23 @@ def choose_fits(fits: Sequence[Fitted], prepared: PreparedPanel, name: str) -> F
     To begin with all, and not with the best, keeps the luck of few validation windows out of the choice.
     """
     luck = LUCK_OF_ONE_HORIZON * _doubt(prepared.validation)
-    chosen = [one for one in fits if one.recipe.architecture != LINEAR] or list(fits)
+    chosen = [fitted for fitted in fits if fitted.recipe.architecture != LINEAR] or list(fits)
     if _loss(fits, prepared) < _loss(chosen, prepared) * (1 - GAIN_OF_JOINING + luck):
         chosen = list(fits)
     needed = 1 - LEAST_GAIN - luck
     loss = _loss(chosen, prepared)
     while len(chosen) > 1:
-        kinds = {one.recipe.architecture for one in chosen}
-        fewer = [[other for other in chosen if other is not one] for one in chosen]
-        fewer += [[one for one in chosen if one.recipe.architecture != kind] for kind in kinds if len(kinds) > 1]
+        kinds = {fitted.recipe.architecture for fitted in chosen}
+        fewer = [[other for other in chosen if other is not fitted] for fitted in chosen]
+        fewer += [
+            [fitted for fitted in chosen if fitted.recipe.architecture != kind] for kind in kinds if len(kinds) > 1
+        ]
         losses = [_loss(others, prepared) for others in fewer]
         if min(losses) > loss * needed:
             break
         loss = min(losses)
         chosen = fewer[losses.index(loss)]
-    alone = min(fits, key=lambda one: _measure(one.validation, prepared))
+    alone = min(fits, key=lambda fitted: _measure(fitted.validation, prepared))
     if _measure(alone.validation, prepared) < loss * needed:
         chosen = [alone]
     return chosen[0] if len(chosen) == 1 else combine(chosen, weigh_fits(chosen, prepared), name)
@@ -174,10 +178,10 @@ def weigh_fits(fits: Sequence[Fitted], prepared: PreparedPanel) -> list[float]:
     kind's; or between. Kinds are architectures, so that the weight of one does not grow with the number of its fits.
     """
     kinds: dict[str, list[Fitted]] = {}
-    for one in fits:
-        kinds.setdefault(one.recipe.architecture, []).append(one)
+    for fitted in fits:
+        kinds.setdefault(fitted.recipe.architecture, []).append(fitted)
     errors = np.array(
-        [_measure(np.mean([one.validation for one in alike], axis=0), prepared) for alike in kinds.values()]
+        [_measure(np.mean([fitted.validation for fitted in alike], axis=0), prepared) for alike in kinds.values()]
     )
     # Relative to the best, which may err by nothing, or by more than can be counted.
     is_best = errors == errors.min()
@@ -185,7 +189,7 @@ def weigh_fits(fits: Sequence[Fitted], prepared: PreparedPanel) -> list[float]:
     doubt = _doubt(prepared.validation)
     shares = doubt / len(kinds) + (1 - doubt) * squares / squares.sum()
     of_kind = dict(zip(kinds, shares, strict=True))
-    return [float(of_kind[kind := one.recipe.architecture] / len(kinds[kind])) for one in fits]
+    return [float(of_kind[kind := fitted.recipe.architecture] / len(kinds[kind])) for fitted in fits]
 
 
 def _doubt(windows: ScoredWindows) -> float:
@@ -204,7 +208,7 @@ def _score(windows: ScoredWindows, forecasts: Array) -> dict[str, Any]:
 
 
 def _loss(fits: Sequence[Fitted], prepared: PreparedPanel) -> float:
-    forecasts = np.average([one.validation for one in fits], axis=0, weights=weigh_fits(fits, prepared))
+    forecasts = np.average([fitted.validation for fitted in fits], axis=0, weights=weigh_fits(fits, prepared))
     return _measure(forecasts, prepared)
 
 

@@ -58,7 +58,7 @@ def judge(name: str, fitted: Fitted, prepared: PreparedPanel, season: int, catal
     rival = _errors(prepared, forecast_seasonally(prepared, windows, season), metric)
     naive = compare(own, rival, windows.series, metric)
     champion = _champion(name, catalog)
-    found: dict[str, Any] = {
+    scores: dict[str, Any] = {
         "metric": metric,
         "candidate": naive.candidate,
         "seasonal_naive": naive.rival,
@@ -74,7 +74,7 @@ def judge(name: str, fitted: Fitted, prepared: PreparedPanel, season: int, catal
         # On the windows that the champion can read.
         if (~np.isnan(theirs)).any():
             crowned = compare(own, theirs, windows.series, metric)
-            found["champion"] = crowned.rival
+            scores["champion"] = crowned.rival
             # Who errs by nothing can't be beaten, only joined.
             if not (crowned.candidate < crowned.rival or crowned.candidate == 0):
                 reasons.append(
@@ -84,13 +84,13 @@ def judge(name: str, fitted: Fitted, prepared: PreparedPanel, season: int, catal
     passed = not reasons
     if passed:
         reason = "It is no worse than seasonal naive" + (
-            "." if found["champion"] is None else ", and beats the champion."
+            "." if scores["champion"] is None else ", and beats the champion."
         )
     else:
         reason = f"On the validation windows {' and '.join(reasons)}."
     if naive.n_left_out:
         reason += f" Without the {naive.n_left_out} series at either end, which would have decided for all others."
-    return {"passed": passed, "reason": reason, "scores": found}
+    return {"passed": passed, "reason": reason, "scores": scores}
 
 
 def compare(candidate: Array, rival: Array, series: Positions, metric: Metric) -> Comparison:

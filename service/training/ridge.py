@@ -105,7 +105,7 @@ def _choose_penalty(
 def _fit_usual(network: Network, train: Any) -> RobustFit:
     """What most of some windows agree on."""
     if isinstance(train, WindowSampler):
-        chunks = [_examples((one.x, one.targets, one.weights)) for one in train.every(ROBUST_WINDOWS)]
+        chunks = [_examples((windows.x, windows.targets, windows.weights)) for windows in train.every(ROBUST_WINDOWS)]
     else:
         inputs, targets, weights = _examples(train)
         some = np.linspace(0, len(inputs) - 1, min(ROBUST_WINDOWS, len(inputs))).astype(int)
@@ -153,12 +153,12 @@ def _chunks(train: Any) -> Iterator[tuple[Array, Array, Array]]:
         yield _examples(train)
         return
     most = int(min(MOST_WINDOWS, max(FEWEST_WINDOWS, MOST_WORK / train.width**2)))
-    for one in train.every(most):
-        yield _examples((one.x, one.targets, one.weights))
+    for windows in train.every(most):
+        yield _examples((windows.x, windows.targets, windows.weights))
 
 
 def _examples(part: Any) -> tuple[Array, Array, Array]:
-    inputs, targets, *rest = (one.astype(np.float64) for one in part)
+    inputs, targets, *rest = (array.astype(np.float64) for array in part)
     return inputs, targets, rest[0] if rest else np.ones(len(inputs))
 
 

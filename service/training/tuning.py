@@ -40,7 +40,7 @@ def tune(search: TuningSearch, recipe: Recipe, fit_one: FitOne[Fitted], reporter
         sampler=optuna.samplers.TPESampler(seed=recipe.seed),
         pruner=optuna.pruners.MedianPruner(TRIALS_BEFORE_PRUNING, EPOCHS_BEFORE_PRUNING),
     )
-    study.enqueue_trial({one.option: getattr(recipe, one.option) for one in search.space})
+    study.enqueue_trial({dimension.option: getattr(recipe, dimension.option) for dimension in search.space})
     ends_at = time.monotonic() + search.max_seconds
     best: Fitted | None = None
     least = math.inf
@@ -49,7 +49,7 @@ def tune(search: TuningSearch, recipe: Recipe, fit_one: FitOne[Fitted], reporter
             reporter.skip((search.trials - number) * epochs_of(recipe))
             break
         trial = study.ask()
-        options = {one.option: _suggest(trial, one) for one in search.space}
+        options = {dimension.option: _suggest(trial, dimension) for dimension in search.space}
         told = 0
 
         def on_epoch(epoch: Epoch, trial: Any = trial) -> None:

@@ -41,7 +41,7 @@ def train_on_waves(plan: TrainingPlan, on_batch: Callable[[], None], reporter: P
             reporter.skip(recipe.epochs)
             continue
         results.append(_train(recipe, on_batch, reporter.epoch))
-    return min(results, key=lambda one: float(one.metrics["validation"]["mse"]))
+    return min(results, key=lambda result: float(result.metrics["validation"]["mse"]))
 
 
 def _train(recipe: Recipe, on_batch: Callable[[], None], on_epoch: Callable[[Epoch], None]) -> TrainingResult:

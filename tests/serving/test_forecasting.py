@@ -56,7 +56,7 @@ class Runner:
         return self._runner.run(main())
 
     def forecast(self, series: Any, **fields: Any) -> Forecast:
-        return self.run(lambda: self.forecasting.forecast(series, ForecastRequest(**fields)))
+        return self.run(lambda: self.forecasting.answer(series, ForecastRequest(**fields)))
 
     def close(self) -> None:
         self._runner.run(self._opened.__aexit__(None, None, None))
@@ -109,7 +109,7 @@ def test_thousands_of_callers_at_once_get_their_own_answers(runner: Runner) -> N
     async def ask_all() -> list[Forecast]:
         return await asyncio.gather(
             *(
-                runner.forecasting.forecast(rows, ForecastRequest(model=model, horizon=horizon))
+                runner.forecasting.answer(rows, ForecastRequest(model=model, horizon=horizon))
                 for model, horizon, rows in requests
             )
         )
@@ -315,8 +315,8 @@ def test_a_full_queue_refuses_and_serves_again_when_it_has_emptied(stored_kinds:
     async def main() -> None:
         async with opened(stored_kinds, limit=5) as forecasting:
             posted, request = [1.0, 2.0, 3.0, 4.0], ForecastRequest(model="whole")
-            await forecasting.forecast(posted, request)
-            asked = (forecasting.forecast(posted, request) for _ in range(50))
+            await forecasting.answer(posted, request)
+            asked = (forecasting.answer(posted, request) for _ in range(50))
             outcomes = await asyncio.gather(*asked, return_exceptions=True)
             refused = [outcome for outcome in outcomes if isinstance(outcome, QueueFull)]
             assert refused
@@ -324,6 +324,6 @@ def test_a_full_queue_refuses_and_serves_again_when_it_has_emptied(stored_kinds:
             served = [outcome for outcome in outcomes if isinstance(outcome, Forecast)]
             assert len(served) + len(refused) == 50
             assert len(served) >= 5
-            assert np.isfinite(values_of(await forecasting.forecast(posted, request))[0]).all()
+            assert np.isfinite(values_of(await forecasting.answer(posted, request))[0]).all()
 
     asyncio.run(main())

@@ -68,7 +68,7 @@ async def forecast(request: Request, services: Injected) -> Response:
     if not _is_short(posted, asked):
         await hold_answer(request, services, posted, asked)
     try:
-        answer = await services.clients.serve(request, services.forecasting.forecast(posted, asked))
+        answer = await services.clients.serve(request, services.forecasting.answer(posted, asked))
     except ModelNotFound as error:
         raise await explain_missing(services.jobs, asked.model, error) from error
     services.metrics.count_forecasts(answer.model, answer.plan.mode, answer.n_forecasts)

@@ -74,7 +74,7 @@ def make_training_plan(
     seconds = float(given.pop("max_seconds", AUTO_SECONDS))
     name = given.setdefault("name", AUTO)
     if data is None or lengths is None:
-        recipes = tuple(resolve({**given, "architecture": one}) for one in _FOR_WAVES)
+        recipes = tuple(resolve({**given, "architecture": architecture}) for architecture in _FOR_WAVES)
     else:
         recipes = _candidates(resolve({**given, "architecture": _FOR_SERIES}, data, lengths), lengths)
     return TrainingPlan(name, recipes, seconds)
@@ -109,7 +109,7 @@ def _candidates(usual: Recipe, lengths: Lengths) -> tuple[Recipe, ...]:
     if is_intermittent:
         # Sparse demand has no trend to go on with, and Theta would take it below zero.
         return (first, *ridges, *others)
-    turns = [one for pair in zip_longest(corrected, others) for one in pair if one is not None]
+    turns = [recipe for pair in zip_longest(corrected, others) for recipe in pair if recipe is not None]
     return (first, theta, *ridges, *turns)
 
 

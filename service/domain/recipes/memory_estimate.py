@@ -68,9 +68,9 @@ def check_memory(plan: TrainingPlan, limit_bytes: int) -> None:
     Raises:
         InvalidRequest: with the figures, and with what to ask less of.
     """
-    found = estimate(plan)
-    if found.total > limit_bytes:
-        raise InvalidRequest.at(*_point(plan, found, limit_bytes))
+    needed = estimate(plan)
+    if needed.total > limit_bytes:
+        raise InvalidRequest.at(*_point(plan, needed, limit_bytes))
 
 
 def estimate(plan: TrainingPlan) -> MemoryEstimate:
@@ -111,14 +111,14 @@ def count_weights(recipe: Recipe) -> int:
         first, others = 2 * units + units, 2 * units * units + units
         return first + (_CONVOLUTIONS * layers - 1) * others + _CONVOLUTIONS * norms + (units + 1) * horizon
     if body == "conv_gru":
-        found = (CONV_KERNEL + 1) * units + _recurrent_weights("gru", units, units, layers)
+        n_weights = (CONV_KERNEL + 1) * units + _recurrent_weights("gru", units, units, layers)
     else:
-        found = _recurrent_weights(body, 1, units, layers)
+        n_weights = _recurrent_weights(body, 1, units, layers)
     if readout == "decoder":
-        found *= 2
+        n_weights *= 2
     if readout == "recurrent":
-        found += _recurrent_weights(body, units, 1, 1)
-    return found + norms + (units + 1) * horizon
+        n_weights += _recurrent_weights(body, units, 1, 1)
+    return n_weights + norms + (units + 1) * horizon
 
 
 def _recurrent_weights(kind: str, inputs: int, units: int, layers: int) -> int:
@@ -132,9 +132,9 @@ def _largest(recipe: Recipe, plan: TrainingPlan) -> Recipe:
     if plan.search is None:
         return recipe
     options = {
-        one.option: max(one.choices) if one.kind == "choice" else int(one.high)
-        for one in plan.search.space
-        if one.option in ("units", "layers", "batch_size")
+        dimension.option: max(dimension.choices) if dimension.kind == "choice" else int(dimension.high)
+        for dimension in plan.search.space
+        if dimension.option in ("units", "layers", "batch_size")
     }
     return change(recipe, options)
 
@@ -225,13 +225,15 @@ def _program_bytes(recipe: Recipe) -> float:
 
 def _shapes(recipes: Sequence[Recipe]) -> list[Recipe]:
     """One recipe of each program: members that differ in their seeds share it."""
-    found: dict[tuple[object, ...], Recipe] = {}
-    for one in recipes:
-        found.setdefault((one.architecture, one.window, one.focus, one.units, one.layers, one.batch_size), one)
-    return list(found.values())
+    by_shape: dict[tuple[object, ...], Recipe] = {}
+    for recipe in recipes:
+        by_shape.setdefault(
+            (recipe.architecture, recipe.window, recipe.focus, recipe.units, recipe.layers, recipe.batch_size), recipe
+        )
+    return list(by_shape.values())
 
 
-def _point(plan: TrainingPlan, found: MemoryEstimate, limit_bytes: int) -> tuple[str, str, str]:
+def _point(plan: TrainingPlan, needed: MemoryEstimate, limit_bytes: int) -> tuple[str, str, str]:
     """Where in the request the most is to be saved, the flaw's code, and what to say."""
     own = plan.recipes[0].own_data
     advice = {
@@ -240,12 +242,12 @@ def _point(plan: TrainingPlan, found: MemoryEstimate, limit_bytes: int) -> tuple
         "activations": ("/batch_size", "a smaller batch_size or window, or fewer units or layers"),
         "program": ("/layers", "fewer layers"),
     }
-    largest = max(advice, key=lambda name: float(getattr(found, name)))
+    largest = max(advice, key=lambda name: float(getattr(needed, name)))
     pointer, less = advice[largest]
     return (
         pointer,
         "too_much_data" if largest == "data" else "too_much_memory",
-        f"The training would take about {found.describe()}: expected at most {_gigabytes(limit_bytes)}. Ask for {less}"
+        f"The training would take about {needed.describe()}: expected at most {_gigabytes(limit_bytes)}. Ask for {less}"
         ", or raise OUTFIELDER_JOB_MEMORY_BYTES on the server.",
     )
 

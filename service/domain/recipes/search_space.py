@@ -37,7 +37,9 @@ class TuningSearch:
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> "TuningSearch":
         """Rebuilds what `to_dict` gave."""
-        space = tuple(Dimension(**{**one, "choices": tuple(one["choices"])}) for one in fields["space"])
+        space = tuple(
+            Dimension(**{**dimension, "choices": tuple(dimension["choices"])}) for dimension in fields["space"]
+        )
         return cls(fields["trials"], fields["max_seconds"], space)
 
 
@@ -49,28 +51,28 @@ def make_search(asked: Mapping[str, Any], given: Mapping[str, Any], recipe: Reci
         given: the request's fields; what it gives is not tuned.
         recipe: what the request settles to, whose values are the first trial.
     """
-    space = tuple(one for one in _dimensions(recipe.preset, recipe) if one.option not in given)
+    space = tuple(dimension for dimension in _dimensions(recipe.preset, recipe) if dimension.option not in given)
     return TuningSearch(asked.get("trials", DEFAULT_TRIALS), asked.get("max_seconds", DEFAULT_SECONDS), space)
 
 
 def _dimensions(preset: Preset, recipe: Recipe) -> list[Dimension]:
     usual = recipe.learning_rate
-    found = [
+    dimensions = [
         Dimension("learning_rate", "float", usual / 10, usual * 10, log=True),
         Dimension("batch_size", "choice", choices=tuple(sorted({16, 32, 64, 128, 256, recipe.batch_size}))),
     ]
     if preset.units:
-        found += [
+        dimensions += [
             Dimension("units", "int", max(1, recipe.units // 4), recipe.units * 4, log=True),
             Dimension("layers", "int", 1, max(3, recipe.layers + 1)),
             Dimension("dropout", "float", 0.0, 0.5),
         ]
     # Beyond the recurrent ones, normalising makes another network of it.
     if preset.body in RECURRENT_BODIES and recipe.readout == "dense":
-        found.append(
+        dimensions.append(
             Dimension("normalization", "choice", choices=tuple(sorted({"none", "layer", recipe.normalization})))
         )
-    return found
+    return dimensions
 
 
 def change(recipe: Recipe, options: Mapping[str, Any]) -> Recipe:

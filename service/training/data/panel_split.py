@@ -57,10 +57,10 @@ def read_panel(panel: Panel) -> list[Array]:
     Raises:
         TrainingFailed: none is left.
     """
-    usable = [one for one in panel.values if not isinstance(fill("", one, "interpolate"), Flaw)]
+    usable = [values for values in panel.values if not isinstance(fill("", values, "interpolate"), Flaw)]
     if not usable:
         raise TrainingFailed("No series of the data holds a number that can be trained on.")
-    return [trim(one) for one in usable]
+    return [trim(values) for values in usable]
 
 
 def prepare_panel(values: list[Array], recipe: Recipe, missing: Missing = "interpolate") -> PreparedPanel:
@@ -70,13 +70,13 @@ def prepare_panel(values: list[Array], recipe: Recipe, missing: Missing = "inter
         TrainingFailed: all series are too short, or have gaps where they would be scored.
     """
     horizon = recipe.evaluated_horizon
-    lengths = np.array([len(one) for one in values], dtype=np.int64)
+    lengths = np.array([len(series) for series in values], dtype=np.int64)
     cut = split(lengths, horizon, recipe.min_history)
     filled = [
-        fill_parts(one, (int(end), len(one) - horizon), missing)
-        for one, end in zip(values, cut.train_ends, strict=True)
+        fill_parts(series, (int(end), len(series) - horizon), missing)
+        for series, end in zip(values, cut.train_ends, strict=True)
     ]
-    is_complete = all(one is other for one, other in zip(filled, values, strict=True))
+    is_complete = all(series is original for series, original in zip(filled, values, strict=True))
     rows = flatten_panel(filled, None if is_complete else values)
     shortage = describe_shortage(rows, cut, horizon, recipe.horizon, recipe.min_history)
     if shortage is not None:
@@ -102,9 +102,9 @@ def fill_parts(values: Array, cuts: tuple[int, ...], missing: Missing) -> Array:
 
 def _fill(values: Array, missing: Missing) -> Array:
     """Values [time] that begin with a known one, gaps filled and the last known one carried to the end."""
-    found = fill("", values, missing)
+    filled_or_flaw = fill("", values, missing)
     # They were read before: nothing can be wrong with them.
-    filled = values if isinstance(found, Flaw) else found
+    filled = values if isinstance(filled_or_flaw, Flaw) else filled_or_flaw
     return np.append(filled, np.full(len(values) - len(filled), filled[-1]))
 
 

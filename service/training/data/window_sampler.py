@@ -130,7 +130,7 @@ class WindowSampler:
         recipe = self._recipe
         ends = self._rows.last_measured(series, ends, recipe.min_history)
         learns_at_steps = recipe.head == "sequence" and not self._rows.is_complete
-        found = make_training_windows(
+        windows = make_training_windows(
             recipe,
             self._rows.inputs(series, ends, recipe.window),
             self._rows.futures(series, ends, recipe.horizon),
@@ -138,7 +138,7 @@ class WindowSampler:
             measured=self._rows.measured_inputs(series, ends, recipe.window) if learns_at_steps else None,
             last_only=last_only,
         )
-        return bounded(found, self._typical_weight)
+        return bounded(windows, self._typical_weight)
 
     def _draw(self, n: int) -> tuple[Positions, Positions]:
         series = self._rng.choice(self._usable, n)
