@@ -61,8 +61,8 @@ def _read_all(path: Path, scratch: Path, limits: UploadLimits, options: FileOpti
         table = build(columns, limits, options, delimiter=layout.delimiter)
     except InvalidRequest as error:
         raise name_lines(error, text, layout) from error
-    lines = find_lines(text, layout, table.leftovers.shown)
-    findings = (*text.findings, *_tell(layout), *table.findings, *table.leftovers.tell(lines))
+    lines = find_lines(text, layout, table.non_data_rows.shown)
+    findings = (*text.findings, *_tell(layout), *table.findings, *table.non_data_rows.tell(lines))
     return replace(table, findings=findings)
 
 
@@ -101,12 +101,12 @@ class _Ragged:
         numbers = np.arange(1, columns.table.num_rows + len(left_out) + 1, dtype=np.int64)
         numbers = np.delete(numbers, np.array(left_out, np.int64) - 1)
         time = self._find_time(columns, options)
-        leftovers = NonDataRows(blank=[*self.blank])
+        non_data_rows = NonDataRows(blank=[*self.blank])
         for row, cells in self.rows:
             if len(cells) > len(self.layout.names) or not is_non_data(cells, self.layout.names, time, None):
                 raise self.refuse(row, cells)
-            leftovers.add(row, cells)
-        return replace(columns, rows=numbers, leftovers=leftovers)
+            non_data_rows.add(row, cells)
+        return replace(columns, rows=numbers, non_data_rows=non_data_rows)
 
     def _find_time(self, columns: Columns, options: FileOptions) -> int | None:
         """The position of the column of times in a row of the file."""

@@ -85,9 +85,9 @@ def is_non_data(cells: Sequence[str | None], header: Sequence[str], time: int | 
 
 
 def drop_non_data(
-    table: pa.Table, roles: Roles, rows: NDArray[np.int64], leftovers: NonDataRows
+    table: pa.Table, roles: Roles, rows: NDArray[np.int64], non_data_rows: NonDataRows
 ) -> NDArray[np.bool_] | None:
-    """Which rows are data; None where all are. What isn't is added to `leftovers`, by its number in `rows`."""
+    """Which rows are data; None where all are. What isn't is added to `non_data_rows`, by its number in `rows`."""
     columns = list(dict.fromkeys(i for i in (roles.time, roles.id, *roles.targets) if i is not None))
     suspects = _find_suspects(table, roles, columns)
     drop = np.zeros(table.num_rows, np.bool_)
@@ -96,7 +96,7 @@ def drop_non_data(
         cells = [_text_of(table.column(i)[int(index)]) for i in range(table.num_columns)]
         if is_non_data(cells, names, roles.time, roles.id):
             drop[index] = True
-            leftovers.add(int(rows[index]), cells)
+            non_data_rows.add(int(rows[index]), cells)
     return ~drop if drop.any() else None
 
 

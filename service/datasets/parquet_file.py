@@ -43,7 +43,7 @@ def read_parquet(path: Path, limits: UploadLimits, options: FileOptions | None =
             schema = pa.schema([file.schema_arrow.field(name) for name in wanted])
             table = pa.Table.from_batches(batches, batches[0].schema if batches else schema)
         made = build(Columns(table, findings=roles.findings if roles else ()), limits, options)
-        return replace(made, findings=(*made.findings, *made.leftovers.tell({})))
+        return replace(made, findings=(*made.findings, *made.non_data_rows.tell({})))
     except MemoryError:
         raise
     except (pa.ArrowException, OSError) as error:

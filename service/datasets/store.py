@@ -159,9 +159,9 @@ class DatasetStore:
 
     def expire(self, older_than_seconds: float) -> None:
         """Removes what nobody has read for so long, and what interrupted uploads left behind."""
-        leftovers = min(older_than_seconds, LONGEST_UPLOAD_SECONDS)
+        staging_limit = min(older_than_seconds, LONGEST_UPLOAD_SECONDS)
         for folder in [*self.root.glob("[0-9a-z]*"), *(self.root / STAGING).glob("*")]:
-            limit = leftovers if folder.parent.name == STAGING else older_than_seconds
+            limit = staging_limit if folder.parent.name == STAGING else older_than_seconds
             try:
                 if time.time() - folder.stat().st_mtime >= limit:
                     self._remove(folder, folder.name)

@@ -30,7 +30,7 @@ class Columns:
 
     table: pa.Table
     rows: NDArray[np.int64] | None = None
-    leftovers: NonDataRows = field(default_factory=NonDataRows)
+    non_data_rows: NonDataRows = field(default_factory=NonDataRows)
     findings: tuple[Finding, ...] = ()
 
 
@@ -48,7 +48,7 @@ class Table:
     values: NDArray[np.float64]
     rows: NDArray[np.int64] | None = None
     findings: tuple[Finding, ...] = ()
-    leftovers: NonDataRows = field(default_factory=NonDataRows)
+    non_data_rows: NonDataRows = field(default_factory=NonDataRows)
 
 
 def build(columns: Columns, limits: UploadLimits, options: FileOptions, *, delimiter: str | None = None) -> Table:
@@ -69,7 +69,7 @@ def build(columns: Columns, limits: UploadLimits, options: FileOptions, *, delim
         # Ids alone stay categories: of millions of rows their texts would be many.
         table = table.set_column(i, names[i], decode(table.column(i)))
     rows = columns.rows if columns.rows is not None else np.arange(1, table.num_rows + 1, dtype=np.int64)
-    keep = drop_non_data(table, roles, rows, columns.leftovers)
+    keep = drop_non_data(table, roles, rows, columns.non_data_rows)
     if keep is not None:
         table, rows = table.filter(pa.array(keep)), rows[keep]
     if not table.num_rows:
@@ -92,7 +92,7 @@ def build(columns: Columns, limits: UploadLimits, options: FileOptions, *, delim
     else:
         ids, series = [ONLY_ID], np.zeros(n, np.int32)
     findings = (*columns.findings, *roles.findings, *assumed)
-    return Table(ids, series, times, numbers, rows, findings, columns.leftovers)
+    return Table(ids, series, times, numbers, rows, findings, columns.non_data_rows)
 
 
 def _join(columns: list[pa.ChunkedArray]) -> pa.ChunkedArray:

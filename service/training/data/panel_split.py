@@ -109,7 +109,7 @@ def _fill(values: Array, missing: Missing) -> Array:
 
 
 def shortened(recipe: Recipe, epochs: int, seed: int) -> Recipe:
-    """The recipe of a fit that goes on for a few epochs, with draws of its own."""
+    """The recipe of a fit that goes on for a few epochs, with windows drawn for it alone."""
     seconds = None if recipe.max_seconds is None else recipe.max_seconds * epochs / recipe.epochs
     return replace(recipe, epochs=epochs, patience=None, seed=seed, max_seconds=seconds)
 
