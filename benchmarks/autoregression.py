@@ -39,7 +39,7 @@ def main() -> int:
     import keras
     import tensorflow as tf
 
-    from service.domain.settling import resolve
+    from service.domain.recipes.resolve import resolve
     from service.training.export import export
     from service.zoo.network import make_network
 

@@ -67,26 +67,26 @@ class Fitted:
 
 def fit_row(row: Row, seed: int, epochs: int | None) -> Fitted:
     """Trains and scores one row with one seed; the errors are in the waves' own units."""
-    from service.domain.presets import PRESETS
-    from service.domain.settling import resolve
-    from service.training.evaluate import evaluate
+    from service.domain.recipes.presets import PRESETS
+    from service.domain.recipes.resolve import resolve
+    from service.training.data.wave_data import prepare_waves
     from service.training.fit import fit
-    from service.training.material import prepare
+    from service.training.wave_scores import score_waves
 
     fitted = PRESETS[row.request["architecture"]].is_fitted
     shorter = {"epochs": epochs} if epochs is not None and fitted else {}
     recipe = resolve({**row.request, **shorter, "scaling": "none", "seed": seed})
     started = time.perf_counter()
-    material = prepare(recipe)
+    waves = prepare_waves(recipe)
     network, _ = fit(
         recipe,
-        (material.train.scaled_inputs, material.train.targets),
-        (material.validation.scaled_inputs, material.validation.targets),
+        (waves.train.scaled_inputs, waves.train.targets),
+        (waves.validation.scaled_inputs, waves.validation.targets),
         on_batch=lambda: None,
         on_epoch=lambda epoch: None,
     )
     seconds = time.perf_counter() - started
-    metrics = evaluate(recipe, [network], material)
+    metrics = score_waves(recipe, [network], waves)
     return Fitted(network.count_params(), metrics["validation"]["mse"], metrics["test"]["mse"], seconds)
 
 

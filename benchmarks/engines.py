@@ -18,7 +18,7 @@ import numpy as np
 
 from benchmarks.autoregression import measure
 from benchmarks.machine import describe_machine
-from service.domain.presets import PRESETS
+from service.domain.recipes.presets import PRESETS
 
 BATCHES = (1, 32, 256)
 STEPS = (10, 100)
@@ -30,7 +30,7 @@ def main() -> int:
     import onnxruntime
     import tensorflow as tf
 
-    from service.domain.settling import resolve
+    from service.domain.recipes.resolve import resolve
     from service.engines.engine import Runtime
     from service.engines.onnx import OnnxRuntime
     from service.engines.savedmodel import SavedModelRuntime

@@ -1,4 +1,4 @@
-"""What trainings take of memory, beside what `service.domain.footprint` says: each in a process of its own.
+"""What trainings take of memory, beside what `domain/recipes/memory_estimate.py` says: each in a process of its own.
 
 `python -m benchmarks.memory [NAME ...]`
 """
@@ -55,10 +55,10 @@ def measure() -> None:
     """
     import numpy as np
 
-    from service.domain.footprint import estimate
     from service.domain.panel import Panel
-    from service.domain.planning import plan
-    from service.domain.recipe import PanelData
+    from service.domain.recipes.auto_candidates import make_training_plan
+    from service.domain.recipes.memory_estimate import estimate
+    from service.domain.recipes.recipe import PanelData
     from service.training.trainer import Trainer
 
     request = dict(REQUESTS[sys.argv[1]])
@@ -69,7 +69,7 @@ def measure() -> None:
         panel = Panel(tuple(map(str, range(n_series))), tuple(values), (None,) * n_series, "MS")
         data = PanelData("series", "bench", panel.digest(), n_series, panel.n_points, "MS")
         lengths = np.full(n_series, n_points)
-    made = plan({"epochs": 1, **request}, data, lengths)
+    made = make_training_plan({"epochs": 1, **request}, data, lengths)
 
     def load(panel_id: str) -> Panel:
         del panel_id

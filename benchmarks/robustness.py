@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from benchmarks.accuracy import CASES, Case, Series, forecast, load, measure, serving, train
 from benchmarks.machine import describe_machine
 from service.domain.metrics import coverage, mean_absolute_scaled_error, seasonal_scale
-from service.domain.presets import PRESETS
+from service.domain.recipes.presets import PRESETS
 
 Array = NDArray[np.float64]
 

@@ -17,26 +17,26 @@ import uvicorn
 from fastapi import FastAPI
 
 from service.api.application import make_application
-from service.api.bodies import BodyReader
-from service.api.budget import Budget, settle_allocator
-from service.api.connections import Connections
+from service.api.cancellation import WaitingClients
 from service.api.dependencies import Services
+from service.api.http_protocol import ConnectionLimits, ConnectionWatch, ServerConfig
+from service.api.json_numbers import BodyLimits
 from service.api.lifecycle import Lifecycle
-from service.api.number_lists import BodyLimits
-from service.api.protocol import ConnectionLimits, ServerConfig, Watch
-from service.datasets.intake import Intake
-from service.datasets.limits import Limits as DatasetLimits
+from service.api.memory_budget import MemoryBudget, settle_allocator
+from service.api.request_body import BodyReader
 from service.datasets.store import DatasetStore
+from service.datasets.upload import Uploader
+from service.datasets.upload_limits import UploadLimits
 from service.engines.loaders import make_loader
 from service.errors import DatabaseUnavailable, InsecureServer
 from service.jobs.queue import JobQueue
 from service.listener import BACKLOG, check_exposure, format_url, is_loopback, listen
 from service.serving.backtesting import Backtesting
 from service.serving.batcher import Batcher
-from service.serving.forecasting import Forecasting, Limits
+from service.serving.forecasting import Forecasting, ForecastLimits
 from service.serving.registry import Registry
 from service.settings import Settings
-from service.storage.private import keep_private
+from service.storage.private_files import keep_private
 from service.store.catalog import Catalog
 from service.telemetry.logging import configure
 from service.telemetry.metrics import Metrics
@@ -63,12 +63,12 @@ def create_app(
         KeysUnusable: API keys are set, but none that a client could send.
     """
     batcher = Batcher(limit=settings.queue_limit, threads=min(MAX_COMPUTE_THREADS, os.cpu_count() or 1))
-    limits = Limits(settings.max_horizon, settings.max_answer_values, settings.max_series_length)
+    limits = ForecastLimits(settings.max_horizon, settings.max_answer_values, settings.max_series_length)
     forecasting = Forecasting(registry, batcher, limits)
     backtesting = Backtesting(registry, batcher, limits)
     datasets = DatasetStore(settings.datasets_dir, settings.all_uploads_bytes)
-    dataset_limits = DatasetLimits(settings.max_dataset_points, settings.max_dataset_series)
-    intake = Intake(datasets, dataset_limits, max_bytes=settings.max_upload_bytes)
+    upload_limits = UploadLimits(settings.max_dataset_points, settings.max_dataset_series)
+    uploader = Uploader(datasets, upload_limits, max_bytes=settings.max_upload_bytes)
     metrics.watch(
         waiting=lambda: batcher.waiting, loaded=lambda: registry.loaded, damaged=lambda: len(registry.damaged)
     )
@@ -99,12 +99,12 @@ def create_app(
         backtesting=backtesting,
         jobs=jobs,
         datasets=datasets,
-        intake=intake,
+        uploader=uploader,
         metrics=metrics,
         lifecycle=lifecycle,
-        connections=Connections(),
+        clients=WaitingClients(),
         # Never less than one of the largest bodies takes, and what becomes of it.
-        budget=Budget(max(settings.max_in_flight_bytes, 2 * settings.max_body_bytes)),
+        budget=MemoryBudget(max(settings.max_in_flight_bytes, 2 * settings.max_body_bytes)),
         bodies=BodyReader(
             settings.max_body_bytes, BodyLimits(values=settings.max_body_values, series=settings.max_body_series)
         ),
@@ -210,7 +210,7 @@ def make_config(app: FastAPI, settings: Settings) -> uvicorn.Config:
     )
     return ServerConfig(
         app,
-        Watch(limits, services.budget, services.metrics),
+        ConnectionWatch(limits, services.budget, services.metrics),
         loop="auto",
         ws="none",
         log_config=None,

@@ -17,7 +17,7 @@ from service.supervisor import Child, Supervisor
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from service.performing import TaskRun
+    from service.job_process import TaskRun
 
 logger = logging.getLogger(__name__)
 
@@ -36,9 +36,9 @@ def main(settings: Settings, slot: int = 0) -> int:
     """
     os.nice(NICENESS)
     # The job engine takes seconds to import, which `--help` and the API need not wait for.
+    from service.job_supervisor import JobSupervisor
     from service.jobs.runner import run_jobs
-    from service.performer import Performer
-    from service.storage.private import keep_private
+    from service.storage.private_files import keep_private
     from service.store.publish import sweep
     from service.telemetry.logging import configure
 
@@ -53,7 +53,7 @@ def main(settings: Settings, slot: int = 0) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, ask_to_stop)
 
-    performer = Performer(
+    supervisor = JobSupervisor(
         [*_command(settings.jobs, slot), "--performs"],
         memory_bytes=settings.each_job_bytes,
         max_seconds=settings.max_job_seconds,
@@ -61,12 +61,12 @@ def main(settings: Settings, slot: int = 0) -> int:
     sweep(settings.models_store)
     try:
         # A job that runs is to tell how far it is at once, so none is taken before that can be.
-        performer.start()
-        performer.wait_until_ready(stop)
+        supervisor.start()
+        supervisor.wait_until_ready(stop)
         run_jobs(
             settings.job_database_url,
             settings.state_dir,
-            performer.perform,
+            supervisor.perform,
             stop=stop,
             slot=slot,
             n_slots=settings.jobs,
@@ -76,13 +76,13 @@ def main(settings: Settings, slot: int = 0) -> int:
         print(f"outfielder worker: {error.message}", file=sys.stderr)
         return 1
     finally:
-        performer.close()
+        supervisor.close()
     return 0
 
 
 def perform(settings: Settings) -> None:
-    """Performs the jobs that a worker passes on, until it ends: see `service.performing`."""
-    from service.performing import serve_tasks
+    """Performs the jobs that a worker passes on, until it ends: see `service.job_process`."""
+    from service.job_process import serve_tasks
     from service.telemetry.logging import configure
 
     configure()
@@ -103,11 +103,11 @@ def perform(settings: Settings) -> None:
 def _load(settings: Settings) -> "Callable[[dict[str, Any], TaskRun], dict[str, Any]]":
     """What performs a task. It takes seconds to import."""
     from service.datasets.store import DatasetStore
-    from service.domain.footprint import check_footprint
-    from service.domain.plan import Plan
+    from service.domain.recipes.memory_estimate import check_memory
+    from service.domain.recipes.training_plan import TrainingPlan
     from service.engines.loaders import AutoLoader
-    from service.serving.forecasting import Limits
-    from service.serving.offline import OfflineBacktests
+    from service.serving.backtest_jobs import BacktestJobs
+    from service.serving.forecasting import ForecastLimits
     from service.training.compiled.cache import keep_programs
     from service.training.device import choose_device
     from service.training.trainer import Trainer
@@ -119,16 +119,16 @@ def _load(settings: Settings) -> "Callable[[dict[str, Any], TaskRun], dict[str, 
     load_panel = DatasetStore(settings.datasets_dir).load
     trainer = Trainer(settings.models_store, load_panel)
     loader = partial(AutoLoader, beside_training=True)
-    limits = Limits(settings.max_horizon, settings.max_answer_values, settings.max_series_length)
-    backtests = OfflineBacktests(settings.models_store, loader, limits, load_panel)
+    limits = ForecastLimits(settings.max_horizon, settings.max_answer_values, settings.max_series_length)
+    backtests = BacktestJobs(settings.models_store, loader, limits, load_panel)
 
     def perform_task(task: dict[str, Any], run: "TaskRun") -> dict[str, Any]:
         if task["kind"] == "backtest":
             return backtests.run(task, partial(report_series, run), run.raise_if_stopped)
-        plan = Plan.from_dict(task["plan"])
+        plan = TrainingPlan.from_dict(task["plan"])
         try:
             # The server that accepted it may have more memory, or know less of it.
-            check_footprint(plan, settings.each_job_bytes)
+            check_memory(plan, settings.each_job_bytes)
         except InvalidRequest as error:
             raise TooMuchMemory(error.message) from error
         return trainer.train(plan, run)

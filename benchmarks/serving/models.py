@@ -10,8 +10,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from service.domain.recipe import Recipe
-from service.domain.settling import resolve
+from service.domain.recipes.recipe import Recipe
+from service.domain.recipes.resolve import resolve
 from service.store.manifest import Manifest
 from service.store.publish import publish, staging
 from service.training.export import export

@@ -29,18 +29,18 @@ def print_stages(store: Path, machine: str) -> None:
 
 
 async def _measure(n: int, batches: int) -> dict[str, float]:
-    from service.api.bulk import find_series
-    from service.api.json_text import parse_json
-    from service.api.responses import json_response
+    from service.api.json_response import json_response
+    from service.api.json_series import find_series
     from service.api.schemas.forecast import read_asked, to_json
+    from service.api.strict_json import parse_json
     from service.app import build_app
     from service.domain.series import split
-    from service.serving.answers import assemble
-    from service.serving.calls import MAX_ROWS
+    from service.serving.engine_call import MAX_ROWS
     from service.serving.forecast_calendar import ForecastCalendar
+    from service.serving.forecast_plan import make_forecast_plan
     from service.serving.forecasting import Forecast
-    from service.serving.plan import make_plan
-    from service.serving.rows import Row, read_rows
+    from service.serving.postprocess import assemble
+    from service.serving.preprocess import PreparedSeries, prepare_series
     from service.settings import Settings
 
     app = build_app(Settings())
@@ -62,12 +62,12 @@ async def _measure(n: int, batches: int) -> dict[str, float]:
         manifest = await services.registry.resolve("lstm", None)
         engine = await services.registry.engine(manifest)
         request = read_asked({"model": "lstm"}).request
-        plan = make_plan(request, manifest, max_horizon=1000)
+        plan = make_forecast_plan(request, manifest, max_horizon=1000)
         posted = parse()
 
-        def read() -> list[Row]:
+        def read() -> list[PreparedSeries]:
             calendar = ForecastCalendar(request, None, plan.horizon)
-            return read_rows(posted, request, manifest, calendar, max_length=10**6)
+            return prepare_series(posted, request, manifest, calendar, max_length=10**6)
 
         rows = read()
         values = np.stack([row.values for row in rows if row.values is not None])
@@ -86,7 +86,7 @@ async def _measure(n: int, batches: int) -> dict[str, float]:
         stages: dict[str, Callable[[], Awaitable[object]]] = {
             "parse the JSON (bulk: into arrays)": _as_async(parse),
             "check its fields": _as_async(lambda: read_asked({"model": "lstm"})),
-            "settle mode and horizon": _as_async(lambda: make_plan(request, manifest, max_horizon=1000)),
+            "settle mode and horizon": _as_async(lambda: make_forecast_plan(request, manifest, max_horizon=1000)),
             "check the series": _as_async(read),
             "the model's arithmetic, one thread": compute,
             "join answers and series": _as_async(lambda: assemble(rows, answers, None, plan)),

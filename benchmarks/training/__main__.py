@@ -21,7 +21,7 @@ from typing import Any
 
 from benchmarks.machine import describe_machine
 from benchmarks.training.devices import MODELS, SIZES, Run, measure_devices, print_devices
-from service.domain.presets import CHAPTER, PRESETS
+from service.domain.recipes.presets import CHAPTER, PRESETS
 
 FITTED = tuple(name for name in CHAPTER if PRESETS[name].is_fitted)
 TORCH = {"lstm": "LSTM", "gru": "GRU"}

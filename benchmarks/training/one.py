@@ -59,15 +59,15 @@ def _on_panel(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def _on_waves(way: str, request: dict[str, Any]) -> dict[str, Any]:
-    from service.domain.settling import resolve
-    from service.training.material import prepare
+    from service.domain.recipes.resolve import resolve
+    from service.training.data.wave_data import prepare_waves
 
     recipe = resolve(request)
-    material = prepare(recipe)
-    train, validation = ((part.scaled_inputs, part.targets) for part in (material.train, material.validation))
+    waves = prepare_waves(recipe)
+    train, validation = ((part.scaled_inputs, part.targets) for part in (waves.train, waves.validation))
     fit_here = _fit_ours if way == "ours" else _fit_as_the_chapter
     answers, epochs, losses, seconds = fit_here(recipe, train, validation)
-    errors = answers - material.validation.futures
+    errors = answers - waves.validation.futures
     return {
         "seconds": seconds,
         "epochs": epochs,
@@ -78,12 +78,12 @@ def _on_waves(way: str, request: dict[str, Any]) -> dict[str, Any]:
 
 
 def _fit_ours(recipe: Any, train: Any, validation: Any) -> tuple[Any, list[float], list[float], float]:
+    from service.training.data.wave_sampler import WaveSampler
     from service.training.fit import fit, predict
-    from service.training.fresh import FreshWaves
 
     # The clock starts when JAX and TensorFlow are loaded, as it does for Keras.
     started = time.perf_counter()
-    drawn = FreshWaves(recipe) if recipe.max_windows else train
+    drawn = WaveSampler(recipe) if recipe.max_windows else train
     network, epochs = fit(recipe, drawn, validation, on_batch=lambda: None, on_epoch=lambda epoch: None)
     seconds = time.perf_counter() - started
     answers = predict(network, recipe, validation[0])

@@ -30,17 +30,17 @@ def fit_panel(request: dict[str, Any]) -> dict[str, Any]:
         As `benchmarks.training.one`, and each fit's own. `loss` is the mean of the fits' last validation losses, in
         the networks' units; the first of the `epochs` is that of all fits together, which compile then.
     """
-    from service.domain.plan import Plan
-    from service.domain.planning import plan
-    from service.domain.recipe import PanelData
-    from service.training.own_series import fit_networks
-    from service.training.panel import prepare_panel
+    from service.domain.recipes.auto_candidates import make_training_plan
+    from service.domain.recipes.recipe import PanelData
+    from service.domain.recipes.training_plan import TrainingPlan
+    from service.training.data.panel_split import prepare_panel
+    from service.training.panel_fit import fit_networks
 
     series = make_series()
     lengths = np.array([len(one) for one in series], dtype=np.int64)
     data = PanelData("series", "made", "made", len(series), int(lengths.sum()), "MS")
     max_seconds = request.pop("max_seconds", None)
-    made: Plan = plan(request, data, lengths)
+    made: TrainingPlan = make_training_plan(request, data, lengths)
     prepared = prepare_panel(series, made.recipes[0])
     fits: list[dict[str, Any]] = []
     started = time.perf_counter()

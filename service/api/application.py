@@ -12,15 +12,15 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.api.dependencies import Services
-from service.api.direct import DirectMiddleware
-from service.api.head import HeadMiddleware
+from service.api.fast_path import FastPathMiddleware
+from service.api.head_requests import HeadMiddleware
 from service.api.middleware import KeyMiddleware, RequestMiddleware
 from service.api.openapi import complete_schema
-from service.api.origin import OriginMiddleware
+from service.api.origin_checks import OriginMiddleware
 from service.api.problems import make_error_problem, make_internal_problem, make_problem
 from service.api.proxy import CorsMiddleware, RootPathMiddleware
 from service.api.routes import backtest, datasets, forecast, jobs, leaderboard, models, operations, train
-from service.api.upgrade import UpgradeMiddleware
+from service.api.upgrade_refusal import UpgradeRefusalMiddleware
 from service.api.validation import invalid
 from service.errors import InvalidRequest, ServiceError
 
@@ -80,8 +80,8 @@ def make_application(
     app.add_exception_handler(RequestValidationError, _answer_invalid_parameters)
     app.add_exception_handler(HTTPException, _answer_http_error)
     app.add_exception_handler(Exception, _answer_bug)
-    app.front = DirectMiddleware(HeadMiddleware(app.inside), services, {("POST", "/forecast"): forecast.forecast})
-    app.front = UpgradeMiddleware(app.front)
+    app.front = FastPathMiddleware(HeadMiddleware(app.inside), services, {("POST", "/forecast"): forecast.forecast})
+    app.front = UpgradeRefusalMiddleware(app.front)
     if keys:
         app.front = KeyMiddleware(app.front, keys)
     if settings.cors_origin_names:
@@ -117,9 +117,9 @@ async def _answer_bug(request: Request, error: Exception) -> Response:
 
 
 async def _answer_invalid_parameters(request: Request, error: Exception) -> Response:
-    """Parameters of the path and the query; bodies are read by `service.api.bodies`."""
-    found = cast(RequestValidationError, error).errors()
-    flaws = invalid({**entry, "loc": entry["loc"][1:]} for entry in found).flaws
+    """Parameters of the path and the query; bodies are read by `service.api.request_body`."""
+    findings = cast(RequestValidationError, error).errors()
+    flaws = invalid({**entry, "loc": entry["loc"][1:]} for entry in findings).flaws
     return make_error_problem(InvalidRequest(flaws), _request_id(request))
 
 

@@ -6,12 +6,12 @@ from typing import Annotated
 from fastapi import Depends
 from starlette.requests import Request
 
-from service.api.bodies import BodyReader
-from service.api.budget import Budget
-from service.api.connections import Connections
+from service.api.cancellation import WaitingClients
 from service.api.lifecycle import Lifecycle
-from service.datasets.intake import Intake
+from service.api.memory_budget import MemoryBudget
+from service.api.request_body import BodyReader
 from service.datasets.store import DatasetStore
+from service.datasets.upload import Uploader
 from service.jobs.queue import JobQueue
 from service.serving.backtesting import Backtesting
 from service.serving.batcher import Batcher
@@ -34,11 +34,11 @@ class Services:
     backtesting: Backtesting
     jobs: JobQueue
     datasets: DatasetStore
-    intake: Intake
+    uploader: Uploader
     metrics: Metrics
     lifecycle: Lifecycle
-    connections: Connections
-    budget: Budget
+    clients: WaitingClients
+    budget: MemoryBudget
     bodies: BodyReader
 
     def locate(self, path: str) -> str:

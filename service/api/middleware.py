@@ -12,7 +12,7 @@ from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.api.budget import Budget
+from service.api.memory_budget import MemoryBudget
 from service.api.problems import make_error_problem, make_internal_problem
 from service.errors import NotReady, Unauthorized
 from service.telemetry.metrics import Metrics
@@ -29,7 +29,7 @@ _PRINTABLE = re.compile(r"[\x20-\x7e]{1,128}\Z")
 class RequestMiddleware:
     """Gives every request an id and every answer its X-Request-ID; turns bugs into a 500 without details."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, budget: Budget) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics, budget: MemoryBudget) -> None:
         self._app = app
         self._metrics = metrics
         self._budget = budget

@@ -19,7 +19,7 @@ Locate = Callable[[int, int, float, int], str]
 
 
 def audit(
-    panel: Panel, found: Sequence[Finding] = (), n_absent: Sequence[int] = (), locate: Locate | None = None
+    panel: Panel, reading_findings: Sequence[Finding] = (), n_absent: Sequence[int] = (), locate: Locate | None = None
 ) -> tuple[Finding, ...]:
     """Findings about the values of each series, after those that reading gave; of very many the first ones.
 
@@ -29,7 +29,7 @@ def audit(
         n_absent: points of each series that reading has told of already, as gaps; none where it is empty.
         locate: the place of a value; by default its index is told.
     """
-    findings = list(found)
+    findings = list(reading_findings)
     for number, (name, values, absent) in enumerate(
         zip(panel.ids, panel.values, n_absent or [0] * panel.n_series, strict=True)
     ):
@@ -46,15 +46,15 @@ def _look(values: Array, n_absent: int) -> list[tuple[str, str]]:
     known = values[~np.isnan(values)]
     if not len(known):
         return [("all_null", "It holds no number: it can't be trained on or forecast.")]
-    found = []
+    findings = []
     n_given = len(values) - n_absent
     if len(known) < n_given:
-        found.append(("missing_values", f"{n_given - len(known)} of {n_given} values are missing."))
+        findings.append(("missing_values", f"{n_given - len(known)} of {n_given} values are missing."))
     if len(known) < SHORT:
-        found.append(("short", f"It has {len(known)} points: nothing can be learnt from fewer than {SHORT}."))
+        findings.append(("short", f"It has {len(known)} points: nothing can be learnt from fewer than {SHORT}."))
     elif (known == known[0]).all():
-        found.append(("constant", f"All its values are {known[0]:g}."))
-    return found
+        findings.append(("constant", f"All its values are {known[0]:g}."))
+    return findings
 
 
 def _look_for_outliers(number: int, values: Array, locate: Locate | None) -> list[str]:

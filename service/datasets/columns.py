@@ -6,12 +6,12 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from service.datasets.arrow import is_text, quote, shorten
-from service.datasets.cells import Locate
+from service.datasets.arrow_columns import is_text, quote, shorten
 from service.datasets.dataset import Finding
-from service.datasets.digits import read_digits
-from service.datasets.limits import Limits
-from service.datasets.options import Options
+from service.datasets.file_options import FileOptions
+from service.datasets.number_cells import Locate
+from service.datasets.number_formats import read_digits
+from service.datasets.upload_limits import UploadLimits
 from service.domain.series import FLOAT32_MAX
 from service.errors import InvalidRequest
 
@@ -19,7 +19,7 @@ MAX_ID_LENGTH = 1000
 
 
 def read_numbers(
-    column: Any, name: str, locate: Locate, options: Options, delimiter: str | None, n_rows: int
+    column: Any, name: str, locate: Locate, options: FileOptions, delimiter: str | None, n_rows: int
 ) -> tuple[NDArray[np.float64], list[Finding]]:
     """A chunked column of values, NaN for null, and what was assumed. Text must hold numbers.
 
@@ -63,7 +63,7 @@ def read_numbers(
     return numbers, findings
 
 
-def read_ids(column: Any, name: str, locate: Locate, limits: Limits) -> tuple[list[str], NDArray[np.int32]]:
+def read_ids(column: Any, name: str, locate: Locate, limits: UploadLimits) -> tuple[list[str], NDArray[np.int32]]:
     """The ids of a chunked column in the order in which they appear, and each row's as a number.
 
     Raises:

@@ -11,16 +11,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
-from service.datasets.arrow import quote
+from service.datasets.arrow_columns import quote
+from service.datasets.column_roles import assign, assign_by_name
+from service.datasets.csv_layout import UNUSED, Layout, find_layout
 from service.datasets.dataset import Finding
 from service.datasets.encoding import Text, open_text
-from service.datasets.layout import UNUSED, Layout, find_layout
-from service.datasets.leftovers import Leftovers, is_leftover
-from service.datasets.limits import Limits
-from service.datasets.lines import find_lines, name_lines
-from service.datasets.options import Options
-from service.datasets.roles import assign, assign_by_name
+from service.datasets.file_options import FileOptions
+from service.datasets.line_numbers import find_lines, name_lines
+from service.datasets.non_data_rows import NonDataRows, is_non_data
 from service.datasets.table import Columns, Table, build
+from service.datasets.upload_limits import UploadLimits
 from service.errors import InvalidRequest
 
 BLOCK_BYTES = 4 * 2**20
@@ -32,7 +32,7 @@ CELLS_A_POINT = 4
 FEWEST_PARTED = 3
 
 
-def read_csv(path: Path, limits: Limits, options: Options | None = None) -> Table:
+def read_csv(path: Path, limits: UploadLimits, options: FileOptions | None = None) -> Table:
     """Reads a file; what its form leaves open, and `options` do not say, is told in the table's findings.
 
     Raises:
@@ -40,10 +40,10 @@ def read_csv(path: Path, limits: Limits, options: Options | None = None) -> Tabl
             `service.datasets.table.build` refuses.
     """
     with TemporaryDirectory(dir=path.parent) as scratch:
-        return _read_all(path, Path(scratch), limits, options or Options())
+        return _read_all(path, Path(scratch), limits, options or FileOptions())
 
 
-def _read_all(path: Path, scratch: Path, limits: Limits, options: Options) -> Table:
+def _read_all(path: Path, scratch: Path, limits: UploadLimits, options: FileOptions) -> Table:
     text = open_text(path, scratch)
     layout = find_layout(text, "," in (options.decimal, options.thousands))
     ragged = _Ragged(layout)
@@ -61,8 +61,8 @@ def _read_all(path: Path, scratch: Path, limits: Limits, options: Options) -> Ta
         table = build(columns, limits, options, delimiter=layout.delimiter)
     except InvalidRequest as error:
         raise name_lines(error, text, layout) from error
-    lines = find_lines(text, layout, table.leftovers.shown)
-    findings = (*text.findings, *_tell(layout), *table.findings, *table.leftovers.tell(lines))
+    lines = find_lines(text, layout, table.non_data_rows.shown)
+    findings = (*text.findings, *_tell(layout), *table.findings, *table.non_data_rows.tell(lines))
     return replace(table, findings=findings)
 
 
@@ -91,7 +91,7 @@ class _Ragged:
             self.rows.append((row.number, cells))
         return "skip" if len(self.rows) < MOST_RAGGED else "error"
 
-    def leave_out(self, columns: Columns, options: Options) -> Columns:
+    def leave_out(self, columns: Columns, options: FileOptions) -> Columns:
         """The columns, with the numbers that their rows have in the file.
 
         Raises:
@@ -101,14 +101,14 @@ class _Ragged:
         numbers = np.arange(1, columns.table.num_rows + len(left_out) + 1, dtype=np.int64)
         numbers = np.delete(numbers, np.array(left_out, np.int64) - 1)
         time = self._find_time(columns, options)
-        leftovers = Leftovers(blank=[*self.blank])
+        non_data_rows = NonDataRows(blank=[*self.blank])
         for row, cells in self.rows:
-            if len(cells) > len(self.layout.names) or not is_leftover(cells, self.layout.names, time, None):
+            if len(cells) > len(self.layout.names) or not is_non_data(cells, self.layout.names, time, None):
                 raise self.refuse(row, cells)
-            leftovers.add(row, cells)
-        return replace(columns, rows=numbers, leftovers=leftovers)
+            non_data_rows.add(row, cells)
+        return replace(columns, rows=numbers, non_data_rows=non_data_rows)
 
-    def _find_time(self, columns: Columns, options: Options) -> int | None:
+    def _find_time(self, columns: Columns, options: FileOptions) -> int | None:
         """The position of the column of times in a row of the file."""
         names = columns.table.column_names
         if not (self.rows and columns.table.num_rows):
@@ -129,7 +129,7 @@ class _Ragged:
         return InvalidRequest.at("", "unreadable_file", f"{head} {why}")
 
 
-def _read(text: Text, layout: Layout, limits: Limits, options: Options, ragged: _Ragged) -> Columns:
+def _read(text: Text, layout: Layout, limits: UploadLimits, options: FileOptions, ragged: _Ragged) -> Columns:
     names = [name if name.strip() else "" for name in layout.names]
     extra = [f"\x00{i}" for i in range(layout.n_cells - len(names))]
     roles = assign_by_name(names, options)

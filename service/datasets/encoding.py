@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from service.datasets.arrow import quote
+from service.datasets.arrow_columns import quote
 from service.datasets.dataset import Finding
 from service.errors import InvalidRequest
 

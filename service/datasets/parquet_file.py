@@ -6,12 +6,12 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from service.datasets.limits import Limits
-from service.datasets.options import Options
-from service.datasets.roles import assign_by_name
+from service.datasets.column_roles import assign_by_name
+from service.datasets.file_options import FileOptions
 from service.datasets.table import Columns, Table, build
+from service.datasets.upload_limits import UploadLimits
 from service.errors import InvalidRequest
-from service.storage.trouble import is_trouble
+from service.storage.disk_errors import is_disk_error
 
 BATCH_ROWS = 65_536
 MAGIC = b"PAR1"
@@ -19,13 +19,13 @@ MAGIC = b"PAR1"
 CELLS_A_POINT = 4
 
 
-def read_parquet(path: Path, limits: Limits, options: Options | None = None) -> Table:
+def read_parquet(path: Path, limits: UploadLimits, options: FileOptions | None = None) -> Table:
     """Reads a file; what its footer says is checked before anything is decoded.
 
     Raises:
         InvalidRequest: no Parquet, or what `service.datasets.table.build` refuses.
     """
-    options = options or Options()
+    options = options or FileOptions()
     try:
         with pq.ParquetFile(path, memory_map=False) as file:
             limits.check_points(file.metadata.num_rows)
@@ -43,11 +43,11 @@ def read_parquet(path: Path, limits: Limits, options: Options | None = None) -> 
             schema = pa.schema([file.schema_arrow.field(name) for name in wanted])
             table = pa.Table.from_batches(batches, batches[0].schema if batches else schema)
         made = build(Columns(table, findings=roles.findings if roles else ()), limits, options)
-        return replace(made, findings=(*made.findings, *made.leftovers.tell({})))
+        return replace(made, findings=(*made.findings, *made.non_data_rows.tell({})))
     except MemoryError:
         raise
     except (pa.ArrowException, OSError) as error:
-        if isinstance(error, OSError) and is_trouble(error.errno):
+        if isinstance(error, OSError) and is_disk_error(error.errno):
             raise
         raise InvalidRequest.at("", "unreadable_file", _explain(path)) from error
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from service.errors import UploadsFull
-from service.storage.private import write
+from service.storage.private_files import write
 
 STAGING = ".staging"
 # Series that came with a request, not as an upload: kept for its job under what they hold, never listed.

@@ -24,9 +24,9 @@ from service.datasets.quota import INLINE, RESERVED, Quota
 from service.datasets.quota import STAGING as STAGING
 from service.domain.panel import Panel
 from service.errors import DatasetDamaged, DatasetNotFound, InvalidRequest, StorageUnavailable
-from service.storage.private import append, create, make_folder
-from service.storage.regular import open_regular, read_regular
-from service.storage.trouble import is_trouble, make_trouble, storing
+from service.storage.disk_errors import is_disk_error, make_storage_error, storing
+from service.storage.private_files import append, create, make_folder
+from service.storage.regular_files import open_regular, read_regular
 
 logger = logging.getLogger(__name__)
 
@@ -135,14 +135,14 @@ class DatasetStore:
         """
         if cursor is not None and not _CURSOR.match(cursor):
             raise InvalidRequest.at("/cursor", "bad_cursor", "The cursor is not one that a list gave: leave it out.")
-        found = []
+        keyed = []
         for name in self._list():
             path = self.root / name / FACTS
             # Deleted meanwhile, or no data set.
             with contextlib.suppress(OSError):
                 # Facts are written once; reading a data set touches its folder alone.
-                found.append((f"{path.stat().st_mtime_ns:019d}-{name}", path))
-        before = [(key, path) for key, path in sorted(found, reverse=True) if cursor is None or key < cursor]
+                keyed.append((f"{path.stat().st_mtime_ns:019d}-{name}", path))
+        before = [(key, path) for key, path in sorted(keyed, reverse=True) if cursor is None or key < cursor]
         datasets = []
         for _, path in before[:limit]:
             try:
@@ -159,9 +159,9 @@ class DatasetStore:
 
     def expire(self, older_than_seconds: float) -> None:
         """Removes what nobody has read for so long, and what interrupted uploads left behind."""
-        leftovers = min(older_than_seconds, LONGEST_UPLOAD_SECONDS)
+        staging_limit = min(older_than_seconds, LONGEST_UPLOAD_SECONDS)
         for folder in [*self.root.glob("[0-9a-z]*"), *(self.root / STAGING).glob("*")]:
-            limit = leftovers if folder.parent.name == STAGING else older_than_seconds
+            limit = staging_limit if folder.parent.name == STAGING else older_than_seconds
             try:
                 if time.time() - folder.stat().st_mtime >= limit:
                     self._remove(folder, folder.name)
@@ -174,8 +174,8 @@ class DatasetStore:
         """An empty folder, in the same file system, for what an upload needs until it is kept. Its user removes it."""
         folder = self.root / STAGING / uuid.uuid4().hex
         with storing(PLACE):
-            for one in (self.root, folder.parent, folder):
-                make_folder(one)
+            for made in (self.root, folder.parent, folder):
+                make_folder(made)
         return folder
 
     def _list(self) -> list[str]:
@@ -186,7 +186,7 @@ class DatasetStore:
         except FileNotFoundError:
             return []
         except OSError as error:
-            raise make_trouble(PLACE, error.errno or 0, error) from error
+            raise make_storage_error(PLACE, error.errno or 0, error) from error
 
     def _publish(self, scratch: Path, name: str) -> None:
         """Shows a folder whole, and durably. Raises OSError where the name is taken."""
@@ -247,8 +247,8 @@ def write_panel(
     with io.BufferedWriter(create(folder / VALUES)) as file:
         np.savez(
             file,
-            flat=np.concatenate([np.asarray(one, np.float64) for one in panel.values]),
-            lengths=np.array([len(one) for one in panel.values], np.int64),
+            flat=np.concatenate([np.asarray(values, np.float64) for values in panel.values]),
+            lengths=np.array([len(values) for values in panel.values], np.int64),
             text=np.frombuffer(names, np.uint8),
         )
         _flush(file)
@@ -283,7 +283,7 @@ def _explain(dataset_id: str, error: OSError) -> DatasetNotFound | StorageUnavai
     """Why a data set can't be read."""
     if isinstance(error, FileNotFoundError):
         return _missing(dataset_id)
-    return make_trouble(PLACE, error.errno or 0, error) if is_trouble(error.errno) else _damaged(dataset_id)
+    return make_storage_error(PLACE, error.errno or 0, error) if is_disk_error(error.errno) else _damaged(dataset_id)
 
 
 def _damaged(dataset_id: str) -> DatasetDamaged:

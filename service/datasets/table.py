@@ -6,15 +6,15 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from service.datasets.arrow import decode, is_text
-from service.datasets.cells import Place
+from service.datasets.arrow_columns import decode, is_text
+from service.datasets.column_roles import assign, assign_by_name
 from service.datasets.columns import read_ids, read_numbers
 from service.datasets.dataset import Finding
-from service.datasets.leftovers import Leftovers, drop_leftovers
-from service.datasets.limits import Limits
-from service.datasets.options import Options
-from service.datasets.roles import assign, assign_by_name
-from service.datasets.times import Times, read_times
+from service.datasets.file_options import FileOptions
+from service.datasets.non_data_rows import NonDataRows, drop_non_data
+from service.datasets.number_cells import CellPlace
+from service.datasets.time_column import Times, read_times
+from service.datasets.upload_limits import UploadLimits
 from service.errors import InvalidRequest
 
 # The id of a file without ids.
@@ -30,7 +30,7 @@ class Columns:
 
     table: pa.Table
     rows: NDArray[np.int64] | None = None
-    leftovers: Leftovers = field(default_factory=Leftovers)
+    non_data_rows: NonDataRows = field(default_factory=NonDataRows)
     findings: tuple[Finding, ...] = ()
 
 
@@ -48,10 +48,10 @@ class Table:
     values: NDArray[np.float64]
     rows: NDArray[np.int64] | None = None
     findings: tuple[Finding, ...] = ()
-    leftovers: Leftovers = field(default_factory=Leftovers)
+    non_data_rows: NonDataRows = field(default_factory=NonDataRows)
 
 
-def build(columns: Columns, limits: Limits, options: Options, *, delimiter: str | None = None) -> Table:
+def build(columns: Columns, limits: UploadLimits, options: FileOptions, *, delimiter: str | None = None) -> Table:
     """Makes a table of columns: finds their roles, leaves out rows that are no data, reads ids, times and values.
 
     Args:
@@ -69,7 +69,7 @@ def build(columns: Columns, limits: Limits, options: Options, *, delimiter: str 
         # Ids alone stay categories: of millions of rows their texts would be many.
         table = table.set_column(i, names[i], decode(table.column(i)))
     rows = columns.rows if columns.rows is not None else np.arange(1, table.num_rows + 1, dtype=np.int64)
-    keep = drop_leftovers(table, roles, rows, columns.leftovers)
+    keep = drop_non_data(table, roles, rows, columns.non_data_rows)
     if keep is not None:
         table, rows = table.filter(pa.array(keep)), rows[keep]
     if not table.num_rows:
@@ -77,8 +77,8 @@ def build(columns: Columns, limits: Limits, options: Options, *, delimiter: str 
     n, n_series = table.num_rows, len(roles.targets)
     limits.check_points(n * n_series)
 
-    def locate(index: int) -> Place:
-        return Place(names[roles.targets[index // n]], int(rows[index % n]))
+    def locate(index: int) -> CellPlace:
+        return CellPlace(names[roles.targets[index // n]], int(rows[index % n]))
 
     values = _join([table.column(i) for i in roles.targets])
     numbers, assumed = read_numbers(values, names[roles.targets[0]], locate, options, delimiter, n)
@@ -92,7 +92,7 @@ def build(columns: Columns, limits: Limits, options: Options, *, delimiter: str 
     else:
         ids, series = [ONLY_ID], np.zeros(n, np.int32)
     findings = (*columns.findings, *roles.findings, *assumed)
-    return Table(ids, series, times, numbers, rows, findings, columns.leftovers)
+    return Table(ids, series, times, numbers, rows, findings, columns.non_data_rows)
 
 
 def _join(columns: list[pa.ChunkedArray]) -> pa.ChunkedArray:

@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from service.domain.time_fields import Fields
-from service.domain.time_shapes import FIELD_KINDS, LETTERS, MONTH_NAMES, Shape, find_shape
+from service.domain.time_formats import FIELD_KINDS, LETTERS, MONTH_NAMES, TimeFormat, find_format
 from service.domain.timestamps import clean
 
 # What Arrow doesn't read of ISO 8601, and how it does.
@@ -26,9 +26,9 @@ _ZONE = r"(Z|[+-]\d{2}:?(\d{2})?)$"
 
 def read_plain_iso(column: Any) -> tuple[NDArray[np.datetime64], NDArray[np.int32] | None] | None:
     """Wall times and offsets of a column that Arrow can read whole; None where it can't."""
-    found = _read_plain(column)
-    if found is not None or not len(column):
-        return found
+    times = _read_plain(column)
+    if times is not None or not len(column):
+        return times
     # So many texts have only a blank, a word for UTC or nanoseconds too much that they are worth a second try.
     return None if _read_plain(_shorten(column[:1])) is None else _read_plain(_shorten(column))
 
@@ -90,7 +90,7 @@ class ArrowTexts:
         """Which texts [texts] are of no form; once they are `most`, all that are left count as such."""
         is_formless = np.zeros(len(self), np.bool_)
         while (untaken := self.first()) is not None:
-            shape = find_shape(untaken[1])
+            shape = find_format(untaken[1])
             if shape is not None and untaken[0] in (taken := self.take(shape)[0]) and len(taken):
                 continue
             is_formless[untaken[0]] = True
@@ -100,13 +100,13 @@ class ArrowTexts:
                 break
         return is_formless
 
-    def take(self, shape: Shape) -> tuple[NDArray[np.intp], Fields]:
+    def take(self, shape: TimeFormat) -> tuple[NDArray[np.intp], Fields]:
         left = self._texts.take(pa.array(self._left))
         matches = pc.extract_regex(left, f"^(?:{shape.pattern})$")
         is_match = matches.is_valid()
         taken, self._left = _split(self._left, is_match.to_numpy(zero_copy_only=False))
-        found = matches.filter(is_match)
-        return taken, {name: _convert(name, pc.struct_field(found, name)) for name in shape.fields}
+        matched = matches.filter(is_match)
+        return taken, {name: _convert(name, pc.struct_field(matched, name)) for name in shape.fields}
 
 
 def _split(indices: NDArray[np.intp], mask: NDArray[np.bool_]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
@@ -114,7 +114,7 @@ def _split(indices: NDArray[np.intp], mask: NDArray[np.bool_]) -> tuple[NDArray[
 
 
 def _convert(name: str, texts: pa.Array) -> NDArray[Any]:
-    """The fields' numbers, as `service.domain.time_shapes` describes them."""
+    """The fields' numbers, as `service.domain.time_formats` describes them."""
     kind = FIELD_KINDS.get(name)
     if kind == "text":
         return np.asarray(texts.to_numpy(zero_copy_only=False), object)

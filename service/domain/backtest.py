@@ -130,8 +130,8 @@ def measure_forecast(
     points, forecasts = actual[known][:, None], forecast[known].astype(np.float64)[:, None]
     # A history that hardly moves, before values near the end of the range, has a scale that errors overflow.
     with np.errstate(over="ignore"):
-        found = score(points, forecasts, np.full(len(points), scale))
-    scores: Scores = {name: found[name] for name in MEASURES}
+        measured = score(points, forecasts, np.full(len(points), scale))
+    scores: Scores = {name: measured[name] for name in MEASURES}
     if scores["mase"] is not None and not np.isfinite(scores["mase"]):
         scores["mase"] = None
     if intervals:
@@ -142,7 +142,7 @@ def measure_forecast(
     return scores
 
 
-class Pool:
+class ScorePool:
     """The scores of many series together: every point weighs the same, as if all were of one series."""
 
     def __init__(self) -> None:

@@ -6,12 +6,12 @@ from typing import Literal, cast
 
 import numpy as np
 
-from service.domain.anchoring import anchor
 from service.domain.frequency import EVEN_US, Frequency, parse
-from service.domain.grids import FIRST_STAMP, LAST_STAMP, EvenGrid, Grid, Places, Stamps, to_us
+from service.domain.frequency_grid import anchor
 from service.domain.series import PostedSeries
+from service.domain.time_grids import FIRST_STAMP, LAST_STAMP, EvenGrid, Grid, Places, Stamps, to_us
+from service.domain.time_zones import ahead_of_utc, ahead_of_wall
 from service.domain.timestamps import TimeStamp, format_offset, read_stamp
-from service.domain.zones import ahead_of_utc, ahead_of_wall
 from service.errors import Flaw, InvalidRequest
 
 Unit = Literal["s", "ms", "us"]
@@ -59,8 +59,8 @@ def check_starts(series: Sequence[PostedSeries], freq: str | None, start: str | 
     if freq is not None:
         parse(freq)
     checked = set()
-    for one in series:
-        first = start if one.start is None else one.start
+    for posted in series:
+        first = start if posted.start is None else posted.start
         if first is None or first in checked:
             continue
         checked.add(first)
@@ -68,9 +68,9 @@ def check_starts(series: Sequence[PostedSeries], freq: str | None, start: str | 
             # Without a frequency, a start is at least a time.
             anchor(freq or "D", read_stamp(first).wall)
         except InvalidRequest as error:
-            if one.start is None:
+            if posted.start is None:
                 raise
-            pointer = f"{one.pointer.removesuffix('/values')}/start"
+            pointer = f"{posted.pointer.removesuffix('/values')}/start"
             raise InvalidRequest([Flaw(pointer, flaw.code, flaw.message) for flaw in error.flaws]) from error
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from service.domain.recipe import Scaling
+from service.domain.recipes.recipe import Scaling
 
 # A spread under this share of the largest magnitude is rounding noise of the 64 bits that it is computed in.
 RELATIVE_FLOOR = 1e-12

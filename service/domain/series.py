@@ -79,7 +79,7 @@ class PostedSeries(NamedTuple):
     start: str | None = None
 
 
-class Read(NamedTuple):
+class ReadSeries(NamedTuple):
     """A series without missing values [time], from its first number to its last.
 
     `end` is how many values the series has up to that last number: nulls behind it are no data.
@@ -127,7 +127,7 @@ def unpack(panel: Panel, pointer: str) -> list[PostedSeries]:
     ]
 
 
-def read_all(series: list[PostedSeries], missing: Missing) -> list[Read | Flaw]:
+def read_all(series: list[PostedSeries], missing: Missing) -> list[ReadSeries | Flaw]:
     """Makes an array of each series, with missing values filled, or tells what is wrong with it.
 
     Leading and trailing nulls are trimmed. `interpolate` fills gaps linearly by index, `ffill` carries the last value
@@ -142,11 +142,11 @@ def read_all(series: list[PostedSeries], missing: Missing) -> list[Read | Flaw]:
     """
     numbers, ends = _join(series)
     if _all_plain(numbers, ends):
-        return [Read(values, len(values)) for values in cut(numbers, ends)]
-    read: list[Read | Flaw] = []
-    for one, values in zip(series, cut(numbers, ends), strict=True):
-        filled = fill(one.pointer, values, missing)
-        read.append(filled if isinstance(filled, Flaw) else Read(filled, count_to_last(values)))
+        return [ReadSeries(values, len(values)) for values in cut(numbers, ends)]
+    read: list[ReadSeries | Flaw] = []
+    for posted, values in zip(series, cut(numbers, ends), strict=True):
+        filled = fill(posted.pointer, values, missing)
+        read.append(filled if isinstance(filled, Flaw) else ReadSeries(filled, count_to_last(values)))
     return read
 
 
@@ -241,23 +241,25 @@ def _all_plain(numbers: Array, ends: NDArray[np.intp]) -> bool:
 
 def _join(series: list[PostedSeries]) -> tuple[Array, NDArray[np.intp]]:
     """The numbers of all series one behind the other, NaN for null, and where each series ends."""
-    ends = np.fromiter(accumulate(len(one.values) for one in series), np.intp, len(series))
-    arrays = [isinstance(one.values, np.ndarray) for one in series]
+    ends = np.fromiter(accumulate(len(posted.values) for posted in series), np.intp, len(series))
+    arrays = [isinstance(posted.values, np.ndarray) for posted in series]
     if any(arrays):
         if len(series) == 1:
             return np.asarray(series[0].values, dtype=np.float64), ends
         if not all(arrays):
-            lists = [one for one, is_array in zip(series, arrays, strict=True) if not is_array]
+            lists = [posted for posted, is_array in zip(series, arrays, strict=True) if not is_array]
             read = iter(read_numbers(lists))
             series = [
-                one if is_array else one._replace(values=next(read))
-                for one, is_array in zip(series, arrays, strict=True)
+                posted if is_array else posted._replace(values=next(read))
+                for posted, is_array in zip(series, arrays, strict=True)
             ]
-        return np.concatenate([one.values for one in series], dtype=np.float64), ends
+        return np.concatenate([posted.values for posted in series], dtype=np.float64), ends
     # All at once: a conversion for each of thousands of short series costs three times as much.
-    flat = series[0].values if len(series) == 1 else list(chain.from_iterable(one.values for one in series))
+    flat = series[0].values if len(series) == 1 else list(chain.from_iterable(posted.values for posted in series))
     if not set(map(type, flat)) <= NUMBERS_AND_NULL:
-        raise InvalidRequest(list(islice((flaw for one in series if (flaw := _mistyped(one)) is not None), MOST_FLAWS)))
+        raise InvalidRequest(
+            list(islice((flaw for posted in series if (flaw := _mistyped(posted)) is not None), MOST_FLAWS))
+        )
     # None becomes NaN; JSON itself holds no NaN that this could be taken for.
     return np.array(flat, dtype=np.float64), ends
 

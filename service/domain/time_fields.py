@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from service.domain.grids import DAY_US, FIRST_STAMP, LAST_STAMP, first_day, month_of, weekday
+from service.domain.time_grids import DAY_US, FIRST_STAMP, LAST_STAMP, first_day, month_of, weekday
 
 Numbers = NDArray[np.int64]
 Mask = NDArray[np.bool_]

@@ -14,12 +14,12 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import numpy as np
 from numpy.typing import NDArray
 
-from service.domain.day_order import settle_order, settle_short
-from service.domain.grids import DAY_US, to_us
+from service.domain.day_month_order import settle_order, settle_short
+from service.domain.numeric_times import FIRST_YEAR, KIND_NAMES, LAST_YEAR, read_numbers
+from service.domain.time_errors import Assumed, BadTime, show
 from service.domain.time_fields import NO_OFFSET, Fields, join, read_clock, read_days
-from service.domain.time_flaws import Assumed, BadTime, show
-from service.domain.time_numbers import FIRST_YEAR, KIND_NAMES, LAST_YEAR, read_numbers
-from service.domain.time_shapes import FIELD_KINDS, LETTERS, MONTH_NAMES, Shape, find_shape
+from service.domain.time_formats import FIELD_KINDS, LETTERS, MONTH_NAMES, TimeFormat, find_format
+from service.domain.time_grids import DAY_US, to_us
 from service.errors import InvalidRequest
 
 EXPECTED = "expected ISO 8601, such as 2024-01-31 or 2024-01-31T06:00:00+01:00"
@@ -31,8 +31,8 @@ class Texts(Protocol):
     def first(self) -> tuple[int, str] | None:
         """The first one that was not taken, and its index."""
 
-    def take(self, shape: Shape) -> tuple[NDArray[np.intp], Fields]:
-        """Takes all of a shape: their indices, and their fields as `service.domain.time_shapes` describes them."""
+    def take(self, shape: TimeFormat) -> tuple[NDArray[np.intp], Fields]:
+        """Takes all of a shape: their indices, and their fields as `service.domain.time_formats` describes them."""
 
     def __len__(self) -> int: ...
 
@@ -73,11 +73,11 @@ def read_texts(texts: Texts) -> Reading:
     reading = Reading(
         np.zeros(n, np.int64), np.full(n, NO_OFFSET), np.full(n, "", object), np.zeros(n, bool), np.zeros(n, bool)
     )
-    still_open: dict[str, list[tuple[NDArray[np.intp], Fields, Shape]]] = {"order": [], "number": []}
+    still_open: dict[str, list[tuple[NDArray[np.intp], Fields, TimeFormat]]] = {"order": [], "number": []}
     n_certain = 0
     while (untaken := texts.first()) is not None:
         index, text = untaken
-        shape = find_shape(text)
+        shape = find_format(text)
         taken, fields = texts.take(shape) if shape is not None else (np.zeros(0, np.intp), {})
         if shape is None or index not in taken:
             raise BadTime(index, EXPECTED)
@@ -106,7 +106,7 @@ def read_stamp(text: str) -> TimeStamp:
         reading = read_texts(ListTexts([text]))
     except BadTime as error:
         raise _refuse(error.code, f"{shown} is no time that can be read{_explain(error)}.") from None
-    guess = next((one for one in reading.assumed if one.is_guess), None)
+    guess = next((assumption for assumption in reading.assumed if assumption.is_guess), None)
     if guess is not None:
         message = guess.message.replace("{other}", shown)
         raise _refuse("ambiguous_timestamp", f"{shown} can be read in several ways. {message} Send ISO 8601.")
@@ -126,13 +126,13 @@ def read_stamp(text: str) -> TimeStamp:
 
 def is_written_time(text: str) -> bool:
     """Whether a text is of a form that times have, plain numbers among them; there may be no such day."""
-    return find_shape(clean(text)) is not None
+    return find_format(clean(text)) is not None
 
 
 def is_time_like(text: str) -> bool:
     """Whether a text is written as a time of the years 1500 to 2199; a plain number, which may be anything, is none."""
     plain = clean(text)
-    shape = find_shape(plain)
+    shape = find_format(plain)
     if shape is None or shape.open == "number" or plain.replace(".", "", 1).isdecimal():
         return False
     try:
@@ -170,7 +170,7 @@ class ListTexts:
     def first(self) -> tuple[int, str] | None:
         return (self._left[0], self._texts[self._left[0]]) if self._left else None
 
-    def take(self, shape: Shape) -> tuple[NDArray[np.intp], Fields]:
+    def take(self, shape: TimeFormat) -> tuple[NDArray[np.intp], Fields]:
         matches = [(index, shape.compiled.fullmatch(self._texts[index])) for index in self._left]
         taken = [(index, match) for index, match in matches if match is not None]
         self._left = [index for index, match in matches if match is None]
@@ -231,31 +231,32 @@ def _check_years_in_pairs(taken: NDArray[np.intp], fields: Fields) -> None:
         raise BadTime(int(taken[0]), problem, code="ambiguous_timestamp")
 
 
-def _settle_orders(reading: Reading, parts: list[tuple[NDArray[np.intp], Fields, Shape]]) -> None:
+def _settle_orders(reading: Reading, parts: list[tuple[NDArray[np.intp], Fields, TimeFormat]]) -> None:
     for last, settle in (("year", settle_order), ("right", settle_short)):
         mine = [part for part in parts if last in part[1]]
         if not mine:
             continue
-        taken = np.concatenate([one for one, _, _ in mine])
+        taken = np.concatenate([places for places, _, _ in mine])
         by_place = np.argsort(taken, kind="stable")
         left, middle, right = (
             np.concatenate([fields[name] for _, fields, _ in mine])[by_place] for name in ("left", "middle", last)
         )
-        is_dotted = np.concatenate([np.full(len(one), shape.is_dotted) for one, _, shape in mine])[by_place]
+        is_dotted = np.concatenate([np.full(len(places), shape.is_dotted) for places, _, shape in mine])[by_place]
         try:
             days, assumed = settle(left, middle, right, is_dotted)
         except BadTime as error:
             other = None if error.other is None else int(taken[by_place][error.other])
             raise BadTime(int(taken[by_place][error.index]), error.problem, other, error.code) from None
         reading.assumed += [
-            Assumed(one.code, one.message, int(taken[by_place][one.index]), one.is_guess) for one in assumed
+            Assumed(assumption.code, assumption.message, int(taken[by_place][assumption.index]), assumption.is_guess)
+            for assumption in assumed
         ]
         back = np.argsort(by_place)
         begin = 0
-        for one, fields, _ in mine:
-            own = days[back[begin : begin + len(one)]]
-            begin += len(one)
-            _keep(reading, one, fields, own, np.ones(len(one), bool))
+        for places, fields, _ in mine:
+            own = days[back[begin : begin + len(places)]]
+            begin += len(places)
+            _keep(reading, places, fields, own, np.ones(len(places), bool))
 
 
 def _settle_numbers(reading: Reading, taken: NDArray[np.intp], fields: Fields, is_alone: bool) -> None:
@@ -274,7 +275,10 @@ def _settle_numbers(reading: Reading, taken: NDArray[np.intp], fields: Fields, i
     reading.offset[taken] = numbered.clock.offset
     reading.is_zulu[taken] = numbered.clock.offset == 0
     reading.is_date[taken] = not numbered.clock.has_hour
-    reading.assumed += [Assumed(one.code, one.message, int(taken[one.index]), one.is_guess) for one in numbered.assumed]
+    reading.assumed += [
+        Assumed(assumption.code, assumption.message, int(taken[assumption.index]), assumption.is_guess)
+        for assumption in numbered.assumed
+    ]
     _check(taken, ok)
 
 

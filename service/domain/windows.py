@@ -4,8 +4,8 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from service.domain.presets import Body, Head
-from service.domain.recipe import CONV_KERNEL, CONV_STRIDE
+from service.domain.recipes.presets import Body, Head
+from service.domain.recipes.recipe import CONV_KERNEL, CONV_STRIDE
 
 Array = NDArray[np.floating]
 

@@ -64,7 +64,7 @@ class Engine(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class EngineChoice:
     """Which engine serves a version, by name, and why that one; None where none can."""
 
     engine: str | None
@@ -74,7 +74,7 @@ class Choice:
 class Loader(Protocol):
     """Loads versions."""
 
-    def choose(self, manifest: Manifest) -> Choice:
+    def choose(self, manifest: Manifest) -> EngineChoice:
         """The engine that serves a version."""
         ...
 

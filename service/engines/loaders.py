@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from service.engines import onnx, savedmodel
-from service.engines.engine import Choice, Engine, Loader
+from service.engines.engine import Engine, EngineChoice, Loader
 from service.engines.onnx import OnnxLoader
 from service.engines.savedmodel import SavedModelLoader
 from service.store.manifest import Manifest
@@ -17,10 +17,10 @@ class AutoLoader:
         self._fast = OnnxLoader()
         self._complete = SavedModelLoader(beside_training=beside_training)
 
-    def choose(self, manifest: Manifest) -> Choice:
+    def choose(self, manifest: Manifest) -> EngineChoice:
         if onnx.has_graphs(manifest):
             return self._fast.choose(manifest)
-        return Choice(savedmodel.NAME, f"Not the engine {onnx.NAME!r}: {onnx.why_not(manifest)}")
+        return EngineChoice(savedmodel.NAME, f"Not the engine {onnx.NAME!r}: {onnx.why_not(manifest)}")
 
     def __call__(self, folder: Path, manifest: Manifest) -> Engine:
         if onnx.has_graphs(manifest):

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from service.engines.engine import Array, Choice, Kind, Lengths
+from service.engines.engine import Array, EngineChoice, Kind, Lengths
 from service.engines.normalized import NormalizedEngine
 from service.errors import EngineNotAvailable, VersionDamaged
-from service.storage.regular import read_regular
+from service.storage.regular_files import read_regular
 from service.store.manifest import Manifest
 
 # Where the graphs lie inside a version's folder; TensorFlow ignores what is in `assets.extra`.
@@ -46,11 +46,11 @@ def graph_path(call: str) -> str:
 class OnnxLoader:
     """Loads versions whose graphs an `OnnxRuntime` runs."""
 
-    def choose(self, manifest: Manifest) -> Choice:
+    def choose(self, manifest: Manifest) -> EngineChoice:
         """This engine, where the version has its graphs."""
         if has_graphs(manifest):
-            return Choice(NAME, "Its graphs gave the SavedModel's own numbers when it was published.")
-        return Choice(None, f"The engine {NAME!r} can't run it: {why_not(manifest)}")
+            return EngineChoice(NAME, "Its graphs gave the SavedModel's own numbers when it was published.")
+        return EngineChoice(None, f"The engine {NAME!r} can't run it: {why_not(manifest)}")
 
     def __call__(self, folder: Path, manifest: Manifest) -> NormalizedEngine:
         """Loads a version's graphs and runs each once.

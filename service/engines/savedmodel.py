@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from service.engines.engine import Array, Choice, Kind, Lengths
+from service.engines.engine import Array, EngineChoice, Kind, Lengths
 from service.engines.normalized import NormalizedEngine
 from service.errors import VersionDamaged
 from service.store.manifest import Manifest
@@ -32,10 +32,10 @@ class SavedModelLoader:
         self._tensorflow: Any = None
         self._importing = threading.Lock()
 
-    def choose(self, manifest: Manifest) -> Choice:
+    def choose(self, manifest: Manifest) -> EngineChoice:
         """This engine, which runs every version."""
         del manifest
-        return Choice(NAME, "The setting says so.")
+        return EngineChoice(NAME, "The setting says so.")
 
     def __call__(self, folder: Path, manifest: Manifest) -> NormalizedEngine:
         """Loads a version's folder and proves a call of each signature that it will be asked for.

@@ -10,9 +10,9 @@ from dbos._serialization import DBOSPortableJSON
 from sqlalchemy import Connection, create_engine, event, text
 from sqlalchemy.engine import URL, Engine, make_url
 
-from service.jobs.pickles import refuse_pickles
-from service.jobs.tables import NUMBERS, make_numbers
-from service.jobs.trouble import translate_errors
+from service.jobs.database_errors import translate_errors
+from service.jobs.database_tables import NUMBERS, make_numbers
+from service.jobs.pickle_refusal import refuse_pickles
 
 APPLICATION = "outfielder"
 # Jobs run only on workers of the same version of this layout: raise it when a stored job could no longer be read.

@@ -6,8 +6,8 @@ import sqlalchemy as sa
 from dbos import DBOSClient
 
 from service.jobs.database import WORKFLOW
-from service.jobs.records import ENDED, STORED
-from service.jobs.tables import NUMBERS, Tables
+from service.jobs.database_tables import NUMBERS, JobTables
+from service.jobs.job_records import ENDED, STORED
 
 # Of a transaction: few enough that no other writer waits for long.
 AT_ONCE = 100
@@ -17,7 +17,7 @@ ROUNDS = 1000
 
 def remove_ended(engine: sa.Engine, client: DBOSClient, older_than_seconds: float) -> int:
     """Removes jobs that ended so long ago, the oldest first. Returns how many. Blocks."""
-    status = Tables(engine.dialect.name).status
+    status = JobTables(engine.dialect.name).status
     before_ms = int((time.time() - older_than_seconds) * 1000)
     oldest = (
         sa.select(status.c.workflow_uuid)

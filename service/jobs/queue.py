@@ -12,11 +12,11 @@ from typing import Any, TypeVar
 import orjson
 
 from service.errors import DatabaseUnavailable, InvalidRequest, JobEnded, JobNotFound
-from service.jobs.connection import JobDatabase, Keep, Submission
+from service.jobs.database_client import JobDatabase, Keep, Submission
 from service.jobs.expiry import remove_ended
 from service.jobs.job import Job, JobEvent, JobStatus
-from service.jobs.reading import JobReader
-from service.jobs.watching import Watchers, Watching
+from service.jobs.job_reader import JobReader
+from service.jobs.watchers import Watchers, Watching
 
 logger = logging.getLogger(__name__)
 

@@ -32,9 +32,9 @@ from service.jobs.database import (
     migrate,
 )
 from service.jobs.job import JobKind
-from service.jobs.keeping import hand_back, keep_going
-from service.jobs.records import FAILURE_CODES
-from service.jobs.run import CHECK_SECONDS, JobFailed, JobRun, JobStopped, RunLost
+from service.jobs.job_records import FAILURE_CODES
+from service.jobs.job_run import CHECK_SECONDS, JobFailed, JobRun, JobStopped, RunLost
+from service.jobs.stray_jobs import hand_back, keep_going
 
 __all__ = ["JobRun", "JobStopped", "Perform", "RunLost", "run_jobs"]
 

@@ -6,19 +6,19 @@ from typing import Any
 
 import numpy as np
 
-from service.domain.backtest import Pool, Scores, Track, forecast_naively, measure_forecast
+from service.domain.backtest import ScorePool, Scores, Track, forecast_naively, measure_forecast
 from service.domain.intervals import surround
-from service.domain.linear import LinearForecaster, fit_forecaster
+from service.domain.linear_baseline import LinearForecaster, fit_forecaster
 from service.domain.metrics import seasonal_scale
 from service.engines.engine import Answers
 from service.errors import Flaw
-from service.serving.answers import overflow
+from service.serving.backtest_plan import BacktestData, BacktestPlan, BacktestRequest, make_backtest_plan
 from service.serving.batcher import Batcher
-from service.serving.forecasting import Limits, make_call
-from service.serving.levels import find_spread, never_negative
+from service.serving.forecasting import ForecastLimits, make_engine_call
+from service.serving.interval_widths import find_spread, never_negative
+from service.serving.postprocess import overflow
+from service.serving.preprocess import raise_if_all_bad
 from service.serving.registry import Registry
-from service.serving.rows import raise_if_all_bad
-from service.serving.study import BacktestRequest, Material, Study, make_study
 
 # A backtest's answer, as JSON.
 Answer = dict[str, Any]
@@ -27,12 +27,12 @@ Answer = dict[str, Any]
 class Backtesting:
     """Backtests the versions of a store."""
 
-    def __init__(self, registry: Registry, batcher: Batcher, limits: Limits) -> None:
+    def __init__(self, registry: Registry, batcher: Batcher, limits: ForecastLimits) -> None:
         self._registry = registry
         self._batcher = batcher
         self._limits = limits
 
-    async def prepare(self, request: BacktestRequest, material: Material) -> Study:
+    async def prepare(self, request: BacktestRequest, data: BacktestData) -> BacktestPlan:
         """Checks everything that can be checked before forecasts are computed.
 
         Raises:
@@ -40,9 +40,9 @@ class Backtesting:
             ModelNotFound, VersionNotFound, NoChampion.
         """
         manifest = await self._registry.resolve(request.model, request.version)
-        return await asyncio.to_thread(make_study, request, material, manifest, self._limits)
+        return await asyncio.to_thread(make_backtest_plan, request, data, manifest, self._limits)
 
-    async def run(self, study: Study, on_part: Callable[[int, int], None] = lambda done, total: None) -> Answer:
+    async def run(self, plan: BacktestPlan, on_part: Callable[[int, int], None] = lambda done, total: None) -> Answer:
         """Forecasts and scores.
 
         Args:
@@ -53,74 +53,77 @@ class Backtesting:
             InvalidRequest: no series has a forecast that 32-bit numbers hold.
             NotFound, VersionDamaged, QueueFull, NotReady.
         """
-        engine = await self._registry.engine(study.manifest)
-        call = make_call(engine, study.plan, study.manifest)
-        linear, reasons = await asyncio.to_thread(_fit_linear, study)
-        found: dict[str, dict[str, Scores] | Flaw] = {}
-        pool = Pool()
-        n_tracks = len(study.tracks)
-        for part in study.parts():
-            rows = await asyncio.to_thread(lambda tracks: [row for track in tracks for row in study.rows(track)], part)
+        engine = await self._registry.engine(plan.manifest)
+        call = make_engine_call(engine, plan.forecast_plan, plan.manifest)
+        linear, reasons = await asyncio.to_thread(_fit_linear, plan)
+        scores_by_id: dict[str, dict[str, Scores] | Flaw] = {}
+        pool = ScorePool()
+        n_tracks = len(plan.tracks)
+        for part in plan.parts():
+            rows = await asyncio.to_thread(lambda tracks: [row for track in tracks for row in plan.rows(track)], part)
             computed = await self._batcher.run(call, rows)
-            found |= await asyncio.to_thread(_score_part, study, part, computed.rows, linear, pool)
-            await asyncio.to_thread(on_part, len(found), n_tracks)
-        outcomes = [found.get(name, track) for name, track in study.series]
+            scores_by_id |= await asyncio.to_thread(_score_part, plan, part, computed.rows, linear, pool)
+            await asyncio.to_thread(on_part, len(scores_by_id), n_tracks)
+        outcomes = [scores_by_id.get(name, track) for name, track in plan.series]
         raise_if_all_bad([outcome if isinstance(outcome, Flaw) else None for outcome in outcomes])
         return {
-            "model": study.manifest.name,
-            "version": study.manifest.version,
-            "horizon": study.plan.horizon,
-            "windows": study.rolling.windows,
-            "step": study.rolling.step,
-            "season": study.season,
+            "model": plan.manifest.name,
+            "version": plan.manifest.version,
+            "horizon": plan.forecast_plan.horizon,
+            "windows": plan.rolling.windows,
+            "step": plan.rolling.step,
+            "season": plan.season,
             "overall": pool.scores(),
             "left_out": reasons,
-            "series": [_show(name, outcome) for (name, _), outcome in zip(study.series, outcomes, strict=True)],
+            "series": [_show(name, outcome) for (name, _), outcome in zip(plan.series, outcomes, strict=True)],
         }
 
 
-def _fit_linear(study: Study) -> tuple[LinearForecaster | None, dict[str, str]]:
+def _fit_linear(plan: BacktestPlan) -> tuple[LinearForecaster | None, dict[str, str]]:
     """The linear baseline, fitted to what was known at the first origins; without it, why there is none."""
-    origins = [study.origins(track)[0] for track in study.tracks]
-    histories = [track.history(origin) for track, origin in zip(study.tracks, origins, strict=True)]
-    measured = [track.values[:origin] for track, origin in zip(study.tracks, origins, strict=True)]
+    origins = [plan.origins(track)[0] for track in plan.tracks]
+    histories = [track.history(origin) for track, origin in zip(plan.tracks, origins, strict=True)]
+    measured = [track.values[:origin] for track, origin in zip(plan.tracks, origins, strict=True)]
     try:
-        return fit_forecaster(histories, study.manifest.window, study.plan.horizon, measured), {}
+        return fit_forecaster(histories, plan.manifest.window, plan.forecast_plan.horizon, measured), {}
     except ValueError as error:
         return None, {"linear": str(error)}
 
 
 def _score_part(
-    study: Study, part: list[Track], answers: list[Answers], linear: LinearForecaster | None, pool: Pool
+    plan: BacktestPlan, part: list[Track], answers: list[Answers], linear: LinearForecaster | None, pool: ScorePool
 ) -> dict[str, dict[str, Scores] | Flaw]:
     """The scores of each series by its id, added to the pool; `answers` hold [horizon or more] for each origin."""
-    found: dict[str, dict[str, Scores] | Flaw] = {}
-    windows = study.rolling.windows
+    scores_by_id: dict[str, dict[str, Scores] | Flaw] = {}
+    windows = plan.rolling.windows
     for i, track in enumerate(part):
-        forecast = np.stack(answers[i * windows : (i + 1) * windows])[:, : study.plan.horizon]
+        forecast = np.stack(answers[i * windows : (i + 1) * windows])[:, : plan.forecast_plan.horizon]
         if not np.isfinite(forecast).all():
-            found[track.id] = overflow(track.pointer)
+            scores_by_id[track.id] = overflow(track.pointer)
             continue
-        actual = track.actuals(study.origins(track), study.plan.horizon)
-        scores = _score(study, track, actual, forecast, linear)
+        actual = track.actuals(plan.origins(track), plan.forecast_plan.horizon)
+        scores = _score(plan, track, actual, forecast, linear)
         pool.add(scores, int(np.isfinite(actual).sum()))
-        found[track.id] = scores
-    return found
+        scores_by_id[track.id] = scores
+    return scores_by_id
 
 
 def _score(
-    study: Study, track: Track, actual: np.ndarray[Any, Any], forecast: Answers, linear: LinearForecaster | None
+    plan: BacktestPlan, track: Track, actual: np.ndarray[Any, Any], forecast: Answers, linear: LinearForecaster | None
 ) -> dict[str, Scores]:
-    histories = [track.history(origin) for origin in study.origins(track)]
-    scale = seasonal_scale(track.values[: study.origins(track)[0]], study.season)
-    forecasts: dict[str, Any] = {"model": forecast, **forecast_naively(histories, study.plan.horizon, study.season)}
+    histories = [track.history(origin) for origin in plan.origins(track)]
+    scale = seasonal_scale(track.values[: plan.origins(track)[0]], plan.season)
+    forecasts: dict[str, Any] = {
+        "model": forecast,
+        **forecast_naively(histories, plan.forecast_plan.horizon, plan.season),
+    }
     if linear is not None:
         forecasts["linear"] = linear.forecast(histories)
     intervals = {}
-    if study.plan.half_widths:
-        spreads = [find_spread(study.manifest, history) for history in histories]
-        signs = [never_negative(study.manifest, history) for history in histories]
-        for level, half_widths in study.plan.half_widths.items():
+    if plan.forecast_plan.half_widths:
+        spreads = [find_spread(plan.manifest, history) for history in histories]
+        signs = [never_negative(plan.manifest, history) for history in histories]
+        for level, half_widths in plan.forecast_plan.half_widths.items():
             bounds = [
                 surround(values, half_widths.of(spread), is_non_negative=sign)
                 for values, spread, sign in zip(forecast, spreads, signs, strict=True)

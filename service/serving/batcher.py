@@ -1,33 +1,23 @@
 """Runs engine calls: short ones at once, long ones in threads; what waits for the same call is computed together."""
 
 import asyncio
-import math
 import time
-from collections import deque
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any
 
 from service.engines.engine import Series
 from service.errors import NotReady, QueueFull
-from service.serving.calls import MAX_ROWS, Call, sort_by_length
-from service.serving.parts import Computed, Part, Request, run_parts, settle_all
+from service.serving.engine_call import EngineCall, sort_by_length
+from service.serving.pending import Computed, PendingPart, PendingRequest, run_parts, settle_all
+from service.serving.request_queue import RequestQueue
+from service.serving.step_queue import StepQueue, StepWork
 
 # What a hop to a thread and back costs is more than most calls for one series take; and so long the event loop, which
 # all others wait for, can do without being missed.
 INLINE_SECONDS = 0.001
 # Points that may wait, over all requests: 256 MB.
 MAX_WAITING_POINTS = 2**25
-
-
-@dataclass(eq=False, slots=True)
-class _Stream:
-    step: Callable[[], bool]
-    future: asyncio.Future[None]
-    # Threads that run its steps at this moment.
-    running: int = 0
-    ended: bool = False
 
 
 class Batcher:
@@ -45,12 +35,12 @@ class Batcher:
         self._limit = limit
         self._free = threads
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="compute")
-        self._short: dict[Call, deque[Request]] = {}
-        self._long: dict[Call, deque[Request]] = {}
-        self._streams: deque[_Stream] = deque()
-        self._streams_turn = False
-        self._waiting = 0
-        self._waiting_points = 0
+        self._short = RequestQueue()
+        self._long = RequestQueue()
+        self._steps = StepQueue()
+        self._steps_turn = False
+        # Calls of `run_steps` that have not returned.
+        self._stepping = 0
         self._pumping: asyncio.Handle | None = None
         self._running: set[asyncio.Task[None]] = set()
         self._closed = False
@@ -58,9 +48,9 @@ class Batcher:
     @property
     def waiting(self) -> int:
         """Requests that have rows or steps waiting."""
-        return self._waiting
+        return self._short.waiting + self._long.waiting + self._stepping
 
-    async def run(self, call: Call, rows: list[Series]) -> Computed:
+    async def run(self, call: EngineCall, rows: list[Series]) -> Computed:
         """Computes rows [time] of any lengths.
 
         Raises:
@@ -74,18 +64,16 @@ class Batcher:
         future = asyncio.get_running_loop().create_future()
         order = sort_by_length(rows)
         seconds = call.seconds(len(rows), len(rows[order[-1]]))
-        request = Request(rows, future, points, seconds, order, [None] * len(rows))
-        lanes = self._short if request.seconds <= INLINE_SECONDS else self._long
-        lanes.setdefault(call, deque()).append(request)
-        self._waiting += 1
-        self._waiting_points += points
+        request = PendingRequest(rows, future, points, seconds, order, [None] * len(rows))
+        requests = self._short if request.seconds <= INLINE_SECONDS else self._long
+        requests.add(call, request)
         self._pump_soon()
         try:
             computed: Computed = await future
             return computed
         finally:
             # A caller that was cancelled leaves the queue at once, for its place is another's.
-            self._leave(lanes, call, request)
+            requests.remove(call, request)
 
     async def run_steps(self, step: Callable[[], bool]) -> None:
         """Runs a step again and again in threads, in all that are free at once, until it says that none is left.
@@ -99,15 +87,14 @@ class Batcher:
             Exception: what a step raised; no further one begins then.
         """
         self._admit(0)
-        stream = _Stream(step, asyncio.get_running_loop().create_future())
-        self._streams.append(stream)
-        self._waiting += 1
+        work = self._steps.add(step)
+        self._stepping += 1
         self._pump_soon()
         try:
-            await stream.future
+            await work.future
         finally:
-            self._waiting -= 1
-            self._end(stream)
+            self._stepping -= 1
+            self._steps.remove(work)
 
     async def close(self) -> None:
         """Refuses new requests and ends when all others have their answers."""
@@ -121,10 +108,10 @@ class Batcher:
     def _admit(self, points: int) -> None:
         if self._closed:
             raise NotReady("The server is shutting down. Send the request again.")
-        if self._waiting >= self._limit or (self._waiting and self._waiting_points + points > MAX_WAITING_POINTS):
+        waiting, waiting_points = self.waiting, self._short.points + self._long.points
+        if waiting >= self._limit or (waiting and waiting_points + points > MAX_WAITING_POINTS):
             raise QueueFull(
-                f"{self._waiting} forecasts are waiting, as many as this server takes. Send fewer at once, or again "
-                "later.",
+                f"{waiting} forecasts are waiting, as many as this server takes. Send fewer at once, or again later.",
                 retry_after_seconds=1,
             )
 
@@ -136,19 +123,17 @@ class Batcher:
     def _pump(self) -> None:
         """Computes what is short, one call a turn of the event loop; gives what is long to free threads."""
         self._pumping = None
-        while self._free and (self._long or self._streams):
-            if self._streams and (self._streams_turn or not self._long):
-                self._streams_turn = False
-                self._streams.rotate(-1)
-                self._streams[-1].running += 1
-                self._start(self._advance(self._streams[-1]))
+        while self._free and (self._long or self._steps):
+            if self._steps and (self._steps_turn or not self._long):
+                self._steps_turn = False
+                self._start(self._advance(self._steps.take()))
             else:
-                self._streams_turn = True
-                call, parts = self._take(self._long)
+                self._steps_turn = True
+                call, parts = self._long.take()
                 if parts:
                     self._start(self._compute(call, parts))
         if self._short:
-            call, parts = self._take(self._short, INLINE_SECONDS)
+            call, parts = self._short.take(INLINE_SECONDS)
             if parts:
                 started = time.perf_counter()
                 settle_all(parts, run_parts(call, parts), started)
@@ -162,52 +147,7 @@ class Batcher:
         self._running.add(task)
         task.add_done_callback(self._running.discard)
 
-    def _take(self, lanes: dict[Call, deque[Request]], most_seconds: float = math.inf) -> tuple[Call, list[Part]]:
-        """Rows for one engine call; their lane then stands behind the others, a request with rows left as well."""
-        call = next(iter(lanes))
-        lane = lanes.pop(call)
-        parts: list[Part] = []
-        rows = widest = longest = 0
-        unfinished: list[Request] = []
-        full = False
-        while lane and not full:
-            request = lane.popleft()
-            if request.future.done():
-                self._forget(request)
-                continue
-            first = request.taken
-            n, widest = call.fit(request.rows, request.order[first:], rows, widest)
-            rows += n
-            request.taken += n
-            full = request.taken < len(request.rows) or rows == MAX_ROWS
-            if n:
-                # Rows stand in the order of their lengths.
-                longest = max(longest, len(request.rows[request.order[request.taken - 1]]))
-                # Of the call as a whole: most of what a small one takes does not grow with its rows.
-                full = full or call.seconds(rows, longest) > most_seconds
-                parts.append((request, request.order[first : request.taken]))
-            if request.taken < len(request.rows):
-                unfinished.append(request)
-            else:
-                self._forget(request)
-        lane.extend(unfinished)
-        if lane:
-            lanes[call] = lane
-        return call, parts
-
-    def _leave(self, lanes: dict[Call, deque[Request]], call: Call, request: Request) -> None:
-        lane = lanes.get(call)
-        if lane is not None and request in lane:
-            lane.remove(request)
-            self._forget(request)
-            if not lane:
-                del lanes[call]
-
-    def _forget(self, request: Request) -> None:
-        self._waiting -= 1
-        self._waiting_points -= request.points
-
-    async def _compute(self, call: Call, parts: list[Part]) -> None:
+    async def _compute(self, call: EngineCall, parts: list[PendingPart]) -> None:
         started = time.perf_counter()
         try:
             outcomes = await asyncio.get_running_loop().run_in_executor(self._pool, run_parts, call, parts)
@@ -216,29 +156,12 @@ class Batcher:
             self._pump_soon()
         settle_all(parts, outcomes, started)
 
-    async def _advance(self, stream: _Stream) -> None:
-        steps = asyncio.get_running_loop().run_in_executor(self._pool, self._take_steps, stream)
+    async def _advance(self, work: StepWork) -> None:
+        steps = asyncio.get_running_loop().run_in_executor(self._pool, work.run, self._others_wait)
         await asyncio.wait([steps])
         self._free += 1
-        stream.running -= 1
-        error = steps.exception()
-        stream.ended = stream.ended or error is not None
-        if stream.ended:
-            self._end(stream)
-        if error is not None and not stream.future.done():
-            stream.future.set_exception(error)
-        if stream.ended and not stream.running and not stream.future.done():
-            stream.future.set_result(None)
+        self._steps.give_back(work, steps.exception())
         self._pump_soon()
 
-    def _take_steps(self, stream: _Stream) -> None:
-        """In a thread: one step after the other, until others wait for the thread."""
-        while not (stream.ended or stream.future.done()):
-            if not stream.step():
-                stream.ended = True
-            elif self._long or len(self._streams) > 1:
-                return
-
-    def _end(self, stream: _Stream) -> None:
-        if stream in self._streams:
-            self._streams.remove(stream)
+    def _others_wait(self) -> bool:
+        return bool(self._long) or len(self._steps) > 1

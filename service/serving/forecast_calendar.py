@@ -5,7 +5,7 @@ from service.domain.frequency import check_same
 from service.domain.panel import Panel
 from service.domain.series import PostedSeries
 from service.errors import Flaw, InvalidRequest
-from service.serving.plan import ForecastRequest
+from service.serving.forecast_plan import ForecastRequest
 
 
 class ForecastCalendar:

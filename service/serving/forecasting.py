@@ -11,13 +11,13 @@ from service.domain.panel import Panel
 from service.domain.series import NUMBERS_AND_NULL, PostedSeries, split, unpack
 from service.engines.engine import Answers, Engine, Series
 from service.errors import InvalidRequest
-from service.serving.answers import SeriesForecast, assemble
 from service.serving.batcher import Batcher
-from service.serving.calls import MAX_CELLS, MAX_ROWS, Call
+from service.serving.engine_call import MAX_CELLS, MAX_ROWS, EngineCall
 from service.serving.forecast_calendar import ForecastCalendar
-from service.serving.plan import ForecastRequest, Plan, make_plan
+from service.serving.forecast_plan import ForecastPlan, ForecastRequest, make_forecast_plan
+from service.serving.postprocess import SeriesForecast, assemble
+from service.serving.preprocess import PreparedSeries, count_points, prepare_series, raise_if_all_bad
 from service.serving.registry import Registry
-from service.serving.rows import Row, count_points, raise_if_all_bad, read_rows
 from service.store.manifest import Manifest
 
 # Beyond so many numbers, pure computation goes to a thread: about 2 ms, which other requests would wait for.
@@ -35,7 +35,7 @@ PART_SERIES = MAX_ROWS
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ForecastLimits:
     """What one request may ask for: steps, numbers in the answer, points of a series that is read whole."""
 
     max_horizon: int
@@ -49,7 +49,7 @@ class Forecast:
 
     model: str
     version: int
-    plan: Plan
+    plan: ForecastPlan
     series: list[SeriesForecast]
     # How many of them have no flaw.
     n_forecasts: int
@@ -65,7 +65,7 @@ class _Work:
 
     request: ForecastRequest
     manifest: Manifest
-    plan: Plan
+    plan: ForecastPlan
     calendar: ForecastCalendar
 
 
@@ -80,12 +80,12 @@ class _Part(NamedTuple):
 class Forecasting:
     """Answers forecast requests from the versions of a store."""
 
-    def __init__(self, registry: Registry, batcher: Batcher, limits: Limits) -> None:
+    def __init__(self, registry: Registry, batcher: Batcher, limits: ForecastLimits) -> None:
         self._registry = registry
         self._batcher = batcher
         self._limits = limits
 
-    async def forecast(self, posted: Any, request: ForecastRequest) -> Forecast:
+    async def answer(self, posted: Any, request: ForecastRequest) -> Forecast:
         """Forecasts every series that can be.
 
         Args:
@@ -97,7 +97,7 @@ class Forecasting:
             ModelNotFound, VersionNotFound, NoChampion, VersionDamaged, QueueFull, NotReady.
         """
         manifest = await self._registry.resolve(request.model, request.version)
-        plan = make_plan(request, manifest, max_horizon=self._limits.max_horizon)
+        plan = make_forecast_plan(request, manifest, max_horizon=self._limits.max_horizon)
         panel = posted if isinstance(posted, Panel) else None
         work = _Work(request, manifest, plan, ForecastCalendar(request, panel, plan.horizon))
         if panel is not None:
@@ -139,7 +139,7 @@ class Forecasting:
         await self._batcher.run_steps(step)
         return answered
 
-    def _read_parts(self, work: "_Work", series: Iterator[list[PostedSeries]]) -> Iterator[list[Row]]:
+    def _read_parts(self, work: "_Work", series: Iterator[list[PostedSeries]]) -> Iterator[list[PreparedSeries]]:
         """Rows in parts of about one engine call, none of which is read before the answer to it is known to fit."""
         n_values = 0
         for some in series:
@@ -148,8 +148,10 @@ class Forecasting:
             for first in range(0, len(some), PART_SERIES):
                 yield from _split(self._read(work, some[first : first + PART_SERIES]))
 
-    def _read(self, work: "_Work", series: list[PostedSeries]) -> list[Row]:
-        return read_rows(series, work.request, work.manifest, work.calendar, max_length=self._limits.max_series_length)
+    def _read(self, work: "_Work", series: list[PostedSeries]) -> list[PreparedSeries]:
+        return prepare_series(
+            series, work.request, work.manifest, work.calendar, max_length=self._limits.max_series_length
+        )
 
     def _check_answer_values(self, n_values: int) -> None:
         """Refuses an answer that would hold too many numbers before they are computed."""
@@ -161,22 +163,22 @@ class Forecasting:
                 " Send fewer series in one request, or ask for fewer steps.",
             )
 
-    async def _forecast_rows(self, work: "_Work", rows: list[Row]) -> "_Part":
+    async def _forecast_rows(self, work: "_Work", rows: list[PreparedSeries]) -> "_Part":
         inputs = _inputs(rows)
         if not inputs:
             return _Part(assemble(rows, [], None, work.plan), 0.0, 0.0)
         engine = await self._registry.engine(work.manifest)
         computed = [await self._batcher.run(call, inputs) for call in _calls(work, engine)]
         return _Part(
-            _join(work, rows, [one.rows for one in computed]),
-            sum(one.queue_seconds for one in computed),
-            sum(one.compute_seconds for one in computed),
+            _join(work, rows, [call_result.rows for call_result in computed]),
+            sum(call_result.queue_seconds for call_result in computed),
+            sum(call_result.compute_seconds for call_result in computed),
         )
 
 
 def _finish(work: _Work, parts: list[_Part], *, is_large: bool) -> Forecast:
     """Joins the answers. Raises InvalidRequest when no series has one."""
-    forecasts = parts[0].series if len(parts) == 1 else [one for part in parts for one in part.series]
+    forecasts = parts[0].series if len(parts) == 1 else [series for part in parts for series in part.series]
     flaws = [forecast.flaw for forecast in forecasts]
     raise_if_all_bad(flaws)
     return Forecast(
@@ -192,9 +194,9 @@ def _finish(work: _Work, parts: list[_Part], *, is_large: bool) -> Forecast:
     )
 
 
-def _split(rows: list[Row]) -> Iterator[list[Row]]:
+def _split(rows: list[PreparedSeries]) -> Iterator[list[PreparedSeries]]:
     """Parts of about one engine call: others wait for a thread no longer than one takes."""
-    part: list[Row] = []
+    part: list[PreparedSeries] = []
     n_points = 0
     for row in rows:
         n = 0 if row.values is None else len(row.values)
@@ -207,11 +209,11 @@ def _split(rows: list[Row]) -> Iterator[list[Row]]:
         yield part
 
 
-def _inputs(rows: list[Row]) -> list[Series]:
+def _inputs(rows: list[PreparedSeries]) -> list[Series]:
     return [row.values for row in rows if row.values is not None]
 
 
-def _answer_part(work: _Work, engine: Engine, rows: list[Row], submitted: float) -> _Part:
+def _answer_part(work: _Work, engine: Engine, rows: list[PreparedSeries], submitted: float) -> _Part:
     started = time.perf_counter()
     inputs = _inputs(rows)
     outputs = [call.run_all(inputs) for call in _calls(work, engine)]
@@ -219,17 +221,17 @@ def _answer_part(work: _Work, engine: Engine, rows: list[Row], submitted: float)
     return _Part(_join(work, rows, outputs), started - submitted, ended - started)
 
 
-def _calls(work: _Work, engine: Engine) -> list[Call]:
+def _calls(work: _Work, engine: Engine) -> list[EngineCall]:
     """What an engine is asked for each row: its forecast, all steps, or both."""
-    main = make_call(engine, work.plan, work.manifest)
+    main = make_engine_call(engine, work.plan, work.manifest)
     if not work.request.all_steps:
         return [main]
-    steps = Call(engine, "all_steps", work.manifest.horizon)
+    steps = EngineCall(engine, "all_steps", work.manifest.horizon)
     # What is not rolled out is the last of all steps.
     return [steps, main] if work.plan.rolled_out else [steps]
 
 
-def _join(work: _Work, rows: list[Row], outputs: list[list[Answers]]) -> list[SeriesForecast]:
+def _join(work: _Work, rows: list[PreparedSeries], outputs: list[list[Answers]]) -> list[SeriesForecast]:
     """Series with what the engine gave for `_calls`."""
     answers, sequences = outputs[-1], outputs[0] if work.request.all_steps else None
     if sequences is not None and not work.plan.rolled_out:
@@ -255,7 +257,7 @@ def _weigh(series: list[PostedSeries], work: "_Work") -> int:
 
 
 def _is_stamped(series: list[PostedSeries], work: "_Work") -> bool:
-    return work.calendar.has_times or any(one.start is not None for one in series)
+    return work.calendar.has_times or any(posted.start is not None for posted in series)
 
 
 def _has_many(posted: Any) -> bool:
@@ -271,6 +273,10 @@ def _later(read: Callable[[], list[PostedSeries]]) -> Iterator[list[PostedSeries
     yield read()
 
 
-def make_call(engine: Engine, plan: Plan, manifest: Manifest) -> Call:
+def make_engine_call(engine: Engine, plan: ForecastPlan, manifest: Manifest) -> EngineCall:
     """The engine call that gives a plan's steps, or more."""
-    return Call(engine, "rollout", plan.horizon) if plan.rolled_out else Call(engine, "forecast", manifest.horizon)
+    return (
+        EngineCall(engine, "rollout", plan.horizon)
+        if plan.rolled_out
+        else EngineCall(engine, "forecast", manifest.horizon)
+    )

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from service.engines.engine import Choice, Engine, Loader
+from service.engines.engine import Engine, EngineChoice, Loader
 from service.errors import NoChampion, NotFound, NotReady, ServiceError, StoreUnreadable, VersionDamaged
 from service.store.catalog import Catalog
 from service.store.damage import Damage
@@ -82,7 +82,7 @@ class Registry:
         self._background: list[asyncio.Task[None]] = []
         self._closing = threading.Event()
 
-    def choose(self, manifest: Manifest) -> Choice:
+    def choose(self, manifest: Manifest) -> EngineChoice:
         """The engine that runs a version."""
         return self._load.choose(manifest)
 
@@ -94,7 +94,7 @@ class Registry:
     @property
     def damaged(self) -> list[Damage]:
         """What is known to be wrong in the store: what a look tells, and versions whose files are not as published."""
-        failures = [one for one in self._failures.values() if isinstance(one.error, VersionDamaged)]
+        failures = [failure for failure in self._failures.values() if isinstance(failure.error, VersionDamaged)]
         return [*self._catalog.damaged, *map(_describe, failures)]
 
     async def open(self) -> None:
@@ -194,11 +194,11 @@ class Registry:
         damaged = frozenset(self.damaged)
         new, mended = damaged - self._told, self._told - damaged
         self._told = damaged
-        for found, log, words in ((new, logger.error, ""), (mended, logger.info, "no longer: ")):
-            for damage in sorted(found, key=lambda damage: (damage.entry, damage.reason))[:MOST_LOGGED]:
+        for damages, log, words in ((new, logger.error, ""), (mended, logger.info, "no longer: ")):
+            for damage in sorted(damages, key=lambda damage: (damage.entry, damage.reason))[:MOST_LOGGED]:
                 log(TOLD, words, damage.entry, damage.reason)
-            if len(found) > MOST_LOGGED:
-                log("in the model store, %s%d more entries; GET /models names them", words, len(found) - MOST_LOGGED)
+            if len(damages) > MOST_LOGGED:
+                log("in the model store, %s%d more entries; GET /models names them", words, len(damages) - MOST_LOGGED)
 
     async def _watch(self) -> None:
         while True:

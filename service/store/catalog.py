@@ -17,8 +17,8 @@ from service.errors import (
     VersionDamaged,
     VersionNotFound,
 )
-from service.storage.regular import explain, name_kind
-from service.storage.trouble import storing
+from service.storage.disk_errors import storing
+from service.storage.regular_files import explain, name_kind
 from service.store.damage import Damage
 from service.store.digest import digest_file
 from service.store.layout import (
@@ -34,7 +34,7 @@ from service.store.layout import (
 from service.store.manifest import Manifest
 from service.store.model_entry import CHAMPION as CHAMPION
 from service.store.model_entry import ModelEntry as ModelEntry
-from service.store.scan import Picture, Scanner, read_aliases
+from service.store.store_scan import Picture, Scanner, read_aliases
 
 # What changes the store waits for others who do; a publisher holds a model for a second or two.
 LOCK_SECONDS = 10.0
@@ -254,7 +254,7 @@ def _find_strange(folder: Path) -> str | None:
 
 def _sign(path: Path) -> tuple[int, ...] | None:
     try:
-        found = path.stat()
+        status = path.stat()
     except OSError:
         return None
-    return (found.st_mode, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+    return (status.st_mode, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)

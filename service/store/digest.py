@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from service.storage.regular import Irregular, open_regular
+from service.storage.regular_files import Irregular, open_regular
 
 CHUNK_BYTES = 2**20
 # Far above any network that fits into memory: what is larger was not published here, and would be read for minutes.

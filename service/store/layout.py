@@ -73,8 +73,8 @@ def locked(folder: Path, patience_seconds: float | None = None) -> Iterator[None
     flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW
     descriptor = os.open(folder / ".lock", flags, mode)
     try:
-        found = os.fstat(descriptor)
-        if found.st_uid == os.geteuid() and found.st_mode & 0o777 != mode:
+        status = os.fstat(descriptor)
+        if status.st_uid == os.geteuid() and status.st_mode & 0o777 != mode:
             os.fchmod(descriptor, mode)
         _lock(descriptor, patience_seconds)
         yield

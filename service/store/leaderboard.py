@@ -15,7 +15,7 @@ METRICS: tuple[Metric, ...] = ("mse", "rmse", "mae", "smape", "mase")
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class LeaderboardEntry:
     """A version, or a baseline that was measured beside versions: it has no `version` and no `architecture`.
 
     Equal scores share a `rank`; without a score there is none.
@@ -37,7 +37,7 @@ class Group:
     data: dict[str, Any]
     horizon: int
     metric: Metric
-    rows: list[Row]
+    rows: list[LeaderboardEntry]
 
 
 def rank(entries: Iterable[ModelEntry], *, part: Part = "test", metric: Metric | None = None) -> list[Group]:
@@ -54,12 +54,12 @@ def rank(entries: Iterable[ModelEntry], *, part: Part = "test", metric: Metric |
                 key = (str(manifest.data["digest"]), _count_steps(manifest, part))
                 groups.setdefault(key, []).append((manifest, manifest is entry.current))
     newest = sorted(groups.items(), key=lambda group: max(m.created_at for m, _ in group[1]), reverse=True)
-    return [_make_group(found, horizon, part, metric) for (_, horizon), found in newest]
+    return [_make_group(versions, horizon, part, metric) for (_, horizon), versions in newest]
 
 
-def _make_group(found: list[tuple[Manifest, bool]], horizon: int, part: Part, metric: Metric | None) -> Group:
+def _make_group(versions: list[tuple[Manifest, bool]], horizon: int, part: Part, metric: Metric | None) -> Group:
     rows = [
-        Row(
+        LeaderboardEntry(
             rank=None,
             kind="model",
             model=manifest.name,
@@ -68,26 +68,26 @@ def _make_group(found: list[tuple[Manifest, bool]], horizon: int, part: Part, me
             is_current=is_current,
             scores=_scores(manifest.metrics[part]),
         )
-        for manifest, is_current in found
+        for manifest, is_current in versions
     ]
     rows += [
-        Row(None, "baseline", name, None, None, False, _scores(parts[part]))
-        for manifest, _ in found
+        LeaderboardEntry(None, "baseline", name, None, None, False, _scores(parts[part]))
+        for manifest, _ in versions
         for name, parts in manifest.metrics.get("baselines", {}).items()
         if part in parts
     ]
     by = metric or ("mase" if all(row.scores["mase"] is not None for row in rows) else "mse")
-    data = {name: found[0][0].data.get(name) for name in ("kind", "digest", "n_series", "freq")}
+    data = {name: versions[0][0].data.get(name) for name in ("kind", "digest", "n_series", "freq")}
     return Group(data, horizon, by, _order(rows, by))
 
 
-def _order(rows: list[Row], metric: Metric) -> list[Row]:
+def _order(rows: list[LeaderboardEntry], metric: Metric) -> list[LeaderboardEntry]:
     """Best first, those without a score last.
 
     Each baseline stands once: where versions measured it differently, as linear with another window, its best.
     """
     ordered = sorted(rows, key=lambda row: _position(row, metric))
-    best: dict[tuple[str, str, int | None], Row] = {}
+    best: dict[tuple[str, str, int | None], LeaderboardEntry] = {}
     for row in ordered:
         best.setdefault((row.kind, row.model, row.version), row)
     scores = [score for row in best.values() if (score := row.scores[metric]) is not None]
@@ -97,7 +97,7 @@ def _order(rows: list[Row], metric: Metric) -> list[Row]:
     ]
 
 
-def _position(row: Row, metric: Metric) -> tuple[float, str, str, int]:
+def _position(row: LeaderboardEntry, metric: Metric) -> tuple[float, str, str, int]:
     score = row.scores[metric]
     return (math.inf if score is None else score, row.kind, row.model, -(row.version or 0))
 

@@ -194,8 +194,8 @@ def _is_deep(value: Any) -> bool:
     """Whether JSON nests deeper than may be; without recursion, which deep JSON would exhaust."""
     level = [value]
     for _ in range(MOST_NESTED):
-        children = [list(one.values()) if isinstance(one, dict) else one for one in level]
-        level = [child for one in children for child in one if isinstance(child, dict | list)]
+        children = [list(child_list.values()) if isinstance(child_list, dict) else child_list for child_list in level]
+        level = [child for child_list in children for child in child_list if isinstance(child, dict | list)]
         if not level:
             return False
     return True

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import orjson
 
-from service.storage.regular import read_regular
-from service.storage.trouble import storing
+from service.storage.disk_errors import storing
+from service.storage.regular_files import read_regular
 from service.store.digest import digest_file
 from service.store.layout import (
     COUNTER,
@@ -31,7 +31,7 @@ from service.store.layout import (
     write_atomically,
 )
 from service.store.manifest import Manifest
-from service.store.scan import MOST_MANIFEST_BYTES, MOST_SMALL_BYTES, parse_object, read_aliases, read_counter
+from service.store.store_scan import MOST_MANIFEST_BYTES, MOST_SMALL_BYTES, parse_object, read_aliases, read_counter
 
 logger = logging.getLogger(__name__)
 

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from service.domain.intervals import Spread, half_widths, measure_spread, needed, scale_residuals
 from service.domain.metrics import coverage
-from service.domain.recipe import Recipe
+from service.domain.recipes.recipe import Recipe
 from service.domain.splits import ENOUGH_ORIGINS
-from service.training.panel import PreparedPanel, Windows
+from service.training.data.panel_split import PreparedPanel, ScoredWindows
 
 Array = NDArray[np.float64]
 
@@ -34,7 +34,7 @@ SIGNIFICANT_DIGITS = 6
 class Residuals:
     """Forecasts of windows [n, horizon], the units of what was wrong with them [n], and which series were still [n]."""
 
-    windows: Windows
+    windows: ScoredWindows
     forecasts: Array
     units: Array
     is_still: NDArray[np.bool_]
@@ -63,7 +63,7 @@ def calibrate(
     every = np.ones(len(used.windows), bool)
     if from_test:
         even = np.arange(len(prepared.test)) % 2 == 0
-        halves = [_coverage(used, one, used, ~one) for one in (even, ~even)]
+        halves = [_coverage(used, half, used, ~half) for half in (even, ~even)]
         covered = {level: (halves[0][level] + halves[1][level]) / 2 for level in halves[0].keys() & halves[1].keys()}
     else:
         covered = _coverage(used, every, by_part[1], np.ones(len(prepared.test), bool))
@@ -78,12 +78,15 @@ def calibrate(
     return calibration, dict(sorted(covered.items()))
 
 
-def _residuals(prepared: PreparedPanel, windows: Windows, forecasts: Array, recipe: Recipe) -> Residuals:
+def _residuals(prepared: PreparedPanel, windows: ScoredWindows, forecasts: Array, recipe: Recipe) -> Residuals:
     spreads: list[Spread] = [
         measure_spread(prepared.rows.history(int(i), int(end)), recipe.season, recipe.longest_window)
         for i, end in zip(windows.series, windows.ends, strict=True)
     ]
-    units, still = np.array([one.unit for one in spreads]), np.array([one.is_still for one in spreads], bool)
+    units, still = (
+        np.array([spread.unit for spread in spreads]),
+        np.array([spread.is_still for spread in spreads], bool),
+    )
     return Residuals(windows, forecasts, units, still)
 
 
@@ -96,7 +99,7 @@ def _coverage(
     actual = measured.windows.actual[judged]
     if np.isnan(actual).all():
         return {}
-    found = {}
+    by_level = {}
     for level in TOLD_LEVELS:
         if needed(level) > max(counts):
             continue
@@ -104,8 +107,8 @@ def _coverage(
         moving, still = (half_widths(kind, level, len(kind)) for kind in own)
         widths = np.where(measured.is_still[judged, None], still, moving) * measured.units[judged, None]
         center = measured.forecasts[judged]
-        found[str(level)] = coverage(actual, center - widths, center + widths)
-    return found
+        by_level[str(level)] = coverage(actual, center - widths, center + widths)
+    return by_level
 
 
 def _ascending(residuals: Array) -> list[list[float]]:

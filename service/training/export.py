@@ -20,9 +20,9 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from service.domain.recipe import Recipe
+from service.domain.recipes.recipe import Recipe
 from service.errors import ExportMismatch
-from service.training.agreement import least_unit, measure_difference
+from service.training.forecast_difference import least_unit, measure_difference
 from service.training.graph import AnyGraph, make_serving_graph
 from service.training.translation.publication import add_graphs
 from service.zoo.recurrent import normalises_inside

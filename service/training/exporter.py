@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from service.domain.recipe import Recipe
+from service.domain.recipes.recipe import Recipe
 from service.errors import ExportMismatch, TrainingFailed
 
 Array = NDArray[np.float32]

@@ -8,12 +8,12 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from service.domain.recipe import Recipe
+from service.domain.recipes.recipe import Recipe
 from service.training.compiled.fitting import fit_compiled, predict_compiled
 from service.training.device import fits_with_keras
 from service.training.epoch import Epoch
+from service.training.ridge import solve
 from service.training.seeds import seeds_of_its_own
-from service.training.solve import solve
 from service.zoo.network import Network, make_network
 
 Array = NDArray[np.float32]
@@ -33,8 +33,9 @@ def fit(
     Args:
         recipe: decides the network, the optimiser and the seed.
         train: inputs [n, window] and targets as `service.domain.windows.make_targets` gives them, in the model's units;
-            or batches of them with weights (`service.training.draws.Draws`, `service.training.fresh.FreshWaves`), for
-            which the learning rate falls to zero along half a cosine.
+            or batches of them with weights (`service.training.data.window_sampler.WindowSampler`,
+            `service.training.data.wave_sampler.WaveSampler`), for which the learning rate falls to zero along half a
+            cosine.
         validation: inputs and targets, and weights beside batches with weights.
         on_batch: called after every batch; what it raises ends the fit.
         on_epoch: called after every epoch; what it raises ends the fit.

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from service.domain.recipe import Recipe
+from service.domain.recipes.recipe import Recipe
 from service.training.epoch import OVERTIME_SECONDS, Epoch
 from service.zoo.network import Network
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from service.domain.differencing import difference, phase
 from service.domain.normalization import normalize
-from service.domain.recipe import Recipe, weight_shares
+from service.domain.recipes.recipe import Recipe, weight_shares
 from service.domain.scaling import measure
 from service.training.fit import predict
 from service.training.graph import make_graph

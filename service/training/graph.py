@@ -7,7 +7,7 @@ from typing import Any
 import tensorflow as tf
 
 from service.domain.differencing import phase
-from service.domain.recipe import CONV_STRIDE, Recipe, weight_shares
+from service.domain.recipes.recipe import CONV_STRIDE, Recipe, weight_shares
 from service.training.scale import Scale, measure
 from service.zoo.network import Network, make_network
 

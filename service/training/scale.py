@@ -8,7 +8,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from service.domain.recipe import Recipe
+from service.domain.recipes.recipe import Recipe
 from service.domain.scaling import ABSOLUTE_FLOOR, LOG_FLOOR, NORMAL_IQR, RELATIVE_FLOOR
 
 Tensor = Any

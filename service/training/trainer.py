@@ -13,19 +13,19 @@ import numpy as np
 import tensorflow as tf
 
 from service.domain.panel import Panel
-from service.domain.plan import Plan
+from service.domain.recipes.training_plan import TrainingPlan
 from service.errors import TrainingFailed
 from service.store.catalog import CHAMPION, Catalog
 from service.store.manifest import Manifest
 from service.store.publish import find_by_job, publish, staging
+from service.training.data.panel_split import read_panel
 from service.training.device import has_gpu
 from service.training.exporter import Exporter
-from service.training.gate import save_measured
-from service.training.on_panel import train_on_panel
-from service.training.on_waves import train_on_waves
-from service.training.outcome import Outcome
-from service.training.panel import read_panel
-from service.training.report import Reporter, Run
+from service.training.panel_training import train_on_panel
+from service.training.progress import ProgressReporter, Run
+from service.training.promotion import save_measured
+from service.training.training_result import TrainingResult
+from service.training.wave_training import train_on_waves
 
 
 class Trainer:
@@ -37,7 +37,7 @@ class Trainer:
         self._load_panel = load_panel
         self._exporter = Exporter()
 
-    def train(self, plan: Plan, run: Run) -> dict[str, Any]:
+    def train(self, plan: TrainingPlan, run: Run) -> dict[str, Any]:
         """Runs a job to its published version.
 
         A job that is run again after a crash trains again, unless its version is already there.
@@ -53,18 +53,18 @@ class Trainer:
             return self._crown(published)
         self._exporter.start()
         started = time.monotonic()
-        reporter = Reporter(plan, run)
-        outcome = self._fit(plan, run, reporter)
-        if not all(np.all(np.isfinite(weights)) for weights in outcome.weights):
+        reporter = ProgressReporter(plan, run)
+        result = self._fit(plan, run, reporter)
+        if not all(np.all(np.isfinite(weights)) for weights in result.weights):
             raise TrainingFailed("The training diverged: its weights are not finite. Try a lower learning_rate.")
         seconds = time.monotonic() - started
         run.raise_if_stopped()
-        manifest = _manifest(plan, outcome, seconds, run.job_id)
+        manifest = _manifest(plan, result, seconds, run.job_id)
         folder = staging(self.store_root, run.job_id)
         try:
-            export = self._exporter.export(outcome.recipe, outcome.weights, outcome.proofs, folder)
-            if outcome.measured_weights is not None:
-                save_measured(folder, outcome.measured_weights)
+            export = self._exporter.export(result.recipe, result.weights, result.proofs, folder)
+            if result.measured_weights is not None:
+                save_measured(folder, result.measured_weights)
             run.raise_if_stopped()
             tuning = None if reporter.trials is None else {"trials": reporter.trials}
             manifest = replace(manifest, engines=export.engines, tuning=tuning)
@@ -76,7 +76,7 @@ class Trainer:
     def close(self) -> None:
         self._exporter.close()
 
-    def _fit(self, plan: Plan, run: Run, reporter: Reporter) -> Outcome:
+    def _fit(self, plan: TrainingPlan, run: Run, reporter: ProgressReporter) -> TrainingResult:
         data = plan.recipes[0].own_data
         if data is None:
             return train_on_waves(plan, run.raise_if_stopped, reporter)
@@ -98,8 +98,8 @@ class Trainer:
         return catalog
 
 
-def _manifest(plan: Plan, outcome: Outcome, seconds: float, job_id: str) -> Manifest:
-    recipe = outcome.recipe
+def _manifest(plan: TrainingPlan, result: TrainingResult, seconds: float, job_id: str) -> Manifest:
+    recipe = result.recipe
     return Manifest(
         name=plan.name,
         version=0,
@@ -113,18 +113,18 @@ def _manifest(plan: Plan, outcome: Outcome, seconds: float, job_id: str) -> Mani
         min_length=recipe.min_length,
         scaling=recipe.scaling,
         reads_whole_series=recipe.reads_whole_series,
-        data=outcome.data,
+        data=result.data,
         seed=recipe.seed,
-        metrics=outcome.metrics,
-        gate=outcome.gate,
-        epochs_run=outcome.epochs_run,
+        metrics=result.metrics,
+        gate=result.gate,
+        epochs_run=result.epochs_run,
         seconds=round(seconds, 3),
         device="gpu" if has_gpu() else "cpu",
         library_versions={name: importlib.metadata.version(name) for name in ("outfielder", "keras", "numpy")}
         | {"tensorflow": tf.__version__},
         job_id=job_id,
-        parameters=sum(network.count_params() for network in outcome.networks),
-        calibration=outcome.calibration,
+        parameters=sum(network.count_params() for network in result.networks),
+        calibration=result.calibration,
     )
 
 

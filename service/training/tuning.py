@@ -7,11 +7,11 @@ from typing import Any, TypeVar
 
 import optuna
 
-from service.domain.recipe import Recipe
-from service.domain.tuning import Dimension, Search, change
+from service.domain.recipes.recipe import Recipe
+from service.domain.recipes.search_space import Dimension, TuningSearch, change
 from service.errors import TrainingFailed
 from service.training.epoch import Epoch
-from service.training.report import Reporter
+from service.training.progress import ProgressReporter
 
 Fitted = TypeVar("Fitted")
 # Fits a recipe, telling its epochs; gives what was fitted and its validation loss.
@@ -26,7 +26,7 @@ class _Pruned(Exception):
     """A trial whose validation loss is above the median of those before it, at the same epoch."""
 
 
-def tune(search: Search, recipe: Recipe, fit_one: FitOne[Fitted], reporter: Reporter) -> Fitted:
+def tune(search: TuningSearch, recipe: Recipe, fit_one: FitOne[Fitted], reporter: ProgressReporter) -> Fitted:
     """The best of a search's fits by validation. The first trial is the recipe as it is; the seed decides the others.
 
     The options are drawn by a tree-structured Parzen estimator (J. Bergstra et al., Algorithms for Hyper-Parameter
@@ -40,7 +40,7 @@ def tune(search: Search, recipe: Recipe, fit_one: FitOne[Fitted], reporter: Repo
         sampler=optuna.samplers.TPESampler(seed=recipe.seed),
         pruner=optuna.pruners.MedianPruner(TRIALS_BEFORE_PRUNING, EPOCHS_BEFORE_PRUNING),
     )
-    study.enqueue_trial({one.option: getattr(recipe, one.option) for one in search.space})
+    study.enqueue_trial({dimension.option: getattr(recipe, dimension.option) for dimension in search.space})
     ends_at = time.monotonic() + search.max_seconds
     best: Fitted | None = None
     least = math.inf
@@ -49,7 +49,7 @@ def tune(search: Search, recipe: Recipe, fit_one: FitOne[Fitted], reporter: Repo
             reporter.skip((search.trials - number) * epochs_of(recipe))
             break
         trial = study.ask()
-        options = {one.option: _suggest(trial, one) for one in search.space}
+        options = {dimension.option: _suggest(trial, dimension) for dimension in search.space}
         told = 0
 
         def on_epoch(epoch: Epoch, trial: Any = trial) -> None:

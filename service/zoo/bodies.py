@@ -10,7 +10,7 @@ features at each series' last point and the state after it, `resume(block, state
 import keras
 from keras import ops
 
-from service.domain.recipe import Recipe
+from service.domain.recipes.recipe import Recipe
 from service.zoo.recurrent import ConvRecurrentBody, RecurrentBody
 from service.zoo.tensors import State, Tensor, last_of, pick
 from service.zoo.wavenet import WaveNetBody

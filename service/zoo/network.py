@@ -5,7 +5,7 @@ from typing import Any, cast
 import keras
 from keras import ops
 
-from service.domain.recipe import Recipe
+from service.domain.recipes.recipe import Recipe
 from service.zoo.bodies import AnyBody, LagBody, make_body
 from service.zoo.readouts import Decoder, make_readout
 from service.zoo.recurrent import RecurrentBody

@@ -4,7 +4,7 @@ from typing import Any
 
 import keras
 
-from service.domain.presets import Normalization
+from service.domain.recipes.presets import Normalization
 
 
 def make_normalization(kind: Normalization) -> Any:

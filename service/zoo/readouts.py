@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from service.domain.recipe import Recipe
+from service.domain.recipes.recipe import Recipe
 from service.zoo.cells import FeedbackCell
 from service.zoo.tensors import State, Tensor
 from service.zoo.theta import Theta

@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from service.domain.recipe import CONV_KERNEL, CONV_STRIDE, Recipe
+from service.domain.recipes.recipe import CONV_KERNEL, CONV_STRIDE, Recipe
 from service.zoo.cells import LayerNormSimpleRNNCell
 from service.zoo.normalization import make_normalization
 from service.zoo.tensors import State, Tensor, pick

@@ -5,7 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from service.domain.recipe import Recipe
+from service.domain.recipes.recipe import Recipe
 from service.zoo.normalization import make_normalization
 from service.zoo.tensors import State, Tensor, last_of, pick
 

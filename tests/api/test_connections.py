@@ -15,8 +15,8 @@ import pytest
 from starlette.requests import Request
 from starlette.types import Message, Receive, Scope, Send
 
-from service.api.budget import Budget
-from service.api.connections import PATIENCE_SECONDS, Connections
+from service.api.cancellation import PATIENCE_SECONDS, WaitingClients
+from service.api.memory_budget import MemoryBudget
 from service.api.middleware import RequestMiddleware
 from service.telemetry.metrics import Metrics
 from tests.abuse.wire import Answer, connect, read, request, reset, send
@@ -264,7 +264,7 @@ async def test_a_request_that_the_ending_server_cancels_is_told_so_without_a_tra
         sent.append(message)
 
     sent: list[Message] = []
-    middleware = RequestMiddleware(cancelled, Metrics(), Budget(2**20))
+    middleware = RequestMiddleware(cancelled, Metrics(), MemoryBudget(2**20))
     await middleware({"type": "http", "method": "GET", "path": "/models", "headers": []}, receive, send)
     assert sent[0]["status"] == 503
 
@@ -278,10 +278,10 @@ async def test_a_request_that_is_answered_leaves_nothing_for_the_garbage_collect
 
     async def answer() -> weakref.ref[Request]:
         posted = Request({"type": "http", "method": "POST", "path": "/forecast", "headers": []}, receive)
-        await connections.serve(posted, asyncio.sleep(seconds))
+        await clients.serve(posted, asyncio.sleep(seconds))
         return weakref.ref(posted)
 
-    connections = Connections()
+    clients = WaitingClients()
     gc.disable()
     try:
         left = await asyncio.create_task(answer())

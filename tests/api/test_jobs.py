@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from service.domain.presets import CHAPTER
+from service.domain.recipes.presets import CHAPTER
 from service.settings import Settings
 from tests.api.server import assert_problem, client
 

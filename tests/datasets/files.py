@@ -5,21 +5,25 @@ from pathlib import Path
 import pytest
 
 from service.datasets.csv_file import read_csv
-from service.datasets.limits import Limits
-from service.datasets.options import Options
+from service.datasets.file_options import FileOptions
 from service.datasets.table import Table
+from service.datasets.upload_limits import UploadLimits
 from service.errors import Flaw, InvalidRequest
 
-LIMITS = Limits(max_points=1000, max_series=100)
+LIMITS = UploadLimits(max_points=1000, max_series=100)
 
 
-def read(folder: Path, content: str | bytes, options: Options | None = None, limits: Limits = LIMITS) -> Table:
+def read(
+    folder: Path, content: str | bytes, options: FileOptions | None = None, limits: UploadLimits = LIMITS
+) -> Table:
     file = folder / "upload"
     file.write_bytes(content.encode() if isinstance(content, str) else content)
     return read_csv(file, limits, options)
 
 
-def flaw_of(folder: Path, content: str | bytes, options: Options | None = None, limits: Limits = LIMITS) -> Flaw:
+def flaw_of(
+    folder: Path, content: str | bytes, options: FileOptions | None = None, limits: UploadLimits = LIMITS
+) -> Flaw:
     with pytest.raises(InvalidRequest) as caught:
         read(folder, content, options, limits)
     [flaw] = caught.value.flaws

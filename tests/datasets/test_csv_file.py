@@ -9,20 +9,20 @@ from hypothesis import strategies as st
 
 from service.datasets import csv_file
 from service.datasets.csv_file import read_csv
-from service.datasets.limits import Limits
 from service.datasets.table import Table
+from service.datasets.upload_limits import UploadLimits
 from service.errors import Flaw, InvalidRequest
 
-LIMITS = Limits(max_points=1000, max_series=10)
+LIMITS = UploadLimits(max_points=1000, max_series=10)
 
 
-def read(path: Path, content: str | bytes, limits: Limits = LIMITS) -> Table:
+def read(path: Path, content: str | bytes, limits: UploadLimits = LIMITS) -> Table:
     file = path / "upload"
     file.write_bytes(content.encode() if isinstance(content, str) else content)
     return read_csv(file, limits)
 
 
-def flaw_of(path: Path, content: str | bytes, limits: Limits = LIMITS) -> Flaw:
+def flaw_of(path: Path, content: str | bytes, limits: UploadLimits = LIMITS) -> Flaw:
     with pytest.raises(InvalidRequest) as caught:
         read(path, content, limits)
     [flaw] = caught.value.flaws
@@ -78,7 +78,7 @@ def test_blocks_join_and_rows_are_counted_over_them(tmp_path: Path, monkeypatch:
     assert flaw_of(tmp_path, "\n".join(["unique_id,ds,y", *rows])).pointer == "/ds/321"
     rows[321] = ",2024-01-01,1"
     assert flaw_of(tmp_path, "\n".join(["unique_id,ds,y", *rows])).pointer == "/unique_id/321"
-    few = Limits(max_points=100, max_series=10)
+    few = UploadLimits(max_points=100, max_series=10)
     assert flaw_of(tmp_path, "\n".join(["unique_id,ds,y", *rows]), few).code == "too_many_points"
 
 

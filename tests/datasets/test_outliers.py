@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.datasets.audit import audit
-from service.datasets.limits import Limits
-from service.datasets.options import Options
+from service.datasets.file_options import FileOptions
 from service.datasets.outliers import find_outliers
-from service.datasets.read import CSV, read_file
+from service.datasets.reader import CSV, read_file
+from service.datasets.upload_limits import UploadLimits
 from service.domain.panel import Panel
 
 WEEKLY = 20 + 3 * (np.arange(100) % 7) + np.random.default_rng(0).random(100)
@@ -100,7 +100,7 @@ def test_the_finding_names_the_row_of_the_file_and_the_value_which_stays(tmp_pat
     rows = [f"2024-{1 + i // 28:02}-{1 + i % 28:02},{value:.3f}" for i, value in enumerate(WEEKLY[:28])]
     rows[9] = rows[9].split(",")[0] + ",-9999"
     (tmp_path / "upload").write_text("\n".join(["ds,y", ",", *reversed(rows)]))
-    panel, findings, _ = read_file(tmp_path / "upload", CSV, Limits(1000, 10), Options())
+    panel, findings, _ = read_file(tmp_path / "upload", CSV, UploadLimits(1000, 10), FileOptions())
     [message] = [finding.message for finding in findings if finding.code == "outlier"]
     # After the blank row, from the last to the first.
     assert "-9999 (row 20)" in message
@@ -113,7 +113,7 @@ def test_equal_outliers_are_named_with_rows_of_their_own(tmp_path: Path) -> None
     for i in (9, 40):
         rows[i] = rows[i].split(",")[0] + ",-9999"
     (tmp_path / "upload").write_text("\n".join(["ds,y", *reversed(rows)]))
-    _, findings, _ = read_file(tmp_path / "upload", CSV, Limits(1000, 10), Options())
+    _, findings, _ = read_file(tmp_path / "upload", CSV, UploadLimits(1000, 10), FileOptions())
     [message] = [finding.message for finding in findings if finding.code == "outlier"]
     assert "-9999 (row 47), -9999 (row 16)" in message
 

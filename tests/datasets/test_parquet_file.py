@@ -7,16 +7,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from service.datasets.limits import Limits
 from service.datasets.parquet_file import read_parquet
 from service.datasets.table import Table
+from service.datasets.upload_limits import UploadLimits
 from service.errors import Flaw, InvalidRequest
 
-LIMITS = Limits(max_points=1000, max_series=10)
+LIMITS = UploadLimits(max_points=1000, max_series=10)
 DAY = np.datetime64("2024-01-01", "D")
 
 
-def read(path: Path, limits: Limits = LIMITS, **columns: Any) -> Table:
+def read(path: Path, limits: UploadLimits = LIMITS, **columns: Any) -> Table:
     pq.write_table(pa.table(columns), path / "upload")
     return read_parquet(path / "upload", limits)
 

@@ -11,13 +11,13 @@ from random import Random
 
 import pytest
 
-from service.datasets.limits import Limits
-from service.datasets.options import Options
-from service.datasets.read import CSV, read_file
+from service.datasets.file_options import FileOptions
+from service.datasets.reader import CSV, read_file
+from service.datasets.upload_limits import UploadLimits
 from service.domain.panel import Panel
 from service.errors import InvalidRequest
 
-LIMITS = Limits(10_000, 10)
+LIMITS = UploadLimits(10_000, 10)
 FIRST = date(2024, 1, 15)
 VALUES = [900 + 25 * (step % 7) + 10 * step for step in range(28)]
 SECONDS = 86_400
@@ -147,9 +147,9 @@ def pair_all() -> Iterator[tuple[str, ...]]:
 VARIANTS = [*dict.fromkeys(pair_all())]
 
 
-def read(folder: Path, content: bytes, options: Options | None = None) -> Panel:
+def read(folder: Path, content: bytes, options: FileOptions | None = None) -> Panel:
     (folder / "upload").write_bytes(content)
-    return read_file(folder / "upload", CSV, LIMITS, options or Options())[0]
+    return read_file(folder / "upload", CSV, LIMITS, options or FileOptions())[0]
 
 
 def assert_same(panel: Panel, variant: tuple[str, ...]) -> None:
@@ -193,7 +193,7 @@ def test_a_variant_is_read_as_the_series_or_refused_with_its_line(tmp_path: Path
 def test_uncertain_digits_are_read_where_the_sender_says_what_groups_them(
     tmp_path: Path, variant: tuple[str, ...]
 ) -> None:
-    said = Options(thousands="," if variant[4] == "english groups" else ".")
+    said = FileOptions(thousands="," if variant[4] == "english groups" else ".")
     assert_same(read(tmp_path, write(variant), said), variant)
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.domain.backtest import Pool, Rolling, Track, forecast_naively, make_track, measure_forecast
+from service.domain.backtest import Rolling, ScorePool, Track, forecast_naively, make_track, measure_forecast
 from service.domain.metrics import score, seasonal_scale
 from service.domain.series import Array, Missing
 from service.errors import Flaw
@@ -95,7 +95,7 @@ def test_without_a_scale_there_is_no_mase() -> None:
 @given(st.lists(st.integers(1, 6), min_size=1, max_size=5), st.integers(0, 2**32 - 1))
 def test_pooled_scores_are_those_of_all_points_together(counts: list[int], seed: int) -> None:
     rng = np.random.default_rng(seed)
-    pool = Pool()
+    pool = ScorePool()
     points: list[list[Array]] = []
     for count in counts:
         actual, forecast = rng.standard_normal((2, 2, count))
@@ -116,7 +116,7 @@ def test_pooled_scores_are_those_of_all_points_together(counts: list[int], seed:
 
 
 def test_series_without_a_scale_are_left_out_of_the_pooled_mase() -> None:
-    pool = Pool()
+    pool = ScorePool()
     pool.add({"model": measure_forecast(np.zeros((1, 1)), np.ones((1, 1)), NAN)}, 1)
     assert pool.scores()["model"]["mase"] is None
     pool.add({"model": measure_forecast(np.zeros((1, 2)), np.ones((1, 2)), 0.5)}, 2)

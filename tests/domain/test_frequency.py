@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from service.domain.calendar import future_timestamps
 from service.domain.frequency import WEEKDAYS
-from service.domain.inference import fit, infer, place
+from service.domain.frequency_inference import fit, infer, place
 from service.errors import InvalidRequest
 
 FREQS = (

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.domain.series import FLOAT32_MAX, Missing, PostedSeries, Read, read_all, read_numbers, split
+from service.domain.series import FLOAT32_MAX, Missing, PostedSeries, ReadSeries, read_all, read_numbers, split
 from service.errors import Flaw, InvalidRequest
 
 # Without those that float32 can't tell from zero: a series of them alone is out of range.
@@ -17,7 +17,7 @@ NUMBERS = st.one_of(st.floats(-1e6, 1e6).filter(lambda x: x == 0 or abs(x) > 1e-
 GAPPY = st.lists(st.one_of(st.none(), NUMBERS), min_size=1, max_size=40)
 
 
-def read(values: list[Any], missing: Missing = "interpolate") -> Read | Flaw:
+def read(values: list[Any], missing: Missing = "interpolate") -> ReadSeries | Flaw:
     return read_all([PostedSeries("0", "/series", values)], missing)[0]
 
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from service.domain.time_errors import BadTime
 from service.domain.time_fields import NO_OFFSET
-from service.domain.time_flaws import BadTime
 from service.domain.timestamps import ListTexts, Reading, is_time_like, is_written_time, read_stamp, read_texts
 from service.errors import InvalidRequest
 

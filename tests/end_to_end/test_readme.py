@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from service.domain.presets import PRESETS
-from service.domain.settling import resolve
+from service.domain.recipes.presets import PRESETS
+from service.domain.recipes.resolve import resolve
 from service.zoo.network import make_network
 from tests.end_to_end.processes import Processes
 from tests.end_to_end.readme import README, Shell, read_steps, same

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from service.domain.settling import resolve
+from service.domain.recipes.resolve import resolve
 from service.store.manifest import Manifest
 from service.store.publish import publish, staging
 from service.training.export import export

@@ -28,12 +28,12 @@ CONFIG = Path(__file__).with_name("schemathesis.toml")
 # The readers of what clients send.
 READERS = (
     "tests/api/test_bad_input.py",
-    "tests/api/test_bulk.py",
+    "tests/api/test_json_series.py",
     "tests/datasets",
     "tests/domain/test_frequency.py",
     "tests/domain/test_timestamps.py",
     "tests/domain/test_calendar.py",
-    "tests/domain/test_zones.py",
+    "tests/domain/test_time_zones.py",
     "tests/domain/test_series.py",
 )
 STARTER = {"architecture": "ridge", "name": "ridge", "horizon": 6, "season": 12}

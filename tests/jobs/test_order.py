@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.jobs.job import Job
-from service.jobs.records import Row, to_job
+from service.jobs.job_records import JobRow, to_job
 from tests.jobs.workers import REQUEST, Workers, ended, open_queue, run_async, task, training, until
 
 YEAR_SECONDS = 365 * 86_400
@@ -111,7 +111,7 @@ moments = st.none() | st.integers(-(2**60), 2**60)
 def test_times_never_run_backwards_and_any_can_be_shown(
     submitted: int, began: int | None, ended_ms: int | None, status: str
 ) -> None:
-    row = Row(1, "a", status, 1, began, ended_ms, "portable_json", "{}", None, {"submitted_ms": submitted})
+    row = JobRow(1, "a", status, 1, began, ended_ms, "portable_json", "{}", None, {"submitted_ms": submitted})
     job: Job = to_job(row, None)
     times = [one for one in (job.submitted_at, job.started_at, job.finished_at) if one]
     assert times == sorted(times)

@@ -13,17 +13,17 @@ import pytest
 from service.domain.intervals import half_widths, measure_spread
 from service.engines.loaders import make_loader
 from service.errors import InvalidRequest
-from service.serving import study
+from service.serving import backtest_plan
+from service.serving.backtest_plan import BacktestRequest, read_backtest_data
 from service.serving.backtesting import Backtesting
 from service.serving.batcher import Batcher
-from service.serving.forecasting import Limits
-from service.serving.levels import find_half_widths
+from service.serving.forecasting import ForecastLimits
+from service.serving.interval_widths import find_half_widths
 from service.serving.registry import Registry
-from service.serving.study import BacktestRequest, read_material
 from service.store.catalog import Catalog
 from tests.serving.models import KINDS, Kind, add_version
 
-LIMITS = Limits(max_horizon=1000, max_answer_values=100_000, max_series_length=2000)
+LIMITS = ForecastLimits(max_horizon=1000, max_answer_values=100_000, max_series_length=2000)
 RNG = np.random.default_rng(0)
 MONTHLY = [float(100 + t + 20 * np.sin(t * np.pi / 6) + noise) for t, noise in enumerate(RNG.standard_normal(60))]
 
@@ -44,7 +44,7 @@ async def opened(root: Path) -> AsyncIterator[Backtesting]:
 def run(root: Path, posted: Any, *, freq: str | None = None, **fields: Any) -> dict[str, Any]:
     async def main() -> dict[str, Any]:
         async with opened(root) as backtesting:
-            prepared = await backtesting.prepare(BacktestRequest(**fields), read_material(posted, freq))
+            prepared = await backtesting.prepare(BacktestRequest(**fields), read_backtest_data(posted, freq))
             return await backtesting.run(prepared)
 
     return asyncio.run(main())
@@ -131,7 +131,7 @@ def test_what_can_not_be_measured_is_refused(
 
 
 def test_too_many_series_are_refused(stored_kinds: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(study, "MAX_SERIES", 2)
+    monkeypatch.setattr(backtest_plan, "MAX_SERIES", 2)
     assert flaws_of(stored_kinds, [MONTHLY] * 3, model="whole") == [("/series", "too_many_series")]
     assert len(run(stored_kinds, [MONTHLY] * 2, model="whole")["series"]) == 2
 
@@ -141,7 +141,7 @@ def test_many_series_are_measured_in_parts_as_if_at_once(stored_kinds: Path, mon
     whole = run(stored_kinds, posted, model="whole", windows=5)
     for name, value in (("PART_ROWS", 10), ("PART_POINTS", 100)):
         with monkeypatch.context() as patch:
-            patch.setattr(study, name, value)
+            patch.setattr(backtest_plan, name, value)
             parts = run(stored_kinds, posted, model="whole", windows=5)
         assert parts.keys() == whole.keys()
         for ours, theirs in zip(parts["series"], whole["series"], strict=True):

@@ -11,7 +11,7 @@ import pytest
 from service.engines.engine import Answers, Kind, Lengths, Series
 from service.errors import NotReady, QueueFull
 from service.serving.batcher import INLINE_SECONDS, Batcher
-from service.serving.calls import MAX_CELLS, MAX_ROWS, Call
+from service.serving.engine_call import MAX_CELLS, MAX_ROWS, EngineCall
 
 pytestmark = pytest.mark.anyio
 
@@ -51,7 +51,7 @@ def row(*values: float) -> Series:
     return np.array(values, np.float64)
 
 
-async def computed(batcher: Batcher, call: Call, rows: list[Series]) -> list[float]:
+async def computed(batcher: Batcher, call: EngineCall, rows: list[Series]) -> list[float]:
     return [float(answer[0]) for answer in (await batcher.run(call, rows)).rows]
 
 
@@ -65,11 +65,11 @@ async def until_computing(engine: GatedEngine, n_calls: int = 1) -> None:
 async def test_what_waits_for_the_same_call_is_computed_together() -> None:
     engine = GatedEngine(is_open=False)
     batcher = Batcher(limit=100, threads=1)
-    call = Call(engine, "forecast", 1)
+    call = EngineCall(engine, "forecast", 1)
     first = asyncio.create_task(computed(batcher, call, [row(1)]))
     await until_computing(engine)
     others = [asyncio.create_task(computed(batcher, call, [row(i, i), row(i)])) for i in range(2, 12)]
-    far = asyncio.create_task(computed(batcher, Call(engine, "rollout", 3), [row(5)]))
+    far = asyncio.create_task(computed(batcher, EngineCall(engine, "rollout", 3), [row(5)]))
     await asyncio.sleep(0.01)
     assert batcher.waiting == 11
     engine.gate.set()
@@ -84,7 +84,7 @@ async def test_what_waits_for_the_same_call_is_computed_together() -> None:
 async def test_a_caller_who_leaves_is_not_computed_and_leaves_its_neighbours_alone() -> None:
     engine = GatedEngine(is_open=False)
     batcher = Batcher(limit=100, threads=1)
-    call = Call(engine, "forecast", 1)
+    call = EngineCall(engine, "forecast", 1)
     running = asyncio.create_task(computed(batcher, call, [row(1)]))
     await until_computing(engine)
     tasks = [asyncio.create_task(computed(batcher, call, [row(i)])) for i in range(2, 7)]
@@ -104,7 +104,7 @@ async def test_a_caller_who_leaves_is_not_computed_and_leaves_its_neighbours_alo
 async def test_a_request_that_fails_never_touches_those_computed_with_it() -> None:
     engine = GatedEngine(is_open=False)
     batcher = Batcher(limit=100, threads=1)
-    call = Call(engine, "forecast", 1)
+    call = EngineCall(engine, "forecast", 1)
     first = asyncio.create_task(computed(batcher, call, [row(1)]))
     await until_computing(engine)
     tasks = [asyncio.create_task(computed(batcher, call, [row(v)])) for v in (2.0, POISON, 3.0)]
@@ -121,7 +121,7 @@ async def test_a_request_that_fails_never_touches_those_computed_with_it() -> No
 async def test_a_large_request_lets_small_ones_in_between() -> None:
     engine = GatedEngine(is_open=False)
     batcher = Batcher(limit=100, threads=1)
-    call = Call(engine, "forecast", 1)
+    call = EngineCall(engine, "forecast", 1)
     order: list[str] = []
 
     async def ask(name: str, rows: list[Series]) -> list[float]:
@@ -145,7 +145,7 @@ async def test_one_engine_call_is_bounded_in_rows_and_points() -> None:
     batcher = Batcher(limit=100, threads=2)
     lengths = [1, 100_000, 3, 70_000, 400_000, 2] + [5] * 600
     rows = [np.full(length, 1 / length) for length in lengths]
-    answers = await computed(batcher, Call(engine, "forecast", 1), rows)
+    answers = await computed(batcher, EngineCall(engine, "forecast", 1), rows)
     assert answers == pytest.approx([1.0] * len(rows), rel=1e-3)
     assert sum(n for n, _ in engine.shapes) == len(rows)
     assert all(n <= MAX_ROWS and (n == 1 or n * time <= MAX_CELLS) for n, time in engine.shapes)
@@ -155,7 +155,7 @@ async def test_one_engine_call_is_bounded_in_rows_and_points() -> None:
 async def test_a_full_queue_refuses_at_once() -> None:
     engine = GatedEngine(is_open=False)
     batcher = Batcher(limit=3, threads=1)
-    call = Call(engine, "forecast", 1)
+    call = EngineCall(engine, "forecast", 1)
     tasks = [asyncio.create_task(computed(batcher, call, [row(1)]))]
     await until_computing(engine)
     tasks += [asyncio.create_task(computed(batcher, call, [row(1)])) for _ in range(3)]
@@ -175,7 +175,7 @@ async def test_a_full_queue_refuses_at_once() -> None:
 async def test_closing_answers_what_waits_and_refuses_what_comes() -> None:
     engine = GatedEngine(is_open=False)
     batcher = Batcher(limit=100, threads=1)
-    call = Call(engine, "forecast", 1)
+    call = EngineCall(engine, "forecast", 1)
     tasks = [asyncio.create_task(computed(batcher, call, [row(i)])) for i in range(5)]
     await until_computing(engine)
     closing = asyncio.create_task(batcher.close())
@@ -190,7 +190,7 @@ async def test_closing_answers_what_waits_and_refuses_what_comes() -> None:
 async def test_an_idle_queue_adds_no_delay() -> None:
     engine = GatedEngine()
     batcher = Batcher(limit=100, threads=1)
-    call = Call(engine, "forecast", 1)
+    call = EngineCall(engine, "forecast", 1)
     times = []
     for _ in range(50):
         started = time.perf_counter()
@@ -204,9 +204,9 @@ async def test_an_idle_queue_adds_no_delay() -> None:
 async def test_short_calls_that_come_together_are_computed_together_and_wait_for_no_thread() -> None:
     slow, quick = GatedEngine(is_open=False), GatedEngine(seconds=1e-6)
     batcher = Batcher(limit=1000, threads=1)
-    long = asyncio.create_task(computed(batcher, Call(slow, "forecast", 1), [row(1)]))
+    long = asyncio.create_task(computed(batcher, EngineCall(slow, "forecast", 1), [row(1)]))
     await until_computing(slow)
-    call = Call(quick, "forecast", 1)
+    call = EngineCall(quick, "forecast", 1)
     tasks = [asyncio.create_task(computed(batcher, call, [row(i)])) for i in range(100)]
     assert await asyncio.gather(*tasks) == [[i] for i in range(100)]
     assert quick.shapes == [(100, 1)]
@@ -218,7 +218,7 @@ async def test_short_calls_that_come_together_are_computed_together_and_wait_for
 async def test_short_calls_share_a_turn_of_the_loop_only_as_long_as_they_are_short() -> None:
     engine = GatedEngine(seconds=INLINE_SECONDS / 4)
     batcher = Batcher(limit=1000, threads=1)
-    call = Call(engine, "forecast", 1)
+    call = EngineCall(engine, "forecast", 1)
     tasks = [asyncio.create_task(computed(batcher, call, [row(i)])) for i in range(20)]
     assert await asyncio.gather(*tasks) == [[i] for i in range(20)]
     assert max(n for n, _ in engine.shapes) <= 5
@@ -228,7 +228,7 @@ async def test_short_calls_share_a_turn_of_the_loop_only_as_long_as_they_are_sho
 async def test_a_short_request_that_fails_leaves_the_others_their_answers() -> None:
     engine = GatedEngine(seconds=1e-6)
     batcher = Batcher(limit=100, threads=1)
-    call = Call(engine, "forecast", 1)
+    call = EngineCall(engine, "forecast", 1)
     tasks = [asyncio.create_task(computed(batcher, call, [row(v)])) for v in (2.0, POISON, 3.0)]
     good, bad, also_good = await asyncio.gather(*tasks, return_exceptions=True)
     assert (good, also_good) == ([2], [3])
@@ -243,7 +243,7 @@ async def test_no_answer_ever_reaches_another_caller() -> None:
 
     async def ask(i: int) -> None:
         rows = [rng.integers(1, 1000, rng.integers(1, 30)).astype(np.float64) for _ in range(rng.integers(1, 6))]
-        call = Call(engines[i % 3], "forecast", 1)
+        call = EngineCall(engines[i % 3], "forecast", 1)
         await asyncio.sleep(float(rng.random()) / 20)
         asking = asyncio.create_task(computed(batcher, call, rows))
         if i % 7 == 0:
@@ -305,7 +305,7 @@ async def test_between_steps_others_get_a_thread() -> None:
     steps, more = Steps(100), Steps(10)
     work = asyncio.create_task(batcher.run_steps(steps))
     await asyncio.to_thread(steps.has_begun.wait, 10)
-    assert await computed(batcher, Call(engine, "forecast", 1), [row(1.0, 2.0)]) == [3.0]
+    assert await computed(batcher, EngineCall(engine, "forecast", 1), [row(1.0, 2.0)]) == [3.0]
     assert steps.begun < 50
     await batcher.run_steps(more)
     assert steps.begun < 100

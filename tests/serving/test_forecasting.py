@@ -15,21 +15,21 @@ from hypothesis import strategies as st
 from service.engines.loaders import make_loader
 from service.errors import InvalidRequest, QueueFull
 from service.serving.batcher import Batcher
-from service.serving.forecasting import Forecast, Forecasting, Limits, _split
-from service.serving.plan import ForecastRequest
+from service.serving.forecast_plan import ForecastRequest
+from service.serving.forecasting import Forecast, Forecasting, ForecastLimits, _split
+from service.serving.preprocess import PreparedSeries
 from service.serving.registry import Registry
-from service.serving.rows import Row
 from service.store.catalog import Catalog
 from tests.serving.models import KINDS
 
 T = TypeVar("T")
 
-LIMITS = Limits(max_horizon=1000, max_answer_values=100_000, max_series_length=2000)
+LIMITS = ForecastLimits(max_horizon=1000, max_answer_values=100_000, max_series_length=2000)
 VALUES = st.lists(st.floats(-1000, 1000, width=32, allow_subnormal=False), min_size=4, max_size=60)
 
 
 @asynccontextmanager
-async def opened(root: Path, limits: Limits = LIMITS, limit: int = 10_000) -> AsyncIterator[Forecasting]:
+async def opened(root: Path, limits: ForecastLimits = LIMITS, limit: int = 10_000) -> AsyncIterator[Forecasting]:
     catalog = Catalog(root)
     registry = Registry(catalog, make_loader("auto"), max_loaded=10)
     batcher = Batcher(limit=limit, threads=2)
@@ -56,7 +56,7 @@ class Runner:
         return self._runner.run(main())
 
     def forecast(self, series: Any, **fields: Any) -> Forecast:
-        return self.run(lambda: self.forecasting.forecast(series, ForecastRequest(**fields)))
+        return self.run(lambda: self.forecasting.answer(series, ForecastRequest(**fields)))
 
     def close(self) -> None:
         self._runner.run(self._opened.__aexit__(None, None, None))
@@ -109,7 +109,7 @@ def test_thousands_of_callers_at_once_get_their_own_answers(runner: Runner) -> N
     async def ask_all() -> list[Forecast]:
         return await asyncio.gather(
             *(
-                runner.forecasting.forecast(rows, ForecastRequest(model=model, horizon=horizon))
+                runner.forecasting.answer(rows, ForecastRequest(model=model, horizon=horizon))
                 for model, horizon, rows in requests
             )
         )
@@ -127,8 +127,11 @@ def test_a_request_of_thousands_of_ragged_series_keeps_their_order(runner: Runne
 
 
 def test_a_part_of_a_large_request_is_about_one_engine_call() -> None:
-    rows = [Row(str(i), f"/series/{i}", np.zeros(n, np.float32)) for i, n in enumerate([50] * 300 + [100_000] * 5)]
-    parts = list(_split([*rows, Row("bad", "/series/305")]))
+    rows = [
+        PreparedSeries(str(i), f"/series/{i}", np.zeros(n, np.float32))
+        for i, n in enumerate([50] * 300 + [100_000] * 5)
+    ]
+    parts = list(_split([*rows, PreparedSeries("bad", "/series/305")]))
     assert [row.id for part in parts for row in part] == [*map(str, range(305)), "bad"]
     assert [len(part) for part in parts] == [128, 128, 46, 2, 2]
 
@@ -312,8 +315,8 @@ def test_a_full_queue_refuses_and_serves_again_when_it_has_emptied(stored_kinds:
     async def main() -> None:
         async with opened(stored_kinds, limit=5) as forecasting:
             posted, request = [1.0, 2.0, 3.0, 4.0], ForecastRequest(model="whole")
-            await forecasting.forecast(posted, request)
-            asked = (forecasting.forecast(posted, request) for _ in range(50))
+            await forecasting.answer(posted, request)
+            asked = (forecasting.answer(posted, request) for _ in range(50))
             outcomes = await asyncio.gather(*asked, return_exceptions=True)
             refused = [outcome for outcome in outcomes if isinstance(outcome, QueueFull)]
             assert refused
@@ -321,6 +324,6 @@ def test_a_full_queue_refuses_and_serves_again_when_it_has_emptied(stored_kinds:
             served = [outcome for outcome in outcomes if isinstance(outcome, Forecast)]
             assert len(served) + len(refused) == 50
             assert len(served) >= 5
-            assert np.isfinite(values_of(await forecasting.forecast(posted, request))[0]).all()
+            assert np.isfinite(values_of(await forecasting.answer(posted, request))[0]).all()
 
     asyncio.run(main())

@@ -8,7 +8,7 @@ import pytest
 
 from service.domain.intervals import half_widths, measure_spread
 from service.errors import InvalidRequest
-from service.serving.answers import SeriesForecast
+from service.serving.postprocess import SeriesForecast
 from tests.serving.models import Kind, add_version
 from tests.serving.test_forecasting import Runner
 

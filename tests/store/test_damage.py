@@ -13,8 +13,8 @@ import pytest
 
 from service.errors import StorageUnavailable, StoreUnreadable, VersionDamaged, VersionNotFound
 from service.store.catalog import Catalog
-from service.store.check import check_store
 from service.store.publish import find_by_job, publish
+from service.store.store_check import check_store
 from tests.store.damages import OF_CONTENT, OF_MODELS, OF_STORES, OF_VERSIONS, change, make_loop, put
 from tests.store.test_store import add_version, catalog_of, make_manifest, numbers
 

@@ -10,18 +10,18 @@ import pytest
 from service.datasets.store import DatasetStore
 from service.domain.intermittency import is_intermittent
 from service.domain.panel import Panel
-from service.domain.plan import Plan
-from service.domain.planning import plan
-from service.domain.recipe import PanelData
+from service.domain.recipes.auto_candidates import make_training_plan
+from service.domain.recipes.recipe import PanelData
+from service.domain.recipes.training_plan import TrainingPlan
 from service.domain.series import trim
-from service.serving.answers import SeriesForecast
+from service.serving.postprocess import SeriesForecast
 from service.store.catalog import Catalog
 from service.store.manifest import Manifest
-from service.training.on_panel import train_on_panel
-from service.training.outcome import Outcome
-from service.training.panel import read_panel
-from service.training.report import Reporter
+from service.training.data.panel_split import read_panel
+from service.training.panel_training import train_on_panel
+from service.training.progress import ProgressReporter
 from service.training.trainer import Trainer
+from service.training.training_result import TrainingResult
 from tests.serving.test_forecasting import Runner
 from tests.training.test_trainer import Recorder
 
@@ -39,7 +39,7 @@ class Bench:
         self.trainer = Trainer(folder / "store", self.datasets.load)
         self.jobs = 0
 
-    def plan(self, series: Sequence[Series], freq: str = "D", **request: Any) -> tuple[Plan, Panel]:
+    def plan(self, series: Sequence[Series], freq: str = "D", **request: Any) -> tuple[TrainingPlan, Panel]:
         values = tuple(np.array([np.nan if value is None else value for value in one], float) for one in series)
         panel = Panel(tuple(map(str, range(len(values)))), values, (None,) * len(values), freq)
         data = PanelData(
@@ -53,7 +53,7 @@ class Bench:
         )
         self.jobs += 1
         lengths = np.array([len(trim(one)) for one in values], dtype=np.int64)
-        return plan({"name": f"model-{self.jobs}", **request}, data, lengths), panel
+        return make_training_plan({"name": f"model-{self.jobs}", **request}, data, lengths), panel
 
     def train(self, series: Sequence[Series], freq: str = "D", **request: Any) -> Manifest:
         """A published version."""
@@ -61,11 +61,13 @@ class Bench:
         result = self.trainer.train(made, Recorder(f"job-{self.jobs}"))
         return self.catalog().resolve(made.name, result["version"])
 
-    def fit(self, series: Sequence[Series], freq: str = "D", **request: Any) -> Outcome:
+    def fit(self, series: Sequence[Series], freq: str = "D", **request: Any) -> TrainingResult:
         """What would be published, in a fraction of the time."""
         made, panel = self.plan(series, freq, **request)
         run = Recorder(f"job-{self.jobs}")
-        return train_on_panel(made, read_panel(panel), self.catalog(), run.raise_if_stopped, Reporter(made, run))
+        return train_on_panel(
+            made, read_panel(panel), self.catalog(), run.raise_if_stopped, ProgressReporter(made, run)
+        )
 
     def forecast(self, manifest: Manifest, series: Sequence[Any], **fields: Any) -> list[SeriesForecast]:
         runner = Runner(self.trainer.store_root)

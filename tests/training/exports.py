@@ -7,13 +7,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from service.domain.presets import PRESETS
-from service.domain.recipe import Recipe
+from service.domain.recipes.presets import PRESETS
+from service.domain.recipes.recipe import Recipe
+from service.domain.recipes.resolve import resolve
 from service.domain.scaling import measure
-from service.domain.settling import resolve
+from service.training.data.wave_data import prepare_waves
 from service.training.export import export
 from service.training.fit import fit
-from service.training.material import prepare
 from service.zoo.network import Network, make_network
 
 Array = np.ndarray[Any, np.dtype[np.float32]]
@@ -21,11 +21,11 @@ Array = np.ndarray[Any, np.dtype[np.float32]]
 
 def trained(recipe: Recipe) -> Network:
     """A network after the service's own training."""
-    material = prepare(recipe)
+    waves = prepare_waves(recipe)
     network, _ = fit(
         recipe,
-        (material.train.scaled_inputs, material.train.targets),
-        (material.validation.scaled_inputs, material.validation.targets),
+        (waves.train.scaled_inputs, waves.train.targets),
+        (waves.validation.scaled_inputs, waves.validation.targets),
         on_batch=lambda: None,
         on_epoch=lambda epoch: None,
     )

@@ -13,16 +13,16 @@ import pytest
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from service.domain.presets import PRESETS
-from service.domain.recipe import PanelData, Recipe
-from service.domain.settling import resolve
+from service.domain.recipes.presets import PRESETS
+from service.domain.recipes.recipe import PanelData, Recipe
+from service.domain.recipes.resolve import resolve
 from service.training.compiled.fitting import fit_compiled, predict_compiled
 from service.training.compiled.forward import Pass, answer
 from service.training.compiled.optimizers import make_optimizer
 from service.training.compiled.program import find_program
+from service.training.data.wave_data import prepare_waves
 from service.training.epoch import Epoch
 from service.training.fit_keras import fit_keras, predict_keras
-from service.training.material import prepare
 from service.zoo.network import Network, make_network
 
 FITTED = [name for name, preset in PRESETS.items() if preset.is_fitted]
@@ -152,7 +152,7 @@ def test_an_optimiser_steps_as_keras_does(name: Any) -> None:
 def fit_both(recipe: Recipe) -> list[tuple[list[Epoch], Network]]:
     """Keras' own fit and the compiled one, of the same network on the same hundred waves."""
     recipe = replace(recipe, batch_size=70, data=replace(recipe.waves, n_series=100))
-    material = prepare(recipe)
+    material = prepare_waves(recipe)
     parts = [(part.scaled_inputs, part.targets) for part in (material.train, material.validation)]
     fits = []
     for fit in (fit_keras, fit_compiled):
@@ -195,7 +195,7 @@ def test_forecasts_are_those_of_keras_however_many_rows_there_are(n: int) -> Non
 def test_a_second_fit_of_the_same_shape_compiles_nothing() -> None:
     recipe = replace(settle({"architecture": "gru", "layers": 1}), epochs=2)
     recipe = replace(recipe, data=replace(recipe.waves, n_series=100))
-    material = prepare(recipe)
+    material = prepare_waves(recipe)
     train, validation = ((part.scaled_inputs, part.targets) for part in (material.train, material.validation))
     counts = []
     for seed in (1, 2):
@@ -214,7 +214,7 @@ from pathlib import Path
 import numpy as np
 from service.training.compiled.cache import keep_programs
 keep_programs(Path({str(tmp_path)!r}))
-from service.domain.settling import resolve
+from service.domain.recipes.resolve import resolve
 from service.training.compiled.fitting import predict_compiled
 from service.zoo.network import make_network
 recipe = resolve({{"architecture": "linear"}})

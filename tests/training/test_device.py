@@ -10,13 +10,13 @@ import pytest
 ROOT = Path(__file__).parents[2]
 WITHOUT_TENSORFLOW = "import sys; sys.modules['tensorflow'] = None\n"
 ON_WAVES = """
-from service.domain.settling import resolve
+from service.domain.recipes.resolve import resolve
 from service.training.fit import fit, predict
-from service.training.material import prepare
+from service.training.data.wave_data import prepare_waves
 
 recipe = resolve({"architecture": "gru", "units": 4, "epochs": 2, "data": {"n_series": 100}})
-material = prepare(recipe)
-parts = [(part.scaled_inputs, part.targets) for part in (material.train, material.validation)]
+waves = prepare_waves(recipe)
+parts = [(part.scaled_inputs, part.targets) for part in (waves.train, waves.validation)]
 network, epochs = fit(recipe, *parts, on_batch=lambda: None, on_epoch=lambda epoch: None)
 assert epochs[1].val_loss < epochs[0].val_loss
 assert predict(network, recipe, parts[1][0]).shape == (20, 10)
@@ -24,16 +24,16 @@ assert predict(network, recipe, parts[1][0]).shape == (20, 10)
 ON_SERIES = """
 import math
 import numpy as np
-from service.domain.planning import plan
-from service.domain.recipe import PanelData
-from service.training.own_series import fit_networks
-from service.training.panel import prepare_panel
+from service.domain.recipes.auto_candidates import make_training_plan
+from service.domain.recipes.recipe import PanelData
+from service.training.panel_fit import fit_networks
+from service.training.data.panel_split import prepare_panel
 
 rng = np.random.default_rng(0)
 series = [20 + 3.0 * (np.arange(120) % 12) + rng.random(120) for _ in range(4)]
 data = PanelData("series", "id", "digest", 4, 480, "MS")
 request = {"architecture": "flagship", "epochs": 1, "max_windows": 200}
-recipes = plan(request, data, np.full(4, 120)).recipes
+recipes = make_training_plan(request, data, np.full(4, 120)).recipes
 prepared = prepare_panel(series, recipes[0])
 for recipe in {recipe.architecture: recipe for recipe in recipes}.values():
     _, networks, epochs = fit_networks(recipe, prepared, lambda: None, lambda epoch: None)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from service.domain.presets import PRESETS
+from service.domain.recipes.presets import PRESETS
 from service.errors import ExportMismatch
 from service.training.export import Proof, prove
 from tests.training.exports import Exported, assert_same, waves

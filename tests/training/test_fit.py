@@ -4,21 +4,21 @@ import keras
 import numpy as np
 import pytest
 
-from service.domain.recipe import PanelData, Recipe
-from service.domain.settling import resolve
-from service.training.draws import Draws, Importance
+from service.domain.recipes.recipe import PanelData, Recipe
+from service.domain.recipes.resolve import resolve
+from service.training.data.panel_split import prepare_panel
+from service.training.data.wave_data import prepare_waves
+from service.training.data.window_sampler import Importance, WindowSampler
 from service.training.epoch import Epoch
-from service.training.evaluate import evaluate
 from service.training.fit import fit
-from service.training.material import prepare
-from service.training.panel import prepare_panel
+from service.training.wave_scores import score_waves
 from service.zoo.network import Network, make_network
 
 SMALL = {"data": {"n_series": 200}, "epochs": 2}
 
 
 def run(recipe: Recipe, **callbacks: Any) -> tuple[Network, list[Epoch]]:
-    material = prepare(recipe)
+    material = prepare_waves(recipe)
     return fit(
         recipe,
         (material.train.scaled_inputs, material.train.targets),
@@ -79,8 +79,8 @@ def test_early_stopping_ends_when_validation_no_longer_gains_and_keeps_the_best_
     assert len(epochs) < 100
     best = min(epoch.val_loss for epoch in epochs)
     assert best < epochs[-1].val_loss
-    material = prepare(recipe)
-    assert evaluate(recipe, [network], material)["validation"]["mse"] == pytest.approx(best, rel=1e-3)
+    material = prepare_waves(recipe)
+    assert score_waves(recipe, [network], material)["validation"]["mse"] == pytest.approx(best, rel=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_options_reach_the_fit(options: dict[str, Any]) -> None:
 def test_naive_needs_no_fit_and_scores_as_its_own_baseline() -> None:
     recipe = resolve({"architecture": "naive", "data": {"n_series": 300}})
     network, epochs = run(recipe)
-    metrics = evaluate(recipe, [network], prepare(recipe))
+    metrics = score_waves(recipe, [network], prepare_waves(recipe))
     assert epochs == []
     assert metrics["test"]["mse"] == pytest.approx(metrics["baselines"]["naive"]["test"]["mse"])
     assert len(metrics["test"]["by_step"]["mse"]) == 10
@@ -111,7 +111,7 @@ def test_naive_needs_no_fit_and_scores_as_its_own_baseline() -> None:
 
 def test_scores_are_in_the_users_units_whatever_the_scaling() -> None:
     raw, scaled = (
-        evaluate(recipe, [run(recipe)[0]], prepare(recipe))
+        score_waves(recipe, [run(recipe)[0]], prepare_waves(recipe))
         for recipe in (
             resolve({"architecture": "naive", "data": {"n_series": 100}, "scaling": scaling})
             for scaling in ("none", "standard")
@@ -122,7 +122,7 @@ def test_scores_are_in_the_users_units_whatever_the_scaling() -> None:
 
 
 def test_training_never_sees_validation_or_test_series() -> None:
-    material = prepare(resolve({"architecture": "linear", "data": {"n_series": 100}}))
+    material = prepare_waves(resolve({"architecture": "linear", "data": {"n_series": 100}}))
     parts = [{row.tobytes() for row in part.inputs} for part in (material.train, material.validation, material.test)]
     assert [len(part) for part in parts] == [70, 20, 10]
     assert not parts[0] & parts[1]
@@ -142,7 +142,7 @@ def test_going_on_begins_as_a_first_fit_does() -> None:
     ends = prepared.split.train_ends
 
     def fit_draws(network: Network | None = None) -> Network:
-        draws = Draws(recipe, prepared.rows, ends, Importance(prepared.rows, ends, recipe.season))
+        draws = WindowSampler(recipe, prepared.rows, ends, Importance(prepared.rows, ends, recipe.season))
         held_out = draws.examples(prepared.validation.series, prepared.validation.ends, last_only=True)
         watched = (held_out.x, held_out.targets, held_out.weights)
         return fit(recipe, draws, watched, on_batch=lambda: None, on_epoch=lambda epoch: None, network=network)[0]

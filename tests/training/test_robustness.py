@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from service.errors import TrainingFailed
-from service.training.outcome import Outcome
+from service.training.training_result import TrainingResult
 from tests.training.bench import SHORT, Bench, bench, bounds_of, regular, sparse, values_of
 
 __all__ = ["bench"]
@@ -34,7 +34,7 @@ GUESTS: dict[str, list[float | None]] = {
 
 
 @pytest.fixture(scope="module", params=["theta", "ridge"])
-def without(request: pytest.FixtureRequest, bench: Bench) -> Outcome:
+def without(request: pytest.FixtureRequest, bench: Bench) -> TrainingResult:
     """What the panel gets without a guest."""
     return bench.fit(PANEL, architecture=request.param, horizon=7)
 
@@ -70,7 +70,7 @@ def test_bounds_of_spare_parts_are_of_the_size_of_what_is_sold_and_never_below_z
 
 @pytest.mark.parametrize("guest", GUESTS.values(), ids=GUESTS)
 def test_a_guest_moves_neither_scores_nor_residuals_of_the_others(
-    bench: Bench, without: Outcome, guest: list[float | None]
+    bench: Bench, without: TrainingResult, guest: list[float | None]
 ) -> None:
     first, second = without, bench.fit([*PANEL, guest], architecture=without.recipe.architecture, horizon=7)
     assert second.gate is not None

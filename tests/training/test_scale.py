@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from service.domain import scaling as plain
-from service.domain.settling import resolve
+from service.domain.recipes.resolve import resolve
 from service.training.scale import measure
 
 SHAPES = st.tuples(st.integers(1, 4), st.integers(1, 20))

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from service.domain.settling import resolve
+from service.domain.recipes.resolve import resolve
 from service.training.seeds import seeds_of_its_own
 from service.zoo.network import make_network
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from service.domain.presets import PRESETS
+from service.domain.recipes.presets import PRESETS
 from tests.training.bench import Bench, bench, sparse
 
 __all__ = ["bench"]

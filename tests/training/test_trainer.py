@@ -6,9 +6,9 @@ import pytest
 import tensorflow as tf
 
 from service.datasets.store import DatasetStore
-from service.domain.plan import Plan
-from service.domain.planning import plan
-from service.domain.recipe import Recipe
+from service.domain.recipes.auto_candidates import make_training_plan
+from service.domain.recipes.recipe import Recipe
+from service.domain.recipes.training_plan import TrainingPlan
 from service.errors import TrainingFailed
 from service.jobs.job import Progress
 from service.store.catalog import Catalog
@@ -44,8 +44,10 @@ def trainer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trainer]:
     one.close()
 
 
-def linear(name: str, **fields: object) -> Plan:
-    return plan({"architecture": "linear", "scaling": "standard", "epochs": 2, "name": name, **SMALL, **fields})
+def linear(name: str, **fields: object) -> TrainingPlan:
+    return make_training_plan(
+        {"architecture": "linear", "scaling": "standard", "epochs": 2, "name": name, **SMALL, **fields}
+    )
 
 
 def test_a_job_becomes_a_version_that_says_how_it_was_made(trainer: Trainer) -> None:

@@ -10,9 +10,9 @@ import onnx
 import pytest
 import tensorflow as tf
 
-from service.domain.presets import PRESETS
-from service.domain.recipe import Recipe
-from service.domain.settling import resolve
+from service.domain.recipes.presets import PRESETS
+from service.domain.recipes.recipe import Recipe
+from service.domain.recipes.resolve import resolve
 from service.engines.onnx import OnnxRuntime, graph_path
 from service.training.graph import AnyGraph, make_serving_graph
 from service.training.translation import publication

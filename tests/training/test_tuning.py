@@ -8,16 +8,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from service.domain.plan import Plan
-from service.domain.planning import plan
-from service.domain.recipe import PanelData
+from service.domain.recipes.auto_candidates import make_training_plan
+from service.domain.recipes.recipe import PanelData
+from service.domain.recipes.training_plan import TrainingPlan
 from service.errors import InvalidRequest, TrainingFailed
 from service.jobs.job import Progress
 from service.store.catalog import Catalog
-from service.training.on_panel import train_on_panel
-from service.training.on_waves import train_on_waves
-from service.training.outcome import Outcome
-from service.training.report import Reporter
+from service.training.panel_training import train_on_panel
+from service.training.progress import ProgressReporter
+from service.training.training_result import TrainingResult
+from service.training.wave_training import train_on_waves
 
 SMALL: dict[str, Any] = {"architecture": "linear", "data": {"n_series": 300}, "epochs": 8}
 
@@ -37,9 +37,9 @@ class Job:
         pass
 
 
-def search(**request: Any) -> tuple[Outcome, list[dict[str, Any]], Job]:
-    made, job = plan({**SMALL, **request}), Job()
-    reporter = Reporter(made, job)
+def search(**request: Any) -> tuple[TrainingResult, list[dict[str, Any]], Job]:
+    made, job = make_training_plan({**SMALL, **request}), Job()
+    reporter = ProgressReporter(made, job)
     outcome = train_on_waves(made, lambda: None, reporter)
     assert reporter.trials is not None
     return outcome, reporter.trials, job
@@ -80,7 +80,7 @@ def test_the_same_request_tries_the_same() -> None:
 def test_what_the_request_gives_stays() -> None:
     _, trials, _ = search(tune={"trials": 4}, learning_rate=0.002)
     assert all(trial["options"].keys() == {"batch_size"} for trial in trials)
-    made = plan({"architecture": "gru", "units": 8, "tune": {}})
+    made = make_training_plan({"architecture": "gru", "units": 8, "tune": {}})
     assert made.search is not None
     assert made.search.trials == 20
     tuned = {one.option for one in made.search.space}
@@ -97,12 +97,12 @@ def test_no_trial_begins_after_the_time_is_up_but_the_first() -> None:
 
 def test_a_trial_that_diverges_is_passed_over() -> None:
     # The first trial's rate is too high for plain gradient descent; others reach far below it.
-    made = plan({**SMALL, "optimizer": "sgd", "epochs": 40, "tune": {"trials": 12}, "batch_size": 32})
+    made = make_training_plan({**SMALL, "optimizer": "sgd", "epochs": 40, "tune": {"trials": 12}, "batch_size": 32})
     (usual,) = made.recipes
     assert made.search is not None
     search_from = replace(made.search, space=(replace(made.search.space[0], low=0.01, high=50.0),))
     made = replace(made, recipes=(replace(usual, learning_rate=50.0),), search=search_from)
-    reporter = Reporter(made, Job())
+    reporter = ProgressReporter(made, Job())
     outcome = train_on_waves(made, lambda: None, reporter)
     assert reporter.trials is not None
     assert reporter.trials[0]["state"] == "diverged"
@@ -118,7 +118,7 @@ def test_when_all_diverge_the_job_fails_with_a_reason() -> None:
 def test_what_has_nothing_to_tune_refuses(architecture: str) -> None:
     data, lengths = PanelData("series", "kept", "digest", 4, 480, "MS"), np.full(4, 120)
     with pytest.raises(InvalidRequest) as refused:
-        plan({"architecture": architecture, "tune": {"trials": 2}}, data, lengths)
+        make_training_plan({"architecture": architecture, "tune": {"trials": 2}}, data, lengths)
     assert [flaw.pointer for flaw in refused.value.flaws] == ["/tune"]
 
 
@@ -126,8 +126,10 @@ def test_on_series_of_ones_own_trials_are_ranked_by_mase_and_the_best_goes_on(tm
     months = np.arange(120)
     values = [100 + 10 * i + (5 + i) * np.sin(2 * np.pi * months / 12) + 0.2 * months for i in range(4)]
     data, lengths = PanelData("series", "kept", "digest", 4, 480, "MS"), np.full(4, 120)
-    made = plan({"architecture": "mlp", "epochs": 2, "max_windows": 512, "tune": {"trials": 3}}, data, lengths)
-    reporter = Reporter(made, Job())
+    made = make_training_plan(
+        {"architecture": "mlp", "epochs": 2, "max_windows": 512, "tune": {"trials": 3}}, data, lengths
+    )
+    reporter = ProgressReporter(made, Job())
     outcome = train_on_panel(made, values, Catalog(tmp_path), lambda: None, reporter)
     assert reporter.trials is not None
     losses = [trial["loss"] for trial in reporter.trials if trial["loss"] is not None]
@@ -135,7 +137,7 @@ def test_on_series_of_ones_own_trials_are_ranked_by_mase_and_the_best_goes_on(tm
 
 
 def test_a_plan_survives_its_way_through_the_queue() -> None:
-    made = plan({"architecture": "lstm", "tune": {"trials": 5, "max_seconds": 9.0}})
-    assert Plan.from_dict(made.to_dict()) == made
+    made = make_training_plan({"architecture": "lstm", "tune": {"trials": 5, "max_seconds": 9.0}})
+    assert TrainingPlan.from_dict(made.to_dict()) == made
     older = {key: value for key, value in made.to_dict().items() if key != "search"}
-    assert Plan.from_dict(older).search is None
+    assert TrainingPlan.from_dict(older).search is None

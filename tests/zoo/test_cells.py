@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from service.domain.settling import resolve
+from service.domain.recipes.resolve import resolve
 from service.zoo.cells import LayerNormSimpleRNNCell
 from service.zoo.network import make_network
 

@@ -4,8 +4,8 @@ import keras
 import numpy as np
 import pytest
 
-from service.domain.presets import PRESETS
-from service.domain.settling import resolve
+from service.domain.recipes.presets import PRESETS
+from service.domain.recipes.resolve import resolve
 from service.zoo.network import Network, make_network
 from service.zoo.wavenet import DilatedConv
 

@@ -5,13 +5,13 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
+from service.api.backtest_jobs import load_backtest_data, submit_backtest
 from service.api.dependencies import Injected
-from service.api.measuring import load_material, submit_backtest
+from service.api.json_response import json_response
+from service.api.missing_model import explain_missing
 from service.api.openapi import problems, request_body
-from service.api.responses import json_response
 from service.api.schemas.backtest import BacktestAnswer, BacktestBody
 from service.api.schemas.train import JobAnswer
-from service.api.still_training import explain_missing
 from service.errors import ModelNotFound
 
 router = APIRouter(tags=["backtest"])
@@ -41,12 +41,12 @@ EXAMPLES: dict[str, dict[str, Any]] = {
 async def backtest(request: Request, services: Injected) -> Response:
     """Forecasts the last points of series from what was known before, and scores a model and the baselines on them."""
     body = await services.bodies.read(request, BacktestBody)
-    material = await asyncio.to_thread(load_material, body, services.datasets)
+    data = await asyncio.to_thread(load_backtest_data, body, services.datasets)
     try:
-        study = await services.backtesting.prepare(body.to_request(), material)
+        plan = await services.backtesting.prepare(body.to_request(), data)
     except ModelNotFound as error:
         raise await explain_missing(services.jobs, body.model, error) from error
-    if material.panel.n_points <= services.settings.backtest_inline_points:
-        return json_response(await services.connections.serve(request, services.backtesting.run(study)))
-    job = await submit_backtest(services, body, study, material)
+    if data.panel.n_points <= services.settings.backtest_inline_points:
+        return json_response(await services.clients.serve(request, services.backtesting.run(plan)))
+    job = await submit_backtest(services, body, plan, data)
     return json_response(job.to_dict(), 202, {"Location": services.locate(f"/jobs/{job.id}")})

@@ -6,10 +6,10 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
-from service.api.bodies import JSON, read_media_type, stream_body
 from service.api.dependencies import Injected
+from service.api.json_response import json_response, list_response
 from service.api.openapi import problems, request_body
-from service.api.responses import json_response, list_response
+from service.api.request_body import JSON, read_media_type, stream_body
 from service.api.schemas.datasets import (
     DatasetAnswer,
     DatasetBody,
@@ -18,8 +18,8 @@ from service.api.schemas.datasets import (
     refuse_for_json,
     summarize,
 )
-from service.datasets.inline import keep_posted
-from service.datasets.read import CSV, PARQUET
+from service.datasets.posted_series import keep_posted
+from service.datasets.reader import CSV, PARQUET
 from service.errors import DatasetDamaged, DatasetInUse
 
 router = APIRouter(tags=["datasets"])
@@ -56,13 +56,13 @@ async def upload(request: Request, services: Injected, asked: Annotated[FileQuer
         refuse_for_json(options)
         body = await services.bodies.read(request, DatasetBody)
         dataset = await asyncio.to_thread(
-            keep_posted, services.datasets, services.intake.limits, body.series, body.freq, body.start
+            keep_posted, services.datasets, services.uploader.limits, body.series, body.freq, body.start
         )
     else:
         # What of a file is on its way to the disk; its size on disk has limits of its own.
         request.scope["state"]["hold"].grow(UPLOAD_BYTES)
-        folder = await services.intake.save(stream_body(request, services.settings.max_upload_bytes))
-        dataset = await services.connections.serve(request, services.intake.read(folder, media_type, options))
+        folder = await services.uploader.save(stream_body(request, services.settings.max_upload_bytes))
+        dataset = await services.clients.serve(request, services.uploader.read(folder, media_type, options))
     return json_response(dataset.to_dict(), 201, {"Location": services.locate(f"/datasets/{dataset.id}")})
 
 

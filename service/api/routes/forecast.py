@@ -5,16 +5,16 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from service.api.answer_size import hold_answer
+from service.api.answer_memory import hold_answer
 from service.api.dependencies import Injected
+from service.api.json_response import json_response
+from service.api.missing_model import explain_missing
 from service.api.openapi import problems, request_body
-from service.api.pieces import PiecesAnswer, write_pieces
-from service.api.responses import json_response
+from service.api.response_stream import StreamedAnswer, write_pieces
 from service.api.schemas.forecast import ForecastAnswer, ForecastBody, read_asked, to_json
-from service.api.sources import check_source
-from service.api.still_training import explain_missing
+from service.api.series_source import check_source
 from service.errors import ModelNotFound
-from service.serving.plan import ForecastRequest
+from service.serving.forecast_plan import ForecastRequest
 
 router = APIRouter(tags=["forecast"])
 
@@ -68,13 +68,13 @@ async def forecast(request: Request, services: Injected) -> Response:
     if not _is_short(posted, asked):
         await hold_answer(request, services, posted, asked)
     try:
-        answer = await services.connections.serve(request, services.forecasting.forecast(posted, asked))
+        answer = await services.clients.serve(request, services.forecasting.answer(posted, asked))
     except ModelNotFound as error:
         raise await explain_missing(services.jobs, asked.model, error) from error
     services.metrics.count_forecasts(answer.model, answer.plan.mode, answer.n_forecasts)
     if answer.is_large:
         # A hop to a thread costs less then than the event loop would be missed.
-        return PiecesAnswer(await asyncio.to_thread(lambda: list(write_pieces(answer))))
+        return StreamedAnswer(await asyncio.to_thread(lambda: list(write_pieces(answer))))
     return json_response(to_json(answer))
 
 

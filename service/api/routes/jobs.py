@@ -6,10 +6,10 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from service.api.dependencies import Injected
-from service.api.events import EventStream
-from service.api.headers import read_last_event_id
+from service.api.event_stream import EventStream
+from service.api.json_response import json_response, list_response
 from service.api.openapi import problems
-from service.api.responses import json_response, list_response
+from service.api.request_headers import read_last_event_id
 from service.api.schemas.train import JobAnswer, JobsAnswer
 from service.jobs.job import JobStatus
 

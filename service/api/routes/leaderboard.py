@@ -3,8 +3,8 @@
 from fastapi import APIRouter, Response
 
 from service.api.dependencies import Injected
+from service.api.json_response import list_response
 from service.api.openapi import problems
-from service.api.responses import list_response
 from service.api.schemas.leaderboard import LeaderboardAnswer, to_json
 from service.store.leaderboard import Metric, Part, rank
 

@@ -7,8 +7,8 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from service.api.dependencies import Injected, Services
+from service.api.json_response import json_response, list_response
 from service.api.openapi import problems, request_body
-from service.api.responses import json_response, list_response
 from service.api.schemas.models import AliasBody, DefaultBody, ModelAnswer, ModelsAnswer, damage_to_json, to_json
 
 router = APIRouter(tags=["models"])

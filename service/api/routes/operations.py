@@ -10,8 +10,8 @@ from fastapi.responses import FileResponse, RedirectResponse
 from starlette.exceptions import HTTPException
 
 from service.api.dependencies import Injected
+from service.api.json_response import json_response
 from service.api.openapi import problems
-from service.api.responses import json_response
 from service.errors import DatabaseUnavailable
 from service.telemetry.metrics import CONTENT_TYPE
 

@@ -6,11 +6,11 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from service.api.dependencies import Injected
-from service.api.headers import read_idempotency_key
+from service.api.json_response import json_response, list_response
 from service.api.openapi import problems, request_body
-from service.api.responses import json_response, list_response
+from service.api.request_headers import read_idempotency_key
 from service.api.schemas.train import JobAnswer, JobsAnswer, TrainBody
-from service.api.submission import WHOLE_CHAPTER, make_jobs
+from service.api.train_jobs import WHOLE_CHAPTER, make_jobs
 
 router = APIRouter(tags=["train"])
 

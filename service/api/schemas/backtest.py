@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from service.api.schemas.forecast import Level, SeriesError, SeriesJson, Version
 from service.domain.series import Missing
-from service.serving.study import BacktestRequest
+from service.serving.backtest_plan import BacktestRequest
 from service.store.layout import NAME_PATTERN
 
 

@@ -10,7 +10,7 @@ from pydantic.dataclasses import dataclass
 
 from service.api.schemas.forecast import SeriesJson
 from service.datasets.dataset import Dataset
-from service.datasets.options import Options, read_options
+from service.datasets.file_options import FileOptions, read_options
 from service.domain.series import escape, unknown_field
 from service.errors import Flaw, InvalidRequest
 
@@ -40,7 +40,7 @@ class FileQuery:
         str | None, Query(description="'long', or 'wide' where each column beside the times is a series")
     ] = None
 
-    def to_options(self, given: Sequence[str]) -> Options:
+    def to_options(self, given: Sequence[str]) -> FileOptions:
         """The options; `given` are the names of all parameters of the request.
 
         Raises:
@@ -62,7 +62,7 @@ class FileQuery:
         return read_options(known)
 
 
-def refuse_for_json(options: Options) -> None:
+def refuse_for_json(options: FileOptions) -> None:
     """Raises InvalidRequest for options of a file where JSON was sent, whose form says all."""
     flaws = [
         Flaw(f"/{name}", "option_not_applicable", f"{name} is for CSV and Parquet: JSON says itself what it holds.")

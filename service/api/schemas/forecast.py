@@ -8,11 +8,11 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSche
 from pydantic_core import PydanticCustomError
 
 from service.api.validation import check
-from service.domain.presets import Mode
+from service.domain.recipes.presets import Mode
 from service.domain.series import Missing, describe
-from service.serving.answers import SeriesForecast
+from service.serving.forecast_plan import AskedMode, ForecastRequest
 from service.serving.forecasting import Forecast
-from service.serving.plan import AskedMode, ForecastRequest
+from service.serving.postprocess import SeriesForecast
 from service.store.layout import NAME_PATTERN
 
 KNOWN_BODIES = 256
@@ -194,7 +194,7 @@ class ForecastAnswer(BaseModel):
 
 def to_json(forecast: Forecast) -> dict[str, Any]:
     """A ForecastAnswer to be written; arrays stay NumPy's."""
-    return {**head_to_json(forecast), "forecasts": [series_to_json(one) for one in forecast.series]}
+    return {**head_to_json(forecast), "forecasts": [series_to_json(series) for series in forecast.series]}
 
 
 def head_to_json(forecast: Forecast) -> dict[str, Any]:
@@ -209,18 +209,18 @@ def head_to_json(forecast: Forecast) -> dict[str, Any]:
     }
 
 
-def series_to_json(one: SeriesForecast) -> dict[str, Any]:
+def series_to_json(series: SeriesForecast) -> dict[str, Any]:
     """One series of a ForecastAnswer."""
-    if one.flaw is not None:
-        flaw = one.flaw
-        return {"id": one.id, "error": {"pointer": flaw.pointer, "code": flaw.code, "message": flaw.message}}
-    answer: dict[str, Any] = {"id": one.id, "values": one.values}
-    if one.starts_after is not None:
-        answer["starts_after"] = one.starts_after
-    if one.timestamps is not None:
-        answer["timestamps"] = one.timestamps
-    if one.intervals is not None:
-        answer["intervals"] = {level: {"lower": low, "upper": high} for level, (low, high) in one.intervals.items()}
-    if one.sequence is not None:
-        answer["sequence"] = one.sequence
+    if series.flaw is not None:
+        flaw = series.flaw
+        return {"id": series.id, "error": {"pointer": flaw.pointer, "code": flaw.code, "message": flaw.message}}
+    answer: dict[str, Any] = {"id": series.id, "values": series.values}
+    if series.starts_after is not None:
+        answer["starts_after"] = series.starts_after
+    if series.timestamps is not None:
+        answer["timestamps"] = series.timestamps
+    if series.intervals is not None:
+        answer["intervals"] = {level: {"lower": low, "upper": high} for level, (low, high) in series.intervals.items()}
+    if series.sequence is not None:
+        answer["sequence"] = series.sequence
     return answer

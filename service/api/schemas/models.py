@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.engines.engine import Choice
+from service.engines.engine import EngineChoice
 from service.store.damage import Damage
 from service.store.layout import NAME_PATTERN
 from service.store.manifest import Manifest
@@ -78,7 +78,7 @@ def damage_to_json(damage: Damage) -> dict[str, Any]:
     return {"entry": damage.entry, "model": damage.model, "version": damage.version, "reason": damage.reason}
 
 
-def to_json(entry: ModelEntry, choose: Callable[[Manifest], Choice], *, is_default: bool) -> dict[str, Any]:
+def to_json(entry: ModelEntry, choose: Callable[[Manifest], EngineChoice], *, is_default: bool) -> dict[str, Any]:
     """A ModelAnswer to be written. `choose` says what runs a version."""
     shown = entry.current or entry.versions[-1]
     choice = choose(shown)

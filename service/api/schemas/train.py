@@ -6,8 +6,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from service.api.schemas.forecast import SeriesJson
-from service.domain.presets import Head, Normalization
-from service.domain.recipe import AskedScaling, Difference, Initializer, Loss, Optimizer
+from service.domain.recipes.presets import Head, Normalization
+from service.domain.recipes.recipe import AskedScaling, Difference, Initializer, Loss, Optimizer
 from service.domain.series import Missing
 from service.store.layout import NAME_PATTERN
 
@@ -154,7 +154,7 @@ class TrainBody(BaseModel):
     )
 
 
-class TrialBody(BaseModel):
+class TrialAnswer(BaseModel):
     """One trial of a tuned job. `loss` is what trials are ranked by: on waves the validation MSE, else its MASE."""
 
     model_config = ConfigDict(extra="forbid")
@@ -166,7 +166,7 @@ class TrialBody(BaseModel):
     loss: float | None
 
 
-class JobBody(BaseModel):
+class ProgressAnswer(BaseModel):
     """How far a fit has come."""
 
     model_config = ConfigDict(extra="forbid")
@@ -176,7 +176,7 @@ class JobBody(BaseModel):
     loss: float | None
     val_loss: float | None
     eta_seconds: float | None
-    trials: list[TrialBody] | None = Field(None, description="Of a tuned job: the trials that have ended")
+    trials: list[TrialAnswer] | None = Field(None, description="Of a tuned job: the trials that have ended")
 
 
 class JobAnswer(BaseModel):
@@ -193,7 +193,7 @@ class JobAnswer(BaseModel):
     started_at: str | None
     finished_at: str | None
     attempt: int = Field(description="Runs begun; a run ends early when its worker dies")
-    progress: JobBody | None
+    progress: ProgressAnswer | None
     result: dict[str, Any] | None = Field(
         description="Of a training: model, version and metrics of what was published; of a backtest: its answer"
     )

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 from numpy.typing import NDArray
 
-from service.domain.recipe import Recipe
+from service.domain.recipes.recipe import Recipe
 from service.training.compiled.program import Batches, Fit, Program, find_program
 from service.training.epoch import OVERTIME_SECONDS, Epoch
 from service.zoo.network import Network

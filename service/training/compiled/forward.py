@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import keras
 
-from service.domain.recipe import CONV_KERNEL, CONV_STRIDE
+from service.domain.recipes.recipe import CONV_KERNEL, CONV_STRIDE
 from service.training.compiled.recurrences import Weights, run
 from service.zoo.bodies import AnyBody, LagBody, ValueBody, WindowBody
 from service.zoo.cells import LayerNormSimpleRNNCell

@@ -12,7 +12,7 @@ import numpy as np
 from jax import lax
 from numpy.typing import NDArray
 
-from service.domain.recipe import Recipe
+from service.domain.recipes.recipe import Recipe
 from service.training.compiled.forward import Pass, answer
 from service.training.compiled.optimizers import make_optimizer
 from service.zoo.network import Network

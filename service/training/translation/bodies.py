@@ -4,7 +4,7 @@ from typing import Protocol
 
 import numpy as np
 
-from service.domain.recipe import CONV_KERNEL, CONV_STRIDE
+from service.domain.recipes.recipe import CONV_KERNEL, CONV_STRIDE
 from service.training.translation.builder import FLOAT, Builder, Value, ints, scalar
 from service.training.translation.recurrent import RecurrentStack, State
 from service.training.translation.wavenet import WaveNet

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from service.domain.differencing import phase
-from service.domain.recipe import CONV_STRIDE, Recipe, weight_shares
+from service.domain.recipes.recipe import CONV_STRIDE, Recipe, weight_shares
 from service.engines.onnx import many_rows
 from service.training.graph import AnyGraph, EnsembleGraph, ForecastGraph
 from service.training.translation.bodies import translate_body

@@ -8,10 +8,10 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from service.domain.recipe import Recipe
+from service.domain.recipes.recipe import Recipe
 from service.engines import onnx
 from service.engines.onnx import OnnxRuntime, graph_path
-from service.training.agreement import least_unit, measure_difference
+from service.training.forecast_difference import least_unit, measure_difference
 from service.training.graph import AnyGraph
 from service.training.translation.graphs import translate
 
@@ -65,7 +65,7 @@ def compare(graph: AnyGraph, recipe: Recipe, folder: Path, series: Sequence[Arra
     Every call is compared for series of several lengths, each alone and all in one batch that is padded with NaN.
 
     Returns:
-        Shares of what `service.training.agreement` says.
+        Shares of what `service.training.forecast_difference` says.
     """
     engine = OnnxRuntime(folder, None if recipe.reads_whole_series else recipe.longest_window)
     rows = _rows(recipe, series)

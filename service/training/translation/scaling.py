@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from service.domain.recipe import Recipe
+from service.domain.recipes.recipe import Recipe
 from service.domain.scaling import ABSOLUTE_FLOOR, LOG_FLOOR, NORMAL_IQR, RELATIVE_FLOOR
 from service.training.translation.builder import DOUBLE, FLOAT, INT64, Builder, Value, ints, scalar
 

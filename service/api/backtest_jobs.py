@@ -1,0 +1,53 @@
+"""From the body of POST /backtest to its series, and to a job where they are many."""
+
+import asyncio
+from dataclasses import replace
+from functools import partial
+
+from service.api.dependencies import Services
+from service.api.schemas.backtest import BacktestBody
+from service.api.series_source import check_source
+from service.api.train_jobs import keep_panel
+from service.datasets.store import DatasetStore, name_inline
+from service.domain.frequency import check_frequency, check_same
+from service.jobs.job import Job
+from service.serving.backtest_jobs import make_task
+from service.serving.backtest_plan import BacktestData, BacktestPlan, read_backtest_data
+
+
+def load_backtest_data(body: BacktestBody, datasets: DatasetStore) -> BacktestData:
+    """The series to be measured on. Blocks: not for the event loop.
+
+    Raises:
+        InvalidRequest: not exactly one of series and dataset, series that can't be read, an unknown frequency.
+        DatasetNotFound.
+    """
+    check_source({name: getattr(body, name) for name in body.model_fields_set})
+    if body.freq is not None:
+        check_frequency(body.freq)
+    if body.dataset is None:
+        return read_backtest_data(body.series, body.freq)
+    panel = datasets.load(body.dataset)
+    if body.freq is not None:
+        if panel.freq is not None:
+            check_same(body.freq, panel.freq)
+        else:
+            panel = replace(panel, freq=body.freq)
+    return BacktestData(panel, "/dataset")
+
+
+async def submit_backtest(services: Services, body: BacktestBody, plan: BacktestPlan, data: BacktestData) -> Job:
+    """Leaves a backtest to a worker. The job shows what was asked for, inline series as digest and counts.
+
+    Raises:
+        QueueFull.
+    """
+    shown = body.model_dump(exclude_unset=True, exclude={"series"})
+    keep, panel_id = None, body.dataset
+    if panel_id is None:
+        panel = data.panel
+        digest = await asyncio.to_thread(panel.digest)
+        shown["series"] = {"digest": digest, "n_series": panel.n_series, "n_points": panel.n_points}
+        keep, panel_id = partial(keep_panel, services.datasets, panel), name_inline(digest)
+    task = make_task(plan, body.to_request(), data.pointers, panel_id)
+    return await services.jobs.submit(shown, task, keep=keep)

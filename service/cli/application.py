@@ -1,0 +1,49 @@
+"""The command `outfielder`: its commands, and what goes wrong as one message.
+
+What a command needs is imported when it runs.
+"""
+
+import sys
+
+import typer
+from pydantic import ValidationError
+
+from service.cli.backtest import backtest
+from service.cli.forecast import forecast
+from service.cli.jobs import jobs
+from service.cli.models import check_store, leaderboard, models
+from service.cli.serve import serve, up, worker
+from service.cli.train import train
+from service.errors import InvalidRequest, ServiceError
+
+app = typer.Typer(
+    name="outfielder",
+    help="Forecasts series over HTTP, and trains the models for it.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+for command in (up, serve, worker, train, forecast, backtest, leaderboard, models, jobs, check_store):
+    app.command()(command)
+
+
+def main() -> None:
+    """Runs a command; what goes wrong is one message on standard error and exit status 1 (2 for wrong usage)."""
+    try:
+        app()
+    except InvalidRequest as error:
+        for flaw in error.flaws:
+            print(f"outfielder: {flaw.message}", file=sys.stderr)
+        sys.exit(1)
+    except ServiceError as error:
+        print(f"outfielder: {error.message}", file=sys.stderr)
+        sys.exit(1)
+    except ValidationError as error:
+        for details in error.errors():
+            setting = "_".join(["OUTFIELDER", *(str(part).upper() for part in details["loc"])])
+            print(f"outfielder: {setting}: {details['msg']}", file=sys.stderr)
+        sys.exit(1)
+    except OSError as error:
+        reason = f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error)
+        print(f"outfielder: {reason}", file=sys.stderr)
+        sys.exit(1)

@@ -1,0 +1,40 @@
+"""A job on the terminal: followed to its end with a progress bar."""
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from service.cli.client import Client
+
+# What a job's progress counts.
+UNITS = {"train": "epoch", "backtest": "series"}
+
+
+def follow(client: "Client", job: dict[str, Any], *, quiet: bool) -> dict[str, Any]:
+    """Watches a job to its end and returns it."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), disable=quiet) as progress:
+        task = progress.add_task(job["model"], total=None, note=job["status"])
+        for kind, event in client.events(job["id"]):
+            if kind == "done":
+                progress.update(task, note=event["status"])
+                return event
+            loss = "" if event["val_loss"] is None else f"val_loss {event['val_loss']:.4g}"
+            note = f"{UNITS[job['kind']]} {event['epoch']}/{event['epochs']} {loss}"
+            progress.update(task, total=event["epochs"] or None, completed=event["epoch"], note=note)
+    return client.job(job["id"])
+
+
+def require_result(job: dict[str, Any]) -> dict[str, Any]:
+    """What a job that has ended came to; where that is nothing, the command fails."""
+    if job["status"] != "succeeded":
+        reason = (job["error"] or {}).get("message", f"it was {job['status']}.")
+        print(f"outfielder: job {job['id']}: {reason}", file=sys.stderr)
+        raise typer.Exit(1)
+    result: dict[str, Any] = job["result"]
+    return result

@@ -1,0 +1,40 @@
+"""The command `jobs`."""
+
+from typing import Annotated
+
+import typer
+
+from service.cli.connection import connect
+from service.cli.job_progress import follow
+from service.cli.options import Json, Key, Url
+from service.cli.output import print_jobs, print_json
+
+
+def jobs(
+    job_id: Annotated[str | None, typer.Argument(help="One job; by default the newest are listed.")] = None,
+    status: Annotated[str | None, typer.Option(help="Only jobs with this status.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many to list.")] = 20,
+    cancel: Annotated[bool, typer.Option("--cancel", help="Cancel the job.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Follow the job to its end.")] = False,
+    url: Url = None,
+    api_key: Key = None,
+    as_json: Json = False,
+) -> None:
+    """List jobs, or show, watch or cancel one."""
+    from itertools import islice
+
+    if job_id is None and (cancel or watch):
+        raise typer.BadParameter("--cancel and --watch need the id of a job.")
+    with connect(url, api_key) as client:
+        if job_id is None:
+            shown = list(islice(client.jobs(**({} if status is None else {"status": status})), limit))
+        elif cancel:
+            shown = [client.cancel(job_id)]
+        elif watch:
+            shown = [follow(client, client.job(job_id), quiet=as_json)]
+        else:
+            shown = [client.job(job_id)]
+    if as_json:
+        print_json({"jobs": shown} if job_id is None else shown[0])
+    else:
+        print_jobs(shown)

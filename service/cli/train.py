@@ -1,0 +1,92 @@
+"""The command `train`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from service.cli.connection import connect
+from service.cli.job_progress import follow
+from service.cli.options import (
+    Decimal,
+    Form,
+    IdColumn,
+    Json,
+    Key,
+    TargetColumn,
+    Thousands,
+    TimeColumn,
+    Url,
+    check_file,
+    parse_options,
+)
+from service.cli.output import print_jobs, print_json
+
+
+def train(
+    architecture: Annotated[
+        str, typer.Argument(help="A preset, 'auto', or 'chapter' for all of the chapter's models.")
+    ],
+    name: Annotated[str | None, typer.Option(help="The model's name.")] = None,
+    head: Annotated[str | None, typer.Option(help="one_step, vector or sequence.")] = None,
+    file: Annotated[
+        Path | None,
+        typer.Option(
+            help="Series of your own, uploaded and then trained on: CSV, TSV or Parquet with unique_id,ds,y or others, "
+            "or JSON. - is standard input.",
+            callback=lambda file: check_file(file),
+        ),
+    ] = None,
+    id_column: IdColumn = None,
+    time_column: TimeColumn = None,
+    target_column: TargetColumn = None,
+    decimal: Decimal = None,
+    thousands: Thousands = None,
+    form: Form = None,
+    scaling: Annotated[str | None, typer.Option(help="none, standard, mean, robust or auto.")] = None,
+    window: Annotated[int | None, typer.Option(help="Points that the model learns to read.")] = None,
+    horizon: Annotated[int | None, typer.Option(help="Steps that it learns to forecast.")] = None,
+    epochs: Annotated[int | None, typer.Option()] = None,
+    batch_size: Annotated[int | None, typer.Option()] = None,
+    learning_rate: Annotated[float | None, typer.Option()] = None,
+    units: Annotated[int | None, typer.Option()] = None,
+    layers: Annotated[int | None, typer.Option()] = None,
+    dropout: Annotated[float | None, typer.Option()] = None,
+    seed: Annotated[int | None, typer.Option()] = None,
+    patience: Annotated[int | None, typer.Option(help="Stop early after so many epochs without a gain.")] = None,
+    trials: Annotated[int | None, typer.Option(help="Tune: publish the best of so many trials.", min=1)] = None,
+    option: Annotated[
+        list[str] | None, typer.Option("--set", metavar="FIELD=JSON", help="Any further field of POST /train.")
+    ] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait for the model, with a progress bar.")] = False,
+    url: Url = None,
+    api_key: Key = None,
+    as_json: Json = False,
+) -> None:
+    """Submit a training job."""
+    from service.cli.series_file import choose_options, upload
+
+    options = choose_options(id_column, time_column, target_column, decimal, thousands, form)
+    if file is None and options.to_dict():
+        raise typer.BadParameter(f"{', '.join(options.to_dict())}: of a file, but there is no --file.")
+    fields = {
+        "architecture": architecture, "name": name, "head": head, "scaling": scaling, "window": window,
+        "horizon": horizon, "epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate,
+        "units": units, "layers": layers, "dropout": dropout, "seed": seed,
+        "early_stopping": None if patience is None else {"patience": patience},
+        "tune": None if trials is None else {"trials": trials},
+        **parse_options(option or []),
+    }  # fmt: skip
+    with connect(url, api_key) as client:
+        request = {field: value for field, value in fields.items() if value is not None}
+        if file is not None:
+            request = upload(client, file, options) | request
+        jobs = client.train(**request)
+        if wait:
+            jobs = [follow(client, job, quiet=as_json) for job in jobs]
+    if as_json:
+        print_json(jobs[0] if len(jobs) == 1 else {"jobs": jobs})
+    else:
+        print_jobs(jobs)
+    if any(job["status"] in ("failed", "cancelled") for job in jobs):
+        raise typer.Exit(1)

@@ -1,0 +1,28 @@
+"""Series that were posted as JSON, as a data set."""
+
+from typing import Any
+
+from service.datasets.audit import audit
+from service.datasets.dataset import Dataset
+from service.datasets.store import DatasetStore
+from service.datasets.upload_limits import UploadLimits
+from service.domain.calendar import check_starts
+from service.domain.panel import Panel
+from service.domain.series import read_numbers, split
+
+
+def keep_posted(store: DatasetStore, limits: UploadLimits, posted: Any, freq: str | None, start: str | None) -> Dataset:
+    """Keeps series in any of the forms of `service.domain.series`. Blocks.
+
+    Raises:
+        InvalidRequest: another form, something that is no number, a wrong frequency or start, more than the limits.
+    """
+    series = split(posted)
+    limits.check_series(len(series))
+    limits.check_points(sum(len(posted_one.values) for posted_one in series))
+    values = read_numbers(series)
+    starts = tuple(start if posted_one.start is None else posted_one.start for posted_one in series)
+    # Whoever gives times finds out now, not with the first forecast, that they are none.
+    check_starts(series, freq, start)
+    panel = Panel(tuple(posted_one.id for posted_one in series), tuple(values), starts, freq)
+    return store.add(panel, audit(panel))

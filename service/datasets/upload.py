@@ -1,0 +1,191 @@
+"""Takes in an upload: streams it to disk, has it read by a process of its own, keeps what that made of it."""
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import shutil
+import signal
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from service.datasets.dataset import Dataset
+from service.datasets.file_options import FileOptions
+from service.datasets.quota import Quota
+from service.datasets.reader import MAX_CPU_SECONDS, UPLOAD
+from service.datasets.store import PLACE, DatasetStore
+from service.datasets.upload_limits import UploadLimits
+from service.errors import Flaw, InvalidRequest, UploadsFull, UploadTooLarge
+from service.storage.disk_errors import make_storage_error, storing
+from service.storage.private_files import append, create
+
+LOGGER = logging.getLogger(__name__)
+READ_SECONDS = 600
+# At once; each may take gigabytes of memory.
+MAX_READERS = 2
+WRITE_BYTES = 2**20
+MOST_AHEAD_BYTES = 2**25
+# Of what a reader says that failed, in the log.
+MOST_COMPLAINT = 4000
+# One allocator that gives memory back, and no threads: each would count against the limit of memory.
+READER_ENVIRONMENT = {"ARROW_DEFAULT_MEMORY_POOL": "system", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+
+
+class Uploader:
+    """Turns request bodies into data sets. A failure, or a caller that goes away, leaves nothing behind."""
+
+    def __init__(
+        self, store: DatasetStore, limits: UploadLimits, *, max_bytes: int, read_seconds: float = READ_SECONDS
+    ) -> None:
+        self.limits = limits
+        self._store = store
+        self._max_bytes = max_bytes
+        self._read_seconds = read_seconds
+        self._readers = asyncio.Semaphore(MAX_READERS)
+
+    async def save(self, chunks: AsyncIterator[bytes]) -> Path:
+        """Streams a body to a folder of its own, which is for `read` and removed by it.
+
+        Raises:
+            UploadTooLarge, UploadsFull, StorageUnavailable, and whatever the stream raises.
+        """
+        folder = await asyncio.to_thread(self._store.scratch)
+        try:
+            await self._write(chunks, folder / UPLOAD)
+        except BaseException:
+            await _remove(folder)
+            raise
+        return folder
+
+    async def read(self, folder: Path, media_type: str, options: FileOptions | None = None) -> Dataset:
+        """Makes a data set of a folder of `save`, which holds CSV or Parquet.
+
+        Args:
+            options: what the sender says of the file.
+
+        Raises:
+            InvalidRequest: the file can't be read, or holds too much.
+            UploadsFull, StorageUnavailable: it may be in order, but can't be kept.
+        """
+        keeping: asyncio.Future[Dataset] | None = None
+        try:
+            async with self._readers:
+                await self._run_reader(folder, media_type, options or FileOptions())
+            with storing(PLACE):
+                (folder / UPLOAD).unlink()
+            keeping = asyncio.ensure_future(asyncio.to_thread(self._store.adopt, folder))
+            return await asyncio.shield(keeping)
+        finally:
+            if keeping is not None:
+                # The folder is not taken from under it, also where nobody waits for the answer any more.
+                await asyncio.wait([keeping])
+            await _remove(folder)
+
+    async def _write(self, chunks: AsyncIterator[bytes], path: Path) -> None:
+        size = 0
+        waiting = bytearray()
+        upload = _Upload(path, self._store.quota, self._max_bytes)
+        try:
+            async for chunk in chunks:
+                size += len(chunk)
+                if size > self._max_bytes:
+                    raise UploadTooLarge(self._max_bytes)
+                waiting += chunk
+                if len(waiting) >= WRITE_BYTES:
+                    await asyncio.to_thread(upload.append, bytes(waiting))
+                    waiting.clear()
+            await asyncio.to_thread(upload.append, bytes(waiting))
+        finally:
+            upload.close()
+
+    async def _run_reader(self, folder: Path, media_type: str, options: FileOptions) -> None:
+        limits = (str(self.limits.max_points), str(self.limits.max_series), json.dumps(options.to_dict()))
+        quota = self._store.quota.limit_bytes
+        # What a file can make this process do, it does without our keys.
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("OUTFIELDER_")}
+        command = (sys.executable, "-m", "service.datasets.reader", str(folder), media_type, *limits)
+        with storing("reader of uploads"):
+            process = await asyncio.create_subprocess_exec(
+                *(*command, "" if quota is None else str(quota)),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+                env=inherited | READER_ENVIRONMENT,
+            )
+        try:
+            output, complaint = await asyncio.wait_for(process.communicate(), self._read_seconds)
+        except TimeoutError as error:
+            message = (
+                f"The file can't be read: it takes longer than {self._read_seconds:g} s. Send it in several uploads."
+            )
+            raise _unreadable(message) from error
+        finally:
+            if process.returncode is None:
+                with contextlib.suppress(ProcessLookupError):
+                    process.kill()
+                await process.wait()
+        try:
+            answer = json.loads(output)
+        except ValueError as error:
+            raise _explain(process.returncode, complaint.decode("utf-8", "replace")) from error
+        if "flaws" in answer:
+            raise InvalidRequest([Flaw(*flaw) for flaw in answer["flaws"]])
+        if "full" in answer:
+            raise UploadsFull(answer["full"])
+        if "errno" in answer:
+            raise make_storage_error(PLACE, answer["errno"])
+
+
+class _Upload:
+    """A file that grows within the quota. Its methods block."""
+
+    def __init__(self, path: Path, quota: Quota, max_bytes: int) -> None:
+        self._folder = path.parent
+        self._quota = quota
+        self._max_bytes = max_bytes
+        self._size = self._granted = 0
+        with storing(PLACE):
+            # Not buffered: what is left in a buffer would be refused once more when it is closed.
+            self._file = create(path)
+
+    def append(self, content: bytes) -> None:
+        """Writes more. Raises UploadsFull, StorageUnavailable."""
+        with storing(PLACE):
+            self._size += len(content)
+            if self._size > self._granted:
+                # A little more than is needed now, so that the next pieces need not ask again.
+                wish = min(self._size + min(self._size // 4, MOST_AHEAD_BYTES), self._max_bytes)
+                self._granted = self._quota.reserve(self._folder, self._size, wish)
+            append(self._file, content)
+
+    def close(self) -> None:
+        with storing(PLACE):
+            self._file.close()
+
+
+async def _remove(folder: Path) -> None:
+    await asyncio.shield(asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True))
+
+
+def _explain(status: int | None, complaint: str) -> InvalidRequest:
+    """Why a reader ended without an answer: only where it was for want of memory or time is the file too large."""
+    if status == -signal.SIGXCPU:
+        return _unreadable(
+            f"The file can't be read: it takes more than {MAX_CPU_SECONDS} s of computing. Send it in several uploads."
+        )
+    if status == -signal.SIGKILL or any(word in complaint for word in ("MemoryError", "bad_alloc", "allocate memory")):
+        return _unreadable(
+            "The file can't be read: that takes more memory than this server gives it. Send it in several uploads."
+        )
+    LOGGER.error("The reader of an upload ended with status %s: %s", status, complaint[-MOST_COMPLAINT:] or "no word")
+    return _unreadable(
+        "The file can't be read: the reader failed on what it holds, which is a fault of the server, whatever the "
+        "file's size. Its log says more. A file of the columns unique_id,ds,y in UTF-8 avoids most of what can go "
+        "wrong."
+    )
+
+
+def _unreadable(message: str) -> InvalidRequest:
+    return InvalidRequest.at("", "unreadable_file", message)

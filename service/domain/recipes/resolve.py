@@ -1,0 +1,186 @@
+"""From a training request to recipes: every option settled and checked against the others and against the data."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, cast
+
+import numpy as np
+
+from service.domain.recipes.option_checks import Lengths, check_panel_recipe, check_wave_recipe, find_inapplicable
+from service.domain.recipes.presets import PRESETS, Head, Preset, Readout
+from service.domain.recipes.recipe import (
+    CONV_KERNEL,
+    DEFAULT_HORIZON,
+    DEFAULT_WINDOW,
+    PanelData,
+    Recipe,
+    SyntheticData,
+)
+from service.domain.recipes.season_defaults import (
+    choose_horizon,
+    choose_season,
+    choose_theta_window,
+    choose_window,
+    whole_seasons,
+)
+from service.errors import InvalidRequest
+
+# Batches of an epoch on a panel: as many windows are drawn anew each time.
+BATCHES_PER_EPOCH = 100
+PANEL_BATCH_SIZE = 128
+# Where a base reads the whole window, the layers that correct it read so much of what would be theirs alone.
+FOCUS = 0.75
+
+
+def resolve(request: Mapping[str, Any], data: PanelData | None = None, lengths: Lengths | None = None) -> Recipe:
+    """Settles every option of a training request whose types and ranges are already checked.
+
+    Args:
+        request: the fields of `POST /train`; only `architecture` is required, None counts as not given.
+        data: the user's series, where the request is to train on them.
+        lengths: how many points each of them has, leading nulls not counted.
+
+    Raises:
+        InvalidRequest: an unknown architecture, or options that don't fit each other; one flaw for each.
+    """
+    given = {key: value for key, value in request.items() if value is not None}
+    preset = PRESETS.get(given["architecture"])
+    if preset is None:
+        raise InvalidRequest.at(
+            "/architecture",
+            "unknown_architecture",
+            f"There is no architecture {given['architecture']!r}. Choose one of: {', '.join(PRESETS)}, 'auto' for the "
+            "best of a few, or 'chapter' for all of the chapter's.",
+        )
+    head: Head = given.get("head", preset.head)
+    flaws = find_inapplicable(given, preset, head, is_panel=data is not None)
+    if data is None or lengths is None:
+        recipe = _settle(given, preset, head, _synthetic(given, preset, head))
+        flaws += check_wave_recipe(given, recipe)
+    else:
+        recipe = _settle(given, preset, head, _panel(given, preset, head, data, lengths))
+        flaws += check_panel_recipe(given, recipe, lengths)
+    if flaws:
+        raise InvalidRequest(flaws)
+    return recipe
+
+
+def _settle(given: Mapping[str, Any], preset: Preset, head: Head, settled: Mapping[str, Any]) -> Recipe:
+    """`settled` holds what depends on the kind of data."""
+    is_panel = "season" in settled
+    sizes = PRESETS[preset.on_panels] if is_panel and preset.on_panels else preset
+    early_stopping = given.get("early_stopping")
+    members = given.get("ensemble", {}).get("members", 1)
+    recipe = Recipe(
+        architecture=preset.name,
+        name=given.get("name", preset.name),
+        head=head,
+        readout=_readout(given, preset, head, settled["scaling"]),
+        units=given.get("units", sizes.units),
+        layers=given.get("layers", sizes.layers),
+        dropout=given.get("dropout", sizes.dropout),
+        recurrent_dropout=given.get("recurrent_dropout", 0.0),
+        normalization=given.get("normalization", preset.normalization),
+        kernel_initializer=given.get("kernel_initializer", "glorot_uniform"),
+        optimizer=given.get("optimizer", "adam"),
+        learning_rate=given.get("learning_rate", preset.learning_rate),
+        epochs=_epochs(given, preset, is_panel=is_panel),
+        seed=given.get("seed", 42),
+        patience=None if early_stopping is None else early_stopping["patience"],
+        max_seconds=given.get("max_seconds"),
+        **settled,
+    )
+    if members == 1:
+        return recipe
+    return replace(recipe, members=tuple(replace(recipe, seed=recipe.seed + i) for i in range(members)))
+
+
+def _epochs(given: Mapping[str, Any], preset: Preset, *, is_panel: bool) -> int:
+    if not preset.is_fitted:
+        return 0
+    if preset.is_solved:
+        return 1
+    epochs: int = given.get("epochs", preset.panel_epochs if is_panel else preset.epochs)
+    return epochs
+
+
+def _synthetic(given: Mapping[str, Any], preset: Preset, head: Head) -> dict[str, Any]:
+    """Window, horizon and the waves' length, each from the others where it is not given."""
+    horizon: int = given.get("horizon", 1 if head == "one_step" else DEFAULT_HORIZON)
+    fields = dict(given.get("data", {}))
+    n_steps: int | None = fields.get("n_steps")
+    window: int = given.get("window", DEFAULT_WINDOW if n_steps is None else n_steps - horizon)
+    fields["n_steps"] = window + horizon if n_steps is None else n_steps
+    return {
+        "window": window,
+        "horizon": horizon,
+        "evaluated_horizon": horizon,
+        "scaling": given.get("scaling", "none"),
+        "loss": given.get("loss", "mse"),
+        # A sequence head has as many answers of each window as it has points.
+        "batch_size": given.get("batch_size", preset.batch_size if head != "sequence" else 32),
+        "max_windows": given.get("max_windows", preset.fresh_windows),
+        "data": replace(SyntheticData(), **fields),
+    }
+
+
+def _panel(given: Mapping[str, Any], preset: Preset, head: Head, data: PanelData, lengths: Lengths) -> dict[str, Any]:
+    """Season, horizon and window from frequency and lengths where they are not given; the rest as panels want it."""
+    season: int = given.get("season", choose_season(data.freq, lengths))
+    horizon: int = given.get("horizon", choose_horizon(season, lengths))
+    usual_window = choose_window(season, horizon, lengths)
+    focus = 0
+    if preset.base == "theta":
+        focus = whole_seasons(FOCUS * usual_window, season)
+        usual_window = choose_theta_window(season)
+    window: int = given.get("window", usual_window)
+    batch_size: int = given.get("batch_size", PANEL_BATCH_SIZE)
+    scaling = given.get("scaling", "auto")
+    own_choice = preset.corrects
+    chosen = scaling == "auto" and not own_choice and preset.is_fitted
+    # Of sparse demand a difference is zero nearly everywhere, and twice as noisy where it is not.
+    is_level = preset.is_baseline or not chosen or data.is_intermittent
+    usual = "none" if is_level else "first" if season == 1 else "seasonal"
+    difference = given.get("difference", usual)
+    lag = {"none": 0, "first": 1, "seasonal": season}[difference]
+    if "window" not in given and lag > 1:
+        # So that as many differences are left as values would have been read.
+        window += lag
+    return {
+        "window": window,
+        # A one-step head forecasts one step; what is asked for is how far its roll-out is scored and calibrated.
+        "horizon": 1 if head == "one_step" else horizon,
+        "evaluated_horizon": horizon,
+        "season": season,
+        "focus": min(focus, window) if preset.is_fitted else 0,
+        "scaling": ("mean" if own_choice else "standard" if preset.is_fitted else "none")
+        if scaling == "auto"
+        else scaling,
+        "log": given.get("log", False),
+        "difference": difference,
+        "chosen_on_validation": chosen,
+        "min_history": _min_history(preset, season, window, horizon, lag, lengths),
+        "loss": "mse" if preset.is_solved else given.get("loss", "mse" if data.is_intermittent else "mae"),
+        "batch_size": batch_size,
+        "max_windows": given.get("max_windows", BATCHES_PER_EPOCH * batch_size),
+        "refit": given.get("refit", True) and preset.is_fitted,
+        "data": data,
+    }
+
+
+def _min_history(preset: Preset, season: int, window: int, horizon: int, lag: int, lengths: Lengths) -> int:
+    """The fewest points that a training window reads: two seasons, less where that would leave out short series."""
+    if preset.is_fixed_length:
+        return window
+    least = lag + (CONV_KERNEL if preset.body == "conv_gru" else 1)
+    # Most short series should be validated, and every other one trained on.
+    affordable = min(int(np.quantile(lengths, 0.1)) - 2 * horizon, int(np.median(lengths)) - 3 * horizon)
+    return max(least, min(window, max(2 * season, 4), affordable))
+
+
+def _readout(given: Mapping[str, Any], preset: Preset, head: Head, scaling: str) -> Readout:
+    """A last recurrent unit ends in tanh and can't leave one standard deviation: only unscaled data may use it."""
+    bounded_fits = head == "one_step" and scaling == "none"
+    if preset.readout == "recurrent" and not bounded_fits:
+        return "dense"
+    return cast(Readout, given.get("readout", preset.readout))

@@ -1,0 +1,39 @@
+"""What a training job is to do: the recipes to fit, of which the best is published."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from service.domain.recipes.recipe import Recipe
+from service.domain.recipes.search_space import TuningSearch
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingPlan:
+    """One recipe, or several of which validation chooses, also in combination, within `max_seconds`.
+
+    With a `search` it is one recipe, whose options are tuned.
+    """
+
+    name: str
+    recipes: tuple[Recipe, ...]
+    max_seconds: float | None = None
+    search: TuningSearch | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "recipes": [recipe.to_dict() for recipe in self.recipes],
+            "max_seconds": self.max_seconds,
+            "search": None if self.search is None else self.search.to_dict(),
+        }
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> "TrainingPlan":
+        """Rebuilds what `to_dict` gave."""
+        recipes = tuple(Recipe.from_dict(recipe) for recipe in fields["recipes"])
+        # A job that was queued by an older server has none.
+        search = fields.get("search")
+        return cls(
+            fields["name"], recipes, fields["max_seconds"], None if search is None else TuningSearch.from_dict(search)
+        )

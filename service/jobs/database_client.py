@@ -1,0 +1,191 @@
+"""The job database as the API uses it: connected when it is first asked, and watched for being taken away."""
+
+import hashlib
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import orjson
+import sqlalchemy as sa
+from dbos import DBOSClient, EnqueueOptions
+from sqlalchemy.exc import SQLAlchemyError
+
+from service.errors import DatabaseUnavailable, IdempotencyKeyReused, NotReady, QueueFull
+from service.jobs import database_errors
+from service.jobs.database import (
+    APPLICATION,
+    APPLICATION_VERSION,
+    QUEUE,
+    SERIALIZER,
+    WORKFLOW,
+    connect,
+    find_file,
+    migrate,
+    probe,
+)
+from service.jobs.database_tables import add_number
+from service.jobs.job import Job
+from service.jobs.job_reader import JobReader
+
+logger = logging.getLogger(__name__)
+
+Answer = TypeVar("Answer")
+# A submission takes a few pages, and the log of writes before them.
+LEAST_FREE_BYTES = 2**17
+# A job's request as it is shown, and its task.
+Submission = tuple[dict[str, Any], dict[str, Any]]
+# Puts on disk what jobs read, and returns what takes it away again.
+Keep = Callable[[], Callable[[], None]]
+
+
+class JobDatabase:
+    """The job database, connected when it is first asked. Blocks; for several threads."""
+
+    engine: sa.Engine
+    client: DBOSClient
+    reader: JobReader
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._file = find_file(url)
+        self._identity: tuple[int, int] | None = None
+        self._connecting = threading.Lock()
+        self._state = "new"
+
+    def ask(self, call: Callable[["JobDatabase"], Answer]) -> Answer:
+        """What a call says. Raises DatabaseUnavailable for whatever the database can't do."""
+        try:
+            with self._connecting:
+                if self._state == "new":
+                    self._connect()
+            if self._state == "closed":
+                raise NotReady("The job queue is not open.")
+            # SQLite goes on in a file that nobody else sees any more.
+            if self._file is not None and _identify(self._file) != self._identity:
+                raise DatabaseUnavailable(database_errors.GONE)
+            return call(self)
+        except (SQLAlchemyError, OSError) as error:
+            raise database_errors.explain(error) from error
+
+    def probe(self) -> None:
+        """Raises DatabaseUnavailable when the database can't be read or written."""
+        if self._file is not None:
+            disk = os.statvfs(self._file.parent)
+            if disk.f_bavail * disk.f_frsize < LEAST_FREE_BYTES:
+                raise DatabaseUnavailable(database_errors.FULL)
+        with self.engine.connect() as connection:
+            probe(connection)
+
+    def close(self) -> None:
+        with self._connecting:
+            if self._state == "open":
+                self.client.destroy()
+                self.engine.dispose()
+            self._state = "closed"
+
+    def submit(
+        self, jobs: Sequence[Submission], ids: Sequence[str], *, limit: int, may_be_known: bool, keep: Keep | None
+    ) -> list[Job]:
+        """As of JobQueue.submit_all."""
+        digests = [_digest(request) for request, _ in jobs]
+        missing = list(range(len(jobs)))
+        if may_be_known:
+            known = [self.reader.find_digest(job_id) for job_id in ids]
+            if any(stored not in (None, digest) for stored, digest in zip(known, digests, strict=True)):
+                raise IdempotencyKeyReused(
+                    "This Idempotency-Key was used with another request. Use a new key for a new request."
+                )
+            missing = [index for index in missing if known[index] is None]
+        if missing:
+            self._check_room(len(missing), limit)
+            undo = _nothing if keep is None else keep()
+            try:
+                with self.engine.begin() as connection:
+                    numbers = [add_number(connection, ids[index]) for index in missing]
+                    # Again, now that this process alone may write.
+                    self._check_room(len(missing), limit)
+                    for index, number in zip(missing, numbers, strict=True):
+                        self._enqueue(connection, ids[index], digests[index], jobs[index], number)
+            except BaseException:
+                undo()
+                raise
+        return self.reader.find(ids)
+
+    def _check_room(self, count: int, limit: int) -> None:
+        waiting = self.reader.count()["queued"]
+        if waiting + count > limit:
+            raise QueueFull(
+                f"{waiting} jobs are waiting, the limit is {limit}. Wait for some to end, or cancel some.",
+                retry_after_seconds=10,
+            )
+
+    def _enqueue(self, connection: sa.Connection, job_id: str, digest: str, job: Submission, number: int) -> None:
+        request, task = job
+        options: EnqueueOptions = {
+            "queue_name": QUEUE,
+            "workflow_name": WORKFLOW,
+            "workflow_id": job_id,
+            "app_version": APPLICATION_VERSION,
+            # What lists and look-ups show stands here, so that they need not read the inputs.
+            "attributes": {
+                "kind": task["kind"],
+                "model": task["model"],
+                "request": request,
+                "digest": digest,
+                "submitted_ms": time.time_ns() // 1_000_000,
+            },
+            # The engine takes the waiting job with the lowest first.
+            "priority": number,
+        }
+        self.client.enqueue_in_transaction(connection, options, task)
+
+    def _connect(self) -> None:
+        engine = connect(self._url)
+        try:
+            if self._file is None or self._file.exists():
+                # The engine's migrations would wait much longer for what can't be reached.
+                _reach(engine)
+            migrate(self._url)
+            client = DBOSClient(
+                system_database_engine=engine,
+                serializer=SERIALIZER,
+                application_name=APPLICATION,
+                retry_connection_errors=False,
+            )
+        except Exception as error:  # whatever it is, it is asked again with the next request
+            engine.dispose()
+            raise error if isinstance(error, DatabaseUnavailable) else database_errors.explain(error) from error
+        self.engine, self.client, self.reader = engine, client, JobReader(engine)
+        self._identity = None if self._file is None else _identify(self._file)
+        self._state = "open"
+
+
+def _reach(engine: sa.Engine) -> None:
+    try:
+        with engine.connect():
+            return
+    except DatabaseUnavailable as error:
+        # A server without this database is there; migrating makes it.
+        if "does not exist" not in str(error.__cause__):
+            raise
+
+
+def _identify(file: Path) -> tuple[int, int] | None:
+    """Tells a file from another of its name; None where there is none."""
+    try:
+        status = file.stat()
+    except FileNotFoundError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _digest(request: dict[str, Any]) -> str:
+    return hashlib.sha256(orjson.dumps(request, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def _nothing() -> None:
+    return None

@@ -1,0 +1,86 @@
+"""The tables that jobs stand in: the engine's, as far as they are read here, and the one that numbers them.
+
+The engine's are documented (DBOS, "System Tables"). They hold what the engine needs; the order in which jobs were
+submitted is ours, for its own rests on the clock.
+"""
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import JSONB
+
+# A clock may be set; a number that the database counts up is always more than the one before.
+NUMBERS = sa.Table(
+    "outfielder_jobs",
+    sa.MetaData(),
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("job_id", sa.Text, nullable=False, unique=True),
+    # So that the number of a deleted job is never used again.
+    sqlite_autoincrement=True,
+)
+# For the engine's tables, as it has it.
+_SCHEMA = "dbos"
+_STATUS_INDEX = "outfielder_jobs_by_status"
+_JSON = sa.JSON().with_variant(JSONB(), "postgresql")
+
+
+class JobTables:
+    """The engine's tables under the names that they have in a database."""
+
+    def __init__(self, dialect: str) -> None:
+        schema = None if dialect == "sqlite" else _SCHEMA
+        self.status = sa.table(
+            "workflow_status",
+            *(sa.column(name, sa.Text) for name in ("workflow_uuid", "name", "status", "output", "error")),
+            *(sa.column(name, sa.Text) for name in ("serialization", "executor_id", "queue_name")),
+            *(sa.column(name, sa.BigInteger) for name in ("recovery_attempts", "priority", "updated_at")),
+            *(sa.column(name, sa.BigInteger) for name in ("started_at_epoch_ms", "completed_at")),
+            sa.column("attributes", _JSON),
+            schema=schema,
+        )
+        self.output = sa.table(
+            "workflow_output",
+            *(sa.column(name, sa.Text) for name in ("workflow_uuid", "output", "error")),
+            schema=schema,
+        )
+        texts = ("workflow_uuid", "key", "value", "serialization")
+        self.events = sa.table("workflow_events", *(sa.column(name, sa.Text) for name in texts), schema=schema)
+        self.streams = sa.table(
+            "streams",
+            *(sa.column(name, sa.Text) for name in texts),
+            sa.column("offset", sa.Integer),
+            schema=schema,
+        )
+
+
+def make_numbers(connection: sa.Connection) -> None:
+    """Makes what is missing, and numbers jobs of a time when their order was that of the clock."""
+    if connection.dialect.name == "sqlite":
+        connection.execute(sa.text("BEGIN IMMEDIATE"))
+    else:
+        # Released with the transaction; another process that starts now waits, and finds the table.
+        connection.execute(sa.text("SELECT pg_advisory_xact_lock(hashtext(:name))"), {"name": NUMBERS.name})
+    status = JobTables(connection.dialect.name).status
+    connection.execute(sa.text(f"CREATE INDEX IF NOT EXISTS {_STATUS_INDEX} ON {_full_name(status)} (name, status)"))
+    if sa.inspect(connection).has_table(NUMBERS.name):
+        return
+    NUMBERS.create(connection)
+    rows = connection.execute(
+        sa.select(status.c.workflow_uuid, status.c.attributes["order"].as_integer().label("order")).where(
+            status.c.name == "run_job"
+        )
+    ).all()
+    for row in sorted(rows, key=lambda row: row.order or 0):
+        number = add_number(connection, row.workflow_uuid)
+        # Those that wait are taken in the order of their numbers, as all that come.
+        connection.execute(sa.update(status).where(status.c.workflow_uuid == row.workflow_uuid).values(priority=number))
+
+
+def add_number(connection: sa.Connection, job_id: str) -> int:
+    """Numbers a job: by more than all before it. Takes the lock of writers, in SQLite."""
+    key = connection.execute(sa.insert(NUMBERS).values(job_id=job_id)).inserted_primary_key
+    if key is None:
+        raise RuntimeError("the database told no number")
+    return int(key[0])
+
+
+def _full_name(table: sa.TableClause) -> str:
+    return table.name if table.schema is None else f"{table.schema}.{table.name}"

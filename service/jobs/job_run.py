@@ -1,0 +1,107 @@
+"""One run of a job, as the function that performs it sees it."""
+
+import contextlib
+import logging
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+from dbos import DBOS, DBOSClient
+from dbos._error import DBOSWorkflowCancelledError, DBOSWorkflowConflictIDError
+from sqlalchemy.exc import SQLAlchemyError
+
+from service.jobs.database import PROGRESS
+from service.jobs.job import Progress
+
+logger = logging.getLogger(__name__)
+
+CHECK_SECONDS = 0.3
+
+
+class JobStopped(Exception):
+    """The job is no longer this run's to do: it was cancelled, or another worker took it over."""
+
+
+class RunLost(Exception):
+    """The process that performed the job died. The job is to be run again, unless that was so too often."""
+
+
+class JobFailed(Exception):
+    """The job failed in another process; `code` and `name` are those of the error there."""
+
+    def __init__(self, message: str, code: str, name: str) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code
+        self.name = name
+
+
+class JobRun:
+    """One run of a job, handed to the function that performs it.
+
+    What the database can't take for now is not told: a full disk is no reason to lose a fit.
+    """
+
+    def __init__(self, client: DBOSClient, job_id: str, attempt: int) -> None:
+        self.job_id = job_id
+        self.attempt = attempt
+        self._client = client
+        self._checked = 0.0
+        # The database knows seconds only where it is SQLite: a run's own clock tells when it began, and for how long
+        # it went on.
+        self._began = time.monotonic()
+        self._began_at = datetime.now(UTC)
+        self._told: dict[str, Any] = {"attempt": attempt, "started_at": self._now()}
+
+    def begin(self) -> None:
+        """Tells when the run began. Raises JobStopped."""
+        self._keep()
+
+    def finish(self) -> None:
+        """Tells when the run ended, whether it did what it should or not; not where it is no longer the job's."""
+        self._told = {**self._told, "finished_at": self._now()}
+        with contextlib.suppress(JobStopped):
+            self._keep()
+
+    def report(self, progress: Progress) -> None:
+        """Tells watchers how far the fit has come.
+
+        Raises:
+            JobStopped.
+        """
+        # What a person follows comes first.
+        self._told = {**progress.to_dict(), "attempt": self.attempt, "started_at": self._told["started_at"]}
+        with self._telling():
+            # Written in the name of the run that owns the job: one that lost it is refused.
+            DBOS.write_stream(PROGRESS, self._told)
+            DBOS.set_event(PROGRESS, self._told)
+
+    def raise_if_stopped(self) -> None:
+        """Raises JobStopped when the job was cancelled. Cheap: asks the database a few times a second at most."""
+        now = time.monotonic()
+        if now - self._checked < CHECK_SECONDS:
+            return
+        self._checked = now
+        with self._telling():
+            workflows = self._client.list_workflows(workflow_ids=[self.job_id], load_input=False, load_output=False)
+            if not workflows or workflows[0].status != "PENDING":
+                raise JobStopped(self.job_id)
+
+    def _keep(self) -> None:
+        with self._telling():
+            DBOS.set_event(PROGRESS, self._told)
+
+    @contextlib.contextmanager
+    def _telling(self) -> Iterator[None]:
+        try:
+            yield
+        except (DBOSWorkflowConflictIDError, DBOSWorkflowCancelledError) as error:
+            raise JobStopped(self.job_id) from error
+        except SQLAlchemyError as error:
+            logger.warning("the job database can't be told of job %s: %s", self.job_id, error)
+
+    def _now(self) -> str:
+        # By the clock as it was when the run began: it may be set meanwhile, and a run ends after its beginning.
+        moment = self._began_at.timestamp() + time.monotonic() - self._began
+        return datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,118 @@
+"""What a forecast request means for the version that it reached: the mode, the horizon, the engine calls."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from service.domain.series import Missing
+from service.errors import Flaw, InvalidRequest
+from service.serving.interval_widths import HalfWidths, find_half_widths
+from service.store.manifest import Manifest
+
+AskedMode = Literal["auto", "one_step", "autoregressive", "vector", "sequence"]
+
+AUTOREGRESSIVE_HORIZON = 10
+
+
+@dataclass(frozen=True, slots=True)
+class ForecastRequest:
+    """A forecast as it was asked for, of whatever series."""
+
+    model: str | None = None
+    version: int | str | None = None
+    mode: AskedMode = "auto"
+    horizon: int | None = None
+    level: tuple[float, ...] = ()
+    all_steps: bool = False
+    missing: Missing = "interpolate"
+    freq: str | None = None
+    start: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ForecastPlan:
+    """How a version answers: `horizon` steps in a mode; `rolled_out` beyond the version's own horizon.
+
+    `half_widths` are those of the intervals asked for, by level.
+    """
+
+    mode: str
+    horizon: int
+    rolled_out: bool
+    half_widths: dict[str, HalfWidths] = field(default_factory=dict, compare=False)
+
+
+def make_forecast_plan(request: ForecastRequest, manifest: Manifest, *, max_horizon: int) -> ForecastPlan:
+    """Settles mode and horizon.
+
+    Raises:
+        InvalidRequest: the version has not what is asked for; one flaw for each such thing.
+    """
+    flaws = []
+    if request.horizon is not None and not 1 <= request.horizon <= max_horizon:
+        flaws.append(
+            Flaw(
+                "/horizon",
+                "horizon_out_of_bounds",
+                f"Expected a horizon of 1 to {max_horizon} steps, got {request.horizon}.",
+            )
+        )
+    mode = _auto(request, manifest) if request.mode == "auto" else request.mode
+    if mode not in manifest.modes:
+        flaws.append(
+            Flaw(
+                "/mode",
+                "mode_not_available",
+                f"{_name(manifest)} has a {manifest.head} head and no mode {mode!r}. Choose one of: "
+                f"{', '.join(manifest.modes)}, or auto.",
+            )
+        )
+    elif mode == "one_step" and request.horizon not in (None, 1) and not flaws:
+        flaws.append(
+            Flaw(
+                "/horizon",
+                "horizon_not_available",
+                f"Mode 'one_step' forecasts one step: expected horizon 1, got {request.horizon}. Choose mode "
+                "'autoregressive' for more.",
+            )
+        )
+    if request.all_steps and mode != "sequence":
+        flaws.append(
+            Flaw(
+                "/all_steps",
+                "all_steps_not_available",
+                f"Forecasts at all steps exist in mode 'sequence' only; the mode is {mode!r}.",
+            )
+        )
+    flaws += _find_fractions(request.level)
+    if flaws:
+        raise InvalidRequest(flaws)
+    default = AUTOREGRESSIVE_HORIZON if mode == "autoregressive" else manifest.horizon
+    horizon = default if request.horizon is None else request.horizon
+    half_widths = find_half_widths(manifest, request.level, horizon)
+    return ForecastPlan(mode, horizon, rolled_out=horizon > manifest.horizon, half_widths=half_widths)
+
+
+def _find_fractions(levels: Sequence[float]) -> list[Flaw]:
+    """Levels that were meant as shares of one: as percent they would give intervals that hold next to nothing."""
+    return [
+        Flaw(
+            f"/level/{index}",
+            "level_is_fraction",
+            f"Levels are in percent: expected more than 1 and less than 100, got {level:g}."
+            + (f" Did you mean {100 * level:.6g}?" if level < 1 else ""),
+        )
+        for index, level in enumerate(levels)
+        if level <= 1
+    ]
+
+
+def _auto(request: ForecastRequest, manifest: Manifest) -> str:
+    """A one-step head goes on by itself where more steps are asked for; others have one best mode, their first."""
+    if manifest.head == "one_step" and request.horizon not in (None, 1):
+        return "autoregressive"
+    return manifest.modes[0]
+
+
+def _name(manifest: Manifest) -> str:
+    return f"Version {manifest.version} of {manifest.name!r}"

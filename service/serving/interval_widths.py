@@ -1,0 +1,89 @@
+"""The widths of prediction intervals that a version can claim, from its calibration residuals."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.domain import intervals
+from service.domain.intervals import Spread
+from service.errors import InvalidRequest
+from service.store.manifest import Manifest
+
+Widths = NDArray[np.float64]
+
+
+class HalfWidths(NamedTuple):
+    """Half widths [horizon] in spreads of the series: of one that moves, and of one that is still."""
+
+    moving: Widths
+    still: Widths
+
+    def of(self, spread: Spread) -> Widths:
+        """Those of a series, in its own units."""
+        return (self.still if spread.is_still else self.moving) * spread.unit
+
+
+def find_half_widths(manifest: Manifest, levels: Sequence[float], horizon: int) -> dict[str, HalfWidths]:
+    """Half widths by level, the keys the shortest decimals of percent.
+
+    Where one of the two kinds of series has too few residuals for a level, it has the widths of the other.
+
+    Raises:
+        InvalidRequest: the version has no residuals, or too few for a level or the horizon.
+    """
+    if not levels:
+        return {}
+    calibration = manifest.calibration
+    subject = f"Version {manifest.version} of {manifest.name!r}"
+    if calibration is None:
+        raise InvalidRequest.at(
+            "/level",
+            "level_not_calibrated",
+            f"{subject} holds no calibration residuals, so it has no prediction intervals at any level. "
+            "Leave `level` out.",
+        )
+    steps = len(calibration["residuals"])
+    if horizon > steps:
+        raise InvalidRequest.at(
+            "/level",
+            "level_not_calibrated",
+            f"{subject} is calibrated for {steps} steps: expected a horizon of at most that with `level`, got "
+            f"{horizon}. Ask for fewer steps, or leave `level` out.",
+        )
+    # Versions published earlier have no still series.
+    kinds = (calibration["residuals"], calibration.get("still_residuals") or [[]] * steps)
+    counts = [min(map(len, kind[:horizon])) for kind in kinds]
+    highest = max(levels)
+    if intervals.needed(highest) > max(counts):
+        raise InvalidRequest.at(
+            "/level",
+            "level_not_calibrated",
+            f"{subject} holds {max(counts)} calibration residuals a step, which bear a level of at most "
+            f"{100 * max(counts) / (max(counts) + 1):.4g} %; got {highest:g} %. Ask for a lower level.",
+        )
+    by_level = {}
+    for level in levels:
+        bears = [count >= intervals.needed(level) for count in counts]
+        moving, still = (kinds[i] if bears[i] else kinds[1 - i] for i in (0, 1))
+        by_level[format_level(level)] = HalfWidths(
+            intervals.half_widths(moving, level, horizon), intervals.half_widths(still, level, horizon)
+        )
+    return by_level
+
+
+def find_spread(manifest: Manifest, history: NDArray[np.floating]) -> Spread:
+    """The unit of the half widths, of a series whose past [time] this is: as the version was calibrated."""
+    calibration = manifest.calibration or {"season": 1, "window": manifest.window}
+    return intervals.measure_spread(history, calibration["season"], calibration["window"])
+
+
+def never_negative(manifest: Manifest, history: NDArray[np.floating]) -> bool:
+    """Whether neither this series [time] nor those that the version learnt from ever were below zero."""
+    return bool((manifest.calibration or {}).get("non_negative")) and bool((history >= 0).all())
+
+
+def format_level(level: float) -> str:
+    """A level as a key of an answer: `80`, `97.5`."""
+    return np.format_float_positional(level, trim="-")

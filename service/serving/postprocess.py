@@ -1,0 +1,91 @@
+"""From a model's answers to those of a request: series joined with their values, intervals or flaws."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.domain.intervals import surround
+from service.domain.series import FLOAT32_MAX
+from service.engines.engine import Answers
+from service.errors import Flaw
+from service.serving.forecast_plan import ForecastPlan
+from service.serving.preprocess import PreparedSeries
+
+Bounds = NDArray[np.float64]
+
+
+class SeriesForecast(NamedTuple):
+    """One series' forecast: `values` [horizon], `sequence` [steps, horizon] where asked for; or its flaw.
+
+    `intervals` are lower and upper bounds by level, each [horizon]. `starts_after` is as of a Row.
+    """
+
+    id: str
+    values: Answers | None = None
+    timestamps: list[str] | None = None
+    sequence: Answers | None = None
+    intervals: dict[str, tuple[Bounds, Bounds]] | None = None
+    flaw: Flaw | None = None
+    starts_after: int | None = None
+
+
+def assemble(
+    rows: list[PreparedSeries], answers: list[Answers], sequences: list[Answers] | None, plan: ForecastPlan
+) -> list[SeriesForecast]:
+    """Joins the answers, one for each row without a flaw, with the series that they are for.
+
+    Args:
+        answers: the plan's steps, or more, of each: [horizon or more].
+        sequences: [steps, horizon or more] of each, where they were asked for.
+    """
+    if len(answers) == 1:
+        values = answers[0][None, : plan.horizon]
+    elif answers:
+        values = np.ascontiguousarray(np.concatenate(answers).reshape(len(answers), -1)[:, : plan.horizon])
+    else:
+        values = np.zeros((0, plan.horizon), np.float32)
+    magnitudes = np.abs(values)
+    # NaN fails the comparison.
+    is_finite = not answers or np.maximum.reduce(magnitudes, axis=None) <= FLOAT32_MAX
+    if is_finite and len(answers) == len(rows) and sequences is None and not plan.half_widths:
+        return [
+            SeriesForecast(row.id, forecast, row.timestamps, None, None, None, row.starts_after)
+            for row, forecast in zip(rows, values, strict=True)
+        ]
+    overflown = frozenset() if is_finite else frozenset(np.nonzero(~(magnitudes <= FLOAT32_MAX))[0].tolist())
+    forecasts = []
+    positions = iter(range(len(answers)))
+    for row in rows:
+        if row.flaw is not None:
+            forecasts.append(SeriesForecast(row.id, flaw=row.flaw))
+            continue
+        i = next(positions)
+        sequence = None if sequences is None else np.ascontiguousarray(sequences[i][:, : plan.horizon])
+        if i not in overflown and (sequence is None or np.isfinite(sequence).all()):
+            intervals = _surround(row, values[i], plan) if plan.half_widths else None
+            forecasts.append(
+                SeriesForecast(row.id, values[i], row.timestamps, sequence, intervals, None, row.starts_after)
+            )
+        else:
+            forecasts.append(SeriesForecast(row.id, flaw=overflow(row.pointer)))
+    return forecasts
+
+
+def _surround(row: PreparedSeries, values: Answers, plan: ForecastPlan) -> dict[str, tuple[Bounds, Bounds]]:
+    """The intervals of one series' forecast, as wide as the series moves."""
+    assert row.spread is not None  # read_rows measures it where levels are asked for
+    return {
+        level: surround(values, half_widths.of(row.spread), is_non_negative=row.is_non_negative)
+        for level, half_widths in plan.half_widths.items()
+    }
+
+
+def overflow(pointer: str) -> Flaw:
+    """The flaw of a series whose forecast is not finite."""
+    return Flaw(
+        pointer,
+        "out_of_range",
+        "The forecast leaves the range of 32-bit numbers: expected finite values. Send the series in a larger unit, or "
+        "ask for fewer steps.",
+    )

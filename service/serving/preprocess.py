@@ -1,0 +1,106 @@
+"""From posted series to the rows that a version reads, each with the time stamps of its forecast, or its flaw."""
+
+import sys
+from typing import NamedTuple
+
+from service.domain.intervals import Spread
+from service.domain.series import PostedSeries, read_all
+from service.engines.engine import Series
+from service.errors import Flaw, InvalidRequest
+from service.serving.forecast_calendar import ForecastCalendar
+from service.serving.forecast_plan import ForecastRequest
+from service.serving.interval_widths import find_spread, never_negative
+from service.store.manifest import Manifest
+
+
+class PreparedSeries(NamedTuple):
+    """One series as the model reads it: `values` float64 [time], or the flaw that keeps it from being forecast.
+
+    `starts_after` is the index of the last number that was posted, where nulls follow it: the forecast begins there.
+    With levels, `spread` says how much the whole series moves, `is_non_negative` that its intervals end at zero.
+    """
+
+    id: str
+    pointer: str
+    values: Series | None = None
+    timestamps: list[str] | None = None
+    flaw: Flaw | None = None
+    starts_after: int | None = None
+    spread: Spread | None = None
+    is_non_negative: bool = False
+
+
+def prepare_series(
+    series: list[PostedSeries],
+    request: ForecastRequest,
+    manifest: Manifest,
+    calendar: ForecastCalendar,
+    *,
+    max_length: int,
+) -> list[PreparedSeries]:
+    """Reads every series for a version.
+
+    Args:
+        max_length: the most points of a series that a model reads whole.
+
+    Raises:
+        InvalidRequest: wrong types, a wrong frequency or start.
+    """
+    longest = max_length if manifest.reads_whole_series else sys.maxsize
+    has_levels = bool(request.level)
+    rows = []
+    for posted, read in zip(series, read_all(series, request.missing), strict=True):
+        if isinstance(read, Flaw):
+            rows.append(PreparedSeries(posted.id, posted.pointer, flaw=read))
+            continue
+        values, end = read
+        timestamps = calendar.timestamps(posted, end) if calendar.has_times or posted.start is not None else None
+        if isinstance(timestamps, Flaw):
+            rows.append(PreparedSeries(posted.id, posted.pointer, flaw=timestamps))
+        elif not manifest.min_length <= len(values) <= longest:
+            rows.append(
+                PreparedSeries(posted.id, posted.pointer, flaw=_misfit(posted.pointer, values, manifest, max_length))
+            )
+        else:
+            rows.append(
+                PreparedSeries(
+                    posted.id,
+                    posted.pointer,
+                    # Its last window is all that the model reads: no need to carry the rest along.
+                    values if manifest.reads_whole_series else values[-manifest.window :],
+                    timestamps,
+                    None,
+                    end - 1 if end < len(posted.values) else None,
+                    find_spread(manifest, values) if has_levels else None,
+                    has_levels and never_negative(manifest, values),
+                )
+            )
+    return rows
+
+
+def count_points(series: list[PostedSeries]) -> int:
+    """How many values were posted, nulls included."""
+    return sum(len(posted.values) for posted in series)
+
+
+def raise_if_all_bad(flaws: list[Flaw | None]) -> None:
+    """Raises InvalidRequest when not one series is without a flaw."""
+    present = [flaw for flaw in flaws if flaw is not None]
+    if len(present) == len(flaws):
+        raise InvalidRequest(present)
+
+
+def _misfit(pointer: str, values: Series, manifest: Manifest, max_length: int) -> Flaw:
+    if len(values) < manifest.min_length:
+        return Flaw(
+            pointer,
+            "too_short",
+            f"{manifest.name!r} needs at least {manifest.min_length} points, nulls at either end not counted; the "
+            f"series has {len(values)}. Send more history, or choose a model with a smaller min_length.",
+        )
+    return Flaw(
+        pointer,
+        "too_long",
+        f"{manifest.name!r} reads a series whole, {max_length} points at most; this one has {len(values)}. Send "
+        "its last part.",
+    )

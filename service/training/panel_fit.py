@@ -1,0 +1,193 @@
+"""Fits recipes to the user's own series, and scores forecasts and baselines on their held-out windows."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import repeat
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.domain.baselines import seasonal_naive
+from service.domain.linear_baseline import fit_forecaster
+from service.domain.metrics import score
+from service.domain.panel_windows import Positions
+from service.domain.recipes.recipe import Recipe
+from service.training.data.panel_split import PreparedPanel, ScoredWindows, shortened
+from service.training.data.window_sampler import Importance, WindowSampler
+from service.training.epoch import Epoch
+from service.training.fit import fit
+from service.training.progress import REFIT_SHARE, refit_epochs
+from service.training.transform_selection import choose_transform
+from service.zoo.network import Network
+
+Array = NDArray[np.float64]
+
+
+# Validation windows that a fit is watched on, epoch by epoch; scored are all of them.
+MOST_WATCHED = 2000
+MOST_WATCHED_VALUES = 20_000_000
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fitted:
+    """A fitted recipe: one network, or one for each member; its validation forecasts [n, horizon] and seconds."""
+
+    recipe: Recipe
+    networks: list[Network]
+    epochs: list[Epoch]
+    validation: Array
+    seconds: float
+
+
+def fit_panel(
+    recipe: Recipe, prepared: PreparedPanel, on_batch: Callable[[], None], on_epoch: Callable[[Epoch], None]
+) -> Fitted:
+    """Fits a recipe to what training may see, of an ensemble each member, and forecasts the validation windows."""
+    started = time.monotonic()
+    recipe, networks, epochs = fit_networks(recipe, prepared, on_batch, on_epoch)
+    forecasts = forecast_windows(recipe, networks, prepared, prepared.validation)
+    return Fitted(recipe, networks, epochs, forecasts, time.monotonic() - started)
+
+
+def fit_networks(
+    recipe: Recipe, prepared: PreparedPanel, on_batch: Callable[[], None], on_epoch: Callable[[Epoch], None]
+) -> tuple[Recipe, list[Network], list[Epoch]]:
+    """Fits a recipe's networks. Returns it with its choices made on validation, the networks and their epochs."""
+    if recipe.chosen_on_validation:
+        recipe = choose_transform(recipe, prepared)
+    importance = Importance(prepared.rows, prepared.split.train_ends, recipe.season)
+    networks, epochs = [], []
+    for member in map(_share_seconds, _members(recipe), repeat(len(recipe.members) or 1)):
+        draws = WindowSampler(member, prepared.rows, prepared.split.train_ends, importance)
+        held_out = draws.examples(*_readable(prepared.validation, member), last_only=True)
+        network, run = fit(
+            member,
+            draws,
+            (held_out.x, held_out.targets, held_out.weights),
+            on_batch=on_batch,
+            on_epoch=on_epoch,
+        )
+        networks.append(network)
+        epochs += run
+    return recipe, networks, epochs
+
+
+def continue_fit(
+    fitted: Fitted,
+    prepared: PreparedPanel,
+    ends: Positions,
+    on_batch: Callable[[], None],
+    on_epoch: Callable[[Epoch], None],
+) -> None:
+    """Goes on for a few epochs with windows of the first `ends` [n_series] points of each series."""
+    importance = Importance(prepared.rows, ends, fitted.recipe.season)
+    n_members = len(fitted.networks)
+    for member, network in zip(_members(fitted.recipe), fitted.networks, strict=True):
+        if not member.preset.is_fitted:
+            continue
+        again = shortened(
+            _share_seconds(member, n_members),
+            refit_epochs(member.epochs),
+            seed=member.seed + int(ends[prepared.rows.learnable(ends)].sum()) % 1000 + 1,
+        )
+        draws = WindowSampler(again, prepared.rows, ends, importance)
+        held_out = draws.examples(*_readable(prepared.validation, member), last_only=True)
+        fit(
+            again,
+            draws,
+            (held_out.x, held_out.targets, held_out.weights),
+            on_batch=on_batch,
+            on_epoch=on_epoch,
+            network=network,
+        )
+
+
+def _members(recipe: Recipe) -> tuple[Recipe, ...]:
+    return recipe.members or (recipe,)
+
+
+def _share_seconds(member: Recipe, n_members: int) -> Recipe:
+    """A member with its part of the seconds that all have together for fitting and going on twice."""
+    if member.max_seconds is None:
+        return member
+    return replace(member, max_seconds=member.max_seconds / n_members / (1 + 2 * REFIT_SHARE))
+
+
+def forecast_windows(
+    recipe: Recipe, networks: Sequence[Network], prepared: PreparedPanel, windows: ScoredWindows
+) -> Array:
+    """Forecasts of scored windows: [n, horizon]."""
+    # Its graphs are TensorFlow's, which fitting does without.
+    from service.training.forecast import Forecaster
+
+    inputs = prepared.rows.inputs(windows.series, windows.ends, recipe.longest_window)
+    return Forecaster(recipe, networks).forecast(inputs, prepared.horizon)
+
+
+def score_baselines(recipe: Recipe, prepared: PreparedPanel) -> dict[str, Any]:
+    """Scores of naive, seasonal naive and linear (least squares on what training may see) on the same windows."""
+    horizon = prepared.horizon
+    forecasters: dict[str, Callable[[list[Array]], Array]] = {
+        "naive": lambda histories: np.stack([np.full(horizon, history[-1]) for history in histories]),
+        "seasonal_naive": lambda histories: _forecast_seasonally(histories, horizon, recipe.season),
+    }
+    ends = prepared.split.train_ends
+    trained_on = [history for history in prepared.histories(ends) if len(history)]
+    measured = [prepared.rows.measured_history(i, int(end)) for i, end in enumerate(ends) if end]
+    try:
+        linear = fit_forecaster(trained_on, recipe.window, horizon, measured)
+        forecasters["linear"] = linear.forecast
+    except ValueError:
+        # Too few windows to fit it: the row is left out.
+        pass
+    scores: dict[str, Any] = {}
+    for name, forecaster in forecasters.items():
+        scores[name] = {}
+        for part, windows in (("validation", prepared.validation), ("test", prepared.test)):
+            if len(windows):
+                histories = [
+                    prepared.rows.history(int(i), int(end)) for i, end in zip(windows.series, windows.ends, strict=True)
+                ]
+                scores[name][part] = score(windows.actual, forecaster(histories), windows.scale)
+    return scores
+
+
+def forecast_seasonally(prepared: PreparedPanel, windows: ScoredWindows, season: int) -> Array:
+    """The seasonal naive forecasts of windows [n, horizon]; naive ones of histories shorter than a season."""
+    ends = zip(windows.series, windows.ends, strict=True)
+    return _forecast_seasonally([prepared.rows.history(int(i), int(end)) for i, end in ends], prepared.horizon, season)
+
+
+def _forecast_seasonally(histories: list[Array], horizon: int, season: int) -> Array:
+    return np.stack([seasonal_naive(h[None], horizon, season if len(h) >= season else 1)[0] for h in histories])
+
+
+def _readable(windows: ScoredWindows, member: Recipe) -> tuple[Positions, Positions]:
+    """The windows whose histories a member can read; of very many an even choice, as many as memory is good for."""
+    enough = np.flatnonzero(windows.ends >= member.min_history)
+    steps = member.window if member.head == "sequence" else 1
+    most = max(1, min(MOST_WATCHED, MOST_WATCHED_VALUES // (steps * member.horizon)))
+    if len(enough) > most:
+        enough = enough[np.linspace(0, len(enough) - 1, most).astype(int)]
+    return windows.series[enough], windows.ends[enough]
+
+
+def combine(fitted: Sequence[Fitted], weights: Sequence[float], name: str) -> Fitted:
+    """Fits as one ensemble, whose forecast is the weighted mean of theirs."""
+    # It is called after a member that learns, where there is one.
+    first = next((candidate.recipe for candidate in fitted if candidate.recipe.preset.is_fitted), fitted[0].recipe)
+    members = tuple(
+        replace(member, weight=weight / len(_members(candidate.recipe)))
+        for candidate, weight in zip(fitted, weights, strict=True)
+        for member in _members(candidate.recipe)
+    )
+    recipe = replace(first, name=name, head="vector", members=members)
+    return Fitted(
+        recipe,
+        [network for candidate in fitted for network in candidate.networks],
+        [epoch for candidate in fitted for epoch in candidate.epochs],
+        np.average([candidate.validation for candidate in fitted], axis=0, weights=weights),
+        sum(candidate.seconds for candidate in fitted),
+    )

@@ -1,0 +1,243 @@
+"""From the user's own series to a model: tries the plan's recipes, measures the best, judges it, fits it to the end."""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.domain.metrics import score
+from service.domain.normalization import normalize
+from service.domain.recipes.recipe import Recipe
+from service.domain.recipes.training_plan import TrainingPlan
+from service.errors import TrainingFailed
+from service.store.catalog import Catalog
+from service.training.calibration import calibrate
+from service.training.data.panel_split import PreparedPanel, ScoredWindows, prepare_panel
+from service.training.epoch import Epoch
+from service.training.forecast import forecast
+from service.training.panel_fit import Fitted, combine, continue_fit, fit_panel, forecast_windows, score_baselines
+from service.training.progress import REFIT_SHARE, ProgressReporter, refit_epochs
+from service.training.promotion import judge
+from service.training.training_result import TrainingResult
+from service.training.tuning import tune
+from service.training.window_scores import choose_metric, measure_windows, summarize
+from service.zoo.network import Network
+
+logger = logging.getLogger(__name__)
+
+Array = NDArray[np.float64]
+
+# What validation says over one horizon of one series may be luck by this share; over many, by this over the root of
+# their number.
+LUCK_OF_ONE_HORIZON = 0.3
+# A linear kind joins the others where that gains this share; of few horizons, where it may.
+GAIN_OF_JOINING = 0.02
+LINEAR = "ridge"
+# A member leaves the ensemble only where that gains this share, and more than luck. The months that validate are the
+# same for all series, and with them a part of the luck: so much was seen to be wrong with 756 series.
+LEAST_GAIN = 0.05
+PROOF_SERIES = 8
+# Of a window, in units of its series' seasonal naive error.
+MOST_ERROR = 20.0
+
+
+def train_on_panel(
+    plan: TrainingPlan, values: list[Array], catalog: Catalog, on_batch: Callable[[], None], reporter: ProgressReporter
+) -> TrainingResult:
+    """Fits, chooses, measures, judges, and goes on with all points.
+
+    Raises:
+        TrainingFailed: the series are too short, or a fit gives no finite numbers.
+    """
+    data = plan.recipes[0].own_data
+    prepared = prepare_panel(values, plan.recipes[0], "interpolate" if data is None else data.missing)
+    best = _search(plan, prepared, on_batch, reporter)
+    recipe = best.recipe
+    baselines = score_baselines(recipe, prepared)
+    is_judged = not recipe.preset.is_baseline
+    gate = judge(plan.name, best, prepared, recipe.season, catalog) if is_judged else None
+    measured = None
+    if recipe.refit:
+        measured = [weights for network in best.networks for weights in network.get_weights()]
+        # What is tested knows all that came before the test, as what is published will know all there is.
+        continue_fit(best, prepared, np.maximum(prepared.rows.lengths - prepared.horizon, 0), on_batch, reporter.epoch)
+    metrics: dict[str, Any] = {"validation": _score(prepared.validation, best.validation)}
+    tested = np.zeros((0, prepared.horizon))
+    if len(prepared.test):
+        tested = forecast_windows(recipe, best.networks, prepared, prepared.test)
+    # Of a gap as long as the test only validation tells how far forecasts are off.
+    calibration, covered = calibrate(recipe, prepared, best.validation, tested)
+    if len(prepared.test):
+        metrics["test"] = {**_score(prepared.test, tested), "coverage": covered}
+    metrics["baselines"] = baselines
+    if measured is not None:
+        # From the same start: to go on from what was tested would fit the older points once more.
+        set_weights(best.networks, measured)
+        continue_fit(best, prepared, prepared.rows.lengths, on_batch, reporter.epoch)
+    return TrainingResult(
+        recipe,
+        best.networks,
+        metrics,
+        {
+            **plan.recipes[0].to_dict()["data"],
+            "n_windows": int(np.maximum(prepared.split.train_ends - recipe.horizon - recipe.min_history + 1, 0).sum()),
+            "season": recipe.season,
+        },
+        len(best.epochs),
+        _proofs(recipe, best.networks, prepared),
+        calibration,
+        gate,
+        measured,
+    )
+
+
+def set_weights(networks: Sequence[Network], weights: Sequence[NDArray[np.float32]]) -> None:
+    """Gives networks weights that stand one network's after the other's."""
+    rest = list(weights)
+    for network in networks:
+        count = len(network.get_weights())
+        network.set_weights(rest[:count])
+        rest = rest[count:]
+
+
+def _search(
+    plan: TrainingPlan, prepared: PreparedPanel, on_batch: Callable[[], None], reporter: ProgressReporter
+) -> Fitted:
+    """The plan's best by validation: of trials, or of recipes and what they make together."""
+    if plan.search is None:
+        return choose_fits(_try_all(plan, prepared, on_batch, reporter), prepared, plan.name)
+
+    def fit_one(recipe: Recipe, on_epoch: Callable[[Epoch], None]) -> tuple[Fitted, float]:
+        fitted = fit_panel(recipe, prepared, on_batch, on_epoch)
+        return fitted, _loss([fitted], prepared)
+
+    return tune(plan.search, plan.recipes[0], fit_one, reporter)
+
+
+def _try_all(
+    plan: TrainingPlan, prepared: PreparedPanel, on_batch: Callable[[], None], reporter: ProgressReporter
+) -> list[Fitted]:
+    """Fits the plan's recipes one after the other, as many as there is time for; one at least."""
+    started = time.monotonic()
+    fits: list[Fitted] = []
+    for recipe in plan.recipes:
+        if fits and plan.max_seconds is not None and recipe.preset.is_fitted:
+            # What is left must hold another fit and, of all that may be chosen, the end.
+            longest = max(fitted.seconds for fitted in fits)
+            ending = 2 * REFIT_SHARE * sum(fitted.seconds for fitted in fits)
+            if time.monotonic() - started + longest + ending > plan.max_seconds:
+                reporter.skip(recipe.epochs + 2 * refit_epochs(recipe.epochs))
+                continue
+        fitted = fit_panel(recipe, prepared, on_batch, reporter.epoch)
+        if np.isfinite(fitted.validation).all():
+            fits.append(fitted)
+        logger.info(
+            "%s: validates at %.4f after %.1f s", recipe.architecture, _loss([fitted], prepared), fitted.seconds
+        )
+    if not fits:
+        raise TrainingFailed("The training diverged: its forecasts are not finite. Try a lower learning_rate.")
+    return fits
+
+
+def choose_fits(fits: Sequence[Fitted], prepared: PreparedPanel, name: str) -> Fitted:
+    """All fits as one ensemble but for those without which it validates better; or one kind or fit alone, if better.
+
+    To begin with all, and not with the best, keeps the luck of few validation windows out of the choice.
+    """
+    luck = LUCK_OF_ONE_HORIZON * _doubt(prepared.validation)
+    chosen = [fitted for fitted in fits if fitted.recipe.architecture != LINEAR] or list(fits)
+    if _loss(fits, prepared) < _loss(chosen, prepared) * (1 - GAIN_OF_JOINING + luck):
+        chosen = list(fits)
+    needed = 1 - LEAST_GAIN - luck
+    loss = _loss(chosen, prepared)
+    while len(chosen) > 1:
+        kinds = {fitted.recipe.architecture for fitted in chosen}
+        fewer = [[other for other in chosen if other is not fitted] for fitted in chosen]
+        fewer += [
+            [fitted for fitted in chosen if fitted.recipe.architecture != kind] for kind in kinds if len(kinds) > 1
+        ]
+        losses = [_loss(others, prepared) for others in fewer]
+        if min(losses) > loss * needed:
+            break
+        loss = min(losses)
+        chosen = fewer[losses.index(loss)]
+    alone = min(fits, key=lambda fitted: _measure(fitted.validation, prepared))
+    if _measure(alone.validation, prepared) < loss * needed:
+        chosen = [alone]
+    return chosen[0] if len(chosen) == 1 else combine(chosen, weigh_fits(chosen, prepared), name)
+
+
+def weigh_fits(fits: Sequence[Fitted], prepared: PreparedPanel) -> list[float]:
+    """The weights of fits in their mean, which add up to one.
+
+    A kind's weight is the inverse square of what the mean of its fits errs on validation, the one of J. Bates and
+    C. Granger, "The Combination of Forecasts", 1969; or, where that is one horizon of one series, as much as another
+    kind's; or between. Kinds are architectures, so that the weight of one does not grow with the number of its fits.
+    """
+    kinds: dict[str, list[Fitted]] = {}
+    for fitted in fits:
+        kinds.setdefault(fitted.recipe.architecture, []).append(fitted)
+    errors = np.array(
+        [_measure(np.mean([fitted.validation for fitted in alike], axis=0), prepared) for alike in kinds.values()]
+    )
+    # Relative to the best, which may err by nothing, or by more than can be counted.
+    is_best = errors == errors.min()
+    squares = np.where(is_best, 1.0, (errors.min() / np.where(is_best, 1.0, errors)) ** 2)
+    doubt = _doubt(prepared.validation)
+    shares = doubt / len(kinds) + (1 - doubt) * squares / squares.sum()
+    of_kind = dict(zip(kinds, shares, strict=True))
+    return [float(of_kind[kind := fitted.recipe.architecture] / len(kinds[kind])) for fitted in fits]
+
+
+def _doubt(windows: ScoredWindows) -> float:
+    """How far what the windows say may be luck: one over the root of the horizons that they hold side by side.
+
+    Many origins of one series look at the same points.
+    """
+    _, first = np.unique(windows.series, return_index=True)
+    last = np.append(first[1:], len(windows)) - 1
+    horizon = windows.actual.shape[1]
+    return float(1 / np.sqrt(len(first) + (windows.ends[last] - windows.ends[first]).sum() / horizon))
+
+
+def _score(windows: ScoredWindows, forecasts: Array) -> dict[str, Any]:
+    return score(windows.actual, forecasts, windows.scale)
+
+
+def _loss(fits: Sequence[Fitted], prepared: PreparedPanel) -> float:
+    forecasts = np.average([fitted.validation for fitted in fits], axis=0, weights=weigh_fits(fits, prepared))
+    return _measure(forecasts, prepared)
+
+
+def _measure(forecasts: Array, prepared: PreparedPanel) -> float:
+    """What validation says of forecasts [n, horizon]; infinity where they are not finite.
+
+    No window counts as more than `MOST_ERROR`: what nobody could forecast is not to hide what kinds differ by.
+    """
+    metric = choose_metric(prepared)
+    errors = measure_windows(prepared.validation, forecasts, metric)
+    if not np.isfinite(forecasts).all():
+        return float("inf")
+    errors = errors[~np.isnan(errors)]
+    if metric != "mae":
+        errors = np.minimum(errors, MOST_ERROR**2 if metric == "rmsse" else MOST_ERROR)
+    return summarize(errors, metric)
+
+
+def _proofs(
+    recipe: Recipe, networks: list[Network], prepared: PreparedPanel
+) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+    """The newest points of a few series, of the window's length and of a shorter odd one, with forecasts for them."""
+    rows = prepared.rows
+    longest = min(recipe.longest_window, int(rows.lengths.max()))
+    proofs = []
+    for length in sorted({longest, max(recipe.min_length, longest // 2 + 1)}):
+        series = np.flatnonzero(rows.lengths >= length)[:PROOF_SERIES]
+        inputs, _ = normalize(
+            rows.inputs(series, rows.lengths[series], length), np.full(len(series), length), recipe.equivariance
+        )
+        proofs.append((inputs, forecast(recipe, networks, inputs)))
+    return proofs

@@ -1,0 +1,50 @@
+"""A process that performs tasks as the tests say: see tests/test_job_supervisor.py."""
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from service.errors import BacktestFailed
+from service.job_process import TaskRun, serve_tasks
+from service.jobs.job import Progress
+
+
+def perform(task: dict[str, Any], run: TaskRun) -> dict[str, Any]:
+    print("what a library prints is no answer")
+    match task["does"]:
+        case "tell":
+            for epoch in range(task["times"]):
+                run.report(Progress(epoch + 1, task["times"], 1.0, 2.0, None))
+            return {"process": os.getpid(), "oom_score": int(Path("/proc/self/oom_score_adj").read_text())}
+        case "wait":
+            run.report(Progress(0, 1, None, None, None))
+            while True:
+                run.raise_if_stopped()
+                time.sleep(0.01)
+        case "hang":
+            run.report(Progress(0, 1, None, None, None))
+            # As inside one call of a compiled program: it hears nothing.
+            while True:
+                sum(range(1_000_000))
+        case "fail":
+            raise BacktestFailed("No series can be forecast.")
+        case "break":
+            raise ValueError("/secret/path")
+        case "run out":
+            raise MemoryError
+        case "die":
+            os.kill(os.getpid(), signal.SIGKILL)
+        case "take":
+            held = []
+            while True:
+                held.append(b"x" * 2**24)
+                time.sleep(0.01)
+    raise AssertionError(task)
+
+
+if __name__ == "__main__":
+    serve_tasks(lambda: perform)
+    sys.exit()

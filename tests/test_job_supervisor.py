@@ -1,0 +1,147 @@
+"""The process that performs jobs, and what becomes of one that does not end."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, cast
+
+import pytest
+
+from service.errors import TooMuchMemory, TrainingFailed
+from service.job_supervisor import JobSupervisor
+from service.jobs.job import Progress
+from service.jobs.job_run import JobFailed, JobRun, JobStopped, RunLost
+
+COMMAND = [sys.executable, "-m", "tests.job_process"]
+# A worker whose job hears nothing.
+WORKER = """
+import sys
+from service.job_supervisor import JobSupervisor
+from tests.test_job_supervisor import Run
+run = Run()
+run.report = lambda progress: print("at it", flush=True)
+JobSupervisor(sys.argv[1:], memory_bytes=2**33, max_seconds=1000).perform({"kind": "train", "does": "hang"}, run)
+"""
+
+
+class Run:
+    """A run whose job is cancelled when the test says so."""
+
+    job_id = "job"
+    attempt = 1
+
+    def __init__(self, *, cancel_after_seconds: float | None = None) -> None:
+        self.told: list[Progress] = []
+        self._seconds = cancel_after_seconds
+        self._began: float | None = None
+
+    def report(self, progress: Progress) -> None:
+        self._began = self._began or time.monotonic()
+        self.told.append(progress)
+
+    def raise_if_stopped(self) -> None:
+        if self._seconds is not None and self._began is not None and time.monotonic() - self._began >= self._seconds:
+            raise JobStopped(self.job_id)
+
+
+@contextmanager
+def supervising(**options: Any) -> Iterator[JobSupervisor]:
+    supervisor = JobSupervisor(COMMAND, **{"memory_bytes": 2**33, "max_seconds": 1000, "grace_seconds": 1.0, **options})
+    try:
+        yield supervisor
+    finally:
+        supervisor.close()
+
+
+@pytest.fixture(scope="module")
+def supervisor() -> Iterator[JobSupervisor]:
+    with supervising() as found:
+        yield found
+
+
+def perform(supervisor: JobSupervisor, does: str, run: Run | None = None, **fields: Any) -> dict[str, Any]:
+    task = {"kind": "train", "does": does, **fields}
+    return supervisor.perform(task, cast(JobRun, run or Run()))
+
+
+def process_of(supervisor: JobSupervisor) -> int:
+    return int(perform(supervisor, "tell", times=0)["process"])
+
+
+def test_a_task_tells_its_progress_and_its_result_and_the_process_is_kept(supervisor: JobSupervisor) -> None:
+    run = Run()
+    result = perform(supervisor, "tell", run, times=500)
+    assert [one.epoch for one in run.told] == list(range(1, 501))
+    assert result["process"] == process_of(supervisor) != os.getpid()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux can be told whom to end first")
+def test_the_process_volunteers_to_be_ended_when_memory_runs_out(supervisor: JobSupervisor) -> None:
+    assert perform(supervisor, "tell", times=0)["oom_score"] == 1000
+
+
+def test_a_task_that_heeds_a_cancel_ends_and_its_process_is_kept(supervisor: JobSupervisor) -> None:
+    before = process_of(supervisor)
+    with pytest.raises(JobStopped):
+        perform(supervisor, "wait", Run(cancel_after_seconds=0.3))
+    assert process_of(supervisor) == before
+
+
+@pytest.mark.parametrize("is_stopped", [False, True], ids=["busy", "stopped by a signal"])
+def test_a_task_that_hears_nothing_is_killed_and_the_next_one_performed(
+    supervisor: JobSupervisor, is_stopped: bool
+) -> None:
+    before = process_of(supervisor)
+    run = Run(cancel_after_seconds=0.5)
+    if is_stopped:
+        os.kill(before, signal.SIGSTOP)
+        run._began = time.monotonic()
+    started = time.monotonic()
+    with pytest.raises(JobStopped):
+        perform(supervisor, "hang", run)
+    assert time.monotonic() - started < 10
+    with pytest.raises(ProcessLookupError):
+        os.kill(before, 0)
+    assert process_of(supervisor) != before
+
+
+def test_failures_are_told_as_far_as_they_may(supervisor: JobSupervisor) -> None:
+    with pytest.raises(JobFailed, match="No series can be forecast") as failed:
+        perform(supervisor, "fail")
+    assert failed.value.code == "backtest_failed"
+    with pytest.raises(JobFailed) as failed:
+        perform(supervisor, "break")
+    assert (failed.value.code, "secret" in str(failed.value)) == ("training_failed", False)
+    with pytest.raises(JobFailed, match="memory") as failed:
+        perform(supervisor, "run out")
+    assert failed.value.code == "too_much_memory"
+
+
+def test_a_process_that_dies_loses_the_run_and_another_takes_its_place(supervisor: JobSupervisor) -> None:
+    with pytest.raises(RunLost):
+        perform(supervisor, "die")
+    assert perform(supervisor, "tell", times=1)["process"]
+
+
+def test_a_task_that_takes_more_memory_than_it_may_is_ended() -> None:
+    with supervising(memory_bytes=300 * 2**20) as supervisor, pytest.raises(TooMuchMemory, match=r"may take 0\.3 GiB"):
+        perform(supervisor, "take")
+
+
+def test_a_task_that_takes_longer_than_any_may_is_ended() -> None:
+    with supervising(max_seconds=2.0) as supervisor, pytest.raises(TrainingFailed, match="longer than 2 s"):
+        perform(supervisor, "wait")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a process with its parent")
+def test_the_process_ends_with_the_one_that_started_it() -> None:
+    worker = subprocess.Popen([sys.executable, "-c", WORKER, *COMMAND], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert worker.stdout is not None
+    assert worker.stdout.readline() == b"at it\n"
+    worker.kill()
+    # The pipe of errors ends with the last process that holds it.
+    worker.communicate(timeout=10)
