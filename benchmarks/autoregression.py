@@ -40,8 +40,8 @@ def main() -> int:
     import tensorflow as tf
 
     from service.domain.recipes.resolve import resolve
-    from service.training.export import export
-    from service.zoo.network import make_network
+    from service.networks.network import make_network
+    from service.training.export.process import export
 
     print(f"{describe_machine()}, TensorFlow {tf.__version__}")
     print(f"{'model':<12} {'10 steps':>9} {'100 steps':>10} {'100/10':>7} {'loop of 100':>12} {'loop/graph':>11}")

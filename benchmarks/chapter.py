@@ -80,8 +80,8 @@ def fit_row(row: Row, seed: int, epochs: int | None) -> Fitted:
     waves = prepare_waves(recipe)
     network, _ = fit(
         recipe,
-        (waves.train.scaled_inputs, waves.train.targets),
-        (waves.validation.scaled_inputs, waves.validation.targets),
+        waves.train.windows,
+        waves.validation.windows,
         on_batch=lambda: None,
         on_epoch=lambda epoch: None,
     )

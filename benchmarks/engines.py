@@ -34,9 +34,9 @@ def main() -> int:
     from service.engines.engine import Runtime
     from service.engines.onnx import OnnxRuntime
     from service.engines.savedmodel import SavedModelRuntime
-    from service.training.export import export
-    from service.training.translation.publication import add_graphs
-    from service.zoo.network import make_network
+    from service.networks.network import make_network
+    from service.training.export.process import export
+    from service.training.export.verification import add_graphs
 
     print(f"{describe_machine()}, TensorFlow {tf.__version__}, ONNX Runtime {onnxruntime.__version__}\n")
     columns = [*(f"batch {n}" for n in BATCHES), *(f"{n} steps" for n in STEPS)]

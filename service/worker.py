@@ -108,8 +108,8 @@ def _load(settings: Settings) -> "Callable[[dict[str, Any], TaskRun], dict[str, 
     from service.engines.loaders import AutoLoader
     from service.serving.backtest_jobs import BacktestJobs
     from service.serving.forecasting import ForecastLimits
-    from service.training.compiled.cache import keep_programs
     from service.training.device import choose_device
+    from service.training.jax_trainer.cache import keep_programs
     from service.training.trainer import Trainer
 
     choose_device()

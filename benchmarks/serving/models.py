@@ -12,11 +12,11 @@ import tensorflow as tf
 
 from service.domain.recipes.recipe import Recipe
 from service.domain.recipes.resolve import resolve
+from service.networks.network import make_network
 from service.store.manifest import Manifest
 from service.store.publish import publish, staging
-from service.training.export import export
-from service.training.translation.publication import add_graphs
-from service.zoo.network import make_network
+from service.training.export.process import export
+from service.training.export.verification import add_graphs
 
 ARCHITECTURES = ("lstm", "sequence_rnn", "gru", "wavenet")
 # Models of one step ahead, by name: for autoregression.

@@ -64,7 +64,7 @@ def _on_waves(way: str, request: dict[str, Any]) -> dict[str, Any]:
 
     recipe = resolve(request)
     waves = prepare_waves(recipe)
-    train, validation = ((part.scaled_inputs, part.targets) for part in (waves.train, waves.validation))
+    train, validation = waves.train.windows, waves.validation.windows
     fit_here = _fit_ours if way == "ours" else _fit_as_the_chapter
     answers, epochs, losses, seconds = fit_here(recipe, train, validation)
     errors = answers - waves.validation.futures
@@ -86,7 +86,7 @@ def _fit_ours(recipe: Any, train: Any, validation: Any) -> tuple[Any, list[float
     drawn = WaveSampler(recipe) if recipe.max_windows else train
     network, epochs = fit(recipe, drawn, validation, on_batch=lambda: None, on_epoch=lambda epoch: None)
     seconds = time.perf_counter() - started
-    answers = predict(network, recipe, validation[0])
+    answers = predict(network, recipe, validation.x)
     return answers, [one.seconds for one in epochs], [one.val_loss for one in epochs], seconds
 
 
@@ -115,16 +115,16 @@ def _fit_as_the_chapter(recipe: Any, train: Any, validation: Any) -> tuple[Any, 
         metrics=[last_time_step_mse] if sequence else [],
     )
     history = model.fit(
-        train[0][:, :, None],
-        train[1],
+        train.x[:, :, None],
+        train.targets,
         batch_size=recipe.batch_size,
         epochs=recipe.epochs,
-        validation_data=(validation[0][:, :, None], validation[1]),
+        validation_data=(validation.x[:, :, None], validation.targets),
         callbacks=[Clock()],
         verbose=0,
     )
     seconds = time.perf_counter() - started
-    answers = model.predict(validation[0][:, :, None], verbose=0)
+    answers = model.predict(validation.x[:, :, None], verbose=0)
     return answers[:, -1] if sequence else answers, times, history.history["val_loss"], seconds
 
 
@@ -146,9 +146,9 @@ def _layers(keras: Any, recipe: Any) -> list[Any]:
         case "sequence_rnn":
             recurrent = [layers.SimpleRNN(units, return_sequences=True) for _ in range(2)]
         case "ln_rnn":
-            from service.zoo.cells import LayerNormSimpleRNNCell
+            from benchmarks.training.layer_norm import LayerNormCell
 
-            recurrent = [layers.RNN(LayerNormSimpleRNNCell(units), return_sequences=True) for _ in range(2)]
+            recurrent = [layers.RNN(LayerNormCell(units), return_sequences=True) for _ in range(2)]
         case "lstm":
             recurrent = [layers.LSTM(units, return_sequences=True) for _ in range(2)]
         case "gru":

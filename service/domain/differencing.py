@@ -4,16 +4,18 @@ With a lag of one season (or of one point, for first differences) a model reads 
 each step ahead, how far the value will be from the last one known of its phase, that is from the seasonal naive
 forecast (the naive one). A forecast over several seasons is so not a sum of answers, and errors don't pile up.
 
-The SavedModel does the same inside its graph (`service.training.graph`); a test holds the two together.
+Arrays are of any library: `xp` is what `service.domain.array_operations` says.
 """
+
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.floating]
+Tensor = Any
 
 
-def difference(values: Array, lag: int) -> Array:
+def difference(values: Tensor, lag: int) -> Tensor:
     """`x(t) - x(t - lag)`: [n, time] -> [n, time - lag]; with lag 0 the values themselves."""
     return values if lag == 0 else values[:, lag:] - values[:, :-lag]
 
@@ -23,15 +25,34 @@ def phase(horizon: int, lag: int) -> NDArray[np.int32]:
     return (lag - np.arange(horizon) % lag).astype(np.int32)
 
 
-def base(values: Array, horizon: int, lag: int) -> Array:
+def base(values: NDArray[np.floating], horizon: int, lag: int) -> NDArray[np.floating]:
     """The seasonal naive forecast from the end of the values: [n, at least lag] -> [n, horizon]; zeros with lag 0."""
     if lag == 0:
         return np.zeros((len(values), horizon), dtype=values.dtype)
     return values[:, values.shape[1] - phase(horizon, lag)]
 
 
-def to_increments(answers: Array, lag: int) -> Array:
-    """A block of answers [n, horizon] as what the model reads when they are fed back: their seasonal differences."""
-    if lag == 0 or answers.shape[1] <= lag:
+def feed_back(xp: Any, answers: Tensor, horizon: int, lag: int) -> Tensor:
+    """A block of answers [n, horizon] as the model reads it when it is fed back: their seasonal differences."""
+    if lag == 0 or horizon <= lag:
         return answers
-    return np.concatenate([answers[:, :lag], answers[:, lag:] - answers[:, :-lag]], axis=1)
+    return xp.concatenate([answers[:, :lag], difference(answers, lag)], axis=1)
+
+
+def integrate(xp: Any, fed: Tensor, season_before: Tensor, lag: int) -> Tensor:
+    """Differences that were fed back, as values: sums over all steps of one phase.
+
+    Args:
+        fed: [n, time].
+        season_before: the last `lag` values before them, [n, lag]; unread with lag 0.
+
+    Returns:
+        [n, time].
+    """
+    if lag == 0:
+        return fed
+    batch, time = xp.size(fed, 0), xp.size(fed, 1)
+    seasons = (time + (lag - 1)) // lag
+    whole = xp.pad(fed, 0, seasons * lag - time, axis=1)
+    by_season = xp.cumsum(xp.reshape(whole, (batch, seasons, lag)), axis=1) + xp.expand_dims(season_before, 1)
+    return xp.reshape(by_season, (batch, seasons * lag))[:, :time]

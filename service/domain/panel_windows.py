@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from service.domain.differencing import difference, phase
 from service.domain.normalization import dominant_level
-from service.domain.recipes.recipe import CONV_KERNEL, CONV_STRIDE, Recipe
+from service.domain.recipes.recipe import Recipe
 from service.domain.scaling import Statistics, measure
 
 Array = NDArray[np.float64]
@@ -205,10 +205,9 @@ def _output_ends(recipe: Recipe, lengths: Positions) -> tuple[Positions, Positio
     A strided convolution answers at every second step, counted back from the last point.
     """
     longest = recipe.window - recipe.lag
-    if recipe.preset.body != "conv_gru":
-        return np.broadcast_to(np.arange(1, longest + 1), (len(lengths), longest)), lengths
-    counts = (lengths - CONV_KERNEL) // CONV_STRIDE + 1
-    first = (lengths - CONV_KERNEL) % CONV_STRIDE + CONV_KERNEL
+    kernel, stride = recipe.preset.kernel, recipe.preset.stride
+    counts = (lengths - kernel) // stride + 1
+    first = (lengths - kernel) % stride + kernel
     # As the network has them: it downsamples the padded width, whatever is in a row.
-    n_steps = (longest - CONV_KERNEL) // CONV_STRIDE + 1
-    return first[:, None] + CONV_STRIDE * np.arange(n_steps), counts
+    n_steps = (longest - kernel) // stride + 1
+    return first[:, None] + stride * np.arange(n_steps), counts

@@ -4,8 +4,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from service.domain.recipes.presets import Body, Head
-from service.domain.recipes.recipe import CONV_KERNEL, CONV_STRIDE
+from service.domain.recipes.presets import Head, Preset
 
 Array = NDArray[np.floating]
 
@@ -23,7 +22,7 @@ def split_window(series: Array, window: int, horizon: int) -> tuple[Array, Array
     return last[:, :window], last[:, window:]
 
 
-def make_targets(values: Array, window: int, horizon: int, head: Head, body: Body) -> Array:
+def make_targets(values: Array, window: int, horizon: int, head: Head, preset: Preset) -> Array:
     """What a network with this head learns to answer.
 
     Args:
@@ -36,15 +35,13 @@ def make_targets(values: Array, window: int, horizon: int, head: Head, body: Bod
     if head != "sequence":
         return values[:, window:]
     every_step = sliding_window_view(values[:, 1:], horizon, axis=1)  # [n, window, horizon]
-    return every_step[:, output_steps(window, body)]
+    return every_step[:, output_steps(window, preset)]
 
 
-def output_steps(window: int, body: Body) -> slice:
+def output_steps(window: int, preset: Preset) -> slice:
     """The input steps at which a sequence head answers.
 
     A strided convolution answers at every second step, counted back from the last point.
     """
-    if body != "conv_gru":
-        return slice(0, window)
-    first = (window - CONV_KERNEL) % CONV_STRIDE + CONV_KERNEL - 1
-    return slice(first, window, CONV_STRIDE)
+    first = (window - preset.kernel) % preset.stride + preset.kernel - 1
+    return slice(first, window, preset.stride)

@@ -25,7 +25,7 @@ def choose_device(device: Device = "auto") -> None:
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     if device != "auto":
         _flags.update("jax_platforms", _PLATFORMS[device])
-    if not _has_jax_gpu():
+    if not has_gpu():
         if device == "gpu":
             raise RuntimeError("JAX has no GPU here: was it installed with CUDA, and does nvidia-smi show one?")
         return
@@ -41,19 +41,4 @@ def describe_device() -> str:
 
 def has_gpu() -> bool:
     """Whether networks are fitted on a GPU."""
-    return _has_jax_gpu() or fits_with_keras()
-
-
-def fits_with_keras() -> bool:
-    """Whether Keras' own loop fits, and not the compiled programs: where TensorFlow has a GPU and JAX has none."""
-    import keras
-
-    if _has_jax_gpu() or _flags.jax_platforms == "cpu" or keras.backend.backend() != "tensorflow":
-        return False
-    import tensorflow as tf
-
-    return bool(tf.config.list_physical_devices("GPU"))
-
-
-def _has_jax_gpu() -> bool:
     return bool(jax.default_backend() == "gpu")

@@ -2,27 +2,27 @@
 
 import time
 from collections.abc import Callable
-from typing import Any
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from service.domain.panel_windows import TrainingWindows
 from service.domain.recipes.recipe import Recipe
-from service.training.compiled.fitting import fit_compiled, predict_compiled
-from service.training.device import fits_with_keras
+from service.networks.network import Network, make_network
+from service.training.data.training_set import TrainingSet
 from service.training.epoch import Epoch
+from service.training.jax_trainer.fitting import fit_with_jax, predict_with_jax
 from service.training.ridge import solve
 from service.training.seeds import seeds_of_its_own
-from service.zoo.network import Network, make_network
 
 Array = NDArray[np.float32]
 
 
 def fit(
     recipe: Recipe,
-    train: Any,
-    validation: Any,
+    train: TrainingSet,
+    validation: TrainingWindows,
     *,
     on_batch: Callable[[], None],
     on_epoch: Callable[[Epoch], None],
@@ -32,11 +32,9 @@ def fit(
 
     Args:
         recipe: decides the network, the optimiser and the seed.
-        train: inputs [n, window] and targets as `service.domain.windows.make_targets` gives them, in the model's units;
-            or batches of them with weights (`service.training.data.window_sampler.WindowSampler`,
-            `service.training.data.wave_sampler.WaveSampler`), for which the learning rate falls to zero along half a
-            cosine.
-        validation: inputs and targets, and weights beside batches with weights.
+        train: windows in the model's units; or what draws batches of them without end, for which the learning rate
+            falls to zero along half a cosine.
+        validation: windows to choose the epoch and, of a ridge regression, the penalty by.
         on_batch: called after every batch; what it raises ends the fit.
         on_epoch: called after every epoch; what it raises ends the fit.
         network: one that this function returned, to go on with windows of the same shapes: its optimiser begins anew,
@@ -65,18 +63,9 @@ def fit(
         epoch = Epoch(1, loss, val_loss, time.monotonic() - started)
         on_epoch(epoch)
         return network, [epoch]
-    fit_here = fit_compiled
-    if fits_with_keras():
-        # It needs TensorFlow, which the compiled programs do without.
-        from service.training.fit_keras import fit_keras as fit_here
-    return network, fit_here(recipe, network, train, validation, on_batch, on_epoch)
+    return network, fit_with_jax(recipe, network, train, validation, on_batch, on_epoch)
 
 
 def predict(network: Network, recipe: Recipe, inputs: Array) -> Array:
     """The network's forecasts from the last point, in its own units: [n, window] -> [n, horizon]."""
-    if not fits_with_keras():
-        return predict_compiled(network, recipe, inputs, last_only=True)
-    from service.training.fit_keras import predict_keras
-
-    answers = predict_keras(network, inputs)
-    return answers[:, -1] if network.head == "sequence" else answers
+    return predict_with_jax(network, recipe, inputs, last_only=True)

@@ -10,9 +10,9 @@ from service.domain.differencing import difference, phase
 from service.domain.normalization import normalize
 from service.domain.recipes.recipe import Recipe, weight_shares
 from service.domain.scaling import measure
+from service.networks.network import Network
+from service.training.export.serving_graph import ServingGraph
 from service.training.fit import predict
-from service.training.graph import make_graph
-from service.zoo.network import Network
 
 Array = NDArray[np.float64]
 Floats = NDArray[np.float32]
@@ -49,10 +49,8 @@ class Forecaster:
     """Forecasts any horizon with trained networks, by the graph that will be served; rows may differ in length."""
 
     def __init__(self, recipe: Recipe, networks: Sequence[Network]) -> None:
-        members = recipe.members or (recipe,)
         self._equivariance = recipe.equivariance
-        self._shares = weight_shares(members)
-        self._graphs = [make_graph(net, member) for member, net in zip(members, networks, strict=True)]
+        self._graph = ServingGraph(networks, recipe)
 
     def forecast(self, inputs: Array, horizon: int) -> Array:
         """Inputs [n, time], NaN on the right of shorter ones -> [n, horizon]."""
@@ -65,9 +63,5 @@ class Forecaster:
     def _forecast(self, inputs: Array, lengths: NDArray[np.int32], horizon: int) -> Array:
         normalized, reference = normalize(inputs, lengths, self._equivariance)
         series = tf.constant(normalized[:, :, None])
-        answers = [
-            graph.rollout(series, tf.constant(lengths), tf.constant(horizon))["forecast"].numpy()
-            for graph in self._graphs
-        ]
-        mean = np.average(answers, axis=0, weights=self._shares)
-        return np.asarray(mean if reference is None else reference.restore(mean), np.float64)
+        answers = self._graph.rollout(series, tf.constant(lengths), tf.constant(horizon))["forecast"].numpy()
+        return np.asarray(answers if reference is None else reference.restore(answers), np.float64)

@@ -14,13 +14,13 @@ from service.domain.linear_baseline import fit_forecaster
 from service.domain.metrics import score
 from service.domain.panel_windows import Positions
 from service.domain.recipes.recipe import Recipe
+from service.networks.network import Network
 from service.training.data.panel_split import PreparedPanel, ScoredWindows, shortened
 from service.training.data.window_sampler import Importance, WindowSampler
 from service.training.epoch import Epoch
 from service.training.fit import fit
 from service.training.progress import REFIT_SHARE, refit_epochs
 from service.training.transform_selection import choose_transform
-from service.zoo.network import Network
 
 Array = NDArray[np.float64]
 
@@ -60,15 +60,9 @@ def fit_networks(
     importance = Importance(prepared.rows, prepared.split.train_ends, recipe.season)
     networks, epochs = [], []
     for member in map(_share_seconds, _members(recipe), repeat(len(recipe.members) or 1)):
-        draws = WindowSampler(member, prepared.rows, prepared.split.train_ends, importance)
-        held_out = draws.examples(*_readable(prepared.validation, member), last_only=True)
-        network, run = fit(
-            member,
-            draws,
-            (held_out.x, held_out.targets, held_out.weights),
-            on_batch=on_batch,
-            on_epoch=on_epoch,
-        )
+        sampler = WindowSampler(member, prepared.rows, prepared.split.train_ends, importance)
+        held_out = sampler.windows(*_readable(prepared.validation, member), last_only=True)
+        network, run = fit(member, sampler, held_out, on_batch=on_batch, on_epoch=on_epoch)
         networks.append(network)
         epochs += run
     return recipe, networks, epochs
@@ -92,16 +86,9 @@ def continue_fit(
             refit_epochs(member.epochs),
             seed=member.seed + int(ends[prepared.rows.learnable(ends)].sum()) % 1000 + 1,
         )
-        draws = WindowSampler(again, prepared.rows, ends, importance)
-        held_out = draws.examples(*_readable(prepared.validation, member), last_only=True)
-        fit(
-            again,
-            draws,
-            (held_out.x, held_out.targets, held_out.weights),
-            on_batch=on_batch,
-            on_epoch=on_epoch,
-            network=network,
-        )
+        sampler = WindowSampler(again, prepared.rows, ends, importance)
+        held_out = sampler.windows(*_readable(prepared.validation, member), last_only=True)
+        fit(again, sampler, held_out, on_batch=on_batch, on_epoch=on_epoch, network=network)
 
 
 def _members(recipe: Recipe) -> tuple[Recipe, ...]:

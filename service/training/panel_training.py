@@ -13,6 +13,7 @@ from service.domain.normalization import normalize
 from service.domain.recipes.recipe import Recipe
 from service.domain.recipes.training_plan import TrainingPlan
 from service.errors import TrainingFailed
+from service.networks.network import Network
 from service.store.catalog import Catalog
 from service.training.calibration import calibrate
 from service.training.data.panel_split import PreparedPanel, ScoredWindows, prepare_panel
@@ -24,7 +25,6 @@ from service.training.promotion import judge
 from service.training.training_result import TrainingResult
 from service.training.tuning import tune
 from service.training.window_scores import choose_metric, measure_windows, summarize
-from service.zoo.network import Network
 
 logger = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from service.errors import ModelNotFound, VersionDamaged
 from service.store.catalog import Catalog
 from service.store.manifest import Manifest
 from service.training.data.panel_split import PreparedPanel
-from service.training.graph import make_serving_graph
+from service.training.export.serving_graph import make_serving_graph
 from service.training.panel_fit import Fitted, forecast_seasonally
 from service.training.window_scores import Metric, choose_metric, measure_windows, summarize
 

@@ -3,14 +3,16 @@
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from service.domain.panel_windows import TrainingWindows
 from service.domain.robust_regression import FILLINGS, RobustFit, fit_robustly
+from service.networks.network import Network
+from service.networks.operations import NumPyOperations
+from service.training.data.training_set import BatchSampler, TrainingSet
 from service.training.data.window_sampler import WindowSampler
-from service.zoo.network import Network
 
 Array = NDArray[np.float64]
 
@@ -43,7 +45,12 @@ class _Sums:
 
 
 def solve(
-    network: Network, train: Any, validation: Any, on_batch: Callable[[], None], *, by_squares: bool = False
+    network: Network,
+    train: TrainingSet,
+    validation: TrainingWindows,
+    on_batch: Callable[[], None],
+    *,
+    by_squares: bool = False,
 ) -> tuple[float, float]:
     """Gives an affine readout the weights with the least weighted squared error and penalised squared size.
 
@@ -71,7 +78,7 @@ def solve(
         if not sums.is_incomplete:
             break
         filled = RobustFit(np.vstack([kernel, bias]), usual.deviation)
-    network.readout.answer.set_weights([kernel, bias])
+    network.head.answer.set_weights([kernel, bias])
     losses = [_mean_squared_error(network, part) for part in (next(_chunks(train)), (inputs, targets, weights))]
     return losses[0], losses[1]
 
@@ -102,23 +109,25 @@ def _choose_penalty(
     return tried[best]
 
 
-def _fit_usual(network: Network, train: Any) -> RobustFit:
+def _fit_usual(network: Network, train: TrainingSet) -> RobustFit:
     """What most of some windows agree on."""
-    if isinstance(train, WindowSampler):
-        chunks = [_examples((windows.x, windows.targets, windows.weights)) for windows in train.every(ROBUST_WINDOWS)]
-    else:
+    if isinstance(train, TrainingWindows):
         inputs, targets, weights = _examples(train)
         some = np.linspace(0, len(inputs) - 1, min(ROBUST_WINDOWS, len(inputs))).astype(int)
         chunks = [(inputs[some], targets[some], weights[some])]
+    else:
+        chunks = [_examples(windows) for windows in _sampler(train).every(ROBUST_WINDOWS)]
     parts = [_parts(network, inputs) for inputs, _, _ in chunks]
     x = np.concatenate([x for x, _ in parts])
     y = np.concatenate([targets - base for (_, targets, _), (_, base) in zip(chunks, parts, strict=True)])
     return fit_robustly(x, y, np.concatenate([weights for _, _, weights in chunks]))
 
 
-def _add_up(network: Network, train: Any, usual: RobustFit, filled: RobustFit, on_batch: Callable[[], None]) -> _Sums:
+def _add_up(
+    network: Network, train: TrainingSet, usual: RobustFit, filled: RobustFit, on_batch: Callable[[], None]
+) -> _Sums:
     """The sums of all windows that are no outliers to `usual`; targets that are missing are what `filled` says."""
-    width, horizon = network.readout.window, network.horizon
+    width, horizon = network.head.window, network.horizon
     sums = _Sums(0.0, np.zeros(width), np.zeros(horizon), np.zeros((width, width)), np.zeros((width, horizon)))
     for inputs, targets, given in _chunks(train):
         x, base = _parts(network, inputs)
@@ -148,28 +157,35 @@ def _diagonalize(sums: _Sums) -> tuple[Array, Array, Array]:
     return np.maximum(variances, 0.0), directions, moments
 
 
-def _chunks(train: Any) -> Iterator[tuple[Array, Array, Array]]:
-    if not isinstance(train, WindowSampler):
+def _chunks(train: TrainingSet) -> Iterator[tuple[Array, Array, Array]]:
+    if isinstance(train, TrainingWindows):
         yield _examples(train)
         return
-    most = int(min(MOST_WINDOWS, max(FEWEST_WINDOWS, MOST_WORK / train.width**2)))
-    for windows in train.every(most):
-        yield _examples((windows.x, windows.targets, windows.weights))
+    sampler = _sampler(train)
+    most = int(min(MOST_WINDOWS, max(FEWEST_WINDOWS, MOST_WORK / sampler.width**2)))
+    yield from map(_examples, sampler.every(most))
 
 
-def _examples(part: Any) -> tuple[Array, Array, Array]:
-    inputs, targets, *rest = (array.astype(np.float64) for array in part)
-    return inputs, targets, rest[0] if rest else np.ones(len(inputs))
+def _sampler(train: BatchSampler) -> WindowSampler:
+    if not isinstance(train, WindowSampler):
+        raise TypeError(
+            f"a ridge regression is fitted to windows of which each comes once, not to {type(train).__name__}"
+        )
+    return train
+
+
+def _examples(windows: TrainingWindows) -> tuple[Array, Array, Array]:
+    return windows.x.astype(np.float64), windows.targets.astype(np.float64), windows.weights.astype(np.float64)
 
 
 def _parts(network: Network, inputs: Array) -> tuple[Array, Array]:
-    features, base = network.parts(inputs[:, :, None].astype(np.float32))
+    features, base = network.regressors(NumPyOperations(), inputs.astype(np.float32))
     return np.asarray(features, np.float64), np.asarray(base, np.float64)
 
 
 def _mean_squared_error(network: Network, part: tuple[Array, Array, Array]) -> float:
     inputs, targets, weights = part
-    answers = np.asarray(network(inputs[:, :, None].astype(np.float32)), np.float64)
+    answers = np.asarray(network.forward(NumPyOperations(), inputs.astype(np.float32)), np.float64)
     known = ~np.isnan(targets).all(axis=1)
     squares = np.nanmean(np.square(answers[known] - targets[known]), axis=1)
     return float(squares @ weights[known] / max(weights[known].sum(), np.finfo(float).tiny))

@@ -20,7 +20,7 @@ from service.store.manifest import Manifest
 from service.store.publish import find_by_job, publish, staging
 from service.training.data.panel_split import read_panel
 from service.training.device import has_gpu
-from service.training.exporter import Exporter
+from service.training.export.client import Exporter
 from service.training.panel_training import train_on_panel
 from service.training.progress import ProgressReporter, Run
 from service.training.promotion import save_measured

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.domain.recipes.recipe import Recipe
-from service.zoo.network import Network
+from service.networks.network import Network
 
 Array = NDArray[np.float32]
 

@@ -8,9 +8,9 @@ import numpy as np
 from service.domain.baselines import apply_linear, fit_linear, naive
 from service.domain.metrics import score
 from service.domain.recipes.recipe import Recipe
+from service.networks.network import Network
 from service.training.data.wave_data import WaveData, WavePart
 from service.training.forecast import forecast
-from service.zoo.network import Network
 
 
 def score_waves(recipe: Recipe, networks: Sequence[Network], waves: WaveData) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from service.domain.recipes.recipe import Recipe
 from service.domain.recipes.training_plan import TrainingPlan
+from service.networks.network import Network
 from service.training.data.wave_data import WaveData, prepare_waves
 from service.training.data.wave_sampler import WaveSampler
 from service.training.epoch import Epoch
@@ -17,7 +18,6 @@ from service.training.progress import ProgressReporter
 from service.training.training_result import TrainingResult
 from service.training.tuning import tune
 from service.training.wave_scores import score_waves
-from service.zoo.network import Network
 
 Array = NDArray[np.float32]
 
@@ -50,8 +50,8 @@ def _train(recipe: Recipe, on_batch: Callable[[], None], on_epoch: Callable[[Epo
     for member in recipe.members or (recipe,):
         network, run = fit(
             member,
-            WaveSampler(member) if member.max_windows else (waves.train.scaled_inputs, waves.train.targets),
-            (waves.validation.scaled_inputs, waves.validation.targets),
+            WaveSampler(member) if member.max_windows else waves.train.windows,
+            waves.validation.windows,
             on_batch=on_batch,
             on_epoch=on_epoch,
         )

@@ -6,7 +6,7 @@ import pytest
 
 from service.domain.recipes.presets import PRESETS
 from service.domain.recipes.resolve import resolve
-from service.zoo.network import make_network
+from service.networks.network import make_network
 from tests.end_to_end.processes import Processes
 from tests.end_to_end.readme import README, Shell, read_steps, same
 

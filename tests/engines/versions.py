@@ -5,9 +5,10 @@ from pathlib import Path
 from service.domain.recipes.resolve import resolve
 from service.store.manifest import Manifest
 from service.store.publish import publish, staging
-from service.training.export import export
-from service.training.translation.publication import add_graphs
-from tests.training.exports import fresh, waves
+from service.training.export.process import export
+from service.training.export.verification import add_graphs
+from tests.networks.samples import fresh
+from tests.training.exports import waves
 
 
 def add_fast_version(root: Path, name: str, architecture: str = "gru") -> Manifest:

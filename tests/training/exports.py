@@ -1,68 +1,28 @@
-"""Networks, their exports, and the plain way to forecast with them that exports must agree with."""
+"""Exports of networks, and the plain way to forecast with them that exports must agree with."""
 
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 
-from service.domain.recipes.presets import PRESETS
-from service.domain.recipes.recipe import Recipe
 from service.domain.recipes.resolve import resolve
 from service.domain.scaling import measure
-from service.training.data.wave_data import prepare_waves
-from service.training.export import export
-from service.training.fit import fit
-from service.zoo.network import Network, make_network
+from service.training.export.process import export
+from tests.networks.samples import answer, calm
 
 Array = np.ndarray[Any, np.dtype[np.float32]]
-
-
-def trained(recipe: Recipe) -> Network:
-    """A network after the service's own training."""
-    waves = prepare_waves(recipe)
-    network, _ = fit(
-        recipe,
-        (waves.train.scaled_inputs, waves.train.targets),
-        (waves.validation.scaled_inputs, waves.validation.targets),
-        on_batch=lambda: None,
-        on_epoch=lambda epoch: None,
-    )
-    return network
-
-
-def fresh(recipe: Recipe) -> Network:
-    """A network with initial weights, moved a little so that no bias is zero."""
-    keras.utils.set_random_seed(5)
-    network = make_network(recipe)
-    rng = np.random.default_rng(5)
-    network.set_weights([w + 0.02 * rng.standard_normal(w.shape).astype(np.float32) for w in network.get_weights()])
-    return network
 
 
 class Exported:
     """A SavedModel on disk, loaded, beside the network that it was made from."""
 
     def __init__(self, folder: Path, **request: Any) -> None:
-        small: dict[str, Any] = {}
-        # A layer-normalised cell magnifies rounding until it is trained: it gets the whole of its training.
-        if request["architecture"] != "ln_rnn":
-            small["data"] = {"n_series": 3000}
-            preset = PRESETS[request["architecture"]]
-            if preset.is_fitted and not preset.is_solved:
-                small["epochs"] = 2
-        self.recipe = resolve({**small, **request})
-        # Presets are trained as the chapter does, unscaled. What varies them keeps fresh weights, which compiles
-        # nothing; but not layer normalisation.
-        varied = self.recipe.scaling != "none" or self.recipe.head != self.recipe.preset.head
-        self.network = (fresh if varied and request["architecture"] != "ln_rnn" else trained)(self.recipe)
+        self.recipe = resolve(request)
+        self.network = calm(self.recipe)
         export(self.recipe, self.network.get_weights(), folder)
         self.loaded: Any = tf.saved_model.load(str(folder))
         self.signatures = self.loaded.signatures
-        self._call = tf.function(
-            lambda x: self.network(x, training=False), input_signature=[tf.TensorSpec([None, None, 1], tf.float32)]
-        )
 
     def forecast(self, series: Array) -> Array:
         """By `serving_default`: [batch, time] -> [batch, horizon]."""
@@ -85,20 +45,19 @@ class Exported:
         return answer
 
     def expected(self, series: Array, horizon: int | None = None) -> Array:
-        """The plain way: the Keras network itself, fed the whole longer series again for each block; scale frozen."""
+        """The plain way: NumPy computes the network, fed the whole longer series again for each block; scale frozen."""
         read = series if self.recipe.reads_whole_series else series[-self.recipe.window :]
         statistics = measure(read[None], self.recipe.scaling)
         values = statistics.transform(read[None])
         given = values.shape[1]
-        block = self.recipe.horizon
-        horizon = block if horizon is None else horizon
+        horizon = self.recipe.horizon if horizon is None else horizon
         while values.shape[1] < given + horizon:
             fed = values[:, -self.recipe.window :] if self.recipe.preset.is_fixed_length else values
-            answer = self._call(tf.constant(fed[:, :, None])).numpy()
-            answer = answer[:, -1] if self.recipe.head == "sequence" else answer
-            values = np.concatenate([values, answer], axis=1)
-        answer = statistics.inverse(values[:, given : given + horizon])[0]
-        return np.asarray(answer, dtype=np.float32)
+            block = answer(self.network, fed)
+            block = block[:, -1] if self.recipe.head == "sequence" else block
+            values = np.concatenate([values, block], axis=1)
+        forecast = statistics.inverse(values[:, given : given + horizon])[0]
+        return np.asarray(forecast, dtype=np.float32)
 
 
 def waves(n: int, time: int, seed: int = 0, *, scale: float = 0.3, level: float = 0.0) -> Array:

@@ -16,10 +16,10 @@ from service.training.data.wave_data import prepare_waves
 
 recipe = resolve({"architecture": "gru", "units": 4, "epochs": 2, "data": {"n_series": 100}})
 waves = prepare_waves(recipe)
-parts = [(part.scaled_inputs, part.targets) for part in (waves.train, waves.validation)]
-network, epochs = fit(recipe, *parts, on_batch=lambda: None, on_epoch=lambda epoch: None)
+train, validation = waves.train.windows, waves.validation.windows
+network, epochs = fit(recipe, train, validation, on_batch=lambda: None, on_epoch=lambda epoch: None)
 assert epochs[1].val_loss < epochs[0].val_loss
-assert predict(network, recipe, parts[1][0]).shape == (20, 10)
+assert predict(network, recipe, validation.x).shape == (20, 10)
 """
 ON_SERIES = """
 import math

@@ -13,7 +13,7 @@ from service.domain.recipes.memory_estimate import check_memory, count_weights, 
 from service.domain.recipes.presets import PRESETS
 from service.domain.recipes.recipe import PanelData, Recipe
 from service.errors import InvalidRequest
-from service.zoo.network import make_network
+from service.networks.network import make_network
 
 PANEL = PanelData("series", "id", "digest", 10, 2000, "D")
 LENGTHS = np.full(10, 200)

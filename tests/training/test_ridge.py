@@ -10,12 +10,14 @@ from hypothesis import strategies as st
 from service.domain.recipes.recipe import PanelData, Recipe
 from service.domain.recipes.resolve import resolve
 from service.errors import InvalidRequest
+from service.networks.network import Network
+from service.networks.operations import NumPyOperations
 from service.training.data.panel_split import PreparedPanel, prepare_panel
 from service.training.data.window_sampler import Importance, WindowSampler
 from service.training.fit import fit
 from service.training.forecast import forecast
 from service.training.ridge import PENALTIES
-from service.zoo.network import Network
+from tests.networks.samples import answer
 
 
 def prepared(series: list[np.ndarray], **options: Any) -> tuple[Recipe, PreparedPanel]:
@@ -28,9 +30,8 @@ def prepared(series: list[np.ndarray], **options: Any) -> tuple[Recipe, Prepared
 def solved(recipe: Recipe, panel: PreparedPanel) -> tuple[Network, WindowSampler]:
     ends = panel.split.train_ends
     draws = WindowSampler(recipe, panel.rows, ends, Importance(panel.rows, ends, recipe.season))
-    held_out = draws.examples(panel.validation.series, panel.validation.ends, last_only=True)
-    watched = (held_out.x, held_out.targets, held_out.weights)
-    network, epochs = fit(recipe, draws, watched, on_batch=lambda: None, on_epoch=lambda epoch: None)
+    held_out = draws.windows(panel.validation.series, panel.validation.ends, last_only=True)
+    network, epochs = fit(recipe, draws, held_out, on_batch=lambda: None, on_epoch=lambda epoch: None)
     assert len(epochs) == 1
     return network, draws
 
@@ -44,13 +45,13 @@ def test_the_weights_solve_the_normal_equations(seed: int, season: int, horizon:
     network, draws = solved(recipe, panel)
     x, residuals, weights = [], [], []
     for one in draws.every(10_000):
-        features, _ = network.parts(one.x[:, :, None])
+        features, _ = network.regressors(NumPyOperations(), one.x)
         x.append(np.asarray(features, np.float64))
-        residuals.append(one.targets - np.asarray(network(one.x[:, :, None]), np.float64))
+        residuals.append(one.targets - answer(network, one.x).astype(np.float64))
         weights.append(one.weights.astype(np.float64))
     features, left, share = np.concatenate(x), np.concatenate(residuals), np.concatenate(weights)
     share /= share.sum()
-    kernel, _ = network.readout.answer.get_weights()
+    kernel, _ = network.head.answer.get_weights()
     assert network.penalty in PENALTIES
     variance = np.average(np.square(features - share @ features), axis=0, weights=share).mean()
     size = np.abs(left).mean() + 1e-6

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from service.domain.recipes.resolve import resolve
+from service.networks.network import make_network
 from service.training.seeds import seeds_of_its_own
-from service.zoo.network import make_network
 
 RECIPE = resolve({"architecture": "gru"})
 

@@ -8,7 +8,7 @@ are to be right within a factor of two, and rather too high.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from service.domain.recipes.recipe import CONV_KERNEL, CONV_STRIDE, PanelData, Recipe
+from service.domain.recipes.recipe import PanelData, Recipe
 from service.domain.recipes.search_space import change
 from service.domain.recipes.training_plan import TrainingPlan
 from service.errors import InvalidRequest
@@ -111,7 +111,7 @@ def count_weights(recipe: Recipe) -> int:
         first, others = 2 * units + units, 2 * units * units + units
         return first + (_CONVOLUTIONS * layers - 1) * others + _CONVOLUTIONS * norms + (units + 1) * horizon
     if body == "conv_gru":
-        n_weights = (CONV_KERNEL + 1) * units + _recurrent_weights("gru", units, units, layers)
+        n_weights = (recipe.preset.kernel + 1) * units + _recurrent_weights("gru", units, units, layers)
     else:
         n_weights = _recurrent_weights(body, 1, units, layers)
     if readout == "decoder":
@@ -146,7 +146,7 @@ def _answers(recipe: Recipe) -> int:
 
 def _steps(recipe: Recipe) -> int:
     """Steps that the layers go through for each row."""
-    return max(1, recipe.window // CONV_STRIDE) if recipe.preset.body == "conv_gru" else recipe.window
+    return max(1, recipe.window // recipe.preset.stride)
 
 
 def _waves_bytes(recipe: Recipe) -> float:

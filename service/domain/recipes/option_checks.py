@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.domain.recipes.presets import HEADS, RECURRENT_BODIES, Head, Preset
-from service.domain.recipes.recipe import CONV_KERNEL, Recipe, SyntheticData
+from service.domain.recipes.recipe import Recipe, SyntheticData
 from service.errors import Flaw
 
 Lengths = NDArray[np.int64]
@@ -131,7 +131,7 @@ def _short_window(given: Mapping[str, Any], recipe: Recipe, otherwise: str) -> l
                 "Give a shorter window.",
             )
         ]
-    shortest = CONV_KERNEL if recipe.preset.body == "conv_gru" else 1
+    shortest = recipe.preset.kernel
     if recipe.window - recipe.lag >= shortest:
         return []
     return [

@@ -1,6 +1,6 @@
 """The chapter's models as data: a body, a head and the hyper-parameters that the chapter gives them.
 
-The API reads this table to check and explain requests, the zoo to build networks; neither needs the other for it.
+The API reads this table to check and explain requests, `service.networks` to build networks; neither needs the other for it.
 Source of the rows: A. Géron, Hands-On Machine Learning, chapter 15, "Processing Sequences Using RNNs and CNNs".
 """
 
@@ -37,6 +37,7 @@ class Preset:
     `batch_size` and `epochs` are those on waves, where an epoch has `fresh_windows` that never come again, or with 0
     all windows of the same series. `panel_epochs` are those on series of one's own, of which each epoch draws other
     windows; `on_panels` names the preset whose sizes it has there.
+    `kernel` and `stride` are those of a convolution before the layers, which answers at every stride's step.
     `heads` are those that the body and readout can have. `in_chapter` marks the rows of the chapter's table.
     """
 
@@ -50,6 +51,8 @@ class Preset:
     normalization: Normalization = "none"
     learning_rate: float = 0.001
     dropout: float = 0.0
+    kernel: int = 1
+    stride: int = 1
     batch_size: int = 32
     epochs: int = 20
     fresh_windows: int = 0
@@ -122,7 +125,7 @@ PRESETS: dict[str, Preset] = {
             "sequence",
             normalization="layer",
         ),
-        Preset("conv_gru", "Strided convolution, then two GRU layers.", "conv_gru", "sequence"),
+        Preset("conv_gru", "Strided convolution, then two GRU layers.", "conv_gru", "sequence", kernel=4, stride=2),
         Preset("wavenet", "Dilated causal convolutions: 1, 2, 4, 8, twice.", "wavenet", "sequence"),
         Preset(
             "encoder_decoder",

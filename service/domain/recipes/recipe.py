@@ -25,9 +25,6 @@ Initializer = Literal[
 
 DEFAULT_WINDOW = 50
 DEFAULT_HORIZON = 10
-# The convolution of conv_gru: kernel 4, stride 2.
-CONV_KERNEL = 4
-CONV_STRIDE = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +123,7 @@ class Recipe:
             return max(member.min_length for member in self.members)
         if self.preset.is_fixed_length:
             return self.window
-        return self.lag + (CONV_KERNEL if self.preset.body == "conv_gru" else 1)
+        return self.lag + self.preset.kernel
 
     @property
     def longest_window(self) -> int:

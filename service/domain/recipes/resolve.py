@@ -9,7 +9,6 @@ import numpy as np
 from service.domain.recipes.option_checks import Lengths, check_panel_recipe, check_wave_recipe, find_inapplicable
 from service.domain.recipes.presets import PRESETS, Head, Preset, Readout
 from service.domain.recipes.recipe import (
-    CONV_KERNEL,
     DEFAULT_HORIZON,
     DEFAULT_WINDOW,
     PanelData,
@@ -172,7 +171,7 @@ def _min_history(preset: Preset, season: int, window: int, horizon: int, lag: in
     """The fewest points that a training window reads: two seasons, less where that would leave out short series."""
     if preset.is_fixed_length:
         return window
-    least = lag + (CONV_KERNEL if preset.body == "conv_gru" else 1)
+    least = lag + preset.kernel
     # Most short series should be validated, and every other one trained on.
     affordable = min(int(np.quantile(lengths, 0.1)) - 2 * horizon, int(np.median(lengths)) - 3 * horizon)
     return max(least, min(window, max(2 * season, 4), affordable))

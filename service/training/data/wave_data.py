@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from service.domain.panel_windows import TrainingWindows
 from service.domain.recipes.recipe import Recipe
 from service.domain.scaling import Statistics, measure
 from service.domain.waves import generate_waves, split_rows
@@ -26,6 +27,11 @@ class WavePart:
     statistics: Statistics
     scaled_inputs: Array
     targets: Array
+
+    @property
+    def windows(self) -> TrainingWindows:
+        """What a network is fitted to, each window counting alike."""
+        return TrainingWindows(self.scaled_inputs, self.targets, np.ones(len(self.targets), np.float32))
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +61,7 @@ def _part(series: Array, recipe: Recipe) -> WavePart:
     inputs, futures = split_window(series, recipe.window, recipe.horizon)
     statistics = measure(inputs, recipe.scaling)
     scaled = statistics.transform(np.hstack([inputs, futures]))
-    targets = make_targets(scaled, recipe.window, recipe.horizon, recipe.head, recipe.preset.body)
+    targets = make_targets(scaled, recipe.window, recipe.horizon, recipe.head, recipe.preset)
     return WavePart(
         np.ascontiguousarray(inputs, dtype=np.float32),
         np.ascontiguousarray(futures, dtype=np.float32),

@@ -1,10 +1,10 @@
 """Waves that never come again: every batch is drawn anew."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
+from service.domain.panel_windows import TrainingWindows
 from service.domain.recipes.recipe import Recipe
 from service.domain.scaling import measure
 from service.domain.waves import draw_waves
@@ -29,8 +29,8 @@ class WaveSampler:
         """How many batches are an epoch."""
         return max(1, self._recipe.max_windows // self._recipe.batch_size)
 
-    def __iter__(self) -> Iterator[tuple[Any, Any, Any]]:
-        """Inputs [batch, window, 1], targets and weights of 1, batch after batch, without end."""
+    def __iter__(self) -> Iterator[TrainingWindows]:
+        """Batch after batch, without end, all windows counting alike."""
         recipe = self._recipe
         while True:
             clean = draw_waves(self._rng, recipe.batch_size, recipe.waves.n_steps)
@@ -38,6 +38,6 @@ class WaveSampler:
             inputs, _ = split_window(clean + noise, recipe.window, recipe.horizon)
             statistics = measure(inputs, recipe.scaling)
             scaled = statistics.transform(np.hstack(split_window(clean, recipe.window, recipe.horizon)))
-            targets = make_targets(scaled, recipe.window, recipe.horizon, recipe.head, recipe.preset.body)
-            x = statistics.transform(inputs)[:, :, None]
-            yield x.astype(np.float32), targets.astype(np.float32), np.ones(targets.shape[:-1], np.float32)
+            targets = make_targets(scaled, recipe.window, recipe.horizon, recipe.head, recipe.preset)
+            ones = np.ones(targets.shape[:-1], np.float32)
+            yield TrainingWindows(statistics.transform(inputs), targets.astype(np.float32), ones)

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -109,24 +108,23 @@ class WindowSampler:
         """
         if self.n_windows > most:
             chunks = (self._draw(min(CHUNK, most - i)) for i in range(0, most, CHUNK))
-            yield from (self.examples(*chunk) for chunk in chunks)
+            yield from (self.windows(*chunk) for chunk in chunks)
             return
         series = np.repeat(np.arange(len(self._counts)), self._counts)
         ends = self._recipe.min_history + np.concatenate([np.arange(count) for count in self._counts])
         share = self.n_windows / len(self._usable) / np.maximum(self._counts, 1)
         for i in range(0, len(series), CHUNK):
             chunk = series[i : i + CHUNK]
-            examples = self.examples(chunk, ends[i : i + CHUNK])
+            examples = self.windows(chunk, ends[i : i + CHUNK])
             yield replace(examples, weights=(examples.weights * share[chunk]).astype(np.float32))
 
-    def __iter__(self) -> Iterator[tuple[Any, Any, Any]]:
-        """Inputs, targets and weights, batch after batch, without end; `len` of them are an epoch."""
+    def __iter__(self) -> Iterator[TrainingWindows]:
+        """Batch after batch, without end; `len` of them are an epoch."""
         while True:
-            examples = self.examples(*self._draw(self._recipe.batch_size))
-            yield examples.x[:, :, None], examples.targets, examples.weights
+            yield self.windows(*self._draw(self._recipe.batch_size))
 
-    def examples(self, series: Positions, ends: Positions, *, last_only: bool = False) -> TrainingWindows:
-        """The examples of windows that end at `ends`, weighted as in training."""
+    def windows(self, series: Positions, ends: Positions, *, last_only: bool = False) -> TrainingWindows:
+        """The windows that end at `ends`, weighted as in training."""
         recipe = self._recipe
         ends = self._rows.last_measured(series, ends, recipe.min_history)
         learns_at_steps = recipe.head == "sequence" and not self._rows.is_complete

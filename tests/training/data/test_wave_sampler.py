@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from service.domain.panel_windows import TrainingWindows
 from service.domain.recipes.auto_candidates import make_training_plan
 from service.domain.recipes.recipe import PanelData
 from service.domain.recipes.resolve import resolve
@@ -24,7 +25,7 @@ class Silent:
         pass
 
 
-def batches(n: int, **request: Any) -> list[tuple[Any, Any, Any]]:
+def batches(n: int, **request: Any) -> list[TrainingWindows]:
     return list(islice(WaveSampler(resolve({**FLAGSHIP, **request})), n))
 
 
@@ -33,31 +34,31 @@ def batches(n: int, **request: Any) -> list[tuple[Any, Any, Any]]:
 )
 def test_batches_have_the_shapes_of_the_head_and_none_comes_again(head: str, shape: tuple[int, ...]) -> None:
     first, again = batches(2, head=head), batches(2, head=head)
-    x, targets, weights = first[0]
-    assert x.shape == (64, 50, 1)
-    assert targets.shape == shape
-    assert weights.shape == shape[:-1]
-    assert all(
-        np.array_equal(a, b) for one, other in zip(first, again, strict=True) for a, b in zip(one, other, strict=True)
-    )
-    assert not np.array_equal(first[0][0], first[1][0])
-    assert not np.array_equal(x, batches(1, head=head, seed=1)[0][0])
+    batch = first[0]
+    assert batch.x.shape == (64, 50)
+    assert batch.targets.shape == shape
+    assert batch.weights.shape == shape[:-1]
+    for one, other in zip(first, again, strict=True):
+        assert np.array_equal(one.x, other.x)
+        assert np.array_equal(one.targets, other.targets)
+    assert not np.array_equal(first[0].x, first[1].x)
+    assert not np.array_equal(batch.x, batches(1, head=head, seed=1)[0].x)
 
 
 def test_inputs_have_noise_and_what_is_to_be_answered_has_none() -> None:
     quiet = {"data": {"noise": 0.0}}
-    (x, targets, _), (clean, same, _) = batches(1)[0], batches(1, **quiet)[0]
-    assert np.array_equal(targets, same)
-    noise = x - clean
+    noisy, clean = batches(1)[0], batches(1, **quiet)[0]
+    assert np.array_equal(noisy.targets, clean.targets)
+    noise = noisy.x - clean.x
     assert np.abs(noise).max() <= 0.05 + 1e-6
     assert noise.var() == pytest.approx(0.01 / 12, rel=0.1)
 
 
 def test_targets_are_in_the_units_of_their_input() -> None:
-    x, targets, _ = batches(1, scaling="standard", data={"noise": 0.0})[0]
-    np.testing.assert_allclose(x[:, :, 0].std(axis=1), 1, rtol=1e-5)
+    batch = batches(1, scaling="standard", data={"noise": 0.0})[0]
+    np.testing.assert_allclose(batch.x.std(axis=1), 1, rtol=1e-5)
     # A wave goes on where its window ended.
-    assert np.abs(targets[:, 0] - x[:, -1, 0]).max() < 1.0
+    assert np.abs(batch.targets[:, 0] - batch.x[:, -1]).max() < 1.0
 
 
 def test_the_flagship_beats_the_same_network_on_waves_that_come_again() -> None:

@@ -1,0 +1,110 @@
+"""The exporting process, seen from the worker: started once, asked for each version, restarted when it dies."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.domain.recipes.recipe import Recipe
+from service.errors import ExportMismatch, TrainingFailed
+
+Array = NDArray[np.float32]
+
+# TensorFlow keeps part of every graph it has traced: a fresh process now and then keeps memory flat.
+EXPORTS_PER_PROCESS = 25
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """What was exported: how far the SavedModel's numbers were from the trained network's, and `Manifest.engines`."""
+
+    difference: float
+    engines: dict[str, Any]
+
+
+class Exporter:
+    """Exports and proves models in a process that trains nothing and sees no GPU. Not for several threads at once."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[str] | None = None
+        self._exports = 0
+
+    def start(self) -> None:
+        """Starts the process, so that it has loaded TensorFlow by the time it is asked."""
+        if self._process is not None and self._process.poll() is None and self._exports < EXPORTS_PER_PROCESS:
+            return
+        self.close()
+        environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "-1", "TF_CPP_MIN_LOG_LEVEL": "2"}
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "service.training.export.process"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=environment,
+            text=True,
+            # Its own group: a Ctrl-C meant for the worker must not end an export that the worker still waits for.
+            start_new_session=True,
+        )
+        self._exports = 0
+
+    def export(
+        self, recipe: Recipe, weights: Sequence[Array], proofs: Sequence[tuple[Array, Array]], folder: Path
+    ) -> Export:
+        """Writes the SavedModel and the fast engine's graphs into `folder` and proves that they give the same numbers.
+
+        Args:
+            weights: as Keras' `get_weights` gives them.
+            proofs: series [n, time] with the trained network's forecasts [n, horizon], both in the user's units.
+
+        Raises:
+            ExportMismatch: the SavedModel's numbers differ. Graphs whose numbers differ are left out.
+            TrainingFailed: the process died.
+        """
+        self.start()
+        assert self._process is not None  # start() made it
+        with tempfile.TemporaryDirectory() as scratch:
+            weights_file, proofs_file = Path(scratch, "weights.npz"), Path(scratch, "proofs.npz")
+            np.savez(weights_file, *weights)
+            np.savez(proofs_file, *(array for proof in proofs for array in proof))
+            request = {
+                "recipe": recipe.to_dict(),
+                "weights": str(weights_file),
+                "proofs": str(proofs_file),
+                "folder": str(folder),
+            }
+            answer = self._ask(self._process, request)
+        self._exports += 1
+        if "code" in answer:
+            raise ExportMismatch(answer["message"])
+        return Export(float(answer["difference"]), answer["engines"])
+
+    def close(self) -> None:
+        """Ends the process; it has nothing to lose."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.kill()
+            process.wait()
+            for pipe in (process.stdin, process.stdout):
+                if pipe is not None:
+                    pipe.close()
+
+    def _ask(self, process: "subprocess.Popen[str]", request: dict[str, Any]) -> dict[str, Any]:
+        assert process.stdin is not None  # both were asked for as pipes
+        assert process.stdout is not None
+        try:
+            print(json.dumps(request), file=process.stdin, flush=True)
+            line = process.stdout.readline()
+        except BrokenPipeError:
+            line = ""
+        if not line:
+            self.close()
+            raise TrainingFailed("The process that exports models ended before it answered; see the worker's log.")
+        answer: dict[str, Any] = json.loads(line)
+        return answer

@@ -1,0 +1,187 @@
+"""Fits a network with compiled programs: on processors, where Keras' own loop costs more than the arithmetic."""
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import numpy as np
+from numpy.typing import NDArray
+
+from service.domain.panel_windows import TrainingWindows
+from service.domain.recipes.recipe import Recipe
+from service.networks.network import Network
+from service.training.data.training_set import BatchSampler, TrainingSet
+from service.training.epoch import OVERTIME_SECONDS, Epoch
+from service.training.jax_trainer.program import Batches, Fit, Program, find_program
+
+Floats = NDArray[np.float32]
+
+# Batches of one call: few enough that a job ends soon when it is told to, enough that a call costs nothing to speak of.
+BATCHES_AT_ONCE = 16
+# Rows of one call in validation and forecasts. Answers don't depend on it.
+ROWS_AT_ONCE = 500
+
+
+def fit_with_jax(
+    recipe: Recipe,
+    network: Network,
+    train: TrainingSet,
+    validation: TrainingWindows,
+    on_batch: Callable[[], None],
+    on_epoch: Callable[[Epoch], None],
+) -> list[Epoch]:
+    """Fits a network: `service.training.fit.fit` says how. Returns the epochs; the network has its new weights."""
+    program = find_program(network, recipe)
+    state = program.begin(network.get_weights(), recipe.seed)
+    if isinstance(train, TrainingWindows):
+        source, n_batches = _shuffled(train, recipe), -(-len(train.x) // recipe.batch_size)
+        rates = _learning_rates(recipe, n_batches, falls=False)
+    else:
+        source, n_batches = _drawn(train, recipe), len(train)
+        rates = _learning_rates(recipe, n_batches, falls=True)
+    ends_at = None if recipe.max_seconds is None else time.monotonic() + recipe.max_seconds
+    # The weights of drawn windows say themselves which steps count.
+    stop = _EarlyStop(recipe, by_last_step=recipe.head == "sequence" and isinstance(train, TrainingWindows))
+    epochs: list[Epoch] = []
+    while len(epochs) < recipe.epochs:
+        started = time.monotonic()
+        cut_at = None if ends_at is None else ends_at + OVERTIME_SECONDS
+        state, loss = _run_epoch(program, state, source, n_batches, rates[len(epochs)], on_batch, cut_at)
+        val_loss, val_last_step = _validate(program, state, validation, on_batch)
+        epochs.append(Epoch(len(epochs) + 1, loss, val_loss, time.monotonic() - started))
+        on_epoch(epochs[-1])
+        out_of_time = ends_at is not None and time.monotonic() >= ends_at
+        if stop.after(val_loss, val_last_step, state) or out_of_time:
+            break
+    weights = state.weights if stop.best is None else stop.best
+    network.set_weights([np.asarray(one) for one in weights])
+    return epochs
+
+
+def predict_with_jax(network: Network, recipe: Recipe, x: Floats, *, last_only: bool = False) -> Floats:
+    """All answers of a network: x [n, time] -> [n, horizon], of sequence heads [n, steps, horizon].
+
+    With `last_only` those from the last point, [n, horizon] of every head: the others take as many times the memory.
+    """
+    program = find_program(network, recipe)
+    weights = [jax.numpy.asarray(one) for one in network.get_weights()]
+    parts = []
+    for first in range(0, len(x), ROWS_AT_ONCE):
+        rows = x[first : first + ROWS_AT_ONCE]
+        answers = np.asarray(program.forecast(weights, _fill_up(rows, ROWS_AT_ONCE)))[: len(rows)]
+        parts.append(answers[:, -1].copy() if last_only and network.answers_at_every_step else answers)
+    return np.concatenate(parts)
+
+
+class _EarlyStop:
+    """Stops when the loss that counts has not fallen for `patience` epochs, and keeps the best weights."""
+
+    def __init__(self, recipe: Recipe, *, by_last_step: bool) -> None:
+        self._patience = recipe.patience
+        self._by_last_step = by_last_step
+        self._least = float("inf")
+        self._waited = 0
+        self.best: list[jax.Array] | None = None
+
+    def after(self, val_loss: float, val_last_step: float, state: Fit) -> bool:
+        if self._patience is None:
+            return False
+        loss = val_last_step if self._by_last_step else val_loss
+        self._waited += 1
+        if loss < self._least or self.best is None:
+            self._least, self._waited, self.best = loss, 0, state.weights
+        return self._waited >= self._patience
+
+
+def _run_epoch(
+    program: Program,
+    state: Fit,
+    source: Iterator[Batches],
+    n_batches: int,
+    rates: Floats,
+    on_batch: Callable[[], None],
+    cut_at: float | None,
+) -> tuple[Fit, float]:
+    losses: list[Any] = []
+    n_rows = 0
+    for first in range(0, n_batches, BATCHES_AT_ONCE):
+        # Drawn while the call before is still being computed.
+        batches = next(source)
+        here = np.zeros(BATCHES_AT_ONCE, np.float32)
+        part = rates[first : first + BATCHES_AT_ONCE]
+        here[: len(part)] = part
+        if losses:
+            losses[-1] = float(losses[-1])
+            on_batch()
+            if cut_at is not None and time.monotonic() >= cut_at:
+                return state, sum(losses) / n_rows
+        state, loss = program.train(state, batches, here)
+        losses.append(loss)
+        n_rows += int(batches.sizes.sum())
+    losses[-1] = float(losses[-1])
+    on_batch()
+    return state, sum(losses) / n_rows
+
+
+def _validate(
+    program: Program, state: Fit, validation: TrainingWindows, on_batch: Callable[[], None]
+) -> tuple[float, float]:
+    inputs, targets, weights = validation.x, validation.targets, validation.weights
+    whole = last_step = 0.0
+    for first in range(0, len(inputs), ROWS_AT_ONCE):
+        part = slice(first, first + ROWS_AT_ONCE)
+        x, y = (_fill_up(one[part], ROWS_AT_ONCE) for one in (inputs, targets))
+        w = np.zeros((ROWS_AT_ONCE, *weights.shape[1:]), np.float32)
+        w[: len(weights[part])] = weights[part]
+        losses = program.validate(state.weights, Batches(x, y, w, np.int32(0)))
+        whole += float(losses.whole)
+        last_step += float(losses.last_step)
+        on_batch()
+    return whole / len(inputs), last_step / len(inputs)
+
+
+def _learning_rates(recipe: Recipe, n_batches: int, *, falls: bool) -> Floats:
+    """Of each batch [epochs, batches]: the recipe's, or from there to zero along half a cosine.
+
+    Source: I. Loshchilov and F. Hutter, SGDR: Stochastic Gradient Descent with Warm Restarts, 2017 (without restarts).
+    """
+    share = np.arange(recipe.epochs * n_batches) / (recipe.epochs * n_batches)
+    factor = 0.5 * (1 + np.cos(np.pi * share)) if falls else np.ones_like(share)
+    return (recipe.learning_rate * factor).astype(np.float32).reshape(recipe.epochs, n_batches)
+
+
+def _shuffled(train: TrainingWindows, recipe: Recipe) -> Iterator[Batches]:
+    """Calls' worth of batches without end; each epoch has all rows once, in an order of its own."""
+    inputs, targets = train.x, train.targets
+    rng = np.random.default_rng(recipe.seed)
+    n, size = len(inputs), recipe.batch_size
+    while True:
+        order = rng.permutation(n)
+        for first in range(0, n, size * BATCHES_AT_ONCE):
+            rows = order[first : first + size * BATCHES_AT_ONCE]
+            sizes = np.clip(len(rows) - size * np.arange(BATCHES_AT_ONCE), 0, size).astype(np.int32)
+            # What fills up the last batch are rows of its own call, without weight.
+            filled = np.resize(rows, size * BATCHES_AT_ONCE).reshape(BATCHES_AT_ONCE, size)
+            is_own = np.arange(size) < sizes[:, None]
+            weights = train.weights[filled] * is_own.reshape(*is_own.shape, *(1,) * (train.weights.ndim - 1))
+            yield Batches(inputs[filled], targets[filled], weights, sizes)
+
+
+def _drawn(train: BatchSampler, recipe: Recipe) -> Iterator[Batches]:
+    """Calls' worth of batches without end; `len(train)` of them are an epoch."""
+    sampled = iter(train)
+    while True:
+        for first in range(0, len(train), BATCHES_AT_ONCE):
+            batches = [next(sampled) for _ in range(min(BATCHES_AT_ONCE, len(train) - first))]
+            x, targets, weights = (
+                _fill_up(np.stack([getattr(batch, part) for batch in batches]), BATCHES_AT_ONCE)
+                for part in ("x", "targets", "weights")
+            )
+            sizes = np.where(np.arange(BATCHES_AT_ONCE) < len(batches), recipe.batch_size, 0).astype(np.int32)
+            yield Batches(x, targets, weights, sizes)
+
+
+def _fill_up(rows: NDArray[Any], count: int) -> NDArray[Any]:
+    """The rows and, behind them, the first ones again: calls of one shape need no other program."""
+    return rows if len(rows) == count else np.resize(rows, (count, *rows.shape[1:]))

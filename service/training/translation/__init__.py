@@ -1,1 +1,0 @@
-"""Trained networks as ONNX graphs, which the fast engine runs without TensorFlow."""
