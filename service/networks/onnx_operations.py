@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.networks.onnx_graph import BOOL, DOUBLE, FLOAT, INT32, INT64, Builder, ints, scalar
+from service.networks.onnx_tensor import Traced
 from service.networks.operations import CellWeights, LoopStep, NumPyOperations, ScanStep, State, Tensor
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -19,64 +20,20 @@ STEPS_PER_TRIP = 9
 _LSTM_GATES = (0, 3, 1, 2)
 
 
-class Traced:
-    """A value of a graph, with Python's arithmetic, comparisons and slices."""
+def _unary(kind: str, function: Callable[[Any], Any]) -> Callable[["OnnxOperations", Any], Any]:
+    """An operator of one value, and what computes it of an array."""
+    return lambda xp, x: xp.op(kind, x, dtype=x.dtype) if isinstance(x, Traced) else function(x)
 
-    # So that an array on the left leaves the operation to this class.
-    __array_ufunc__ = None
-    # An equality would be an operator too: `OnnxOperations.equal` says so.
-    __hash__ = None  # type: ignore[assignment]
 
-    def __init__(self, xp: "OnnxOperations", name: str, dtype: str) -> None:
-        self.xp = xp
-        self.name = name
-        self.dtype = dtype
+def _reduction(kind: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """An operator along an axis, and what computes it of an array."""
 
-    def __add__(self, other: Any) -> "Traced":
-        return self.xp.binary("Add", self, other)
+    def reduce(xp: "OnnxOperations", x: Any, axis: int, keepdims: bool = False) -> Any:
+        if not isinstance(x, Traced):
+            return function(x, axis=axis, keepdims=keepdims)
+        return xp.op(kind, x, ints(axis), dtype=x.dtype, keepdims=int(keepdims))
 
-    def __radd__(self, other: Any) -> "Traced":
-        return self.xp.binary("Add", other, self)
-
-    def __sub__(self, other: Any) -> "Traced":
-        return self.xp.binary("Sub", self, other)
-
-    def __rsub__(self, other: Any) -> "Traced":
-        return self.xp.binary("Sub", other, self)
-
-    def __mul__(self, other: Any) -> "Traced":
-        return self.xp.binary("Mul", self, other)
-
-    def __rmul__(self, other: Any) -> "Traced":
-        return self.xp.binary("Mul", other, self)
-
-    def __truediv__(self, other: Any) -> "Traced":
-        return self.xp.binary("Div", self, other)
-
-    def __rtruediv__(self, other: Any) -> "Traced":
-        return self.xp.binary("Div", other, self)
-
-    def __floordiv__(self, other: Any) -> "Traced":
-        # Of integers, none of which is negative here.
-        return self.xp.binary("Div", self, other)
-
-    def __mod__(self, other: Any) -> "Traced":
-        return self.xp.binary("Mod", self, other)
-
-    def __gt__(self, other: Any) -> "Traced":
-        return self.xp.binary("Greater", self, other, dtype="bool")
-
-    def __ge__(self, other: Any) -> "Traced":
-        return self.xp.binary("GreaterOrEqual", self, other, dtype="bool")
-
-    def __lt__(self, other: Any) -> "Traced":
-        return self.xp.binary("Less", self, other, dtype="bool")
-
-    def __le__(self, other: Any) -> "Traced":
-        return self.xp.binary("LessOrEqual", self, other, dtype="bool")
-
-    def __getitem__(self, index: Any) -> "Traced":
-        return self.xp.slice(self, index if isinstance(index, tuple) else (index,))
+    return reduce
 
 
 class OnnxOperations(NumPyOperations):
@@ -97,7 +54,7 @@ class OnnxOperations(NumPyOperations):
     def binary(self, kind: str, x: Any, y: Any, dtype: str | None = None) -> Traced:
         """An operator of two values of one type; numbers and arrays take that of the traced one."""
         common = _dtype_of(x, y)
-        return self._op(kind, self._constant(x, common), self._constant(y, common), dtype=dtype or common)
+        return self.op(kind, self._constant(x, common), self._constant(y, common), dtype=dtype or common)
 
     def slice(self, x: Traced, index: tuple[Any, ...]) -> Traced:
         """`x[index]` of slices, integers, `None` and one ellipsis."""
@@ -121,29 +78,29 @@ class OnnxOperations(NumPyOperations):
                 gathered.append((axis, part))
                 axis += 1
         if axes:
-            x = self._op("Slice", x, self._shape(starts), self._shape(ends), ints(*axes), dtype=x.dtype)
+            x = self.op("Slice", x, self._shape(starts), self._shape(ends), ints(*axes), dtype=x.dtype)
         for axis, place in reversed(gathered):
-            x = self._op("Gather", x, np.array(place, np.int64), dtype=x.dtype, axis=axis)
-        return self._op("Unsqueeze", x, ints(*added), dtype=x.dtype) if added else x
+            x = self.op("Gather", x, np.array(place, np.int64), dtype=x.dtype, axis=axis)
+        return self.op("Unsqueeze", x, ints(*added), dtype=x.dtype) if added else x
 
     def size(self, x: Any, axis: int) -> Any:
         if not isinstance(x, Traced):
             return x.shape[axis]
         end = {} if axis == -1 else {"end": axis + 1}
-        shape = self._op("Shape", x, dtype="int64", start=axis, **end)
-        return self._op("Squeeze", shape, dtype="int64")
+        shape = self.op("Shape", x, dtype="int64", start=axis, **end)
+        return self.op("Squeeze", shape, dtype="int64")
 
     def cast(self, x: Any, dtype: str) -> Any:
         # Integers are of 64 bits, as most operators want them.
         dtype = "int64" if dtype == "int32" else dtype
         if not isinstance(x, Traced):
             return np.asarray(x).astype(dtype)
-        return x if x.dtype == dtype else self._op("Cast", x, dtype=dtype, to=KINDS[dtype])
+        return x if x.dtype == dtype else self.op("Cast", x, dtype=dtype, to=KINDS[dtype])
 
     def arange(self, stop: Any) -> Any:
         if not isinstance(stop, Traced):
             return np.arange(stop)
-        return self._op("Range", scalar(0, np.int64), stop, scalar(1, np.int64), dtype="int64")
+        return self.op("Range", scalar(0, np.int64), stop, scalar(1, np.int64), dtype="int64")
 
     def equal(self, x: Any, y: Any) -> Any:
         return self.binary("Equal", x, y, dtype="bool") if _is_traced(x, y) else np.equal(x, y)
@@ -158,13 +115,13 @@ class OnnxOperations(NumPyOperations):
         if not _is_traced(condition, x, y):
             return np.where(condition, x, y)
         dtype = _dtype_of(x, y) if _is_traced(x, y) else "float32"
-        return self._op("Where", condition, self._constant(x, dtype), self._constant(y, dtype), dtype=dtype)
+        return self.op("Where", condition, self._constant(x, dtype), self._constant(y, dtype), dtype=dtype)
 
     def matmul(self, x: Any, y: Any) -> Any:
         return self.binary("MatMul", x, y) if _is_traced(x, y) else np.matmul(x, y)
 
     def multiply_add(self, x: Any, weights: Any, addend: Any) -> Any:
-        return self._op("Gemm", x, weights, addend, dtype="float32")
+        return self.op("Gemm", x, weights, addend, dtype="float32")
 
     def split(self, x: Any, count: int, axis: int) -> list[Any]:
         return [
@@ -175,7 +132,7 @@ class OnnxOperations(NumPyOperations):
         if not _is_traced(*tensors):
             return np.concatenate(tensors, axis=axis)
         dtype = _dtype_of(*tensors)
-        return self._op("Concat", *(self._constant(x, dtype) for x in tensors), dtype=dtype, axis=axis)
+        return self.op("Concat", *(self._constant(x, dtype) for x in tensors), dtype=dtype, axis=axis)
 
     def repeat(self, x: Any, count: int, axis: int) -> Any:
         return self.concatenate([x] * count, axis)
@@ -183,93 +140,74 @@ class OnnxOperations(NumPyOperations):
     def take(self, x: Any, indices: Any, axis: int) -> Any:
         if not _is_traced(x, indices):
             return np.take(x, indices, axis=axis)
-        return self._op("Gather", x, self._constant(indices, "int64"), dtype=x.dtype, axis=axis)
+        return self.op("Gather", x, self._constant(indices, "int64"), dtype=x.dtype, axis=axis)
 
     def pick(self, values: Any, positions: Any) -> Any:
         positions = self.expand_dims(self._constant(positions, "int64"), -1)
-        return self._op("GatherND", values, positions, dtype=values.dtype, batch_dims=1)
+        return self.op("GatherND", values, positions, dtype=values.dtype, batch_dims=1)
 
     def pad(self, x: Any, before: Any, after: Any, axis: int = 1) -> Any:
-        return self._op("Pad", x, self._shape([before, after]), scalar(0), ints(axis), dtype=x.dtype)
+        return self.op("Pad", x, self._shape([before, after]), scalar(0), ints(axis), dtype=x.dtype)
 
     def expand_dims(self, x: Any, axis: int) -> Any:
         if not isinstance(x, Traced):
             return np.expand_dims(x, axis)
-        return self._op("Unsqueeze", x, ints(axis), dtype=x.dtype)
+        return self.op("Unsqueeze", x, ints(axis), dtype=x.dtype)
 
     def reshape(self, x: Any, shape: Sequence[Any]) -> Any:
         if not isinstance(x, Traced):
             return np.reshape(x, shape)
-        return self._op("Reshape", x, self._shape(shape), dtype=x.dtype)
+        return self.op("Reshape", x, self._shape(shape), dtype=x.dtype)
 
     def transpose(self, x: Any, axes: Sequence[int]) -> Any:
         if not isinstance(x, Traced):
             return np.transpose(x, axes)
-        return self._op("Transpose", x, dtype=x.dtype, perm=list(axes))
+        return self.op("Transpose", x, dtype=x.dtype, perm=list(axes))
 
     def full(self, shape: Sequence[Any], value: Any) -> Any:
-        return self._op("Expand", self._constant(value, "int64"), self._shape(shape), dtype="int64")
+        return self.op("Expand", self._constant(value, "int64"), self._shape(shape), dtype="int64")
 
     def zeros(self, shape: Sequence[Any], dtype: Any = np.float32) -> Any:
         del dtype
-        return self._op("Expand", scalar(0), self._shape(shape), dtype="float32")
+        return self.op("Expand", scalar(0), self._shape(shape), dtype="float32")
 
     def ones_like(self, x: Any) -> Any:
-        return self._op("Expand", scalar(1), self._op("Shape", x, dtype="int64"), dtype="float32")
+        return self.op("Expand", scalar(1), self.op("Shape", x, dtype="int64"), dtype="float32")
 
     def sort(self, x: Any, axis: int) -> Any:
-        count = self._op("Shape", x, dtype="int64", start=axis, end=axis + 1)
+        count = self.op("Shape", x, dtype="int64", start=axis, end=axis + 1)
         ascending = self.graph.ops("TopK", 2, x.name, count.name, axis=axis, largest=0)[0]
         return self.traced(ascending, x.dtype)
 
     def cumsum(self, x: Any, axis: int) -> Any:
-        return self._op("CumSum", x, scalar(axis, np.int64), dtype=x.dtype)
+        return self.op("CumSum", x, scalar(axis, np.int64), dtype=x.dtype)
 
-    def sum(self, x: Any, axis: int, keepdims: bool = False) -> Any:
-        return self._reduce("ReduceSum", np.sum, x, axis, keepdims)
-
-    def mean(self, x: Any, axis: int, keepdims: bool = False) -> Any:
-        return self._reduce("ReduceMean", np.mean, x, axis, keepdims)
-
-    def max(self, x: Any, axis: int, keepdims: bool = False) -> Any:
-        return self._reduce("ReduceMax", np.max, x, axis, keepdims)
-
-    def min(self, x: Any, axis: int, keepdims: bool = False) -> Any:
-        return self._reduce("ReduceMin", np.min, x, axis, keepdims)
-
-    def abs(self, x: Any) -> Any:
-        return self._unary("Abs", np.abs, x)
-
-    def exp(self, x: Any) -> Any:
-        return self._unary("Exp", np.exp, x)
-
-    def floor(self, x: Any) -> Any:
-        return self._unary("Floor", np.floor, x)
-
-    def log(self, x: Any) -> Any:
-        return self._unary("Log", np.log, x)
-
-    def sqrt(self, x: Any) -> Any:
-        return self._unary("Sqrt", np.sqrt, x)
-
-    def tanh(self, x: Any) -> Any:
-        return self._unary("Tanh", np.tanh, x)
+    abs = _unary("Abs", np.abs)
+    exp = _unary("Exp", np.exp)
+    floor = _unary("Floor", np.floor)
+    log = _unary("Log", np.log)
+    sqrt = _unary("Sqrt", np.sqrt)
+    tanh = _unary("Tanh", np.tanh)
+    max = _reduction("ReduceMax", np.max)
+    mean = _reduction("ReduceMean", np.mean)
+    min = _reduction("ReduceMin", np.min)
+    sum = _reduction("ReduceSum", np.sum)
 
     def relu(self, x: Any) -> Any:
-        return self._op("Relu", x, dtype="float32")
+        return self.op("Relu", x, dtype="float32")
 
     def gelu(self, x: Any) -> Any:
-        return self._op("Gelu", x, dtype="float32")
+        return self.op("Gelu", x, dtype="float32")
 
     def sigmoid(self, x: Any) -> Any:
-        return self._op("Sigmoid", x, dtype="float32")
+        return self.op("Sigmoid", x, dtype="float32")
 
     def softmax(self, x: Any) -> Any:
-        return self._op("Softmax", x, dtype="float32", axis=-1)
+        return self.op("Softmax", x, dtype="float32", axis=-1)
 
     def layer_normalize(self, x: Any, gamma: Any, beta: Any, epsilon: float) -> Any:
         """One operator in place of nine, each of which costs about as much for few rows."""
-        return self._op("LayerNormalization", x, gamma, beta, dtype="float32", axis=-1, epsilon=epsilon)
+        return self.op("LayerNormalization", x, gamma, beta, dtype="float32", axis=-1, epsilon=epsilon)
 
     def recurrent(
         self, weights: CellWeights, x: Tensor, state: State | None, lengths: Tensor | None, mask: Tensor | None = None
@@ -282,7 +220,7 @@ class OnnxOperations(NumPyOperations):
         if weights.kind == "layer_norm" or (weights.kind == "simple" and self._many and state is None):
             return super().recurrent(weights, x, state, lengths, mask)
         operator, arrays, attributes = _native(weights)
-        before = [self._op("Unsqueeze", one, ints(0), dtype="float32").name for one in state or []]
+        before = [self.op("Unsqueeze", one, ints(0), dtype="float32").name for one in state or []]
         n_states = 2 if weights.kind == "lstm" else 1
         outputs = self.graph.ops(
             operator,
@@ -294,8 +232,8 @@ class OnnxOperations(NumPyOperations):
             hidden_size=len(weights.recurrent),
             **attributes,
         )
-        steps = self._op("Squeeze", self.traced(outputs[0]), ints(1), dtype="float32")  # [time, batch, units]
-        after = [self._op("Squeeze", self.traced(one), ints(0), dtype="float32") for one in outputs[1:]]
+        steps = self.op("Squeeze", self.traced(outputs[0]), ints(1), dtype="float32")  # [time, batch, units]
+        after = [self.op("Squeeze", self.traced(one), ints(0), dtype="float32") for one in outputs[1:]]
         return self.transpose(steps, (1, 0, 2)), after
 
     def scan(self, step: ScanStep, state: State, values: Tensor, lengths: Tensor | None) -> tuple[Tensor, State]:
@@ -313,7 +251,7 @@ class OnnxOperations(NumPyOperations):
             return outputs, [outputs[-1]]
         rows = self.arange(self.size(outputs, 1))
         ends = self.concatenate([self.expand_dims(lengths - 1, 1), self.expand_dims(rows, 1)], axis=1)  # [batch, 2]
-        return outputs, [self._op("GatherND", outputs, ends, dtype="float32")]
+        return outputs, [self.op("GatherND", outputs, ends, dtype="float32")]
 
     def loop(self, step: LoopStep, state: State, trips: Any, *, width: int) -> Tensor:
         del width
@@ -328,15 +266,7 @@ class OnnxOperations(NumPyOperations):
         blocks = self.graph.loop(n_trips, [one.name for one in state], body)
         return self.transpose(self.traced(blocks), (1, 0, 2))
 
-    def _unary(self, kind: str, function: Any, x: Any) -> Any:
-        return self._op(kind, x, dtype=x.dtype) if isinstance(x, Traced) else function(x)
-
-    def _reduce(self, kind: str, function: Any, x: Any, axis: int, keepdims: bool) -> Any:
-        if not isinstance(x, Traced):
-            return function(x, axis=axis, keepdims=keepdims)
-        return self._op(kind, x, ints(axis), dtype=x.dtype, keepdims=int(keepdims))
-
-    def _op(self, kind: str, *inputs: Any, dtype: str, **attributes: Any) -> Traced:
+    def op(self, kind: str, *inputs: Any, dtype: str, **attributes: Any) -> Traced:
         names = [value.name if isinstance(value, Traced) else value for value in inputs]
         return self.traced(self.graph.op(kind, *names, **attributes), dtype)
 

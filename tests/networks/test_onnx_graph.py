@@ -9,7 +9,8 @@ import onnxruntime
 import pytest
 
 from service.networks.onnx_graph import FLOAT, INT64
-from service.networks.onnx_operations import OnnxOperations, Traced
+from service.networks.onnx_operations import OnnxOperations
+from service.networks.onnx_tensor import Traced
 from service.networks.operations import State
 
 SHAPE = (FLOAT, ["batch", "time"])

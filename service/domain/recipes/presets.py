@@ -1,6 +1,7 @@
 """The chapter's models as data: a body, a head and the hyper-parameters that the chapter gives them.
 
-The API reads this table to check and explain requests, `service.networks` to build networks; neither needs the other for it.
+The API reads this table to check and explain requests, `service.networks` to build networks; neither needs the other
+for it.
 Source of the rows: A. Géron, Hands-On Machine Learning, chapter 15, "Processing Sequences Using RNNs and CNNs".
 """
 

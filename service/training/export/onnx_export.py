@@ -7,7 +7,8 @@ from service.engines.onnx import many_rows
 from service.networks.forecaster import EnsembleForecaster, Forecaster
 from service.networks.network import Network
 from service.networks.onnx_graph import FLOAT, INT32, INT64
-from service.networks.onnx_operations import OnnxOperations, Traced
+from service.networks.onnx_operations import OnnxOperations
+from service.networks.onnx_tensor import Traced
 
 SERIES = (FLOAT, ["batch", "time"])
 LENGTHS = (INT32, ["batch"])
