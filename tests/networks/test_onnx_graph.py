@@ -67,7 +67,7 @@ def test_a_transposition_that_is_no_inverse_stays() -> None:
 def test_an_axis_that_is_added_and_taken_away_is_neither() -> None:
     xp = OnnxOperations()
     x = xp.expand_dims(xp.traced("x"), 1)
-    back = xp._op("Squeeze", x, np.array([1], np.int64), dtype="float32")
+    back = xp.op("Squeeze", x, np.array([1], np.int64), dtype="float32")
     assert kinds(finish(xp, back).graph) == {"Identity": 1}
 
 
