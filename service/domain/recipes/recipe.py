@@ -5,26 +5,19 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from service.domain.normalization import Equivariance, find_equivariance
+from service.domain.recipes.options import (
+    DEFAULT_HORIZON,
+    DEFAULT_WINDOW,
+    Difference,
+    Initializer,
+    Loss,
+    Optimizer,
+)
 from service.domain.recipes.presets import MODES, PRESETS, Head, Mode, Normalization, Preset, Readout
 from service.domain.series import Missing
 
 Scaling = Literal["none", "standard", "mean", "robust"]
-AskedScaling = Literal["none", "standard", "mean", "robust", "auto"]
-Difference = Literal["none", "first", "seasonal"]
-Optimizer = Literal["adam", "nadam", "rmsprop", "sgd"]
-Loss = Literal["mse", "mae"]
-Initializer = Literal[
-    "glorot_uniform",
-    "glorot_normal",
-    "he_uniform",
-    "he_normal",
-    "lecun_uniform",
-    "lecun_normal",
-    "orthogonal",
-]
 
-DEFAULT_WINDOW = 50
-DEFAULT_HORIZON = 10
 # The convolution of conv_gru: kernel 4, stride 2.
 CONV_KERNEL = 4
 CONV_STRIDE = 2
