@@ -13,7 +13,7 @@ from service.domain.recipes.options import (
     Loss,
     Optimizer,
 )
-from service.domain.recipes.presets import MODES, PRESETS, Head, Mode, Normalization, Preset, Readout
+from service.domain.recipes.presets import MODES, PRESETS, Head, Mode, Normalization, Preset, Readout, check_known
 from service.domain.series import Missing
 
 Scaling = Literal["none", "standard", "mean", "robust"]
@@ -98,6 +98,12 @@ class Recipe:
     refit: bool = False
     weight: float = 1.0
     members: tuple["Recipe", ...] = ()
+
+    def __post_init__(self) -> None:
+        """Raises ValueError: no such head, readout or normalization, as in a job that a newer server has queued."""
+        check_known("head", self.head, Head)
+        check_known("readout", self.readout, Readout)
+        check_known("normalization", self.normalization, Normalization)
 
     @property
     def preset(self) -> Preset:
