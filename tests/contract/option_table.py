@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from service.domain.recipes.option import ALL_MODELS, NO_MODELS, Around, Between, Derived, Models, Option
-from service.domain.recipes.options import OPTIONS
+from service.domain.recipes.options import OPTIONS, WAVES
 from service.domain.recipes.presets import PRESETS
 
 PAGE = Path(__file__).parents[2] / "docs" / "api.md"
@@ -16,16 +16,17 @@ def render(options: tuple[Option, ...] = OPTIONS) -> str:
     """The table, what its words for groups of presets mean, and what `auto` chooses."""
     lines = ["| option | values | default | models | `tune` tries | meaning |", "|---|---|---|---|---|---|"]
     for option in options:
-        lines += [_row(option, option.name, option)]
-        lines += [_row(field, f"{option.name}.{field.name}", option) for field in option.fields]
+        lines += [_row(option, option.name, _models(option))]
+        lines += [_row(field, f"{option.name}.{field.name}", _models(option)) for field in option.fields]
+    lines += [_row(option, f"data.{option.name}", "all; waves only") for option in WAVES]
     lines += ["", "In the column of models:", "", *_groups(options)]
     chosen = ", ".join(f"`{option.name}`" for option in options if option.is_auto_choice)
     lines += ["", f"`auto` chooses by itself, so that a request can't: {chosen}."]
     return "\n".join(lines) + "\n"
 
 
-def _row(option: Option, name: str, owner: Option) -> str:
-    cells = (f"`{name}`", _values(option), _default(option), _models(owner), _search(option), option.description)
+def _row(option: Option, name: str, models: str) -> str:
+    cells = (f"`{name}`", _values(option), _default(option), models, _search(option), option.description)
     return f"| {' | '.join(cell.rstrip('.') for cell in cells)} |"
 
 

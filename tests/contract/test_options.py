@@ -13,9 +13,9 @@ from service.api.schemas.train import TrainBody, make_train_body
 from service.cli.train import train
 from service.cli.training_flags import read_flags
 from service.domain.recipes.auto_candidates import make_training_plan
-from service.domain.recipes.option import NO_MODELS, REQUIRED, Bounds, Option
+from service.domain.recipes.option import NO_MODELS, REQUIRED, Bounds, Derived, Option
 from service.domain.recipes.option_checks import find_inapplicable
-from service.domain.recipes.options import OPTIONS, TRAINED, TUNE
+from service.domain.recipes.options import OPTIONS, TRAINED, TUNE, WAVES
 from service.domain.recipes.presets import PRESETS
 from service.domain.recipes.recipe import PanelData, Recipe
 from service.domain.recipes.resolve import resolve
@@ -65,6 +65,19 @@ def test_a_request_has_the_options_of_the_table_and_no_others() -> None:
     for option in OPTIONS:
         inner = schema_of(option).get("properties", {})
         assert inner.keys() == {field.name for field in option.fields}
+
+
+def test_the_waves_of_a_request_are_those_of_the_table() -> None:
+    data = TrainBody.model_json_schema()["$defs"]["DataBody"]["properties"]
+    assert data.keys() == {"kind", "series", "id", "freq", "missing"} | {option.name for option in WAVES}
+    recipe = resolve({"architecture": "lstm"})
+    for option in WAVES:
+        assert data[option.name]["description"] == option.description
+        minimum, maximum = option.bounds.ge, option.bounds.le
+        assert data[option.name]["anyOf"][0]["minimum"] == minimum
+        assert data[option.name]["anyOf"][0].get("maximum") == maximum
+        default = recipe.window + recipe.horizon if isinstance(option.default, Derived) else option.default
+        assert getattr(recipe.waves, option.name) == default
 
 
 @pytest.mark.parametrize("option", OPTIONS, ids=lambda option: option.name)

@@ -1,37 +1,29 @@
 """The body of POST /train, and what a job looks like."""
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 from pydantic_core import PydanticCustomError
 
 from service.api.schemas.forecast import SeriesJson
 from service.domain.recipes.option import REQUIRED, Option
-from service.domain.recipes.options import OPTIONS
+from service.domain.recipes.options import OPTIONS, WAVES
 from service.domain.series import Missing
 from service.store.layout import NAME_PATTERN
 
 FIELDS_OF_KIND = {
-    "synthetic": {"n_series", "n_steps", "noise", "seed"},
+    "synthetic": {option.name for option in WAVES},
     "series": {"series", "freq", "missing"},
     "dataset": {"id", "freq", "missing"},
 }
 
 
-class DataBody(BaseModel):
+class DataRequest(BaseModel):
     """What to train on: the chapter's waves, series of one's own, or an upload."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
     kind: Literal["synthetic", "series", "dataset"] = "synthetic"
-    n_series: Annotated[int, Field(ge=10, le=1_000_000)] | None = Field(
-        None, description="synthetic: 70 % are for training, 20 % for validation, 10 % for test; by default 10,000"
-    )
-    n_steps: Annotated[int, Field(ge=2, le=20_000)] | None = Field(
-        None, description="synthetic: points of each series; by default window + horizon"
-    )
-    noise: Annotated[float, Field(ge=0, le=1000)] | None = Field(None, description="synthetic: by default 0.1")
-    seed: Annotated[int, Field(ge=0, lt=2**31)] | None = None
     # Its numbers are checked where they become arrays, in service.domain.series.
     series: SeriesJson = Field(
         None, description="series: one, many, by id, or records; lengths may differ, null is a missing value"
@@ -47,7 +39,7 @@ class DataBody(BaseModel):
     )
 
     @model_validator(mode="after")
-    def _check_fields(self) -> "DataBody":
+    def _check_fields(self) -> "DataRequest":
         needed = {"synthetic": None, "series": "series", "dataset": "id"}[self.kind]
         if needed is not None and getattr(self, needed) is None:
             raise PydanticCustomError(
@@ -77,12 +69,19 @@ class TrainRequest(BaseModel):
     name: str | None = Field(
         None, pattern=NAME_PATTERN, description="The model's name; by default the architecture. With `chapter` a prefix"
     )
-    data: DataBody | None = None
+    data: DataRequest | None = None
 
 
 def make_train_body(options: tuple[Option, ...] = OPTIONS) -> type[TrainRequest]:
     """The body of POST /train: what every request has, and the options of the table."""
-    return create_model("TrainBody", __base__=TrainRequest, __doc__=TrainRequest.__doc__, **_make_fields(options))
+    data: Any = create_model("DataBody", __base__=DataRequest, __doc__=DataRequest.__doc__, **_make_fields(WAVES))
+    return create_model(
+        "TrainBody",
+        __base__=TrainRequest,
+        __doc__=TrainRequest.__doc__,
+        data=(data | None, None),
+        **_make_fields(options),
+    )
 
 
 def _make_fields(options: tuple[Option, ...]) -> dict[str, Any]:

@@ -55,6 +55,7 @@ ENDING_IN_RECURRENCE = Models("with a last recurrent unit", lambda preset: prese
 COUNT = Bounds(ge=1, le=10_000)
 SECONDS = Bounds(gt=0, le=86_400)
 SHARE = Bounds(ge=0, lt=1)
+SEED = Bounds(ge=0, lt=2**31)
 
 
 def _normalizes_between_layers(preset: Preset, readout: Readout) -> bool:
@@ -114,7 +115,7 @@ OPTIONS: tuple[Option, ...] = (
     Option("loss", Loss, "Loss function that training minimises",
            default=Derived("`mse`; on own series `mae`, of intermittent demand `mse`"), models=TRAINED),
     Option("seed", int, "Random seed: the same request trains the same model on a CPU",
-           Bounds(ge=0, lt=2**31), 42),
+           SEED, 42),
     Option("early_stopping", dict,
            "Ends the fit when the validation loss no longer falls, and restores the best weights.", models=TRAINED,
            fields=(Option("patience", int, "Epochs without a better validation loss", COUNT, 5, is_nullable=False),)),
@@ -134,6 +135,16 @@ OPTIONS: tuple[Option, ...] = (
     Option("readout", AskedReadout, "Of simple_rnn and deep_rnn: a dense layer, or a last recurrent unit",
            default=Derived("`recurrent` where the head is one_step and the scaling none, else `dense`"),
            models=ENDING_IN_RECURRENCE, is_auto_choice=True),
+)  # fmt: skip
+
+# The waves that are trained on where a request brings no series: fields of `data`, and of `SyntheticData`.
+WAVES: tuple[Option, ...] = (
+    Option("n_series", int, "synthetic: 70 % are for training, 20 % for validation, 10 % for test; by default 10,000",
+           Bounds(ge=10, le=1_000_000), 10_000),
+    Option("n_steps", int, "synthetic: points of each series; by default window + horizon",
+           Bounds(ge=2, le=20_000), Derived("`window` + `horizon`")),
+    Option("noise", float, "synthetic: by default 0.1", Bounds(ge=0, le=1000), 0.1),
+    Option("seed", int, "synthetic: random seed of the waves", SEED, 42),
 )  # fmt: skip
 
 
