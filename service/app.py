@@ -169,7 +169,7 @@ def serve(settings: Settings, insecure: bool = False, descriptor: int | None = N
     Returns:
         The exit status: 0 when a signal ended it, 1 when it could not start, with the reason on standard error.
     """
-    configure()
+    configure(json=settings.logs_json)
     keep_private(settings.state_dir, settings.models_store)
     try:
         check_exposure(settings, insecure)

@@ -23,7 +23,7 @@ def serve_together(settings: Settings, insecure: bool = False) -> int:
     Returns:
         The exit status: 0 when a signal ended it, 1 when it could not start, with the reason on standard error.
     """
-    configure()
+    configure(json=settings.logs_json)
     try:
         check_exposure(settings, insecure)
         listener = listen(settings.host, settings.port)

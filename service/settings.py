@@ -85,6 +85,9 @@ class Settings(BaseSettings):
         ge=2**20,
         description="The most memory that all request bodies and answers of one API process may hold together.",
     )
+    log_format: Literal["text", "json"] = Field(
+        "text", description="How log lines are written: `text` for people, `json` for machines, one object a line."
+    )
     models_store: Path = Field(Path("models_store"), description="The folder of trained models.")
     state_dir: Path = Field(
         Path(".outfielder"), description="The folder of the embedded job database, job logs and caches."
@@ -192,6 +195,10 @@ class Settings(BaseSettings):
     @property
     def allowed_host_names(self) -> tuple[str, ...]:
         return _split(self.allowed_hosts.lower())
+
+    @property
+    def logs_json(self) -> bool:
+        return self.log_format == "json"
 
     @property
     def job_database_url(self) -> str:

@@ -42,7 +42,7 @@ def main(settings: Settings, slot: int = 0) -> int:
     from service.store.publish import sweep
     from service.telemetry.logging import configure
 
-    configure()
+    configure(json=settings.logs_json)
     # What performs the jobs has this process' umask.
     keep_private(settings.state_dir, settings.models_store)
     stop = threading.Event()
@@ -85,7 +85,7 @@ def perform(settings: Settings) -> None:
     from service.job_process import serve_tasks
     from service.telemetry.logging import configure
 
-    configure()
+    configure(json=settings.logs_json)
     # Ctrl-C and the like are meant for the worker, which ends this process.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     for name, value in {
@@ -144,7 +144,7 @@ def main_of_many(settings: Settings) -> int:
     """
     from service.telemetry.logging import configure
 
-    configure()
+    configure(json=settings.logs_json)
     return Supervisor(make_children(settings, are_essential=True)).run()
 
 

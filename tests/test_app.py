@@ -1,5 +1,6 @@
 """The API as a process: refusing to start, listening, draining."""
 
+import json
 import os
 import signal
 import socket
@@ -94,6 +95,22 @@ def test_a_port_that_is_taken_is_said_so(tmp_path: Path) -> None:
     assert f"127.0.0.1:{port}" in errors
     assert "in use" in errors
     assert "Traceback" not in errors
+
+
+def test_logs_are_one_json_object_a_line_where_the_setting_says_so(tmp_path: Path) -> None:
+    with serving(tmp_path, LOG_FORMAT="json") as (process, url):
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=30)
+    events = [json.loads(line) for line in errors.splitlines()]
+    assert {"time", "level", "logger", "message"} <= events[0].keys()
+    assert f"listening on {url}" in [event["message"] for event in events]
+
+
+def test_a_log_format_that_there_is_not_is_refused(tmp_path: Path) -> None:
+    process = start(tmp_path, LOG_FORMAT="yaml")
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert "Input should be 'text' or 'json'" in errors
 
 
 def test_a_job_database_that_can_not_be_opened_is_said_and_keeps_no_forecast_waiting(tmp_path: Path) -> None:

@@ -19,9 +19,7 @@ RETRY_SECONDS = 5
 # Of glibc's malloc.h.
 M_TRIM_THRESHOLD = -1
 M_MMAP_THRESHOLD = -3
-M_ARENA_MAX = -8
 MMAP_BYTES = 2**21
-MOST_ARENAS = 2
 # The end of the heap is kept, up to so much: with a threshold of one's own for the other, glibc gives it back again and
 # again, a tenth of a forecast's time.
 KEEP_BYTES = 2**25

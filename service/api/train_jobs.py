@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from service.api.schemas.train import TrainBody
+from service.api.schemas.train import TrainRequest
 from service.datasets.store import DatasetStore, name_inline
 from service.domain.calendar import check_starts
 from service.domain.forecast_origins import describe_shortage_of
@@ -33,7 +33,7 @@ Array = NDArray[np.float64]
 Lengths = NDArray[np.int64]
 
 
-def make_jobs(body: TrainBody, datasets: DatasetStore, memory_bytes: int) -> tuple[list[Submission], Keep | None]:
+def make_jobs(body: TrainRequest, datasets: DatasetStore, memory_bytes: int) -> tuple[list[Submission], Keep | None]:
     """The jobs that a request asks for, and what keeps the series that came with it, for when they are accepted.
 
     Args:

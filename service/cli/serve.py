@@ -24,7 +24,7 @@ def up(host: Host = None, port: Port = None, insecure: Insecure = False) -> None
         # Whoever introduces the service has to know where it listens.
         settings = read_settings(host, find_free_port(settings.host))
     starters = choose_starters(settings.starter_models)
-    configure("WARNING")
+    configure("WARNING", json=settings.logs_json)
     listen = ["--host", settings.host, "--port", str(settings.port), *(["--insecure"] if insecure else [])]
     supervisor = Supervisor(
         [

@@ -1,7 +1,7 @@
 """The command `train`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -21,14 +21,15 @@ from service.cli.options import (
     parse_options,
 )
 from service.cli.output import print_jobs, print_json
+from service.cli.training_flags import add_flags, read_flags
 
 
+@add_flags
 def train(
     architecture: Annotated[
         str, typer.Argument(help="A preset, 'auto', or 'chapter' for all of the chapter's models.")
     ],
     name: Annotated[str | None, typer.Option(help="The model's name.")] = None,
-    head: Annotated[str | None, typer.Option(help="one_step, vector or sequence.")] = None,
     file: Annotated[
         Path | None,
         typer.Option(
@@ -43,18 +44,6 @@ def train(
     decimal: Decimal = None,
     thousands: Thousands = None,
     form: Form = None,
-    scaling: Annotated[str | None, typer.Option(help="none, standard, mean, robust or auto.")] = None,
-    window: Annotated[int | None, typer.Option(help="Points that the model learns to read.")] = None,
-    horizon: Annotated[int | None, typer.Option(help="Steps that it learns to forecast.")] = None,
-    epochs: Annotated[int | None, typer.Option()] = None,
-    batch_size: Annotated[int | None, typer.Option()] = None,
-    learning_rate: Annotated[float | None, typer.Option()] = None,
-    units: Annotated[int | None, typer.Option()] = None,
-    layers: Annotated[int | None, typer.Option()] = None,
-    dropout: Annotated[float | None, typer.Option()] = None,
-    seed: Annotated[int | None, typer.Option()] = None,
-    patience: Annotated[int | None, typer.Option(help="Stop early after so many epochs without a gain.")] = None,
-    trials: Annotated[int | None, typer.Option(help="Tune: publish the best of so many trials.", min=1)] = None,
     option: Annotated[
         list[str] | None, typer.Option("--set", metavar="FIELD=JSON", help="Any further field of POST /train.")
     ] = None,
@@ -62,6 +51,7 @@ def train(
     url: Url = None,
     api_key: Key = None,
     as_json: Json = False,
+    **flags: Any,
 ) -> None:
     """Submit a training job."""
     from service.cli.series_file import choose_options, upload
@@ -69,14 +59,7 @@ def train(
     options = choose_options(id_column, time_column, target_column, decimal, thousands, form)
     if file is None and options.to_dict():
         raise typer.BadParameter(f"{', '.join(options.to_dict())}: of a file, but there is no --file.")
-    fields = {
-        "architecture": architecture, "name": name, "head": head, "scaling": scaling, "window": window,
-        "horizon": horizon, "epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate,
-        "units": units, "layers": layers, "dropout": dropout, "seed": seed,
-        "early_stopping": None if patience is None else {"patience": patience},
-        "tune": None if trials is None else {"trials": trials},
-        **parse_options(option or []),
-    }  # fmt: skip
+    fields = {"architecture": architecture, "name": name, **read_flags(flags), **parse_options(option or [])}
     with connect(url, api_key) as client:
         request = {field: value for field, value in fields.items() if value is not None}
         if file is not None:

@@ -30,10 +30,6 @@ class FileOptions:
     thousands: str | None = None
     format: str | None = None
 
-    @property
-    def name_columns(self) -> bool:
-        return any((self.id_column, self.time_column, self.target_column))
-
     def to_dict(self) -> dict[str, Any]:
         """Those that are given."""
         return {name: value for name in self.__slots__ if (value := getattr(self, name)) is not None}

@@ -49,10 +49,6 @@ def ahead_of_wall(zone: str, wall: Stamps) -> Seconds:
     return _find(zone, wall, _localize_wall, lambda changes: changes.at + np.maximum(changes.before, changes.after))
 
 
-def _localize_utc(moment: datetime, info: ZoneInfo) -> datetime:
-    return moment.replace(tzinfo=UTC).astimezone(info)
-
-
 def _localize_wall(moment: datetime, info: ZoneInfo) -> datetime:
     return moment.replace(tzinfo=info)
 

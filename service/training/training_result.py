@@ -1,6 +1,6 @@
 """What a fit hands on to be published."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -29,7 +29,6 @@ class TrainingResult:
     calibration: dict[str, Any] | None = None
     gate: dict[str, Any] | None = None
     measured_weights: list[Array] | None = None
-    notes: dict[str, Any] = field(default_factory=dict)
 
     @property
     def weights(self) -> list[Array]:

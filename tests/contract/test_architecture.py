@@ -127,6 +127,18 @@ def test_the_domain_needs_numpy_and_the_standard_library_alone_and_does_no_io(fi
     assert roots.isdisjoint(NOT_IN_DOMAIN)
 
 
+def test_every_process_logs_in_the_format_of_the_settings() -> None:
+    calls = [
+        (file.as_posix(), [ast.unparse(keyword) for keyword in node.keywords])
+        for file in FILES
+        for node in ast.walk(ast.parse((SERVICE / file).read_text()))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "configure"
+    ]
+    assert {"app.py", "worker.py", "multi_worker.py", "cli/serve.py"} <= {file for file, _ in calls}
+    for file, keywords in calls:
+        assert "json=settings.logs_json" in keywords, file
+
+
 def test_the_api_process_starts_without_tensorflow_keras_and_pyarrow() -> None:
     code = "import sys, service.app; sys.exit(bool({'tensorflow', 'keras', 'pyarrow'} & sys.modules.keys()))"
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0

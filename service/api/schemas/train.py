@@ -1,41 +1,29 @@
 """The body of POST /train, and what a job looks like."""
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
 from pydantic_core import PydanticCustomError
 
 from service.api.schemas.forecast import SeriesJson
-from service.domain.recipes.presets import Head, Normalization
-from service.domain.recipes.recipe import AskedScaling, Difference, Initializer, Loss, Optimizer
+from service.domain.recipes.option import REQUIRED, Option
+from service.domain.recipes.options import OPTIONS, WAVES
 from service.domain.series import Missing
 from service.store.layout import NAME_PATTERN
 
 FIELDS_OF_KIND = {
-    "synthetic": {"n_series", "n_steps", "noise", "seed"},
+    "synthetic": {option.name for option in WAVES},
     "series": {"series", "freq", "missing"},
     "dataset": {"id", "freq", "missing"},
 }
 
-Count = Annotated[int, Field(ge=1, le=10_000)]
-Seed = Annotated[int, Field(ge=0, lt=2**31)]
-Share = Annotated[float, Field(ge=0, lt=1)]
 
-
-class DataBody(BaseModel):
+class DataRequest(BaseModel):
     """What to train on: the chapter's waves, series of one's own, or an upload."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
     kind: Literal["synthetic", "series", "dataset"] = "synthetic"
-    n_series: Annotated[int, Field(ge=10, le=1_000_000)] | None = Field(
-        None, description="synthetic: 70 % are for training, 20 % for validation, 10 % for test; by default 10,000"
-    )
-    n_steps: Annotated[int, Field(ge=2, le=20_000)] | None = Field(
-        None, description="synthetic: points of each series; by default window + horizon"
-    )
-    noise: Annotated[float, Field(ge=0, le=1000)] | None = Field(None, description="synthetic: by default 0.1")
-    seed: Seed | None = None
     # Its numbers are checked where they become arrays, in service.domain.series.
     series: SeriesJson = Field(
         None, description="series: one, many, by id, or records; lengths may differ, null is a missing value"
@@ -51,7 +39,7 @@ class DataBody(BaseModel):
     )
 
     @model_validator(mode="after")
-    def _check_fields(self) -> "DataBody":
+    def _check_fields(self) -> "DataRequest":
         needed = {"synthetic": None, "series": "series", "dataset": "id"}[self.kind]
         if needed is not None and getattr(self, needed) is None:
             raise PydanticCustomError(
@@ -69,34 +57,7 @@ class DataBody(BaseModel):
         return self
 
 
-class EarlyStoppingBody(BaseModel):
-    """Ends the fit when the validation loss no longer falls, and restores the best weights."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    patience: Count = Field(5, description="Epochs without a better validation loss")
-
-
-class EnsembleBody(BaseModel):
-    """Several networks of one kind with seeds of their own, whose mean is the forecast."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    members: Annotated[int, Field(ge=1, le=10)]
-
-
-class TuneBody(BaseModel):
-    """Searches the options that the request leaves open; the best trial by validation is published."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    trials: Annotated[int, Field(ge=1, le=1000)] | None = Field(None, description="Fits at most; by default 20")
-    max_seconds: Annotated[float, Field(gt=0, le=86_400)] | None = Field(
-        None, description="No further trial begins after so long; by default 600"
-    )
-
-
-class TrainBody(BaseModel):
+class TrainRequest(BaseModel):
     """A model to train. What is left out is as the architecture's preset has it."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
@@ -108,50 +69,42 @@ class TrainBody(BaseModel):
     name: str | None = Field(
         None, pattern=NAME_PATTERN, description="The model's name; by default the architecture. With `chapter` a prefix"
     )
-    data: DataBody | None = None
-    head: Head | None = None
-    window: Count | None = Field(None, description="Points that the model learns to read")
-    horizon: Annotated[int, Field(ge=1, le=1000)] | None = Field(
-        None,
-        description="Steps that it learns to forecast; of a one-step head on own series, how far it is calibrated",
+    data: DataRequest | None = None
+
+
+def make_train_body(options: tuple[Option, ...] = OPTIONS) -> type[TrainRequest]:
+    """The body of POST /train: what every request has, and the options of the table."""
+    data: Any = create_model("DataBody", __base__=DataRequest, __doc__=DataRequest.__doc__, **_make_fields(WAVES))
+    return create_model(
+        "TrainBody",
+        __base__=TrainRequest,
+        __doc__=TrainRequest.__doc__,
+        data=(data | None, None),
+        **_make_fields(options),
     )
-    scaling: AskedScaling | None = Field(
-        None, description="By default none on waves; on own series auto: what validates best"
-    )
-    log: bool | None = Field(None, description="Own series: learn in logarithms")
-    difference: Difference | None = Field(
-        None, description="Own series: learn differences; by default against the season"
-    )
-    season: Annotated[int, Field(ge=1, le=336)] | None = Field(
-        None, description="Own series: points of the season; by default from freq and lengths"
-    )
-    refit: bool | None = Field(
-        None, description="Own series: go on with all points once the model has been measured; by default true"
-    )
-    ensemble: EnsembleBody | None = None
-    tune: TuneBody | None = None
-    max_windows: Annotated[int, Field(ge=1, le=10_000_000)] | None = Field(
-        None, description="Own series: windows drawn in an epoch"
-    )
-    max_seconds: Annotated[float, Field(gt=0, le=86_400)] | None = Field(
-        None, description="When fitting ends; of auto, when the last fit must have ended (600 by default)"
-    )
-    epochs: Count | None = None
-    batch_size: Annotated[int, Field(ge=1, le=100_000)] | None = None
-    learning_rate: Annotated[float, Field(gt=0, le=100)] | None = None
-    optimizer: Optimizer | None = None
-    loss: Loss | None = None
-    seed: Seed | None = None
-    early_stopping: EarlyStoppingBody | None = None
-    units: Annotated[int, Field(ge=1, le=2048)] | None = None
-    layers: Annotated[int, Field(ge=1, le=32)] | None = None
-    dropout: Share | None = None
-    recurrent_dropout: Share | None = None
-    normalization: Normalization | None = None
-    kernel_initializer: Initializer | None = None
-    readout: Literal["dense", "recurrent"] | None = Field(
-        None, description="Of simple_rnn and deep_rnn: a dense layer, or a last recurrent unit"
-    )
+
+
+def _make_fields(options: tuple[Option, ...]) -> dict[str, Any]:
+    return {option.name: _make_field(option) for option in options}
+
+
+def _make_field(option: Option) -> tuple[Any, Any]:
+    """An option as pydantic wants it: its type, and its default with what else is known of it."""
+    if option.fields:
+        kind: Any = create_model(
+            f"{option.name.title().replace('_', '')}Body",
+            __config__=ConfigDict(extra="forbid", strict=True),
+            __doc__=option.description,
+            **_make_fields(option.fields),
+        )
+        return kind | None, None
+    known: dict[str, Any] = {"description": option.description, **option.bounds.given()}
+    if option.is_nullable:
+        return option.type | None, Field(None, **known)
+    return option.type, Field(... if option.default is REQUIRED else option.default, **known)
+
+
+TrainBody = make_train_body()
 
 
 class TrialAnswer(BaseModel):

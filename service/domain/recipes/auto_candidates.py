@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from service.domain.recipes.option_checks import Lengths
+from service.domain.recipes.options import AUTO_SECONDS, OPTIONS
 from service.domain.recipes.presets import PRESETS
 from service.domain.recipes.recipe import PanelData, Recipe, Scaling
 from service.domain.recipes.resolve import resolve
@@ -19,8 +20,6 @@ from service.errors import Flaw, InvalidRequest
 AUTO = "auto"
 # Where it is not told otherwise, it is on series of one's own what `auto` is there.
 FLAGSHIP = "flagship"
-# What `auto` takes when it is not told.
-AUTO_SECONDS = 600.0
 # On own series: windows of these shares of the usual one, each in both units. Together they err less than each alone,
 # for they err differently.
 _WINDOWS_AND_SCALINGS: tuple[tuple[float, Scaling], ...] = (
@@ -47,10 +46,7 @@ _OF_RARE_DEMAND = 3
 # On waves.
 _FOR_WAVES = ("wavenet", "gru", "lstm")
 # Options that `auto` settles by itself.
-_CHOSEN = (
-    "window", "scaling", "log", "difference", "units", "layers", "dropout", "recurrent_dropout", "normalization",
-    "kernel_initializer", "readout", "ensemble", "head", "tune",
-)  # fmt: skip
+_CHOSEN = tuple(option.name for option in OPTIONS if option.is_auto_choice)
 
 
 def make_training_plan(

@@ -7,11 +7,15 @@ are to be right within a factor of two, and rather too high.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal, assert_never
 
+from service.domain.recipes.presets import Body
 from service.domain.recipes.recipe import PanelData, Recipe
 from service.domain.recipes.search_space import change
 from service.domain.recipes.training_plan import TrainingPlan
 from service.errors import InvalidRequest
+
+Cell = Literal["simple_rnn", "lstm", "gru"]
 
 FLOAT = 4
 DOUBLE = 8
@@ -36,9 +40,11 @@ SLOTS = {"adam": 2, "nadam": 2, "rmsprop": 1, "sgd": 0}
 # Of the points of one's own series: as they are read, filled, joined, scaled, and counted.
 POINT_BYTES = 12 * DOUBLE
 # Numbers for each unit, step and row: what a layer keeps for the way back, and what the layer at work holds besides.
-_KEPT = {"simple_rnn": 4, "layer_norm": 7, "lstm": 13, "gru": 9}
-_AT_WORK = {"simple_rnn": 6, "layer_norm": 10, "lstm": 15, "gru": 12}
+_KEPT: dict[Cell | Literal["layer_norm"], int] = {"simple_rnn": 4, "layer_norm": 7, "lstm": 13, "gru": 9}
+_AT_WORK: dict[Cell | Literal["layer_norm"], int] = {"simple_rnn": 6, "layer_norm": 10, "lstm": 15, "gru": 12}
 _CONVOLUTIONS = 4
+# Gates, and the biases of each.
+_GATES_AND_BIASES: dict[Cell, tuple[int, int]] = {"simple_rnn": (1, 1), "lstm": (4, 1), "gru": (3, 2)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,36 +99,78 @@ def count_weights(recipe: Recipe) -> int:
     if recipe.members:
         return sum(count_weights(member) for member in recipe.members)
     units, layers, window, horizon = recipe.units, recipe.layers, recipe.window, recipe.horizon
-    body, readout = recipe.preset.body, recipe.readout
-    norms = layers * {"none": 0, "layer": 2, "batch": 4}[recipe.normalization] * units
-    if readout in ("repeat", "base"):
-        return 0
-    if readout == "affine":
-        return (window + 1) * horizon
-    if readout == "residual":
-        read = 2 * (recipe.focus or window) + horizon
-        blocks = layers * (4 * units * units + 3 * units) + (layers + 1) * 2 * units
-        return read * units + units + blocks + (units + 1) * horizon
-    if readout == "unrolled":
-        return _recurrent_weights("gru", window, units, layers) + norms + units + 1
-    if body == "linear":
-        return (window + 1) * horizon
-    if body == "wavenet":
-        first, others = 2 * units + units, 2 * units * units + units
-        return first + (_CONVOLUTIONS * layers - 1) * others + _CONVOLUTIONS * norms + (units + 1) * horizon
-    if body == "conv_gru":
-        n_weights = (recipe.preset.kernel + 1) * units + _recurrent_weights("gru", units, units, layers)
-    else:
-        n_weights = _recurrent_weights(body, 1, units, layers)
-    if readout == "decoder":
-        n_weights *= 2
-    if readout == "recurrent":
-        n_weights += _recurrent_weights(body, units, 1, 1)
-    return n_weights + norms + (units + 1) * horizon
+    match recipe.readout:
+        case "repeat" | "base":
+            return 0
+        case "affine":
+            return (window + 1) * horizon
+        case "residual":
+            read = 2 * (recipe.focus or window) + horizon
+            blocks = layers * (4 * units * units + 3 * units) + (layers + 1) * 2 * units
+            return read * units + units + blocks + (units + 1) * horizon
+        case "unrolled":
+            return _recurrent_weights("gru", window, units, layers) + _norm_weights(recipe) + units + 1
+        case "decoder":
+            return 2 * _body_weights(recipe) + _norm_weights(recipe) + (units + 1) * horizon
+        case "recurrent":
+            last = _recurrent_weights(_cell(recipe.preset.body), units, 1, 1)
+            return _body_weights(recipe) + last + _norm_weights(recipe) + (units + 1) * horizon
+        case "dense":
+            if recipe.preset.body == "linear":
+                return (window + 1) * horizon
+            return _body_weights(recipe) + _norm_weights(recipe) + (units + 1) * horizon
+        case _:
+            assert_never(recipe.readout)
 
 
-def _recurrent_weights(kind: str, inputs: int, units: int, layers: int) -> int:
-    gates, biases = {"lstm": (4, 1), "gru": (3, 2)}.get(kind, (1, 1))
+def _norm_weights(recipe: Recipe) -> int:
+    layers = recipe.layers * _layers_in_one(recipe.preset.body)
+    return layers * {"none": 0, "layer": 2, "batch": 4}[recipe.normalization] * recipe.units
+
+
+def _body_weights(recipe: Recipe) -> int:
+    """The weights below the readout, normalisation aside."""
+    units, layers = recipe.units, recipe.layers
+    match recipe.preset.body:
+        case "simple_rnn" | "lstm" | "gru" as cell:
+            return _recurrent_weights(cell, 1, units, layers)
+        case "conv_gru":
+            return (recipe.preset.kernel + 1) * units + _recurrent_weights("gru", units, units, layers)
+        case "wavenet":
+            first, others = 2 * units + units, 2 * units * units + units
+            return first + (_CONVOLUTIONS * layers - 1) * others
+        case "naive" | "linear" | "window" as body:
+            raise ValueError(f"a {body} body has no weights below a {recipe.readout} readout")
+        case _:
+            assert_never(recipe.preset.body)
+
+
+def _layers_in_one(body: Body) -> int:
+    """Layers of the network in one that the recipe counts."""
+    match body:
+        case "wavenet":
+            return _CONVOLUTIONS
+        case "naive" | "linear" | "window" | "simple_rnn" | "lstm" | "gru" | "conv_gru":
+            return 1
+        case _:
+            assert_never(body)
+
+
+def _cell(body: Body) -> Cell:
+    """What a recurrent body repeats at each step. Raises ValueError for another body."""
+    match body:
+        case "simple_rnn" | "lstm" | "gru":
+            return body
+        case "conv_gru":
+            return "gru"
+        case "naive" | "linear" | "window" | "wavenet":
+            raise ValueError(f"a {body} body has no recurrent cell")
+        case _:
+            assert_never(body)
+
+
+def _recurrent_weights(cell: Cell, inputs: int, units: int, layers: int) -> int:
+    gates, biases = _GATES_AND_BIASES[cell]
     first = gates * units * (inputs + units + biases)
     return first + (layers - 1) * gates * units * (2 * units + biases)
 
@@ -205,9 +253,8 @@ def _numbers_of_a_row(recipe: Recipe) -> tuple[int, int]:
     if body == "wavenet":
         features = steps * units
         return answers + features * (4 * _CONVOLUTIONS * layers + 6), answers + 8 * features
-    kind = {"conv_gru": "gru", "linear": "gru"}.get(body, str(body))
-    if kind == "simple_rnn" and recipe.normalization == "layer":
-        kind = "layer_norm"
+    cell = "gru" if readout == "unrolled" else _cell(body)
+    kind = "layer_norm" if cell == "simple_rnn" and recipe.normalization == "layer" else cell
     features = units * (steps if readout != "unrolled" else recipe.horizon)
     if readout == "decoder":
         features += units * recipe.horizon
@@ -219,8 +266,7 @@ def _numbers_of_a_row(recipe: Recipe) -> tuple[int, int]:
 def _program_bytes(recipe: Recipe) -> float:
     if not recipe.preset.is_fitted or recipe.preset.is_solved:
         return 0
-    per_layer = _CONVOLUTIONS if recipe.preset.body == "wavenet" else 1
-    return PROGRAM_BYTES + LAYER_BYTES * per_layer * recipe.layers
+    return PROGRAM_BYTES + LAYER_BYTES * _layers_in_one(recipe.preset.body) * recipe.layers
 
 
 def _shapes(recipes: Sequence[Recipe]) -> list[Recipe]:

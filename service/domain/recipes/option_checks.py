@@ -6,19 +6,26 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from service.domain.recipes.presets import HEADS, RECURRENT_BODIES, Head, Preset
+from service.domain.recipes.option import Option
+from service.domain.recipes.options import OPTIONS, inapplicable, only_on_own_series
+from service.domain.recipes.presets import HEADS, Head, Preset
 from service.domain.recipes.recipe import Recipe, SyntheticData
 from service.errors import Flaw
 
 Lengths = NDArray[np.int64]
 
-# Options that mean something for the user's own series only.
-PANEL_OPTIONS = ("season", "log", "difference", "max_windows", "refit")
 # Theta's matrices grow with the square of its window.
 LONGEST_THETA_WINDOW = 1000
 
 
-def find_inapplicable(given: Mapping[str, Any], preset: Preset, head: Head, *, is_panel: bool) -> list[Flaw]:
+def find_inapplicable(
+    given: Mapping[str, Any],
+    preset: Preset,
+    head: Head,
+    *,
+    is_panel: bool,
+    options: tuple[Option, ...] = OPTIONS,
+) -> list[Flaw]:
     """Options that the architecture has not: refused, since ignoring them would train another model than asked for."""
     flaws = []
     if head not in preset.heads:
@@ -29,7 +36,7 @@ def find_inapplicable(given: Mapping[str, Any], preset: Preset, head: Head, *, i
                 f"{preset.name} has no {head} head. Choose one of: {', '.join(preset.heads)} (of {', '.join(HEADS)}).",
             )
         )
-    for option in sorted(_absent(preset) & given.keys()):
+    for option in sorted(inapplicable(preset, options) & given.keys()):
         flaws.append(
             Flaw(
                 f"/{option}",
@@ -44,10 +51,8 @@ def find_inapplicable(given: Mapping[str, Any], preset: Preset, head: Head, *, i
                 "option_not_applicable",
                 f"{option!r} is for series of your own (data.kind 'series' or 'dataset'), not for waves. Leave it out.",
             )
-            for option in PANEL_OPTIONS
+            for option in only_on_own_series(preset, options)
             if option in given
-            and option not in _absent(preset)
-            and not (option == "max_windows" and preset.fresh_windows)
         ]
         if given.get("scaling") == "auto":
             flaws.append(
@@ -69,31 +74,6 @@ def find_inapplicable(given: Mapping[str, Any], preset: Preset, head: Head, *, i
             )
         )
     return flaws
-
-
-def _absent(preset: Preset) -> set[str]:
-    """The options that a preset has not."""
-    absent = set()
-    if not preset.is_fitted:
-        absent |= {
-            "epochs", "batch_size", "learning_rate", "optimizer", "early_stopping", "loss", "kernel_initializer",
-            "max_windows", "max_seconds", "refit", "log", "difference", "ensemble", "tune",
-        }  # fmt: skip
-    if preset.is_solved:
-        absent |= {
-            "epochs", "batch_size", "learning_rate", "optimizer", "early_stopping", "loss", "kernel_initializer",
-            "max_windows", "max_seconds", "ensemble", "tune",
-        }  # fmt: skip
-    if preset.units == 0:
-        absent |= {"units", "layers"} if preset.readout != "unrolled" else set()
-        absent |= {"dropout", "recurrent_dropout", "normalization"}
-    elif preset.body not in RECURRENT_BODIES:
-        absent |= {"recurrent_dropout"}
-    if preset.corrects:
-        absent |= {"normalization", "difference"}
-    if preset.readout != "recurrent":
-        absent |= {"readout"}
-    return absent
 
 
 def check_wave_recipe(given: Mapping[str, Any], recipe: Recipe) -> list[Flaw]:

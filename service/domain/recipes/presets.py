@@ -6,7 +6,7 @@ Source of the rows: A. Géron, Hands-On Machine Learning, chapter 15, "Processin
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, get_args
 
 Head = Literal["one_step", "vector", "sequence"]
 Mode = Literal["one_step", "autoregressive", "vector", "sequence"]
@@ -25,6 +25,12 @@ MODES: dict[Head, tuple[Mode, ...]] = {
     "vector": ("vector",),
     "sequence": ("sequence", "vector"),
 }
+
+
+def check_known(what: str, value: str, kind: Any) -> None:
+    """Raises ValueError for a word that a `Literal` has not, before anything takes it for another."""
+    if value not in get_args(kind):
+        raise ValueError(f"There is no {what} {value!r}: expected one of {', '.join(get_args(kind))}.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +68,14 @@ class Preset:
     base: Base = "seasonal_naive"
     heads: tuple[Head, ...] = HEADS
     in_chapter: bool = True
+
+    def __post_init__(self) -> None:
+        """Raises ValueError: there is no such body, head, readout, base or normalization."""
+        check_known("body", self.body, Body)
+        check_known("head", self.head, Head)
+        check_known("readout", self.readout, Readout)
+        check_known("base", self.base, Base)
+        check_known("normalization", self.normalization, Normalization)
 
     @property
     def is_fitted(self) -> bool:

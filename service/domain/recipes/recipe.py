@@ -5,26 +5,18 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from service.domain.normalization import Equivariance, find_equivariance
-from service.domain.recipes.presets import MODES, PRESETS, Head, Mode, Normalization, Preset, Readout
+from service.domain.recipes.options import (
+    DEFAULT_HORIZON,
+    DEFAULT_WINDOW,
+    Difference,
+    Initializer,
+    Loss,
+    Optimizer,
+)
+from service.domain.recipes.presets import MODES, PRESETS, Head, Mode, Normalization, Preset, Readout, check_known
 from service.domain.series import Missing
 
 Scaling = Literal["none", "standard", "mean", "robust"]
-AskedScaling = Literal["none", "standard", "mean", "robust", "auto"]
-Difference = Literal["none", "first", "seasonal"]
-Optimizer = Literal["adam", "nadam", "rmsprop", "sgd"]
-Loss = Literal["mse", "mae"]
-Initializer = Literal[
-    "glorot_uniform",
-    "glorot_normal",
-    "he_uniform",
-    "he_normal",
-    "lecun_uniform",
-    "lecun_normal",
-    "orthogonal",
-]
-
-DEFAULT_WINDOW = 50
-DEFAULT_HORIZON = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +94,12 @@ class Recipe:
     refit: bool = False
     weight: float = 1.0
     members: tuple["Recipe", ...] = ()
+
+    def __post_init__(self) -> None:
+        """Raises ValueError: no such head, readout or normalization, as in a job that a newer server has queued."""
+        check_known("head", self.head, Head)
+        check_known("readout", self.readout, Readout)
+        check_known("normalization", self.normalization, Normalization)
 
     @property
     def preset(self) -> Preset:

@@ -7,14 +7,9 @@ from typing import Any, cast
 import numpy as np
 
 from service.domain.recipes.option_checks import Lengths, check_panel_recipe, check_wave_recipe, find_inapplicable
+from service.domain.recipes.options import DEFAULT_HORIZON, DEFAULT_WINDOW, OPTIONS
 from service.domain.recipes.presets import PRESETS, Head, Preset, Readout
-from service.domain.recipes.recipe import (
-    DEFAULT_HORIZON,
-    DEFAULT_WINDOW,
-    PanelData,
-    Recipe,
-    SyntheticData,
-)
+from service.domain.recipes.recipe import PanelData, Recipe, SyntheticData
 from service.domain.recipes.season_defaults import (
     choose_horizon,
     choose_season,
@@ -70,23 +65,14 @@ def _settle(given: Mapping[str, Any], preset: Preset, head: Head, settled: Mappi
     sizes = PRESETS[preset.on_panels] if is_panel and preset.on_panels else preset
     early_stopping = given.get("early_stopping")
     members = given.get("ensemble", {}).get("members", 1)
+    by_themselves = {option.name: option.settle(given, sizes) for option in OPTIONS if option.is_settled_by_itself}
     recipe = Recipe(
         architecture=preset.name,
         name=given.get("name", preset.name),
-        head=head,
         readout=_readout(given, preset, head, settled["scaling"]),
-        units=given.get("units", sizes.units),
-        layers=given.get("layers", sizes.layers),
-        dropout=given.get("dropout", sizes.dropout),
-        recurrent_dropout=given.get("recurrent_dropout", 0.0),
-        normalization=given.get("normalization", preset.normalization),
-        kernel_initializer=given.get("kernel_initializer", "glorot_uniform"),
-        optimizer=given.get("optimizer", "adam"),
-        learning_rate=given.get("learning_rate", preset.learning_rate),
         epochs=_epochs(given, preset, is_panel=is_panel),
-        seed=given.get("seed", 42),
         patience=None if early_stopping is None else early_stopping["patience"],
-        max_seconds=given.get("max_seconds"),
+        **by_themselves,
         **settled,
     )
     if members == 1:
@@ -155,7 +141,6 @@ def _panel(given: Mapping[str, Any], preset: Preset, head: Head, data: PanelData
         "scaling": ("mean" if own_choice else "standard" if preset.is_fitted else "none")
         if scaling == "auto"
         else scaling,
-        "log": given.get("log", False),
         "difference": difference,
         "chosen_on_validation": chosen,
         "min_history": _min_history(preset, season, window, horizon, lag, lengths),

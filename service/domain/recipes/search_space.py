@@ -1,14 +1,12 @@
-"""What a tuner may change of a recipe: the search space, as data."""
+"""What a tuner may change of a recipe: the search space, as data. The table of options says what and how far."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
-from service.domain.recipes.presets import RECURRENT_BODIES, Preset
+from service.domain.recipes.option import Around, Between, Option
+from service.domain.recipes.options import OPTIONS, TUNE
 from service.domain.recipes.recipe import Recipe
-
-DEFAULT_TRIALS = 20
-DEFAULT_SECONDS = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +41,9 @@ class TuningSearch:
         return cls(fields["trials"], fields["max_seconds"], space)
 
 
-def make_search(asked: Mapping[str, Any], given: Mapping[str, Any], recipe: Recipe) -> TuningSearch:
+def make_search(
+    asked: Mapping[str, Any], given: Mapping[str, Any], recipe: Recipe, options: tuple[Option, ...] = OPTIONS
+) -> TuningSearch:
     """The search that a request's `tune` asks for: over what the architecture has and the request leaves open.
 
     Args:
@@ -51,28 +51,27 @@ def make_search(asked: Mapping[str, Any], given: Mapping[str, Any], recipe: Reci
         given: the request's fields; what it gives is not tuned.
         recipe: what the request settles to, whose values are the first trial.
     """
-    space = tuple(dimension for dimension in _dimensions(recipe.preset, recipe) if dimension.option not in given)
-    return TuningSearch(asked.get("trials", DEFAULT_TRIALS), asked.get("max_seconds", DEFAULT_SECONDS), space)
+    dimensions = (make_dimension(option, recipe) for option in options if option.name not in given)
+    space = tuple(dimension for dimension in dimensions if dimension is not None)
+    return TuningSearch(**TUNE.settle_fields(asked), space=space)
 
 
-def _dimensions(preset: Preset, recipe: Recipe) -> list[Dimension]:
-    usual = recipe.learning_rate
-    dimensions = [
-        Dimension("learning_rate", "float", usual / 10, usual * 10, log=True),
-        Dimension("batch_size", "choice", choices=tuple(sorted({16, 32, 64, 128, 256, recipe.batch_size}))),
-    ]
-    if preset.units:
-        dimensions += [
-            Dimension("units", "int", max(1, recipe.units // 4), recipe.units * 4, log=True),
-            Dimension("layers", "int", 1, max(3, recipe.layers + 1)),
-            Dimension("dropout", "float", 0.0, 0.5),
-        ]
-    # Beyond the recurrent ones, normalising makes another network of it.
-    if preset.body in RECURRENT_BODIES and recipe.readout == "dense":
-        dimensions.append(
-            Dimension("normalization", "choice", choices=tuple(sorted({"none", "layer", recipe.normalization})))
-        )
-    return dimensions
+def make_dimension(option: Option, recipe: Recipe) -> Dimension | None:
+    """What is tried of an option around a recipe's own value; None where it is left alone."""
+    search = option.search
+    if search is None or not option.models.include(recipe.preset):
+        return None
+    usual = getattr(recipe, option.name)
+    if isinstance(search, Around):
+        if option.type is int:
+            return Dimension(option.name, "int", max(1, usual // search.factor), usual * search.factor, log=True)
+        return Dimension(option.name, "float", usual / search.factor, usual * search.factor, log=True)
+    if isinstance(search, Between):
+        high = search.high if search.reach is None else max(search.high, usual + search.reach)
+        return Dimension(option.name, "int" if option.type is int else "float", search.low, high)
+    if not search.suits(recipe.preset, recipe.readout):
+        return None
+    return Dimension(option.name, "choice", choices=tuple(sorted({*search.choices, usual})))
 
 
 def change(recipe: Recipe, options: Mapping[str, Any]) -> Recipe:

@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.domain.frequency import EVEN_US, parse
+from service.domain.recipes.options import MAX_SEASON
 from service.errors import InvalidRequest
 
-MAX_SEASON = 336
 _WEEKS_A_YEAR, _MONTHS_A_YEAR = 52, 12
 _MINUTE_US, _HOUR_US, _DAY_US = EVEN_US["min"], EVEN_US["h"], EVEN_US["D"]
 

@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from service.domain.recipes.recipe import Optimizer
+from service.domain.recipes.options import Optimizer
 
 Array = jax.Array
 Arrays = list[Array]

@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from service.domain.recipes.options import MAX_SEASON
 from service.domain.recipes.season_defaults import (
-    MAX_SEASON,
     choose_horizon,
     choose_season,
     choose_window,
