@@ -48,6 +48,7 @@ ROWS = (
     Row("vector_to_sequence", {"architecture": "vector_to_sequence"}, float("nan")),
     Row("ridge", {"architecture": "ridge"}, float("nan")),
     Row("mlp", {"architecture": "mlp"}, float("nan")),
+    Row("patchtst", {"architecture": "patchtst"}, float("nan")),
     Row("theta", {"architecture": "theta"}, float("nan")),
     Row("theta_mlp", {"architecture": "theta_mlp"}, float("nan")),
 )

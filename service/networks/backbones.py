@@ -7,6 +7,7 @@ from service.networks.backbone import Backbone
 from service.networks.layers import last_of
 from service.networks.operations import State, Tensor
 from service.networks.recurrent import ConvRecurrentBackbone, RecurrentBackbone
+from service.networks.transformer import PatchTransformerBackbone
 from service.networks.wavenet import WaveNetBackbone
 
 
@@ -96,6 +97,8 @@ def make_backbone(recipe: Recipe) -> Backbone:
             return LagBackbone(recipe)
         case "window":
             return WindowBackbone(recipe)
+        case "patch_transformer":
+            return PatchTransformerBackbone(recipe)
         case "wavenet":
             return WaveNetBackbone(recipe)
         case "conv_gru":

@@ -88,7 +88,8 @@ def test_padded_windows_are_answered_as_each_alone(name: str) -> None:
             assert_close(got[: len(expected)] if expected.ndim == 2 else got, expected)
 
 
-@pytest.mark.parametrize("name", PRESETS)
+# A transformer begins anew with each block.
+@pytest.mark.parametrize("name", [name for name in PRESETS if name != "patchtst"])
 def test_resuming_after_a_block_is_beginning_with_the_whole_series(name: str) -> None:
     recipe = recipe_of(architecture=name)
     network, xp = calm(recipe), NumPyOperations()

@@ -51,7 +51,9 @@ def test_weights_are_counted_as_networks_have_them(architecture: str, options: d
 
 
 @given(
-    architecture=st.sampled_from(["lstm", "gru", "simple_rnn", "ln_rnn", "conv_gru", "wavenet", "flagship"]),
+    architecture=st.sampled_from(
+        ["lstm", "gru", "simple_rnn", "ln_rnn", "conv_gru", "wavenet", "patchtst", "flagship"]
+    ),
     field=st.sampled_from(["units", "layers", "batch_size", "window", "horizon"]),
     factor=st.integers(2, 20),
 )

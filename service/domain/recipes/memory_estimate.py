@@ -124,8 +124,9 @@ def count_weights(recipe: Recipe) -> int:
 
 
 def _norm_weights(recipe: Recipe) -> int:
-    layers = recipe.layers * _layers_in_one(recipe.preset.body)
-    return layers * {"none": 0, "layer": 2, "batch": 4}[recipe.normalization] * recipe.units
+    # A transformer normalises once more behind its last block.
+    count = recipe.layers * _layers_in_one(recipe.preset.body) + (recipe.preset.body == "patch_transformer")
+    return count * {"none": 0, "layer": 2, "batch": 4}[recipe.normalization] * recipe.units
 
 
 def _body_weights(recipe: Recipe) -> int:
@@ -139,6 +140,8 @@ def _body_weights(recipe: Recipe) -> int:
         case "wavenet":
             first, others = 2 * units + units, 2 * units * units + units
             return first + (_CONVOLUTIONS * layers - 1) * others
+        case "patch_transformer":
+            return (recipe.preset.kernel + 1) * units + layers * (8 * units * units + 7 * units)
         case "naive" | "linear" | "window" as body:
             raise ValueError(f"a {body} body has no weights below a {recipe.readout} readout")
         case _:
@@ -150,6 +153,8 @@ def _layers_in_one(body: Body) -> int:
     match body:
         case "wavenet":
             return _CONVOLUTIONS
+        case "patch_transformer":
+            return 2
         case "naive" | "linear" | "window" | "simple_rnn" | "lstm" | "gru" | "conv_gru":
             return 1
         case _:
@@ -163,7 +168,7 @@ def _cell(body: Body) -> Cell:
             return body
         case "conv_gru":
             return "gru"
-        case "naive" | "linear" | "window" | "wavenet":
+        case "naive" | "linear" | "window" | "wavenet" | "patch_transformer":
             raise ValueError(f"a {body} body has no recurrent cell")
         case _:
             assert_never(body)
@@ -253,6 +258,10 @@ def _numbers_of_a_row(recipe: Recipe) -> tuple[int, int]:
     if body == "wavenet":
         features = steps * units
         return answers + features * (4 * _CONVOLUTIONS * layers + 6), answers + 8 * features
+    if body == "patch_transformer":
+        # Of each of four heads, how each patch looks at each.
+        features, looks = steps * units, 4 * steps * steps
+        return answers + features * (24 * layers + 6) + 3 * layers * looks, answers + 8 * features + 3 * looks
     cell = "gru" if readout == "unrolled" else _cell(body)
     kind = "layer_norm" if cell == "simple_rnn" and recipe.normalization == "layer" else cell
     features = units * (steps if readout != "unrolled" else recipe.horizon)

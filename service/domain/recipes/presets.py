@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 
 Head = Literal["one_step", "vector", "sequence"]
 Mode = Literal["one_step", "autoregressive", "vector", "sequence"]
-Body = Literal["naive", "linear", "window", "simple_rnn", "lstm", "gru", "conv_gru", "wavenet"]
+Body = Literal["naive", "linear", "window", "simple_rnn", "lstm", "gru", "conv_gru", "wavenet", "patch_transformer"]
 Readout = Literal["repeat", "base", "dense", "affine", "residual", "recurrent", "decoder", "unrolled"]
 # A forecast that needs no weights, which others begin with.
 Base = Literal["seasonal_naive", "theta"]
@@ -142,6 +142,18 @@ PRESETS: dict[str, Preset] = {
         ),
         Preset("conv_gru", "Strided convolution, then two GRU layers.", "conv_gru", "sequence", kernel=4, stride=2),
         Preset("wavenet", "Dilated causal convolutions: 1, 2, 4, 8, twice.", "wavenet", "sequence"),
+        Preset(
+            "patchtst",
+            "A transformer over patches of 8 points: two attention blocks.",
+            "patch_transformer",
+            "vector",
+            units=32,
+            kernel=8,
+            stride=4,
+            normalization="layer",
+            panel_epochs=20,
+            in_chapter=False,
+        ),
         Preset(
             "encoder_decoder",
             "A GRU reads the series, another writes the forecast from its state.",
