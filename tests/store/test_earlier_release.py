@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from service.domain.recipes.recipe import Recipe
+from service.domain.panel import Panel
+from service.domain.recipes.auto_candidates import make_training_plan
+from service.domain.recipes.recipe import PanelData, Recipe
 from service.engines.loaders import make_loader
 from service.errors import NoChampion
 from service.serving.batcher import Batcher
@@ -17,6 +19,9 @@ from service.serving.forecasting import Forecasting, ForecastLimits
 from service.serving.registry import Registry
 from service.store.catalog import Catalog
 from service.store.store_check import check_store
+from service.training.panel_training import train_on_panel
+from service.training.progress import ProgressReporter
+from tests.training.test_trainer import Recorder
 
 FOLDER = Path(__file__).parent / "earlier_release"
 RECORDS: list[dict[str, Any]] = json.loads((FOLDER / "forecasts.json").read_text())
@@ -40,9 +45,10 @@ def test_an_earlier_store_is_listed_whole_with_its_aliases_and_its_default(store
     catalog = Catalog(store)
     catalog.refresh()
     assert catalog.damaged == ()
-    assert [entry.name for entry in catalog.models()] == ["gru", "naive", "ridge"]
+    assert [entry.name for entry in catalog.models()] == ["gru", "mlp", "naive", "own", "ridge"]
     assert catalog.resolve().name == "gru"
     assert catalog.resolve("ridge", "trial").version == 1
+    assert catalog.resolve("mlp", "champion").version == 1
     with pytest.raises(NoChampion):
         catalog.resolve("ridge")
 
@@ -61,7 +67,7 @@ def test_an_earlier_manifest_keeps_its_facts(store: Path) -> None:
 
 
 def test_the_files_of_an_earlier_store_are_those_of_its_manifests(store: Path) -> None:
-    assert check_store(store) == (3, [])
+    assert check_store(store) == (5, [])
 
 
 @pytest.mark.anyio
@@ -91,3 +97,22 @@ async def test_an_earlier_store_gives_the_numbers_that_it_gave_then(store: Path,
     finally:
         await batcher.close()
         await registry.close()
+
+
+@pytest.mark.parametrize("name", ["mlp", "own"])
+def test_a_new_version_meets_an_earlier_champion_as_it_was_measured_then(store: Path, name: str) -> None:
+    series = [np.array(values) for values in json.loads((FOLDER / "series.json").read_text())]
+    panel = Panel(tuple("abcdef"), tuple(series), (None,) * 6, "MS")
+    data = PanelData("series", "panel", panel.digest(), 6, panel.n_points, "MS")
+    request = {"architecture": "ridge", "name": name, "horizon": 3, "season": 12}
+    plan = make_training_plan(request, data, np.array([len(values) for values in series]))
+    catalog = Catalog(store)
+    catalog.refresh()
+    champion = catalog.resolve(name)
+    assert champion.data["digest"] == panel.digest()
+    reporter = ProgressReporter(plan, Recorder("job"))
+    gate = train_on_panel(plan, series, catalog, lambda: None, reporter).gate
+    assert gate is not None
+    assert champion.gate is not None
+    assert gate["scores"]["champion_version"] == 1
+    assert gate["scores"]["champion"] == pytest.approx(champion.gate["scores"]["candidate"], rel=1e-4)
