@@ -10,7 +10,8 @@ import pytest
 from service.settings import Settings
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
+DOCUMENTS = sorted([*ROOT.glob("[A-Z]*.md"), *(ROOT / "docs").rglob("*.md")])
+UNITS = {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "s": 1, "days": 86_400}
 
 
 def test_every_setting_is_documented_with_its_meaning() -> None:
@@ -50,3 +51,16 @@ def test_ci_runs_the_checks_and_tests_of_the_makefile_on_every_python_that_is_su
     assert tested is not None
     assert tested[1] == ", ".join(f'"3.{version}"' for version in range(minor[0], minor[1]))
     assert os.access(ROOT / ".ci" / "run", os.X_OK)
+
+
+def test_the_limits_that_the_security_page_names_are_the_defaults() -> None:
+    rows = re.findall(r"^\|[^|]*\| (OUTFIELDER_[^|]*) \| ([^|]*) \|", (ROOT / "SECURITY.md").read_text(), re.MULTILINE)
+    compared = 0
+    for cell, shown in rows:
+        for name, text in zip(re.findall(r"OUTFIELDER_([A-Z_]+)", cell), shown.split(", "), strict=False):
+            if (number := re.fullmatch(r"([\d,]+)(?: (\w+))?", text)) is None:
+                continue
+            default = Settings.model_fields[name.lower()].default
+            assert int(number[1].replace(",", "")) * UNITS.get(number[2], 1) == default, name
+            compared += 1
+    assert compared >= 15
