@@ -67,8 +67,8 @@ class WaitingClients:
                 return await self._serve(request, work)
         except TimeoutError as error:
             raise DeadlineExceeded(
-                f"There was no answer within the {seconds * 1000:g} ms of {TIMEOUT_HEADER}. Give it more time, ask for "
-                "less, or ask again when the server has less to do."
+                f"There was no answer within the {seconds * 1000:g} ms of {TIMEOUT_HEADER}. Allow more time, "
+                "request less, or try again when the server is less busy."
             ) from error
 
     async def _serve(self, request: Request, work: Coroutine[Any, Any, T]) -> T:

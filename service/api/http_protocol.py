@@ -295,9 +295,7 @@ class HttpProtocol(HttpToolsProtocol):
             seconds = self._limits.read_seconds if is_slow else self._limits.idle_seconds
             if now - self._since > seconds:
                 if self._has_begun:
-                    self._refuse(
-                        408, "request_timeout", f"The headers of the request did not come within {seconds:g} s."
-                    )
+                    self._refuse(408, "request_timeout", f"The request headers did not arrive within {seconds:g} s.")
                 else:
                     self.transport.close()
 
@@ -323,7 +321,7 @@ class HttpProtocol(HttpToolsProtocol):
             self._refuse(
                 408,
                 "request_timeout",
-                f"The body of the request came too slowly: expected {LEAST_BYTES_PER_SECOND} bytes a second or more.",
+                f"The request body arrived too slowly: expected {LEAST_BYTES_PER_SECOND} bytes a second or more.",
             )
 
     def _is_stuck_in_writing(self, now: float) -> bool:
@@ -342,7 +340,7 @@ class HttpProtocol(HttpToolsProtocol):
             self._refuse(
                 431,
                 "headers_too_large",
-                f"The headers of the request are over the limit of {limit} bytes and {MOST_HEADERS} lines. Send fewer "
+                f"The request headers are over the limit of {limit} bytes and {MOST_HEADERS} lines. Send fewer "
                 "or shorter headers, or raise OUTFIELDER_MAX_HEADER_BYTES on the server.",
             )
 

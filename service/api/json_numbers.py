@@ -210,7 +210,7 @@ class _Reading:
             if text[place] == ord('"'):
                 place = self._skip_string(place)
             elif text[place] != ord("["):
-                complain(text, place, "NaN, Infinity and words other than null, true and false are no JSON: send null")
+                complain(text, place, "NaN, Infinity and words other than null, true and false are not JSON: send null")
             else:
                 end = self._find_end(place)
                 if end is None or end - place < SHORT_BYTES:

@@ -87,8 +87,8 @@ class KeyMiddleware:
         if scheme.lower() == "bearer" and self._knows(key.strip(" \t")):
             await self._app(scope, receive, send)
             return
-        problem = "The API key is not known." if key else "This server asks for an API key."
-        error = Unauthorized(f"{problem} Send one in the header Authorization: Bearer <key>.")
+        problem = "The API key is not known." if key else "This server requires an API key."
+        error = Unauthorized(f"{problem} Send the header Authorization: Bearer <key>.")
         await make_error_problem(error, scope["state"]["request_id"])(scope, receive, send)
 
     def _knows(self, key: str) -> bool:

@@ -36,7 +36,10 @@ def _describe(job: Job) -> str:
     else:
         eta = "" if progress.eta_seconds is None else f", about {progress.eta_seconds:.0f} s to go"
         how_far = f"epoch {progress.epoch} of {progress.epochs}{eta}"
-    return f"The model {job.model!r} is still in training: {how_far}. Watch GET /jobs/{job.id}/events, then try again."
+    return (
+        f"The model {job.model!r} is still training: {how_far}. Follow GET /jobs/{job.id}/events, and try again when "
+        "it is done."
+    )
 
 
 def _summarize(job: Job) -> dict[str, object]:

@@ -16,7 +16,7 @@ Text = bytes | bytearray
 _LARGEST_INTEGER = 2**64 - 1
 _SMALLEST_INTEGER = -(2**63)
 _NO_NUMBER = re.compile(rb"-?(NaN|Infinity|inf|nan)")
-_NO_NUMBER_MESSAGE = "NaN, Infinity and numbers beyond 64 bits are no JSON: send null for a missing value"
+_NO_NUMBER_MESSAGE = "NaN, Infinity and numbers beyond 64 bits are not JSON: send null for a missing value"
 
 
 def parse_json(text: Text) -> Any:
@@ -98,7 +98,7 @@ def _read_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         for name, _ in pairs:
             if name in seen:
                 raise MalformedJson(
-                    f"An object of the body has two members of the same name, {describe(name)}: names must differ."
+                    f"An object of the body has two members with the same name, {describe(name)}: names must differ."
                 )
             seen.add(name)
     return members

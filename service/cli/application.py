@@ -18,7 +18,7 @@ from service.errors import InvalidRequest, ServiceError
 
 app = typer.Typer(
     name="outfielder",
-    help="Forecasts series over HTTP, and trains the models for it.",
+    help="Forecast time series over HTTP, and train the models.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

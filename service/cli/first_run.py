@@ -83,7 +83,7 @@ def submit(client: Client, starters: Sequence[str]) -> None:
 
 
 def show_air_passengers(client: Client, model: str) -> str:
-    """The last year of AirPassengers: actual values, forecasts of a model and the baselines, and the curl command for it."""
+    """The last year of AirPassengers: actual values, forecasts of a model and the baselines, and the curl command."""
     history, actual = load_air_passengers()
     rows = {
         model: forecast_air_passengers(client, model),

@@ -25,14 +25,14 @@ from service.cli.output import print_jobs, print_json
 
 def train(
     architecture: Annotated[
-        str, typer.Argument(help="A preset, 'auto', or 'chapter' for all of the chapter's models.")
+        str, typer.Argument(help="A preset, 'auto', or 'chapter' for all models of the book chapter.")
     ],
     name: Annotated[str | None, typer.Option(help="The model's name.")] = None,
     head: Annotated[str | None, typer.Option(help="one_step, vector or sequence.")] = None,
     file: Annotated[
         Path | None,
         typer.Option(
-            help="Series of your own, uploaded and then trained on: CSV, TSV or Parquet with unique_id,ds,y or others, "
+            help="A file to upload and train on: CSV, TSV or Parquet, long (unique_id,ds,y or other names) or wide, "
             "or JSON. - is standard input.",
             callback=lambda file: check_file(file),
         ),
@@ -44,8 +44,8 @@ def train(
     thousands: Thousands = None,
     form: Form = None,
     scaling: Annotated[str | None, typer.Option(help="none, standard, mean, robust or auto.")] = None,
-    window: Annotated[int | None, typer.Option(help="Points that the model learns to read.")] = None,
-    horizon: Annotated[int | None, typer.Option(help="Steps that it learns to forecast.")] = None,
+    window: Annotated[int | None, typer.Option(help="Points that the model reads.")] = None,
+    horizon: Annotated[int | None, typer.Option(help="Steps ahead that the model forecasts.")] = None,
     epochs: Annotated[int | None, typer.Option()] = None,
     batch_size: Annotated[int | None, typer.Option()] = None,
     learning_rate: Annotated[float | None, typer.Option()] = None,
@@ -53,12 +53,16 @@ def train(
     layers: Annotated[int | None, typer.Option()] = None,
     dropout: Annotated[float | None, typer.Option()] = None,
     seed: Annotated[int | None, typer.Option()] = None,
-    patience: Annotated[int | None, typer.Option(help="Stop early after so many epochs without a gain.")] = None,
-    trials: Annotated[int | None, typer.Option(help="Tune: publish the best of so many trials.", min=1)] = None,
-    option: Annotated[
-        list[str] | None, typer.Option("--set", metavar="FIELD=JSON", help="Any further field of POST /train.")
+    patience: Annotated[
+        int | None, typer.Option(help="Stop after this many epochs without a better validation loss.")
     ] = None,
-    wait: Annotated[bool, typer.Option("--wait", help="Wait for the model, with a progress bar.")] = False,
+    trials: Annotated[
+        int | None, typer.Option(help="Tune hyper-parameters: publish the best of this many trials.", min=1)
+    ] = None,
+    option: Annotated[
+        list[str] | None, typer.Option("--set", metavar="FIELD=JSON", help="Any other field of POST /train.")
+    ] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait for the model and show a progress bar.")] = False,
     url: Url = None,
     api_key: Key = None,
     as_json: Json = False,
@@ -68,7 +72,7 @@ def train(
 
     options = choose_options(id_column, time_column, target_column, decimal, thousands, form)
     if file is None and options.to_dict():
-        raise typer.BadParameter(f"{', '.join(options.to_dict())}: of a file, but there is no --file.")
+        raise typer.BadParameter(f"{', '.join(options.to_dict())}: only with --file.")
     fields = {
         "architecture": architecture, "name": name, "head": head, "scaling": scaling, "window": window,
         "horizon": horizon, "epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate,

@@ -196,7 +196,7 @@ class _Search:
         if texts:
             message = (
                 f"The column {quote(self.names[texts[0]])} holds other things than numbers, but in a wide file each "
-                "column beside the times is a series: delete it, or say format=long and name id_column, time_column "
+                "column beside the times is a series: delete it, or set format=long and name id_column, time_column "
                 "and target_column."
             )
             raise InvalidRequest.at("/columns", "unknown_column", message)
@@ -205,7 +205,7 @@ class _Search:
         if self.options.format is None and all(PARTS_OF_TIME.fullmatch(self.names[i].strip()) for i in numbers):
             message = (
                 f"The columns {self._some(numbers)} seem to be parts of the times, which go on from row to row. Write "
-                "one row for each time, or say format=wide where each column is a series of its own."
+                "one row for each time, or set format=wide where each column is a series of its own."
             )
             raise InvalidRequest.at("/columns", "unknown_column", message)
         nameless = next((i for i in numbers if not self.names[i].strip()), None)
@@ -248,7 +248,7 @@ class _Search:
         if time is not None and self._is_called(own, TIME_NAMES):
             message = (
                 f"The columns {quote(self.names[time])} and {quote(self.names[own])} both seem to hold parts of the "
-                "times: write them as one column, such as 2024-01-31 06:00, or say id_column where one holds ids."
+                "times: write them as one column, such as 2024-01-31 06:00, or set id_column where one holds ids."
             )
             raise InvalidRequest.at("/columns", "unknown_column", message)
         values = decode(self.table.column(own))
@@ -256,7 +256,7 @@ class _Search:
             message = (
                 f"The column {quote(self.names[own])} holds something else in each row, such as {quote(values[0])}: as "
                 "ids, each series would have one point. If it holds times, write them in ISO 8601, such as 2024-01-31; "
-                "if it holds ids, say id_column, and name the times with time_column."
+                "if it holds ids, set id_column, and name the times with time_column."
             )
             raise InvalidRequest.at("/columns", "unknown_column", message)
 
@@ -292,7 +292,7 @@ class _Search:
             "/columns",
             code,
             f"The columns are {shown}: expected unique_id,ds,y, or one of times, one of numbers and at most one of "
-            f"ids. {why}: name the columns with id_column, time_column and target_column, or say format=wide where "
+            f"ids. {why}: name the columns with id_column, time_column and target_column, or set format=wide where "
             "each column of numbers is a series.",
         )
 

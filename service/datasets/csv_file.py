@@ -125,7 +125,7 @@ class _Ragged:
         elif len(cells) > n:
             why = "If a delimiter stands inside a text, put that cell in quotes."
         else:
-            why = "Add what is missing, or delete the line if it is no row of the table."
+            why = "Add what is missing, or delete the line if it isn't a row of the table."
         return InvalidRequest.at("", "unreadable_file", f"{head} {why}")
 
 

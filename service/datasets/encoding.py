@@ -73,11 +73,11 @@ def open_text(path: Path, scratch: Path) -> Text:
         raise InvalidRequest.at("", "empty", "The file is empty: expected a header and rows.")
     for magic, name, remedy in _OTHERS:
         if head.startswith(magic):
-            raise _refuse(f"The file is no CSV but {name}. {remedy}.")
+            raise _refuse(f"The file is not CSV but {name}. {remedy}.")
     if _JSON.match(head):
-        raise _refuse("The file is no CSV but JSON. Send it with Content-Type: application/json.")
+        raise _refuse("The file is JSON, not CSV. Send it with Content-Type: application/json.")
     if _MARKUP.match(head):
-        raise _refuse("The file is no CSV but XML or HTML. Save the table as CSV.")
+        raise _refuse("The file is XML or HTML, not CSV. Save the table as CSV.")
     mark, name = next(((mark, name) for mark, name in _MARKS if head.startswith(mark)), (b"", "utf-8"))
     findings: tuple[Finding, ...] = ()
     if not mark and (guess := _guess_wide(head)):

@@ -68,7 +68,7 @@ def read_options(given: dict[str, str | None]) -> FileOptions:
         flaws.append(Flaw("/format", "unknown_choice", f"Expected 'long' or 'wide' for format, got {form!r}."))
     if form == "wide" and (column := next((name for name in ("id_column", "target_column") if asked.get(name)), None)):
         message = (
-            f"A wide file has no {column}: each of its columns is a series. Leave {column} out, or say format=long."
+            f"A wide file has no {column}: each of its columns is a series. Leave {column} out, or set format=long."
         )
         flaws.append(Flaw(f"/{column}", "conflicting_fields", message))
     if thousands in THOUSANDS and THOUSANDS[thousands] and THOUSANDS[thousands] == decimal:

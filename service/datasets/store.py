@@ -134,7 +134,11 @@ class DatasetStore:
             InvalidRequest: the cursor is not one of ours.
         """
         if cursor is not None and not _CURSOR.match(cursor):
-            raise InvalidRequest.at("/cursor", "bad_cursor", "The cursor is not one that a list gave: leave it out.")
+            raise InvalidRequest.at(
+                "/cursor",
+                "bad_cursor",
+                "The cursor is invalid: use the `next_cursor` of a list, or leave it out to start from the beginning.",
+            )
         keyed = []
         for name in self._list():
             path = self.root / name / FACTS
@@ -294,4 +298,4 @@ def _damaged(dataset_id: str) -> DatasetDamaged:
 
 def _missing(dataset_id: str) -> DatasetNotFound:
     shown = dataset_id if len(dataset_id) <= 60 else dataset_id[:60] + "..."
-    return DatasetNotFound(f"There is no data set {shown!r}. It may have expired; GET /datasets lists what is there.")
+    return DatasetNotFound(f"There is no data set {shown!r}. It may have expired; GET /datasets lists all data sets.")

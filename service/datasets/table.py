@@ -63,7 +63,7 @@ def build(columns: Columns, limits: UploadLimits, options: FileOptions, *, delim
     """
     table, names = columns.table, columns.table.column_names
     if not table.num_rows:
-        raise InvalidRequest.at("", "empty", "The file holds no rows: expected at least one.")
+        raise InvalidRequest.at("", "empty", "The file has no rows: expected at least one.")
     roles = assign_by_name(names, options) or assign(names, table, options)
     for i in {roles.time, *roles.targets} - {None}:
         # Ids alone stay categories: of millions of rows their texts would be many.
@@ -73,7 +73,7 @@ def build(columns: Columns, limits: UploadLimits, options: FileOptions, *, delim
     if keep is not None:
         table, rows = table.filter(pa.array(keep)), rows[keep]
     if not table.num_rows:
-        raise InvalidRequest.at("", "empty", "The file holds no rows of data: expected at least one.")
+        raise InvalidRequest.at("", "empty", "The file has no rows of data: expected at least one.")
     n, n_series = table.num_rows, len(roles.targets)
     limits.check_points(n * n_series)
 

@@ -49,7 +49,7 @@ class OnnxLoader:
     def choose(self, manifest: Manifest) -> EngineChoice:
         """This engine, where the version has its graphs."""
         if has_graphs(manifest):
-            return EngineChoice(NAME, "Its graphs gave the SavedModel's own numbers when it was published.")
+            return EngineChoice(NAME, "Its fast graphs gave the SavedModel's numbers when it was published.")
         return EngineChoice(None, f"The engine {NAME!r} can't run it: {why_not(manifest)}")
 
     def __call__(self, folder: Path, manifest: Manifest) -> NormalizedEngine:
@@ -83,7 +83,7 @@ def has_graphs(manifest: Manifest) -> bool:
 def why_not(manifest: Manifest) -> str:
     """Why a version has no graphs for this engine."""
     reason = manifest.engines.get(NAME, {}).get("reason")
-    return str(reason) if reason else "it was published without graphs."
+    return str(reason) if reason else "it was published without fast graphs."
 
 
 class OnnxRuntime:

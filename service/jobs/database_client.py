@@ -119,7 +119,7 @@ class JobDatabase:
         waiting = self.reader.count()["queued"]
         if waiting + count > limit:
             raise QueueFull(
-                f"{waiting} jobs are waiting, the limit is {limit}. Wait for some to end, or cancel some.",
+                f"{waiting} jobs are waiting, and the limit is {limit}. Wait until some end, or cancel some.",
                 retry_after_seconds=10,
             )
 

@@ -22,7 +22,7 @@ FAILURE_CODES: dict[JobKind, str] = {"train": TrainingFailed.code, "backtest": B
 WORKER_DIED = {"code": "worker_died", "message": "The worker died 3 times while it ran this job."}
 UNREADABLE = {
     "code": "unreadable_job",
-    "message": "What the job database holds of this job was not written by this service, and is not read.",
+    "message": "This job's record in the job database was not written by this service, so it was not read.",
 }
 # What this service writes; an absent word means the same to the engine.
 READABLE = (None, "portable_json")

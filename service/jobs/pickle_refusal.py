@@ -34,7 +34,7 @@ def refuse_pickles() -> None:
 
 
 def _refuse(self: DefaultSerializer, serialized_data: str) -> Any:
-    raise PickleRefused("The job database holds a pickle, which is not read.")
+    raise PickleRefused("The job database contains a pickle, which is refused.")
 
 
 def _write_plain(self: DefaultSerializer, data: Any) -> str:

@@ -172,7 +172,7 @@ class JobQueue:
 
 def _only(jobs: list[Job], job_id: str) -> Job:
     if not jobs:
-        raise JobNotFound(f"There is no job {job_id[:100]!r}. It may have expired; GET /jobs lists what is there.")
+        raise JobNotFound(f"There is no job {job_id[:100]!r}. It may have expired; GET /jobs lists all jobs.")
     return jobs[0]
 
 
@@ -186,4 +186,8 @@ def _job_id(idempotency_key: str | None, index: int) -> str:
 def _read_cursor(cursor: str) -> int:
     if _CURSOR.fullmatch(cursor) and int(cursor, 16) < 2**63:
         return int(cursor, 16)
-    raise InvalidRequest.at("/cursor", "bad_cursor", "The cursor is not one that a list gave: leave it out to begin.")
+    raise InvalidRequest.at(
+        "/cursor",
+        "bad_cursor",
+        "The cursor is invalid: use the `next_cursor` of a list, or leave it out to start from the beginning.",
+    )

@@ -278,6 +278,6 @@ def _take_slot(state_dir: Path, slot: int) -> int:
     except OSError as error:
         os.close(descriptor)
         raise SlotTaken(
-            f"A worker runs on slot {slot} of {state_dir} already. Stop it first, or choose another state folder."
+            f"A worker is already running on slot {slot} of {state_dir}. Stop it first, or choose another state folder."
         ) from error
     return descriptor

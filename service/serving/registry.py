@@ -128,14 +128,14 @@ class Registry:
             try:
                 manifest = self._catalog.resolve(name)
             except VersionDamaged as error:
-                raise NotReady(f"The model {name!r}, to be preloaded, can't be. {error.message}") from error
+                raise NotReady(f"The model {name!r} of OUTFIELDER_PRELOAD can't be loaded. {error.message}") from error
             except (NotFound, NoChampion):
-                raise NotReady(f"The model {name!r}, to be preloaded, is not in the store.") from None
+                raise NotReady(f"The model {name!r} of OUTFIELDER_PRELOAD is not in the store.") from None
             task = self._engines.get(_key(manifest))
             if task is None or not _is_loaded(task):
                 failure = self._failures.get(_key(manifest))
                 if failure is not None:
-                    raise NotReady(f"The model {name!r}, to be preloaded, can't be. {failure.error.message}")
+                    raise NotReady(f"The model {name!r} of OUTFIELDER_PRELOAD can't be loaded. {failure.error.message}")
                 raise NotReady(f"The model {name!r} is not loaded yet.")
 
     async def resolve(self, name: str | None, version: int | str | None) -> Manifest:

@@ -70,7 +70,7 @@ class Manifest:
         try:
             values = orjson.loads(text)
         except orjson.JSONDecodeError as error:
-            raise ValueError(f"it is no JSON: {error.msg.lower()}, line {error.lineno}") from None
+            raise ValueError(f"it is not JSON: {error.msg.lower()}, line {error.lineno}") from None
         check_facts(values)
         known = {f.name for f in fields(cls)}
         return cls(**{key: value for key, value in values.items() if key in known})

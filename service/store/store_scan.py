@@ -143,7 +143,7 @@ class Scanner:
                 damaged.append(Damage(f"{name}/{number}", reason, name, number))
         if foreign:
             more = f" and {len(foreign) - SHOWN_NAMES} more" if len(foreign) > SHOWN_NAMES else ""
-            what = f"holds what is no version and no file: {', '.join(foreign[:SHOWN_NAMES])}{more}"
+            what = f"contains entries that are neither versions nor files: {', '.join(foreign[:SHOWN_NAMES])}{more}"
             damaged.append(Damage(name, what, name))
         self._check_counter(name, folder.path, damaged)
         numbers = {manifest.version for manifest in versions}
@@ -164,7 +164,7 @@ class Scanner:
         except OSError as error:
             return self._recall(path, error), f"can't be read: {MANIFEST}: {_blame(error)}"
         if read.reason is not None:
-            return None, f"has a {MANIFEST} that can't be used: {read.reason}"
+            return None, f"has an unusable {MANIFEST}: {read.reason}"
         manifest = read.value
         assert isinstance(manifest, Manifest)  # what is not has a reason
         if not read.is_complete:
@@ -196,7 +196,7 @@ class Scanner:
                 reason = f"leads {shown} to {_show(number)}: expected the number of a version"
                 damaged.append(Damage(place, reason, name, alias=alias))
             elif number not in numbers:
-                what = f"leads {shown} to version {number}, which is not there or damaged"
+                what = f"leads {shown} to version {number}, which is missing or damaged"
                 damaged.append(Damage(place, what, name, alias=alias))
             else:
                 aliases[alias] = number
@@ -275,9 +275,9 @@ def parse_object(content: bytes) -> dict[str, object]:
     try:
         value = orjson.loads(content)
     except orjson.JSONDecodeError as error:
-        raise ValueError(f"it is no JSON: {error.msg.lower()}, line {error.lineno}") from None
+        raise ValueError(f"it is not JSON: {error.msg.lower()}, line {error.lineno}") from None
     if not isinstance(value, dict):
-        raise ValueError("it is no JSON object")
+        raise ValueError("it is not JSON object")
     return value
 
 

@@ -34,11 +34,12 @@ class FileQuery:
     target_column: Annotated[str | None, Query(max_length=1000, description="The column of values")] = None
     decimal: Annotated[str | None, Query(description="The decimal point: '.' or ','")] = None
     thousands: Annotated[
-        str | None, Query(description="What groups digits: ',', '.', 'space', 'apostrophe', 'underscore' or 'none'")
+        str | None,
+        Query(description="The thousands separator: ',', '.', 'space', 'apostrophe', 'underscore' or 'none'"),
     ] = None
-    format: Annotated[
-        str | None, Query(description="'long', or 'wide' where each column beside the times is a series")
-    ] = None
+    format: Annotated[str | None, Query(description="'long', or 'wide' (each column beside the times is a series)")] = (
+        None
+    )
 
     def to_options(self, given: Sequence[str]) -> FileOptions:
         """The options; `given` are the names of all parameters of the request.
@@ -90,7 +91,7 @@ class DatasetSummary(BaseModel):
     id: str
     created_at: str
     n_series: int
-    n_points: int = Field(description="On the regular grids, missing values included")
+    n_points: int = Field(description="Points on the regular time grid, missing values included")
     freq: str | None
     n_findings: int
 
@@ -103,7 +104,7 @@ class DatasetAnswer(BaseModel):
     id: str
     created_at: str
     n_series: int
-    n_points: int = Field(description="On the regular grids, missing values included")
+    n_points: int = Field(description="Points on the regular time grid, missing values included")
     freq: str | None
     audit: list[FindingAnswer]
 

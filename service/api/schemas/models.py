@@ -36,16 +36,18 @@ class ModelAnswer(BaseModel):
     name: str
     versions: list[int] = Field(description="Ascending")
     aliases: dict[str, int]
-    current_version: int | None = Field(description="What a request that names no version gets")
-    is_default: bool = Field(description="Whether a request that names no model gets this one")
+    current_version: int | None = Field(description="The version that a request without a version gets")
+    is_default: bool = Field(description="Whether a request without a model gets this one")
     architecture: str
     head: str
     modes: list[str]
     window: int
     horizon: int
-    min_length: int = Field(description="The fewest points that it forecasts from")
+    min_length: int = Field(description="The least number of points that it can forecast from")
     scaling: str
-    engine: str | None = Field(description="What runs the current version; null where the setting allows none that can")
+    engine: str | None = Field(
+        description="The engine that runs the current version; null if OUTFIELDER_ENGINE allows none that can"
+    )
     engine_reason: str
     metrics: dict[str, Any]
 
@@ -56,8 +58,8 @@ class DamagedEntry(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     entry: str = Field(description="Its place in the store, such as lstm/3")
-    model: str | None = Field(description="The model that it belongs to; null where it belongs to none")
-    version: int | None = Field(description="The version that can't be served for it; null where it is none")
+    model: str | None = Field(description="The model that it belongs to, or null")
+    version: int | None = Field(description="The version that can't be served because of it, or null")
     reason: str = Field(description="What is wrong with it")
 
 
@@ -68,7 +70,7 @@ class ModelsAnswer(BaseModel):
 
     models: list[ModelAnswer]
     damaged: list[DamagedEntry] = Field(
-        [], description="What can't be served, and why, up to a thousand; absent where nothing is damaged"
+        [], description="Damaged entries and the reasons, up to a thousand; absent if there are none"
     )
     next_cursor: str | None
 

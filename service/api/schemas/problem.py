@@ -12,7 +12,7 @@ class ProblemEntry(BaseModel):
 
     pointer: str = Field(description="JSON pointer into the request; empty for the request as a whole")
     code: str = Field(description="A stable snake_case word")
-    message: str = Field(description="What was wrong, what was expected, what was received, how to mend it")
+    message: str = Field(description="What was wrong, what was expected, what was received, and how to fix it")
 
 
 class Problem(BaseModel):
