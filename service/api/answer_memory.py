@@ -1,4 +1,4 @@
-"""How much memory the answer to a forecast will take, before anything is computed."""
+"""Estimates the memory of a forecast's answer before anything is computed."""
 
 import asyncio
 from typing import Any

@@ -1,4 +1,4 @@
-"""The FastAPI application: routes, middleware and error handlers around the collaborators that it is handed."""
+"""The FastAPI application: routes, middleware and error handlers around its collaborators."""
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager

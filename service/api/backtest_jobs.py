@@ -1,4 +1,4 @@
-"""From the body of POST /backtest to its series, and to a job where they are many."""
+"""Turns the body of POST /backtest into series, and into a job if there are many of them."""
 
 import asyncio
 from dataclasses import replace

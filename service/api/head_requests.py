@@ -1,4 +1,4 @@
-"""HEAD wherever there is GET: the same status and headers, no body."""
+"""Answers HEAD on every GET route: the same status and headers, no body."""
 
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -9,7 +9,7 @@ class _Answered(OSError):
 
 
 class HeadMiddleware:
-    """Asks the application for GET, and keeps the body back. Endless answers end with their headers."""
+    """Runs the GET route and drops the body. Endless answers end after their headers."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

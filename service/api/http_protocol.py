@@ -1,4 +1,4 @@
-"""HTTP/1.1 on one connection: uvicorn's own, with limits to what a client may send, hold back or leave unread."""
+"""Uvicorn's HTTP/1.1 protocol with limits on what a client may send, hold back or leave unread."""
 
 import asyncio
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ LONGEST_SWEEP_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class ConnectionLimits:
-    """What one client may take.
+    """Limits for one client.
 
     `read_seconds` are for a request's headers, and for each further part of its body; `write_seconds` for each part of
     an answer; `idle_seconds` between two requests.
@@ -44,7 +44,7 @@ class ConnectionLimits:
 
 
 class ConnectionWatch:
-    """Looks after all connections of a server: how many there are, and which of them make no progress.
+    """Watches a server's connections: counts them, and closes those without progress.
 
     One timer for all: a timer for each request would cost more than the rest of what is done here.
     """

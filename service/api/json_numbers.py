@@ -1,4 +1,4 @@
-"""Large JSON texts whose bulk is lists of numbers: each becomes an array, a piece at a time, before the rest is parsed.
+"""Parses large JSON texts that are mostly lists of numbers: the lists become arrays before the rest is parsed.
 
 So no list of millions of Python numbers is ever in memory, and between two pieces, a millisecond each, other threads,
 the event loop's among them, get the interpreter. Where the lists stand, and how much there is of everything, is known
@@ -49,7 +49,7 @@ _NO_NUMBER = re.compile(rb"[^0-9eE+\-.,nul \t\r\n]")
 
 @dataclass(frozen=True, slots=True)
 class BodyLimits:
-    """What the series of one body may hold together."""
+    """Limits on all series of one body."""
 
     values: int
     series: int

@@ -1,4 +1,4 @@
-"""Whether this process takes requests: starting, ready, or draining."""
+"""The state of the process: starting, ready, or draining."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""Around every request: its id, its metrics, its key, and an answer where something unforeseen happens."""
+"""Middleware around every request: ids, metrics, API keys, and a 500 for unexpected errors."""
 
 import asyncio
 import hmac
@@ -73,7 +73,7 @@ class RequestMiddleware:
 
 
 class KeyMiddleware:
-    """Asks for an API key on every path but the open ones. Paths without a route too, so that none is forgotten."""
+    """Requires an API key on every path except the open ones, also on paths without a route."""
 
     def __init__(self, app: ASGIApp, keys: Collection[str]) -> None:
         self._app = app

@@ -1,4 +1,4 @@
-"""Tells a model that nobody trains from one that will be there soon."""
+"""Distinguishes a model that doesn't exist from one that is still training."""
 
 from service.errors import ModelNotFound, ServiceError, StillTraining
 from service.jobs.job import Job

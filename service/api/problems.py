@@ -1,4 +1,4 @@
-"""Errors as RFC 9457 problem documents: the one place that knows which error is which HTTP status."""
+"""Turns errors into RFC 9457 problem documents: the only place that maps errors to HTTP statuses."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""JSON texts, strictly: no NaN, no names twice, and errors that say where."""
+"""Strict JSON: no NaN, no repeated names, and errors that say where."""
 
 import json
 import math

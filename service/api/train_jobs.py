@@ -1,4 +1,4 @@
-"""From the body of POST /train to jobs: the data is read, the plan made. Blocks; not for the event loop."""
+"""Turns the body of POST /train into jobs: reads the data, makes the plan. Blocks; not for the event loop."""
 
 from collections.abc import Callable
 from functools import partial

@@ -1,4 +1,4 @@
-"""What pydantic finds wrong with a request, in our words: stable codes, JSON pointers, the nearest known field."""
+"""Turns pydantic's errors into the API's: stable codes, JSON pointers, the most similar known field."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches

@@ -1,4 +1,4 @@
-"""The command `outfielder`: its commands, and what goes wrong as one message.
+"""The command `outfielder`: its subcommands, and errors as one message.
 
 What a command needs is imported when it runs.
 """

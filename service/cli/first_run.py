@@ -1,4 +1,4 @@
-"""The first run: trains the starter models and shows what they make of a real series, while the service serves."""
+"""The first run: trains the starter models and shows their forecasts of a real series."""
 
 import json
 import time

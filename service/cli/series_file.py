@@ -1,4 +1,4 @@
-"""Files that a command is given: checked, read as uploads are, and told of on standard error."""
+"""Reads the file of a command like an upload, and prints findings to standard error."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""What readers of columns share."""
+"""Functions that the readers of columns share."""
 
 import unicodedata
 from typing import Any

@@ -1,4 +1,4 @@
-"""What a person should know about their series before a model learns from them."""
+"""Audits series: what a person should know before a model learns from them."""
 
 from collections.abc import Callable, Sequence
 

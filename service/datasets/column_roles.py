@@ -1,4 +1,4 @@
-"""Which columns of a file hold ids, times and values: by their names, by what is said of them, or by what they hold."""
+"""Finds the columns of ids, times and values: by name, by option, or by content."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -78,7 +78,7 @@ def assign(names: Sequence[str], table: pa.Table, options: FileOptions) -> Roles
 
 
 class _Search:
-    """The one reading of the columns that have no role by name."""
+    """Searches for the only possible reading of columns without a role by name."""
 
     def __init__(
         self,

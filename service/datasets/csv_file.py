@@ -1,4 +1,4 @@
-"""Reads CSV: however it is delimited, encoded and headed, to columns of text."""
+"""Reads CSV files with any delimiter, encoding and header into columns of text."""
 
 import csv
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What is known of an upload. Standard library only."""
+"""Facts about an upload. Standard library only."""
 
 from dataclasses import asdict, dataclass
 from typing import Any

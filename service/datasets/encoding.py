@@ -1,4 +1,4 @@
-"""The encoding of a text file: told from its bytes where that is certain, and made UTF-8."""
+"""Detects the encoding of a text file, if that is certain, and converts it to UTF-8."""
 
 import codecs
 import re

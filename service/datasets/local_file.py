@@ -1,4 +1,4 @@
-"""Files of the command line's user, read as uploads are, as the fields of a request."""
+"""Reads local files for the command line, like uploads, into the fields of a request."""
 
 import json
 import math
@@ -21,7 +21,7 @@ JSON = "application/json"
 
 @dataclass(frozen=True, slots=True)
 class FileRequest:
-    """What a file asks for: `fields` of a request, among them `series`, and what its reading found."""
+    """The `fields` of a request in a file, among them `series`, and the findings of its reading."""
 
     fields: dict[str, Any]
     findings: tuple[Finding, ...] = ()

@@ -1,4 +1,4 @@
-"""Cells of text on their way to numbers: where they are, what they match, and the signs that stand around digits."""
+"""Cells of text that become numbers: their place, their pattern, and the signs around their digits."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

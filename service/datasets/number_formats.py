@@ -1,4 +1,4 @@
-"""Numbers from text: which sign is the decimal point and which groups digits, as the whole column decides."""
+"""Parses numbers from text: the whole column decides which sign is the decimal point and which groups digits."""
 
 import re
 from dataclasses import dataclass

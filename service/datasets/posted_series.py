@@ -1,4 +1,4 @@
-"""Series that were posted as JSON, as a data set."""
+"""Turns series posted as JSON into a data set."""
 
 from typing import Any
 

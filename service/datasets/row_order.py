@@ -1,4 +1,4 @@
-"""One series' rows in the order of time, each time once."""
+"""Sorts the rows of a series by time, and keeps one row for each time."""
 
 from dataclasses import dataclass
 

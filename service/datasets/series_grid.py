@@ -1,4 +1,4 @@
-"""From rows to series on regular grids, with what is odd about them."""
+"""Puts rows onto regular time grids as series, with findings."""
 
 from collections import Counter
 from dataclasses import dataclass, replace

@@ -1,4 +1,4 @@
-"""The folder of uploads: each a panel and its facts, there whole or not at all."""
+"""The folder of uploads: a panel and its facts for each, written atomically."""
 
 import contextlib
 import io

@@ -1,4 +1,4 @@
-"""An upload as a table of rows: what every reader makes of its file."""
+"""The table of rows that every reader turns its file into."""
 
 from dataclasses import dataclass, field, replace
 

@@ -1,4 +1,4 @@
-"""The column of times of an upload: wall times and offsets, or the row that holds none."""
+"""Reads an upload's column of times as wall times and offsets, or says which row has none."""
 
 import re
 from collections.abc import Callable

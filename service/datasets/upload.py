@@ -1,4 +1,4 @@
-"""Takes in an upload: streams it to disk, has it read by a process of its own, keeps what that made of it."""
+"""Receives an upload: streams it to disk, has it read in a process of its own, and keeps the result."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""Where what loads versions is made, by the name of the setting."""
+"""Creates the loader that OUTFIELDER_ENGINE names."""
 
 from pathlib import Path
 

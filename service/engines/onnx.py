@@ -87,7 +87,7 @@ def why_not(manifest: Manifest) -> str:
 
 
 class OnnxRuntime:
-    """One version's graphs, each with one thread: concurrent calls share the cores, and none waits for another."""
+    """A version's graphs, each with one thread, so that concurrent calls share the cores."""
 
     def __init__(self, folder: Path, window: int | None, files: Collection[str] | None = None) -> None:
         """Args:

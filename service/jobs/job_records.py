@@ -1,4 +1,4 @@
-"""Jobs as the database holds them, made into what clients see."""
+"""Turns database rows into jobs as clients see them."""
 
 import json
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""One run of a job, as the function that performs it sees it."""
+"""A run of a job, from the point of view of the function that performs it."""
 
 import contextlib
 import logging
@@ -24,7 +24,7 @@ class JobStopped(Exception):
 
 
 class RunLost(Exception):
-    """The process that performed the job died. The job is to be run again, unless that was so too often."""
+    """The process that performed the job died. The job is run again, up to a number of times."""
 
 
 class JobFailed(Exception):

@@ -1,4 +1,4 @@
-"""Keeps the job engine from running what somebody wrote into the job database."""
+"""Keeps the job engine from unpickling, and so running, data from the job database."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The API's side of the jobs: submit, look up, list, cancel, watch."""
+"""The API's side of the job engine: submit, get, list, cancel and watch jobs."""
 
 import asyncio
 import hashlib

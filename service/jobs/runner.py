@@ -1,4 +1,4 @@
-"""The worker's side of the jobs: takes them from the queue, one at a time, and sees them through."""
+"""The worker's side of the job engine: takes jobs from the queue and runs them, one at a time."""
 
 import fcntl
 import logging
@@ -197,7 +197,7 @@ def _run(
 
 
 class _Outcomes:
-    """What came of jobs, until it is recorded: a run whose outcome could not be is not run again for that."""
+    """Outcomes of jobs that could not be recorded yet, so that those jobs are not run again."""
 
     def __init__(self) -> None:
         self._known: OrderedDict[str, dict[str, Any] | PortableWorkflowError] = OrderedDict()

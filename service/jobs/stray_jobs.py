@@ -1,4 +1,4 @@
-"""Sees to it that no job is forgotten by the worker that took it."""
+"""Finds jobs whose worker has gone, and puts them back into the queue."""
 
 import logging
 import threading

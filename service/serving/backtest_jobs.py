@@ -1,4 +1,4 @@
-"""Backtests as jobs: what the API leaves in a job's task, and how a worker, which has no server, computes it."""
+"""Backtests as jobs: the task that the API submits, and how a worker computes it without a server."""
 
 import asyncio
 import time

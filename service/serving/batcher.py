@@ -1,4 +1,4 @@
-"""Runs engine calls: short ones at once, long ones in threads; what waits for the same call is computed together."""
+"""Runs engine calls, short ones on the event loop, long ones in threads, and batches requests for the same call."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""What a forecast request means for the version that it reached: the mode, the horizon, the engine calls."""
+"""Decides how a version answers a forecast request: mode, horizon, engine calls."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ AUTOREGRESSIVE_HORIZON = 10
 
 @dataclass(frozen=True, slots=True)
 class ForecastRequest:
-    """A forecast as it was asked for, of whatever series."""
+    """A forecast request without its series."""
 
     model: str | None = None
     version: int | str | None = None

@@ -1,4 +1,4 @@
-"""The widths of prediction intervals that a version can claim, from its calibration residuals."""
+"""The widths of a version's prediction intervals, from its calibration residuals."""
 
 from collections.abc import Sequence
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""From a model's answers to those of a request: series joined with their values, intervals or flaws."""
+"""Turns an engine's answers into those of a request: values, intervals and errors for each series."""
 
 from typing import NamedTuple
 

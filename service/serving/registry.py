@@ -1,4 +1,4 @@
-"""The loaded versions: loaded on first use, once for all who wait; swapped when the store changes; bounded."""
+"""Keeps versions loaded: on first use, once for all waiting requests, bounded, replaced when the store changes."""
 
 import asyncio
 import contextlib
@@ -36,7 +36,7 @@ _Key = tuple[str, int, str]
 
 @dataclass(slots=True)
 class _Failure:
-    """Why a version can't be loaded, and of which files that is known."""
+    """Why a version can't be loaded, and the files for which that holds."""
 
     manifest: Manifest
     error: ServiceError

@@ -1,4 +1,4 @@
-"""Disks that refuse: whatever a write meets becomes one error, which says what is wrong and who can mend it."""
+"""Turns disk errors into one error that says what is wrong and how to fix it."""
 
 import errno
 import logging

@@ -1,4 +1,4 @@
-"""What the store holds, read from disk into one immutable picture that is swapped as a whole."""
+"""The models in the store: read from disk into an immutable snapshot, which is replaced as a whole."""
 
 import os
 import shutil

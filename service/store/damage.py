@@ -1,4 +1,4 @@
-"""What is wrong in the store, entry by entry: each is told, and none stands in the way of the others."""
+"""Damaged entries of the store: each is reported, and none affects the others."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ LONGEST_SHOWN = 120
 
 @dataclass(frozen=True, slots=True)
 class Damage:
-    """One entry of the store that is not what it should be.
+    """A damaged entry of the store.
 
     Attributes:
         entry: its place in the store, such as `lstm/3` or `lstm/aliases.json`.

@@ -1,4 +1,4 @@
-"""Names and places in the models_store folder, and the lock that its writers share."""
+"""Names and paths in the models_store folder, and the lock for writers."""
 
 import fcntl
 import os

@@ -1,4 +1,4 @@
-"""Reads a store folder: what is whole, and what is not, entry by entry."""
+"""Reads a store folder, and says of each entry whether it is intact."""
 
 import errno
 import os
@@ -28,7 +28,7 @@ SHOWN_NAMES = 3
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """What a store holds at one moment."""
+    """A snapshot of a store."""
 
     models: MappingProxyType[str, ModelEntry] = field(default_factory=lambda: MappingProxyType({}))
     default: str | None = None
@@ -36,7 +36,7 @@ class Picture:
 
 
 class _Signature(NamedTuple):
-    """What tells that a file is the one that was read before."""
+    """Identifies the state of a file, to see whether it has changed since it was read."""
 
     device: int
     inode: int

@@ -11,7 +11,7 @@ from service.store.layout import NAME_PATTERN
 
 
 class BacktestBody(BaseModel):
-    """A version to be measured at past origins of series."""
+    """A backtest of a version: forecasts at past origins, scored."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -70,7 +70,7 @@ class ScoresAnswer(BaseModel):
 
 
 class OverallAnswer(BaseModel):
-    """Scores over all series, every point of the same weight."""
+    """Scores over all series; every point has the same weight."""
 
     model_config = ConfigDict(extra="forbid")
 

@@ -16,7 +16,7 @@ from service.errors import Flaw, InvalidRequest
 
 
 class DatasetBody(BaseModel):
-    """Series to keep, in any form that /forecast takes."""
+    """Series to keep, in any form that /forecast accepts."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -27,7 +27,7 @@ class DatasetBody(BaseModel):
 
 @dataclass
 class FileQuery:
-    """What the sender says of a CSV or Parquet file; what is not said is told from the file."""
+    """How to read a CSV or Parquet file; what is left out is inferred from the file."""
 
     id_column: Annotated[str | None, Query(max_length=1000, description="The column of ids")] = None
     time_column: Annotated[str | None, Query(max_length=1000, description="The column of times")] = None

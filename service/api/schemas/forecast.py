@@ -106,7 +106,7 @@ class ForecastBody(BaseModel):
 
 
 class Asked(NamedTuple):
-    """What a body asks for, beside its series: the upload in their place, and the request."""
+    """A checked body without its series: the upload's id, if there is one, and the request."""
 
     dataset: str | None
     request: ForecastRequest
@@ -172,7 +172,7 @@ class SeriesAnswer(BaseModel):
 
 
 class Timing(BaseModel):
-    """Where the time went, in milliseconds."""
+    """Milliseconds in the queue and in the engine."""
 
     model_config = ConfigDict(extra="forbid")
 

@@ -45,7 +45,7 @@ class LeaderboardGroup(BaseModel):
 
 
 class LeaderboardAnswer(BaseModel):
-    """Groups, the one with the newest version first."""
+    """Groups of comparable rows; the one with the newest version comes first."""
 
     model_config = ConfigDict(extra="forbid")
 

@@ -13,7 +13,7 @@ from service.store.model_entry import ModelEntry
 
 
 class AliasBody(BaseModel):
-    """Where an alias is to lead."""
+    """The version that an alias is set to."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -21,7 +21,7 @@ class AliasBody(BaseModel):
 
 
 class DefaultBody(BaseModel):
-    """The model that a request without a name is to mean."""
+    """The model to use for requests without a model."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -29,7 +29,7 @@ class DefaultBody(BaseModel):
 
 
 class ModelAnswer(BaseModel):
-    """A model. Its facts are those of the current version or, where the gate passed none, of the newest."""
+    """A model, described by its current version, or by the newest if the gate passed none."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -53,7 +53,7 @@ class ModelAnswer(BaseModel):
 
 
 class DamagedEntry(BaseModel):
-    """Something in the store that is not what it should be, and is left out. All others are served."""
+    """A damaged entry of the store, which is left out. All others are served."""
 
     model_config = ConfigDict(extra="forbid")
 

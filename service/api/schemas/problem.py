@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class ProblemEntry(BaseModel):
-    """One thing that was wrong."""
+    """One error of a request."""
 
     model_config = ConfigDict(extra="forbid")
 
