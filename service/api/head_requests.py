@@ -5,7 +5,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
 class _Answered(OSError):
-    """The headers are sent, and a body that goes on for long is not wanted. An OSError, as if the client had gone."""
+    """Ends a long body after its headers were sent. An OSError, as if the client had gone."""
 
 
 class HeadMiddleware:

@@ -61,7 +61,7 @@ class ConnectionWatch:
         self._sweep_seconds = min(LONGEST_SWEEP_SECONDS, limits.read_seconds / 4, limits.write_seconds / 4)
 
     def add(self, protocol: "HttpProtocol") -> bool:
-        """Takes a new connection, in place of one that is idle where there is no room; False where all are busy."""
+        """Adds a connection, closing an idle one if there is no room; False if all are busy."""
         if len(self.connections) >= self.limits.connections:
             if not self.idle:
                 return False
@@ -187,7 +187,7 @@ class HttpProtocol(HttpToolsProtocol):
             self.flow.resume_reading()
 
     def _count_body_left(self) -> int:
-        """The bytes up to the end of a body of declared length: what stands behind them is another request."""
+        """The bytes left of a body of declared length; further bytes belong to the next request."""
         if self._is_complete or self._is_in_headers:
             return 0
         for name, value in self.headers:

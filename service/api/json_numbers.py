@@ -189,7 +189,7 @@ class _Reading:
         return arrays
 
     def _check_surrogates(self, rest: bytes) -> None:
-        """Half a surrogate pair is no character, and could not be written in an answer."""
+        """Refuses half a surrogate pair, which isn't a character and could not be written in an answer."""
         try:
             orjson.loads(rest.replace(b"NaN", b"  0"))
         except orjson.JSONDecodeError as error:
@@ -281,7 +281,7 @@ class _Reading:
             )
 
     def _find_origin(self, place: int) -> int:
-        """Where in the text stood what stands at a place of the rest."""
+        """Maps a position in the rest back to the text."""
         i = bisect_right(self._starts, (place, len(self._text))) - 1
         start, origin = self._starts[i]
         return min(origin + place - start, len(self._text))

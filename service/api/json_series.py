@@ -149,7 +149,7 @@ def _read_lists(text: Text, first: int, stop: int, n_before: int) -> list[NDArra
 
 
 def _complain(rows: list[Any], n_before: int) -> NoReturn:
-    """Says what in a part is no list of numbers."""
+    """Says what in a part is not a list of numbers."""
     series = []
     for i, row in enumerate(rows, n_before):
         if type(row) is not list:

@@ -10,7 +10,7 @@ async def explain_missing(jobs: JobQueue, name: str | None, error: ModelNotFound
     """The error for a model that is not in the store: StillTraining where a job will publish it.
 
     Args:
-        name: the model that was asked for; None for the default model of a store that is empty.
+        name: the requested model; None for the default model of an empty store.
     """
     job = await (_find_first(jobs) if name is None else jobs.find_active(name))
     return error if job is None else StillTraining(_describe(job), _summarize(job))

@@ -127,7 +127,7 @@ def _read_data(data: dict[str, Any], datasets: DatasetStore) -> tuple[PanelData,
 
 
 def _agree(panel: Panel, asked: str | None) -> str | None:
-    """The frequency of a data set, or the one that is asked for where it has none."""
+    """The frequency of a data set, or the requested one if it has none."""
     if asked is None:
         return panel.freq
     try:

@@ -26,8 +26,8 @@ def audit(
     A last entry says how many are not shown.
 
     Args:
-        n_absent: points of each series that reading has told of already, as gaps; none where it is empty.
-        locate: the place of a value; by default its index is told.
+        n_absent: points of each series that were already reported as gaps; empty for none.
+        locate: the place of a value for messages; by default its index.
     """
     findings = list(reading_findings)
     for number, (name, values, absent) in enumerate(

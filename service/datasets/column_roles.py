@@ -38,7 +38,7 @@ class Roles:
 
 
 def assign_by_name(names: Sequence[str], options: FileOptions) -> Roles | None:
-    """Roles where names alone tell them; None where the columns themselves have to be looked at.
+    """The roles if names alone decide them; None if the content has to.
 
     Raises:
         InvalidRequest: a column that an option names is not there, or two have the same name.
@@ -221,7 +221,7 @@ class _Search:
         return Roles(tuple(numbers), None, time, is_wide=True, findings=findings)
 
     def _find_numeric_id(self, numbers: list[int], time: int) -> int | None:
-        """Which of two columns of numbers holds ids: by its name, or since it alone tells rows of one time apart."""
+        """Which of two columns of numbers holds ids: by name, or because it alone separates rows of one time."""
         called = [i for i in numbers if self._is_called(i, ID_NAMES)]
         if len(called) == 1:
             return called[0]
@@ -244,7 +244,7 @@ class _Search:
         return Roles((target,), own, time, findings=(*findings, *_tell_left_out(self.names, left_out)))
 
     def _check_ids(self, own: int, time: int | None) -> None:
-        """Refuses a column as ids that nobody named so, where it is a part of the times, or names each row."""
+        """Refuses an inferred column of ids that is a part of the times or names each row."""
         if time is not None and self._is_called(own, TIME_NAMES):
             message = (
                 f"The columns {quote(self.names[time])} and {quote(self.names[own])} both seem to hold parts of the "

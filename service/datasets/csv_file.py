@@ -33,7 +33,7 @@ FEWEST_PARTED = 3
 
 
 def read_csv(path: Path, limits: UploadLimits, options: FileOptions | None = None) -> Table:
-    """Reads a file; what its form leaves open, and `options` do not say, is told in the table's findings.
+    """Reads a file; assumptions that neither its form nor `options` settle become findings of the table.
 
     Raises:
         InvalidRequest: another encoding, columns of which several readings are possible, rows that don't fit, or what

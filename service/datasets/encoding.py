@@ -65,7 +65,7 @@ def open_text(path: Path, scratch: Path) -> Text:
     every one is defined and every word is a word, with a finding.
 
     Raises:
-        InvalidRequest: no text, or an encoding that can't be told; the message names the line.
+        InvalidRequest: not text, or an unknown encoding; the message names the line.
     """
     with path.open("rb") as file:
         head = file.read(BLOCK_BYTES)
@@ -93,7 +93,7 @@ def open_text(path: Path, scratch: Path) -> Text:
 
 
 def _survey(path: Path, start: int, findings: tuple[Finding, ...]) -> Text:
-    """Reads it all once. Raises UnicodeDecodeError where it is no UTF-8."""
+    """Reads it all once. Raises UnicodeDecodeError where it isn't UTF-8."""
     decoder = codecs.getincrementaldecoder("utf-8")()
     has_quotes, line = False, 1
     with path.open("rb") as file:
@@ -115,7 +115,7 @@ def _survey(path: Path, start: int, findings: tuple[Finding, ...]) -> Text:
 
 
 def _read_windows(path: Path, scratch: Path, is_marked: bool) -> Text:
-    """A file that is no UTF-8, as Windows-1252."""
+    """Reads a file that isn't UTF-8 as Windows-1252."""
     line, words = _look_at_words(path)
     advice = "Save it as UTF-8 (in Excel: 'CSV UTF-8')."
     if is_marked or words is None:
@@ -128,7 +128,7 @@ def _read_windows(path: Path, scratch: Path, is_marked: bool) -> Text:
 
 
 def _look_at_words(path: Path) -> tuple[int, list[str] | None]:
-    """The first line that is no UTF-8, and some words of Windows-1252; None where the file may be of another code."""
+    """The first line that isn't UTF-8, and some words of Windows-1252; None if it may be another code."""
     first, words = 0, dict[str, None]()
     with path.open("rb") as file:
         for number, line in enumerate(_lines(file), 1):

@@ -30,7 +30,7 @@ Locate = Callable[[int], CellPlace]
 
 
 def strip_signs(text: Any, locate: Locate) -> tuple[Any, list[Finding]]:
-    """Text without what stands around digits: other minus signs, brackets, percent and currency signs."""
+    """Text without the signs around digits: other minus signs, brackets, percent and currency signs."""
     findings: list[Finding] = []
     written = text
     text = pc.replace_substring(text, "\u2212", "-")

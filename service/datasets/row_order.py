@@ -39,7 +39,7 @@ def order(table: Table, rows: NDArray[np.intp], findings: list[Finding]) -> Orde
     """The rows of one series; what had to be changed is added to `findings`.
 
     Raises:
-        InvalidRequest: most rows have the time of another one and another value: they are no series.
+        InvalidRequest: most rows share their time with another row that has another value.
     """
     name, values = table.ids[table.series[rows[0]]], table.values[rows]
     if table.times is None:

@@ -42,7 +42,7 @@ class _GriddedSeries:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Found:
-    """What a series' own stamps tell: no `fit` where they are irregular or too few; `freq` is the name of its grid."""
+    """What a series' own stamps show: no `fit` if they are irregular or too few; `freq` is the name of its grid."""
 
     fit: GridFit | None = None
     freq: str | None = None
@@ -52,7 +52,7 @@ def make_grids(table: Table, limits: UploadLimits, freq: str | None = None) -> G
     """Sorts each series by its times, keeps the last of equal stamps, fills gaps with NaN.
 
     Args:
-        freq: the frequency that the sender says; None where the stamps tell it.
+        freq: the frequency that was given; None to infer it from the time stamps.
 
     Raises:
         InvalidRequest: with the gaps there are too many points; the stamps contradict `freq`.

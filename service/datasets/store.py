@@ -162,7 +162,7 @@ class DatasetStore:
         self._remove(self._folder(dataset_id), dataset_id)
 
     def expire(self, older_than_seconds: float) -> None:
-        """Removes what nobody has read for so long, and what interrupted uploads left behind."""
+        """Removes uploads that were not read for so long, and remains of interrupted ones."""
         staging_limit = min(older_than_seconds, LONGEST_UPLOAD_SECONDS)
         for folder in [*self.root.glob("[0-9a-z]*"), *(self.root / STAGING).glob("*")]:
             limit = staging_limit if folder.parent.name == STAGING else older_than_seconds
@@ -235,7 +235,7 @@ def write_panel(
     """Writes a panel and its facts, durably, into a folder of `DatasetStore.scratch`.
 
     Args:
-        quota: what room is asked of before anything is written.
+        quota: where space is reserved before anything is written.
         beside: the bytes of what lies in the folder already.
 
     Raises:

@@ -52,7 +52,7 @@ class Table:
 
 
 def build(columns: Columns, limits: UploadLimits, options: FileOptions, *, delimiter: str | None = None) -> Table:
-    """Makes a table of columns: finds their roles, leaves out rows that are no data, reads ids, times and values.
+    """Makes a table of columns: finds their roles, leaves out rows without data, reads ids, times and values.
 
     Args:
         delimiter: what parts the cells of a file of text.

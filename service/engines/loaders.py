@@ -32,7 +32,7 @@ def make_loader(name: str) -> Loader:
     """What loads versions under this setting.
 
     Raises:
-        KeyError: there is no such engine; settings allow known names only.
+        KeyError: an unknown engine; settings allow known names only.
     """
     loaders: dict[str, type[Loader]] = {
         "auto": AutoLoader,

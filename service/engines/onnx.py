@@ -130,7 +130,7 @@ class OnnxRuntime:
         return self._call_seconds + rows * row_seconds
 
     def warm(self, manifest: Manifest) -> None:
-        """Runs each graph, so that what later runs use again is there, and measures what a call costs.
+        """Runs each graph once, to allocate what later runs reuse, and measures the time of a call.
 
         Raises:
             ValueError: an answer's shape is not the manifest's.

@@ -1,4 +1,4 @@
-"""What keeps the job database from working, said so that whoever runs the service can mend it."""
+"""Explains failures of the job database, and how to fix them."""
 
 import logging
 from typing import Any

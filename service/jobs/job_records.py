@@ -86,7 +86,7 @@ def to_job(row: JobRow, last: dict[str, Any] | None) -> Job:
 
 
 def read_json(text: str | None) -> dict[str, Any] | None:
-    """An object as this service writes them; None for what is none, whoever put it there."""
+    """Reads a JSON object that this service wrote; None for anything else."""
     try:
         value = None if text is None else json.loads(text)
     except (ValueError, RecursionError):
@@ -103,7 +103,7 @@ def _submitted_ms(attributes: dict[str, Any]) -> int:
 
 
 def _begin(row: JobRow, told: dict[str, Any], submitted_at: str) -> str | None:
-    """When a run began, as it told itself; else as the database knows, which may cut off all but the second.
+    """When a run began: its own record, or else the database's, which may be cut to seconds.
 
     Cancelling clears it in the database. Never before the submission, whatever was done to the clock meanwhile.
     """

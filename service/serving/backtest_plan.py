@@ -117,7 +117,7 @@ def make_backtest_plan(
     """Settles what the request leaves open, and sets aside the series that can't be forecast.
 
     Raises:
-        InvalidRequest: the version can't do what is asked for, there are too many series, or none is long enough.
+        InvalidRequest: the version can't fulfil the request, there are too many series, or none is long enough.
     """
     panel = data.panel
     if panel.n_series > MAX_SERIES:

@@ -222,7 +222,7 @@ def _answer_part(work: _Work, engine: Engine, rows: list[PreparedSeries], submit
 
 
 def _calls(work: _Work, engine: Engine) -> list[EngineCall]:
-    """What an engine is asked for each row: its forecast, all steps, or both."""
+    """The engine calls for each row: its forecast, all steps, or both."""
     main = make_engine_call(engine, work.plan, work.manifest)
     if not work.request.all_steps:
         return [main]
@@ -269,7 +269,7 @@ def _has_many(posted: Any) -> bool:
 
 
 def _later(read: Callable[[], list[PostedSeries]]) -> Iterator[list[PostedSeries]]:
-    """Series that are read when they are asked for, which is in a thread."""
+    """Reads series lazily, in the thread that asks for them."""
     yield read()
 
 

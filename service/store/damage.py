@@ -25,6 +25,6 @@ class Damage:
 
 
 def show_name(name: str) -> str:
-    """The name of a file as text that can be written anywhere, also where its bytes are no UTF-8."""
+    """The name of a file as printable text, even if its bytes are not UTF-8."""
     text = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}..."

@@ -75,7 +75,7 @@ class Manifest:
         """Reads a manifest; fields of a newer writer are left out.
 
         Raises:
-            ValueError: the text is no manifest. Its message is a clause that says why.
+            ValueError: the text is not a manifest. The message is a clause that says why.
         """
         try:
             values = orjson.loads(text)

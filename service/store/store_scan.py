@@ -47,7 +47,7 @@ class _Signature(NamedTuple):
 
 @dataclass(slots=True)
 class _Read:
-    """A file that was read: what it holds, or why that can't be used."""
+    """A file that was read: its content, or why it can't be used."""
 
     signature: _Signature
     value: object
@@ -256,7 +256,7 @@ class Scanner:
 
 
 def read_aliases(folder: Path) -> dict[str, int]:
-    """All aliases of a model's folder that name a number, whether its version is there or not; none where damaged."""
+    """All aliases of a model's folder that name a number, of existing versions or not; none if damaged."""
     try:
         given = parse_object(read_regular(folder / ALIASES, MOST_SMALL_BYTES))
     except (OSError, ValueError):
@@ -291,7 +291,7 @@ def _parse_manifest(content: bytes, name: str, number: int) -> Manifest:
 
 
 def _find_missing(folder: str, manifest: Manifest) -> str | None:
-    """What is wrong with the files that a manifest names, as far as a look at their kind can tell."""
+    """What is wrong with the files that a manifest names, checked by their kind only."""
     for path in manifest.files:
         try:
             kind = name_kind(Path(folder, path).stat().st_mode)

@@ -45,7 +45,7 @@ class FileQuery:
         """The options; `given` are the names of all parameters of the request.
 
         Raises:
-            InvalidRequest: one that nobody knows, that stands twice, or that can't be so.
+            InvalidRequest: an unknown parameter, one given twice, or an invalid value.
         """
         known = asdict(self)
         flaws = [unknown_field(name, f"/{escape(name)}", list(known)) for name in given if name not in known]
