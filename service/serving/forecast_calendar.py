@@ -12,7 +12,7 @@ class ForecastCalendar:
     """The time stamps of forecasts, computed once for series of one start and length.
 
     Args:
-        panel: what the series are of; with its frequency and times, no `freq` and `start` are needed.
+        panel: the upload of the series, or None; with its frequency and times, no `freq` and `start` are needed.
         horizon: the steps to give time stamps for.
 
     Raises:
