@@ -236,5 +236,5 @@ OF_STORES: dict[str, tuple[Damaging, str]] = {
     "file where a model should be": (replace("model", lambda path: path.write_text("x")), "is a file"),
     "name that can't be": (replace("a b", make_folder), "can't be a model's"),
     "name that is no text": (make_nameless, "can't be a model's"),
-    "model that is the store": (replace("self", point_at(".")), "holds what is no version"),
+    "model that is the store": (replace("self", point_at(".")), "contains entries that are neither versions nor files"),
 }
