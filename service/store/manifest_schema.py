@@ -166,7 +166,7 @@ def check_facts(values: Any) -> None:
         ValueError: a clause that says which fields are wrong, and how.
     """
     if not isinstance(values, dict):
-        raise ValueError("it is not JSON object")
+        raise ValueError("it is not a JSON object")
     if _is_deep(values):
         raise ValueError(f"its JSON is nested more than {MOST_NESTED} deep")
     try:

@@ -277,7 +277,7 @@ def parse_object(content: bytes) -> dict[str, object]:
     except orjson.JSONDecodeError as error:
         raise ValueError(f"it is not JSON: {error.msg.lower()}, line {error.lineno}") from None
     if not isinstance(value, dict):
-        raise ValueError("it is not JSON object")
+        raise ValueError("it is not a JSON object")
     return value
 
 
