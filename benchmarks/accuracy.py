@@ -1,7 +1,7 @@
-"""What /train makes of real series, on the official test parts of forecasting competitions, beside classical methods.
+"""Accuracy on the official test parts of forecasting competitions, compared with classical methods.
 
-Run it with `make bench-accuracy`. A server and a worker are started as `outfielder up` does it; series are posted to
-/train, and their future is asked of /forecast, as any client would. Theta and AutoETS (statsforecast) run in an
+Run it with `make bench-accuracy`. It starts a server and a worker as `outfielder up` does, posts the training parts to
+/train, and requests the test parts from /forecast, as any client would. Theta and AutoETS (statsforecast) run in an
 environment of their own, in the same run. MASE is scaled by the in-sample seasonal naive error of the training part.
 """
 

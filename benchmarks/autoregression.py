@@ -1,4 +1,4 @@
-"""What a step of autoregression costs: from the state inside the graph, against feeding the whole series again.
+"""The cost of autoregressive steps: continuing from the state inside the graph, or feeding the whole series again.
 
 Run it with `make bench-autoregression`. One series of 50 points, SavedModel signatures in this process; 10 steps, 100
 steps and the loop take turns, medians in milliseconds. Both ways give the same numbers, which is checked first.

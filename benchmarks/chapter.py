@@ -1,4 +1,4 @@
-"""The chapter, reproduced: every preset fitted by the service's own training code, beside the published figures.
+"""Reproduces the chapter's figures (A. Géron, Hands-On Machine Learning, chapter 15) with the service's training code.
 
 Run it with `make bench-chapter`. Settings are the chapter's: 10,000 waves, `scaling: none`, 20 epochs, batches of 32.
 """

@@ -1,4 +1,4 @@
-"""What one engine call costs: the SavedModel's signature in TensorFlow against its ONNX graphs, by preset and batch.
+"""The time of one engine call, by preset and batch: SavedModel signatures in TensorFlow, and fast graphs.
 
 Run it with `make bench-engines`. Series of 50 points, both engines in this process and in turns, medians in
 milliseconds: forecasts of batches of 1, 32 and 256, and of one series 10 and 100 steps rolled out. A call has one

@@ -1,4 +1,4 @@
-"""What a table was measured on."""
+"""Describes the machine that a table was measured on."""
 
 import os
 import platform

@@ -1,4 +1,4 @@
-"""What trainings take of memory, beside what `domain/recipes/memory_estimate.py` says: each in a process of its own.
+"""The memory of trainings, each in a process of its own, and the estimate of `domain/recipes/memory_estimate.py`.
 
 `python -m benchmarks.memory [NAME ...]`
 """

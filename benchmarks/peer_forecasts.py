@@ -1,4 +1,4 @@
-"""Forecasts by statsforecast, in an environment of its own: a question on standard input, an answer on standard output.
+"""Forecasts by statsforecast, in an environment of its own: series on standard input, forecasts on standard output.
 
 Nothing of the service is imported here, and nothing of statsforecast there.
 """

@@ -1,4 +1,4 @@
-"""What one hostile series does to the others, and what models make of intermittent demand.
+"""Robustness: how one hostile series affects the forecasts of others, and forecasts of intermittent demand.
 
 Run it with `make bench-robustness`. A server and a worker train on competition series, once as they are and once for
 each guest among them; scores and coverage are those of the other series on their official test parts. A network that

@@ -230,8 +230,8 @@ class TooMuchInFlight(QueueFull):
 
     def __init__(self, limit_bytes: int, retry_after_seconds: int) -> None:
         super().__init__(
-            f"All requests in progress together may hold {limit_bytes} bytes, and this one would pass that. Send it "
-            "again in a while, in smaller parts, or raise OUTFIELDER_MAX_IN_FLIGHT_BYTES on the server.",
+            f"All requests in progress may use {limit_bytes} bytes together, and this one would exceed that. Send it "
+            "again later, in smaller parts, or raise OUTFIELDER_MAX_IN_FLIGHT_BYTES on the server.",
             retry_after_seconds,
         )
         self.limit_bytes = limit_bytes

@@ -246,7 +246,7 @@ def test_json_files_and_renamed_columns_are_trained_on(service: Processes, tmp_p
     ran = run(service, "train", "linear", "--file", str(request), "--epochs", "1", "--name", "asked", "--json")
     assert ran.returncode == 0, ran.stderr
     assert json.loads(ran.stdout)["request"]["horizon"] == 5
-    assert "not used here, of the file: level" in ran.stderr
+    assert "these fields of the file are not used here: level" in ran.stderr
     renamed = tmp_path / "renamed.txt"
     renamed.write_text("Tag;Menge\n" + "".join(f"{d};{v:.2f}\n" for d, v in zip(days(200), values, strict=True)))
     arguments = ("--file", str(renamed), "--target-column", "Menge", "--horizon", "7", "--epochs", "1")

@@ -1,8 +1,8 @@
-"""Serving, beside other model servers: `make bench-serving` prints the tables of docs/benchmarks.md.
+"""Compares serving with other model servers: `make bench-serving` prints the tables of docs/benchmarks.md.
 
-All servers have the same weights. The peers serve the SavedModel; for the first model they are asked once more with
-our fast engine's own ONNX graph in their hands, when only the servers differ; the tutorial calls Keras' `predict`. They
-are asked in turns, A B C A B C; figures are medians over the rounds, and while one is asked the others are stopped. The
+All servers have the same weights. The peers serve the SavedModel, and the first model a second time from our fast
+graphs, so that only the servers differ; the tutorial calls Keras' `predict`. Measurements take turns, A B C A B C;
+figures are medians over the rounds, and while one server is measured the others are paused. The
 load comes from `wrk` where it is installed, as it should be, else from `benchmarks.serving.load`, which costs more: at
 one connection it adds 50 microseconds to every answer. Triton drops wrk's connections, so it is always asked by the
 latter.

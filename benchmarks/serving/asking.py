@@ -1,4 +1,4 @@
-"""Loads as processes of their own: wrk's, or `benchmarks.serving.load`'s. Each ends by itself after its seconds."""
+"""Load generators as processes: wrk or `benchmarks.serving.load`. Each ends by itself after its time."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""Reads a body and answers a forecast's bytes: what the socket and the HTTP server cost by themselves."""
+"""Reads a body and answers with fixed bytes: the cost of the socket and the HTTP server alone."""
 
 import os
 from typing import Any

@@ -1,4 +1,4 @@
-"""What all tables are made with: servers that run, bodies to post, and a load."""
+"""What all tables need: running servers, request bodies, and a load generator."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""Our server beside the others: throughput, latency and bulk, the processor's time, and one series beside bulks."""
+"""Compares the servers: throughput, latency, bulk requests, CPU time, and single series during bulk requests."""
 
 import statistics
 import time

@@ -1,4 +1,4 @@
-"""What must hold while a server works: no failed request at a swap of versions, no memory that grows.
+"""Endurance: no request fails while versions are replaced, and memory doesn't grow.
 
 `python -m benchmarks.serving --tables swap,soak --soak-minutes 60`
 """

@@ -1,4 +1,4 @@
-"""How our server's time and memory grow with what it is asked."""
+"""How time and memory of our server grow with the size of requests."""
 
 import json
 import shutil

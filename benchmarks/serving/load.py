@@ -1,4 +1,4 @@
-"""The load: keep-alive connections that post bodies in turns, and the time of every answer.
+"""The load generator: keep-alive connections that post bodies in turns, and time every answer.
 
 A process of its own, so that it never stands in the server's way but for the processor: `python -m
 benchmarks.serving.load '{"port": ..., ...}'`, with the fields of `Load`; it prints a `Result` as JSON. It speaks

@@ -1,4 +1,4 @@
-"""The servers that are compared: how each is started, what a request looks like, and where its answer stands."""
+"""The servers that are compared: how to start each, its requests, and where its answers have the forecast."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Where a request's time goes, in process: each stage of a forecast by itself, with the functions that serve it.
+"""The time of each stage of a forecast, measured in process with the functions that serve it.
 
 Microseconds, the fastest of many batches, for one series of 50 points and for a bulk of 1,000, LSTM. The rest is what
 the request pays for between the stages: the middleware, the event loop, and caches that each stage finds cold.

@@ -1,4 +1,4 @@
-"""Training, beside the chapter's own way and PyTorch: `make bench-training` prints the tables of docs/benchmarks.md.
+"""Compares training with the chapter's code and PyTorch: `make bench-training` prints the tables of docs/benchmarks.md.
 
 Every fit has a process of its own, ours and theirs in turns, A B A B, each round with another seed: 20 epochs of the
 chapter's 7,000 series, batches of 32. Seconds are medians over the rounds, with compilation and without it (the median

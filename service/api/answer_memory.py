@@ -1,4 +1,4 @@
-"""How much memory the answer to a forecast will take, before anything is computed."""
+"""Estimates the memory of a forecast's answer before anything is computed."""
 
 import asyncio
 from typing import Any
@@ -23,11 +23,11 @@ SMALL_NUMBERS = 2000
 
 
 async def hold_answer(request: Request, services: Services, posted: Any, asked: ForecastRequest) -> None:
-    """Counts the memory of an answer before it is there.
+    """Reserves memory for an answer before it is computed.
 
     Raises:
         InvalidRequest: alone it would take more than all requests may together.
-        TooMuchInFlight: there is no room for it now.
+        TooMuchInFlight: there is no memory left for it now.
     """
     n_series = _count_series(posted)
     most_steps = asked.horizon or services.settings.max_horizon

@@ -1,4 +1,4 @@
-"""The FastAPI application: routes, middleware and error handlers around the collaborators that it is handed."""
+"""The FastAPI application: routes, middleware and error handlers around its collaborators."""
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
@@ -141,7 +141,7 @@ async def _answer_http_error(request: Request, error: Exception) -> Response:
     elif refused.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         allowed = ", ".join(_methods(request.url.path)) or (refused.headers or {}).get("Allow", "")
         asked = request.scope.get("asked_method", method)
-        code, detail = "method_not_allowed", f"This route does not answer {asked}: expected {allowed}."
+        code, detail = "method_not_allowed", f"This route does not support {asked}: use {allowed}."
         return make_problem(405, code, detail, _request_id(request), headers={"Allow": allowed})
     else:
         code, detail = "refused", str(refused.detail)

@@ -1,4 +1,4 @@
-"""From the body of POST /backtest to its series, and to a job where they are many."""
+"""Turns the body of POST /backtest into series, and into a job if there are many of them."""
 
 import asyncio
 from dataclasses import replace
@@ -37,7 +37,7 @@ def load_backtest_data(body: BacktestBody, datasets: DatasetStore) -> BacktestDa
 
 
 async def submit_backtest(services: Services, body: BacktestBody, plan: BacktestPlan, data: BacktestData) -> Job:
-    """Leaves a backtest to a worker. The job shows what was asked for, inline series as digest and counts.
+    """Submits a backtest as a job. The job shows the request, inline series as digest and counts.
 
     Raises:
         QueueFull.

@@ -1,4 +1,4 @@
-"""Clients that wait: their work ends when they go away, or when the time that they gave is over."""
+"""Cancels work whose client has disconnected or whose deadline has passed."""
 
 import asyncio
 import re
@@ -37,7 +37,7 @@ class _Client:
 
 
 class WaitingClients:
-    """Awaits work for clients, and cancels it when nobody is there to take the result.
+    """Awaits work for clients and cancels it when they disconnect.
 
     Most answers are there before anybody can lose patience, and a timer or a task for each would cost more than they
     do. So one timer looks from time to time who has been waiting for a while, and watches these.
@@ -51,9 +51,9 @@ class WaitingClients:
         """Awaits work for a client. The request's body must have been read.
 
         Raises:
-            ClientDisconnect: nobody is there to take the result.
-            DeadlineExceeded: the milliseconds of the header X-Request-Timeout-Ms are over.
-            BadHeader: that header is no number of milliseconds.
+            ClientDisconnect: the client has gone.
+            DeadlineExceeded: the deadline of the header X-Request-Timeout-Ms has passed.
+            BadHeader: that header is not a number of milliseconds.
         """
         for name, value in request.scope["headers"]:
             if name == _TIMEOUT_HEADER_BYTES:
@@ -67,8 +67,8 @@ class WaitingClients:
                 return await self._serve(request, work)
         except TimeoutError as error:
             raise DeadlineExceeded(
-                f"There was no answer within the {seconds * 1000:g} ms of {TIMEOUT_HEADER}. Give it more time, ask for "
-                "less, or ask again when the server has less to do."
+                f"There was no answer within the {seconds * 1000:g} ms of {TIMEOUT_HEADER}. Allow more time, "
+                "request less, or try again when the server is less busy."
             ) from error
 
     async def _serve(self, request: Request, work: Coroutine[Any, Any, T]) -> T:

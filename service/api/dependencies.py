@@ -1,4 +1,4 @@
-"""What routes are handed: the collaborators that the application was created with."""
+"""The collaborators that routes depend on."""
 
 from dataclasses import dataclass
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""Server-Sent Events: a job's events as a stream that lives as long as the job, the client and the server do."""
+"""A job's events as Server-Sent Events, until the job, the client or the server ends."""
 
 import asyncio
 from collections import OrderedDict
@@ -21,7 +21,7 @@ HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 
 class EventStream(StreamingResponse):
-    """The answer that tells a watcher its events; however it ends, the watcher leaves."""
+    """Sends a watcher's events, and removes the watcher however the stream ends."""
 
     def __init__(self, watching: Watching, lifecycle: Lifecycle) -> None:
         super().__init__(stream(watching.batches(), lifecycle), media_type="text/event-stream", headers=HEADERS)

@@ -1,4 +1,4 @@
-"""Routes that are asked so often that the framework's way to them would cost more than their answer."""
+"""A shortcut for frequent routes, for which the framework's routing would cost more than the answer."""
 
 from collections.abc import Awaitable, Callable, Mapping
 

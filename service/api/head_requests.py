@@ -1,15 +1,15 @@
-"""HEAD wherever there is GET: the same status and headers, no body."""
+"""Answers HEAD on every GET route: the same status and headers, no body."""
 
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
 class _Answered(OSError):
-    """The headers are sent, and a body that goes on for long is not wanted. An OSError, as if the client had gone."""
+    """Ends a long body after its headers were sent. An OSError, as if the client had gone."""
 
 
 class HeadMiddleware:
-    """Asks the application for GET, and keeps the body back. Endless answers end with their headers."""
+    """Runs the GET route and drops the body. Endless answers end after their headers."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

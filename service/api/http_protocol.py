@@ -1,4 +1,4 @@
-"""HTTP/1.1 on one connection: uvicorn's own, with limits to what a client may send, hold back or leave unread."""
+"""Uvicorn's HTTP/1.1 protocol with limits on what a client may send, hold back or leave unread."""
 
 import asyncio
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ LONGEST_SWEEP_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class ConnectionLimits:
-    """What one client may take.
+    """Limits for one client.
 
     `read_seconds` are for a request's headers, and for each further part of its body; `write_seconds` for each part of
     an answer; `idle_seconds` between two requests.
@@ -44,7 +44,7 @@ class ConnectionLimits:
 
 
 class ConnectionWatch:
-    """Looks after all connections of a server: how many there are, and which of them make no progress.
+    """Watches a server's connections: counts them, and closes those without progress.
 
     One timer for all: a timer for each request would cost more than the rest of what is done here.
     """
@@ -61,7 +61,7 @@ class ConnectionWatch:
         self._sweep_seconds = min(LONGEST_SWEEP_SECONDS, limits.read_seconds / 4, limits.write_seconds / 4)
 
     def add(self, protocol: "HttpProtocol") -> bool:
-        """Takes a new connection, in place of one that is idle where there is no room; False where all are busy."""
+        """Adds a connection, closing an idle one if there is no room; False if all are busy."""
         if len(self.connections) >= self.limits.connections:
             if not self.idle:
                 return False
@@ -187,7 +187,7 @@ class HttpProtocol(HttpToolsProtocol):
             self.flow.resume_reading()
 
     def _count_body_left(self) -> int:
-        """The bytes up to the end of a body of declared length: what stands behind them is another request."""
+        """The bytes left of a body of declared length; further bytes belong to the next request."""
         if self._is_complete or self._is_in_headers:
             return 0
         for name, value in self.headers:
@@ -295,9 +295,7 @@ class HttpProtocol(HttpToolsProtocol):
             seconds = self._limits.read_seconds if is_slow else self._limits.idle_seconds
             if now - self._since > seconds:
                 if self._has_begun:
-                    self._refuse(
-                        408, "request_timeout", f"The headers of the request did not come within {seconds:g} s."
-                    )
+                    self._refuse(408, "request_timeout", f"The request headers did not arrive within {seconds:g} s.")
                 else:
                     self.transport.close()
 
@@ -323,7 +321,7 @@ class HttpProtocol(HttpToolsProtocol):
             self._refuse(
                 408,
                 "request_timeout",
-                f"The body of the request came too slowly: expected {LEAST_BYTES_PER_SECOND} bytes a second or more.",
+                f"The request body arrived too slowly: expected {LEAST_BYTES_PER_SECOND} bytes a second or more.",
             )
 
     def _is_stuck_in_writing(self, now: float) -> bool:
@@ -342,7 +340,7 @@ class HttpProtocol(HttpToolsProtocol):
             self._refuse(
                 431,
                 "headers_too_large",
-                f"The headers of the request are over the limit of {limit} bytes and {MOST_HEADERS} lines. Send fewer "
+                f"The request headers are over the limit of {limit} bytes and {MOST_HEADERS} lines. Send fewer "
                 "or shorter headers, or raise OUTFIELDER_MAX_HEADER_BYTES on the server.",
             )
 

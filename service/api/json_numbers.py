@@ -1,4 +1,4 @@
-"""Large JSON texts whose bulk is lists of numbers: each becomes an array, a piece at a time, before the rest is parsed.
+"""Parses large JSON texts that are mostly lists of numbers: the lists become arrays before the rest is parsed.
 
 So no list of millions of Python numbers is ever in memory, and between two pieces, a millisecond each, other threads,
 the event loop's among them, get the interpreter. Where the lists stand, and how much there is of everything, is known
@@ -49,7 +49,7 @@ _NO_NUMBER = re.compile(rb"[^0-9eE+\-.,nul \t\r\n]")
 
 @dataclass(frozen=True, slots=True)
 class BodyLimits:
-    """What the series of one body may hold together."""
+    """Limits on all series of one body."""
 
     values: int
     series: int
@@ -189,7 +189,7 @@ class _Reading:
         return arrays
 
     def _check_surrogates(self, rest: bytes) -> None:
-        """Half a surrogate pair is no character, and could not be written in an answer."""
+        """Refuses half a surrogate pair, which isn't a character and could not be written in an answer."""
         try:
             orjson.loads(rest.replace(b"NaN", b"  0"))
         except orjson.JSONDecodeError as error:
@@ -210,7 +210,7 @@ class _Reading:
             if text[place] == ord('"'):
                 place = self._skip_string(place)
             elif text[place] != ord("["):
-                complain(text, place, "NaN, Infinity and words other than null, true and false are no JSON: send null")
+                complain(text, place, "NaN, Infinity and words other than null, true and false are not JSON: send null")
             else:
                 end = self._find_end(place)
                 if end is None or end - place < SHORT_BYTES:
@@ -281,7 +281,7 @@ class _Reading:
             )
 
     def _find_origin(self, place: int) -> int:
-        """Where in the text stood what stands at a place of the rest."""
+        """Maps a position in the rest back to the text."""
         i = bisect_right(self._starts, (place, len(self._text))) - 1
         start, origin = self._starts[i]
         return min(origin + place - start, len(self._text))

@@ -1,4 +1,4 @@
-"""Large bodies of many series: they become arrays a piece at a time, when they are asked for.
+"""Reads large bodies of many series lazily, part by part, into arrays.
 
 So no list of millions of numbers is ever in memory; the first series are computed while the next are read; and between
 two pieces, a millisecond each, other threads, the event loop's among them, get the interpreter.
@@ -149,7 +149,7 @@ def _read_lists(text: Text, first: int, stop: int, n_before: int) -> list[NDArra
 
 
 def _complain(rows: list[Any], n_before: int) -> NoReturn:
-    """Says what in a part is no list of numbers."""
+    """Says what in a part is not a list of numbers."""
     series = []
     for i, row in enumerate(rows, n_before):
         if type(row) is not list:

@@ -1,4 +1,4 @@
-"""Whether this process takes requests: starting, ready, or draining."""
+"""The state of the process: starting, ready, or draining."""
 
 import asyncio
 
@@ -23,6 +23,9 @@ class Lifecycle:
     def check(self) -> None:
         """Raises NotReady unless requests may come."""
         if self.draining.is_set():
-            raise NotReady("The server is shutting down. Send the request again: another, or its successor, takes it.")
+            raise NotReady(
+                "The server is shutting down. Send the request again: another server, or this one after its restart, "
+                "will answer it."
+            )
         if not self._ready:
             raise NotReady("The server is starting.")

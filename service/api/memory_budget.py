@@ -1,4 +1,4 @@
-"""Memory over all requests: what their bodies and answers hold together has a limit, beyond which a request is refused.
+"""Limits the memory of all request bodies and answers together; a request beyond the limit is refused.
 
 So the memory of the process has a bound, however many clients send large bodies slowly or leave large answers unread.
 """

@@ -1,4 +1,4 @@
-"""Around every request: its id, its metrics, its key, and an answer where something unforeseen happens."""
+"""Middleware around every request: ids, metrics, API keys, and a 500 for unexpected errors."""
 
 import asyncio
 import hmac
@@ -73,7 +73,7 @@ class RequestMiddleware:
 
 
 class KeyMiddleware:
-    """Asks for an API key on every path but the open ones. Paths without a route too, so that none is forgotten."""
+    """Requires an API key on every path except the open ones, also on paths without a route."""
 
     def __init__(self, app: ASGIApp, keys: Collection[str]) -> None:
         self._app = app
@@ -87,8 +87,8 @@ class KeyMiddleware:
         if scheme.lower() == "bearer" and self._knows(key.strip(" \t")):
             await self._app(scope, receive, send)
             return
-        problem = "The API key is not known." if key else "This server asks for an API key."
-        error = Unauthorized(f"{problem} Send one in the header Authorization: Bearer <key>.")
+        problem = "The API key is not known." if key else "This server requires an API key."
+        error = Unauthorized(f"{problem} Send the header Authorization: Bearer <key>.")
         await make_error_problem(error, scope["state"]["request_id"])(scope, receive, send)
 
     def _knows(self, key: str) -> bool:

@@ -1,4 +1,4 @@
-"""Tells a model that nobody trains from one that will be there soon."""
+"""Distinguishes a model that doesn't exist from one that is still training."""
 
 from service.errors import ModelNotFound, ServiceError, StillTraining
 from service.jobs.job import Job
@@ -10,7 +10,7 @@ async def explain_missing(jobs: JobQueue, name: str | None, error: ModelNotFound
     """The error for a model that is not in the store: StillTraining where a job will publish it.
 
     Args:
-        name: the model that was asked for; None for the default model of a store that is empty.
+        name: the requested model; None for the default model of an empty store.
     """
     job = await (_find_first(jobs) if name is None else jobs.find_active(name))
     return error if job is None else StillTraining(_describe(job), _summarize(job))
@@ -36,7 +36,10 @@ def _describe(job: Job) -> str:
     else:
         eta = "" if progress.eta_seconds is None else f", about {progress.eta_seconds:.0f} s to go"
         how_far = f"epoch {progress.epoch} of {progress.epochs}{eta}"
-    return f"The model {job.model!r} is still in training: {how_far}. Watch GET /jobs/{job.id}/events, then try again."
+    return (
+        f"The model {job.model!r} is still training: {how_far}. Follow GET /jobs/{job.id}/events, and try again when "
+        "it is done."
+    )
 
 
 def _summarize(job: Job) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""What /openapi.json says beyond FastAPI's findings: bodies that routes read themselves, examples, problems, keys."""
+"""Adds to FastAPI's /openapi.json: bodies that routes read themselves, examples, problems, and API keys."""
 
 from http import HTTPStatus
 from typing import Any

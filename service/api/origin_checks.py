@@ -1,8 +1,8 @@
-"""Pages in a browser on this machine: without API keys, none but the service's own may reach it.
+"""Protects a server without API keys from web pages in a browser on its machine.
 
 A page of any site can send requests to addresses of this machine, and have its own name resolve to one (DNS rebinding).
 So the name that a request was sent to must be one of this service, and the page that sent it one of its own, or of an
-origin that the settings allow. Programs that are no browsers send no Origin, and are not asked for one.
+origin that the settings allow. Programs other than browsers send no Origin, and need none.
 """
 
 import ipaddress

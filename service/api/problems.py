@@ -1,4 +1,4 @@
-"""Errors as RFC 9457 problem documents: the one place that knows which error is which HTTP status."""
+"""Turns errors into RFC 9457 problem documents: the only place that maps errors to HTTP statuses."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -95,5 +95,5 @@ def make_error_problem(error: ServiceError, request_id: str) -> Response:
 
 def make_internal_problem(request_id: str) -> Response:
     """A 500 that gives nothing away; the server's log has the rest under the request's id."""
-    detail = f"Something went wrong on the server. Its log says what, under request id {request_id}."
+    detail = f"An internal error occurred. The server's log has the details under request id {request_id}."
     return make_problem(500, "internal_error", detail, request_id)

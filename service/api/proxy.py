@@ -1,4 +1,4 @@
-"""Behind a proxy: the path below which it publishes the API, and pages of other origins that may call it."""
+"""Support for proxies and browsers: the root path, and cross-origin requests."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ REMEMBER_SECONDS = 3600
 
 
 class RootPathMiddleware:
-    """Takes a proxy's path off the paths of requests, where the proxy has not done so."""
+    """Strips a proxy's root path from requests, if the proxy has not."""
 
     def __init__(self, app: ASGIApp, root_path: str) -> None:
         """Args: `root_path` begins with a slash and ends without one."""
@@ -30,7 +30,7 @@ class RootPathMiddleware:
 
 
 class CorsMiddleware(CORSMiddleware):
-    """Cross-origin resource sharing, with a problem document where a page may not."""
+    """Cross-origin resource sharing; refusals are problem documents."""
 
     def __init__(self, app: ASGIApp, origins: Sequence[str]) -> None:
         super().__init__(

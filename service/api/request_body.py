@@ -185,4 +185,4 @@ async def _inflate(chunks: AsyncIterator[bytes], limit_bytes: int) -> AsyncItera
     except zlib.error as error:
         raise MalformedBody("The body is not gzip, though its Content-Encoding says so.") from error
     if not (begun and decoder.eof):
-        raise MalformedBody("The gzip body ends before its end: send it whole.")
+        raise MalformedBody("The gzip body is incomplete: send all of it.")

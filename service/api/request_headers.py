@@ -1,4 +1,4 @@
-"""Request headers that mean something to us."""
+"""Request headers that the API reads."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Where a request's series are: in its body, or in an upload."""
+"""Finds a request's series: in its body, or in an upload."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""JSON texts, strictly: no NaN, no names twice, and errors that say where."""
+"""Strict JSON: no NaN, no repeated names, and errors that say where."""
 
 import json
 import math
@@ -16,11 +16,11 @@ Text = bytes | bytearray
 _LARGEST_INTEGER = 2**64 - 1
 _SMALLEST_INTEGER = -(2**63)
 _NO_NUMBER = re.compile(rb"-?(NaN|Infinity|inf|nan)")
-_NO_NUMBER_MESSAGE = "NaN, Infinity and numbers beyond 64 bits are no JSON: send null for a missing value"
+_NO_NUMBER_MESSAGE = "NaN, Infinity and numbers beyond 64 bits are not JSON: send null for a missing value"
 
 
 def parse_json(text: Text) -> Any:
-    """The value of a JSON text; NaN, Infinity and numbers beyond float64 are no JSON.
+    """Parses a JSON text; NaN, Infinity and numbers beyond float64 are refused.
 
     Raises:
         MalformedJson: also where an object has two members of one name, of which one would be lost.
@@ -42,11 +42,11 @@ def read_carefully(text: Text, take: Callable[[str], Any] | None = None) -> Any:
     """The value of a JSON text by a reader that sees every member, and lets other threads run now and then.
 
     Args:
-        take: what stands for the word NaN, which is no JSON else.
+        take: the values to put in place of NaN words, which are otherwise refused.
 
     Raises:
         MalformedJson.
-        json.JSONDecodeError: it is no JSON; `take` being given, for the caller knows where the text stood.
+        json.JSONDecodeError: it isn't JSON, with `take` given: the caller knows the place in the text.
     """
     try:
         return json.loads(
@@ -78,7 +78,7 @@ def count_lines(text: Text, position: int) -> int:
 
 
 def explain(text: Text, error: orjson.JSONDecodeError) -> str:
-    """What is wrong where a text is no JSON."""
+    """Says what is wrong with a text that isn't JSON."""
     beginning = error.doc[error.pos : error.pos + 9]
     if _NO_NUMBER.match(beginning.encode()) or "infinity" in error.msg:
         return _NO_NUMBER_MESSAGE
@@ -98,7 +98,7 @@ def _read_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         for name, _ in pairs:
             if name in seen:
                 raise MalformedJson(
-                    f"An object of the body has two members of the same name, {describe(name)}: names must differ."
+                    f"An object of the body has two members with the same name, {describe(name)}: names must differ."
                 )
             seen.add(name)
     return members

@@ -1,4 +1,4 @@
-"""From the body of POST /train to jobs: the data is read, the plan made. Blocks; not for the event loop."""
+"""Turns the body of POST /train into jobs: reads the data, makes the plan. Blocks; not for the event loop."""
 
 from collections.abc import Callable
 from functools import partial
@@ -127,7 +127,7 @@ def _read_data(data: dict[str, Any], datasets: DatasetStore) -> tuple[PanelData,
 
 
 def _agree(panel: Panel, asked: str | None) -> str | None:
-    """The frequency of a data set, or the one that is asked for where it has none."""
+    """The frequency of a data set, or the requested one if it has none."""
     if asked is None:
         return panel.freq
     try:

@@ -7,7 +7,7 @@ from service.errors import UpgradeRefused
 
 
 class UpgradeRefusalMiddleware:
-    """Refuses websockets, once, and where a key is asked for, only who has one.
+    """Refuses websockets and other upgrades; if keys are set, only after the key was checked.
 
     Another protocol, such as HTTP/2, is an offer that needs no answer: the request is served as it is. With a body it
     can't be, since the parser takes what follows the headers for the other protocol.

@@ -1,4 +1,4 @@
-"""What pydantic finds wrong with a request, in our words: stable codes, JSON pointers, the nearest known field."""
+"""Turns pydantic's errors into the API's: stable codes, JSON pointers, the most similar known field."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
@@ -40,7 +40,7 @@ def invalid(details: Iterable[Mapping[str, Any]], model: type[BaseModel] | None 
 
 
 def _find_unknown(value: Any, model: type[BaseModel] | None, pointer: str) -> Iterator[Flaw]:
-    """Fields that nobody knows, where there are so many that pydantic's list of them would be long."""
+    """Unknown fields, in bodies with so many of them that pydantic's list would be long."""
     if model is None or not isinstance(value, dict):
         return
     known = list(model.model_fields)

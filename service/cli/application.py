@@ -1,4 +1,4 @@
-"""The command `outfielder`: its commands, and what goes wrong as one message.
+"""The command `outfielder`: its subcommands, and errors as one message.
 
 What a command needs is imported when it runs.
 """
@@ -18,7 +18,7 @@ from service.errors import InvalidRequest, ServiceError
 
 app = typer.Typer(
     name="outfielder",
-    help="Forecasts series over HTTP, and trains the models for it.",
+    help="Forecast time series over HTTP, and train the models.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

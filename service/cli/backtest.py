@@ -28,14 +28,14 @@ def backtest(
     model: Annotated[str | None, typer.Option(help="A stored model.")] = None,
     version: Version = None,
     horizon: Annotated[int | None, typer.Option(help="Steps ahead.")] = None,
-    windows: Annotated[int | None, typer.Option(help="Forecasts of each series; 3 unless told.")] = None,
-    step: Annotated[int | None, typer.Option(help="Points between two forecasts; 1 unless told.")] = None,
-    season: Annotated[int | None, typer.Option(help="Points of a season.")] = None,
+    windows: Annotated[int | None, typer.Option(help="Forecasts of each series; by default 3.")] = None,
+    step: Annotated[int | None, typer.Option(help="Points between two forecasts; by default 1.")] = None,
+    season: Annotated[int | None, typer.Option(help="Points in a season.")] = None,
     level: Annotated[
-        list[float] | None, typer.Option(help="A prediction interval, in percent, whose coverage is wanted.")
+        list[float] | None, typer.Option(help="A prediction interval, in percent, to measure the coverage of.")
     ] = None,
     freq: Annotated[
-        str | None, typer.Option(help="A pandas offset alias, which tells the usual season; by default the file's.")
+        str | None, typer.Option(help="A pandas offset alias, which sets the season; by default the file's.")
     ] = None,
     id_column: IdColumn = None,
     time_column: TimeColumn = None,

@@ -115,7 +115,7 @@ class Client:
             except httpx.TransportError as error:
                 failures += 1
                 if failures > 5:
-                    raise RequestRefused(f"The connection to {self.url} broke off: {error}") from error
+                    raise RequestRefused(f"The connection to {self.url} was lost: {error}") from error
 
     def _call(self, method: str, path: str, **arguments: Any) -> dict[str, Any]:
         try:

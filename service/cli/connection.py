@@ -1,4 +1,4 @@
-"""The server that a command calls: the settings' own, unless the command line names another."""
+"""The server that a command calls: from the options or the settings."""
 
 from typing import TYPE_CHECKING
 

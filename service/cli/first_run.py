@@ -1,4 +1,4 @@
-"""The first run: trains the starter models and shows what they make of a real series, while the service serves."""
+"""The first run: trains the starter models and shows their forecasts of a real series."""
 
 import json
 import time
@@ -83,7 +83,7 @@ def submit(client: Client, starters: Sequence[str]) -> None:
 
 
 def show_air_passengers(client: Client, model: str) -> str:
-    """The last year of AirPassengers as a model and the baselines forecast it, what came, and the curl for it."""
+    """The last year of AirPassengers: actual values, forecasts of a model and the baselines, and the curl command."""
     history, actual = load_air_passengers()
     rows = {
         model: forecast_air_passengers(client, model),
@@ -94,7 +94,7 @@ def show_air_passengers(client: Client, model: str) -> str:
         "",
         f"AirPassengers: the 12 months of 1960, forecast from the {len(history)} months before (thousands)",
         f"{'':<16}{''.join(f'{month:>6}' for month in MONTHS)}{'MAE':>8}",
-        f"{'what came':<16}{''.join(f'{value:>6.0f}' for value in actual)}",
+        f"{'actual':<16}{''.join(f'{value:>6.0f}' for value in actual)}",
     ]
     for name, values in rows.items():
         error = float(np.abs(values - actual).mean())

@@ -29,7 +29,7 @@ def forecast(
     mode: Annotated[str | None, typer.Option(help="one_step, autoregressive, vector, sequence or auto.")] = None,
     horizon: Annotated[int | None, typer.Option(help="Steps ahead.")] = None,
     freq: Annotated[
-        str | None, typer.Option(help="A pandas offset alias, where the file's time stamps are too few to tell it.")
+        str | None, typer.Option(help="A pandas offset alias, if the file has too few time stamps to infer it.")
     ] = None,
     id_column: IdColumn = None,
     time_column: TimeColumn = None,

@@ -1,4 +1,4 @@
-"""A job on the terminal: followed to its end with a progress bar."""
+"""Follows a job to its end with a progress bar."""
 
 import sys
 from typing import TYPE_CHECKING, Any

@@ -11,9 +11,9 @@ from service.cli.output import print_jobs, print_json
 
 
 def jobs(
-    job_id: Annotated[str | None, typer.Argument(help="One job; by default the newest are listed.")] = None,
+    job_id: Annotated[str | None, typer.Argument(help="A job to show; by default the newest jobs are listed.")] = None,
     status: Annotated[str | None, typer.Option(help="Only jobs with this status.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many to list.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="The number of jobs to list.")] = 20,
     cancel: Annotated[bool, typer.Option("--cancel", help="Cancel the job.")] = False,
     watch: Annotated[bool, typer.Option("--watch", help="Follow the job to its end.")] = False,
     url: Url = None,

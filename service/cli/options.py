@@ -1,4 +1,4 @@
-"""The options that several commands share, and what their texts mean."""
+"""Options that several commands share."""
 
 import json
 from pathlib import Path
@@ -6,28 +6,28 @@ from typing import Annotated, Any
 
 import typer
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
-Url = Annotated[str | None, typer.Option(help="The server; by default OUTFIELDER_HOST and OUTFIELDER_PORT.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Url = Annotated[str | None, typer.Option(help="The server's URL; by default from OUTFIELDER_HOST and OUTFIELDER_PORT.")]
 Key = Annotated[str | None, typer.Option(help="An API key of the server.", envvar="OUTFIELDER_API_KEY")]
 Host = Annotated[str | None, typer.Option(help="The address to listen on.")]
 Port = Annotated[int | None, typer.Option(help="The port to listen on.", min=0, max=65535)]
 SeriesFile = Annotated[
     Path,
     typer.Argument(
-        help="CSV, TSV or Parquet with the columns unique_id,ds,y or others, long or wide; a column of numbers; or "
-        "JSON as in POST /forecast. - is standard input.",
+        help="CSV, TSV or Parquet, long (unique_id,ds,y or other names) or wide; a column of numbers; or "
+        "JSON as for POST /forecast. - is standard input.",
         callback=lambda file: check_file(file),
     ),
 ]
-Version = Annotated[str | None, typer.Option(help="A version's number or an alias.")]
+Version = Annotated[str | None, typer.Option(help="A version's number or alias.")]
 IdColumn = Annotated[str | None, typer.Option(help="The file's column of ids.")]
 TimeColumn = Annotated[str | None, typer.Option(help="The file's column of times.")]
 TargetColumn = Annotated[str | None, typer.Option(help="The file's column of values.")]
 Decimal = Annotated[str | None, typer.Option(help="The file's decimal point: '.' or ','.")]
 Thousands = Annotated[
-    str | None, typer.Option(help="What groups digits in the file: ',', '.', space, apostrophe, underscore or none.")
+    str | None, typer.Option(help="The file's thousands separator: ',', '.', space, apostrophe, underscore or none.")
 ]
-Form = Annotated[str | None, typer.Option("--format", help="long, or wide where each column of the file is a series.")]
+Form = Annotated[str | None, typer.Option("--format", help="long, or wide (each column is a series).")]
 Insecure = Annotated[bool, typer.Option("--insecure", help="Listen beyond this machine without an API key.")]
 
 

@@ -1,4 +1,4 @@
-"""Files that a command is given: checked, read as uploads are, and told of on standard error."""
+"""Reads the file of a command like an upload, and prints findings to standard error."""
 
 import json
 import sys
@@ -65,5 +65,5 @@ def leave_out(fields: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
     """The fields without some that a command has no use for, which standard error is told."""
     left_out = [name for name in names if name in fields]
     if left_out:
-        print(f"outfielder: not used here, of the file: {', '.join(left_out)}.", file=sys.stderr)
+        print(f"outfielder: these fields of the file are not used here: {', '.join(left_out)}.", file=sys.stderr)
     return {name: value for name, value in fields.items() if name not in names}

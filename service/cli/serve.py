@@ -50,7 +50,9 @@ def serve(
     host: Host = None,
     port: Port = None,
     insecure: Insecure = False,
-    workers: Annotated[int | None, typer.Option(help="API processes, by default OUTFIELDER_WORKERS.", min=1)] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="The number of API processes; by default OUTFIELDER_WORKERS.", min=1)
+    ] = None,
     descriptor: Annotated[int | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Run the API alone."""
@@ -65,7 +67,9 @@ def serve(
 
 
 def worker(
-    jobs: Annotated[int | None, typer.Option(help="Jobs at once, by default OUTFIELDER_JOBS.", min=1)] = None,
+    jobs: Annotated[
+        int | None, typer.Option(help="The number of jobs to run at once; by default OUTFIELDER_JOBS.", min=1)
+    ] = None,
     slot: Annotated[int | None, typer.Option(hidden=True)] = None,
     performs: Annotated[bool, typer.Option(hidden=True)] = False,
 ) -> None:

@@ -27,13 +27,13 @@ from service.cli.training_flags import add_flags, read_flags
 @add_flags
 def train(
     architecture: Annotated[
-        str, typer.Argument(help="A preset, 'auto', or 'chapter' for all of the chapter's models.")
+        str, typer.Argument(help="A preset, 'auto', or 'chapter' for all models of the book chapter.")
     ],
     name: Annotated[str | None, typer.Option(help="The model's name.")] = None,
     file: Annotated[
         Path | None,
         typer.Option(
-            help="Series of your own, uploaded and then trained on: CSV, TSV or Parquet with unique_id,ds,y or others, "
+            help="A file to upload and train on: CSV, TSV or Parquet, long (unique_id,ds,y or other names) or wide, "
             "or JSON. - is standard input.",
             callback=lambda file: check_file(file),
         ),
@@ -45,9 +45,9 @@ def train(
     thousands: Thousands = None,
     form: Form = None,
     option: Annotated[
-        list[str] | None, typer.Option("--set", metavar="FIELD=JSON", help="Any further field of POST /train.")
+        list[str] | None, typer.Option("--set", metavar="FIELD=JSON", help="Any other field of POST /train.")
     ] = None,
-    wait: Annotated[bool, typer.Option("--wait", help="Wait for the model, with a progress bar.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait for the model and show a progress bar.")] = False,
     url: Url = None,
     api_key: Key = None,
     as_json: Json = False,
@@ -58,7 +58,7 @@ def train(
 
     options = choose_options(id_column, time_column, target_column, decimal, thousands, form)
     if file is None and options.to_dict():
-        raise typer.BadParameter(f"{', '.join(options.to_dict())}: of a file, but there is no --file.")
+        raise typer.BadParameter(f"{', '.join(options.to_dict())}: only with --file.")
     fields = {"architecture": architecture, "name": name, **read_flags(flags), **parse_options(option or [])}
     with connect(url, api_key) as client:
         request = {field: value for field, value in fields.items() if value is not None}

@@ -1,4 +1,4 @@
-"""What readers of columns share."""
+"""Functions that the readers of columns share."""
 
 import unicodedata
 from typing import Any
@@ -23,7 +23,7 @@ def shorten(value: Any) -> str:
 
 
 def quote(value: Any) -> str:
-    """A cell as it is shown in a message: in quotes, and characters that nobody sees by their names."""
+    """A cell as shown in a message: in quotes, with invisible characters by their names."""
     if value is None:
         return "nothing"
     text = shorten(value)

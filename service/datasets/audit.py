@@ -1,4 +1,4 @@
-"""What a person should know about their series before a model learns from them."""
+"""Audits series: what a person should know before a model learns from them."""
 
 from collections.abc import Callable, Sequence
 
@@ -26,8 +26,8 @@ def audit(
     A last entry says how many are not shown.
 
     Args:
-        n_absent: points of each series that reading has told of already, as gaps; none where it is empty.
-        locate: the place of a value; by default its index is told.
+        n_absent: points of each series that were already reported as gaps; empty for none.
+        locate: the place of a value for messages; by default its index.
     """
     findings = list(reading_findings)
     for number, (name, values, absent) in enumerate(
@@ -45,13 +45,13 @@ def audit(
 def _look(values: Array, n_absent: int) -> list[tuple[str, str]]:
     known = values[~np.isnan(values)]
     if not len(known):
-        return [("all_null", "It holds no number: it can't be trained on or forecast.")]
+        return [("all_null", "It has no numbers: it can't be trained on or forecast.")]
     findings = []
     n_given = len(values) - n_absent
     if len(known) < n_given:
         findings.append(("missing_values", f"{n_given - len(known)} of {n_given} values are missing."))
     if len(known) < SHORT:
-        findings.append(("short", f"It has {len(known)} points: nothing can be learnt from fewer than {SHORT}."))
+        findings.append(("short", f"It has {len(known)} points: models can't learn from fewer than {SHORT}."))
     elif (known == known[0]).all():
         findings.append(("constant", f"All its values are {known[0]:g}."))
     return findings

@@ -1,4 +1,4 @@
-"""What a cell may be by its shape alone: a number, a number that may be a time, or the like of neither."""
+"""Classifies cells by their shape: a number, a number that may be a time, or neither."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""What the columns of a file hold: times, numbers, text, nothing, or a count of rows."""
+"""The kinds of a file's columns: times, numbers, text, empty, or a row count."""
 
 from collections.abc import Collection, Sequence
 from typing import Any

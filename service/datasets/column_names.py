@@ -1,4 +1,4 @@
-"""What columns are called: those of the standard, those that an option names, and those that tell what they hold."""
+"""Column names: the standard ones, those that an option names, and those that suggest a content."""
 
 import re
 from collections.abc import Sequence

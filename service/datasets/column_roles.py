@@ -1,4 +1,4 @@
-"""Which columns of a file hold ids, times and values: by their names, by what is said of them, or by what they hold."""
+"""Finds the columns of ids, times and values: by name, by option, or by content."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -38,7 +38,7 @@ class Roles:
 
 
 def assign_by_name(names: Sequence[str], options: FileOptions) -> Roles | None:
-    """Roles where names alone tell them; None where the columns themselves have to be looked at.
+    """The roles if names alone decide them; None if the content has to.
 
     Raises:
         InvalidRequest: a column that an option names is not there, or two have the same name.
@@ -78,7 +78,7 @@ def assign(names: Sequence[str], table: pa.Table, options: FileOptions) -> Roles
 
 
 class _Search:
-    """The one reading of the columns that have no role by name."""
+    """Searches for the only possible reading of columns without a role by name."""
 
     def __init__(
         self,
@@ -196,7 +196,7 @@ class _Search:
         if texts:
             message = (
                 f"The column {quote(self.names[texts[0]])} holds other things than numbers, but in a wide file each "
-                "column beside the times is a series: delete it, or say format=long and name id_column, time_column "
+                "column beside the times is a series: delete it, or set format=long and name id_column, time_column "
                 "and target_column."
             )
             raise InvalidRequest.at("/columns", "unknown_column", message)
@@ -205,7 +205,7 @@ class _Search:
         if self.options.format is None and all(PARTS_OF_TIME.fullmatch(self.names[i].strip()) for i in numbers):
             message = (
                 f"The columns {self._some(numbers)} seem to be parts of the times, which go on from row to row. Write "
-                "one row for each time, or say format=wide where each column is a series of its own."
+                "one row for each time, or set format=wide where each column is a series of its own."
             )
             raise InvalidRequest.at("/columns", "unknown_column", message)
         nameless = next((i for i in numbers if not self.names[i].strip()), None)
@@ -221,7 +221,7 @@ class _Search:
         return Roles(tuple(numbers), None, time, is_wide=True, findings=findings)
 
     def _find_numeric_id(self, numbers: list[int], time: int) -> int | None:
-        """Which of two columns of numbers holds ids: by its name, or since it alone tells rows of one time apart."""
+        """Which of two columns of numbers holds ids: by name, or because it alone separates rows of one time."""
         called = [i for i in numbers if self._is_called(i, ID_NAMES)]
         if len(called) == 1:
             return called[0]
@@ -244,11 +244,11 @@ class _Search:
         return Roles((target,), own, time, findings=(*findings, *_tell_left_out(self.names, left_out)))
 
     def _check_ids(self, own: int, time: int | None) -> None:
-        """Refuses a column as ids that nobody named so, where it is a part of the times, or names each row."""
+        """Refuses an inferred column of ids that is a part of the times or names each row."""
         if time is not None and self._is_called(own, TIME_NAMES):
             message = (
                 f"The columns {quote(self.names[time])} and {quote(self.names[own])} both seem to hold parts of the "
-                "times: write them as one column, such as 2024-01-31 06:00, or say id_column where one holds ids."
+                "times: write them as one column, such as 2024-01-31 06:00, or set id_column where one holds ids."
             )
             raise InvalidRequest.at("/columns", "unknown_column", message)
         values = decode(self.table.column(own))
@@ -256,7 +256,7 @@ class _Search:
             message = (
                 f"The column {quote(self.names[own])} holds something else in each row, such as {quote(values[0])}: as "
                 "ids, each series would have one point. If it holds times, write them in ISO 8601, such as 2024-01-31; "
-                "if it holds ids, say id_column, and name the times with time_column."
+                "if it holds ids, set id_column, and name the times with time_column."
             )
             raise InvalidRequest.at("/columns", "unknown_column", message)
 
@@ -292,7 +292,7 @@ class _Search:
             "/columns",
             code,
             f"The columns are {shown}: expected unique_id,ds,y, or one of times, one of numbers and at most one of "
-            f"ids. {why}: name the columns with id_column, time_column and target_column, or say format=wide where "
+            f"ids. {why}: name the columns with id_column, time_column and target_column, or set format=wide where "
             "each column of numbers is a series.",
         )
 

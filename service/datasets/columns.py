@@ -1,4 +1,4 @@
-"""The columns of a table: values and ids, or the row that holds none."""
+"""Reads columns of values and ids, or says which row has none."""
 
 from typing import Any
 

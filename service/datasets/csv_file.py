@@ -1,4 +1,4 @@
-"""Reads CSV: however it is delimited, encoded and headed, to columns of text."""
+"""Reads CSV files with any delimiter, encoding and header into columns of text."""
 
 import csv
 from collections.abc import Iterator
@@ -33,7 +33,7 @@ FEWEST_PARTED = 3
 
 
 def read_csv(path: Path, limits: UploadLimits, options: FileOptions | None = None) -> Table:
-    """Reads a file; what its form leaves open, and `options` do not say, is told in the table's findings.
+    """Reads a file; assumptions that neither its form nor `options` settle become findings of the table.
 
     Raises:
         InvalidRequest: another encoding, columns of which several readings are possible, rows that don't fit, or what
@@ -125,7 +125,7 @@ class _Ragged:
         elif len(cells) > n:
             why = "If a delimiter stands inside a text, put that cell in quotes."
         else:
-            why = "Add what is missing, or delete the line if it is no row of the table."
+            why = "Add what is missing, or delete the line if it isn't a row of the table."
         return InvalidRequest.at("", "unreadable_file", f"{head} {why}")
 
 

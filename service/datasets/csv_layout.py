@@ -83,7 +83,7 @@ def find_layout(text: Text, comma_in_numbers: bool = False) -> Layout:
         top += 1
     top += _count_titles(texts[top:], skipped, top)
     if top == len(texts):
-        raise InvalidRequest.at("", "empty", "The file holds no header and no rows: expected both.")
+        raise InvalidRequest.at("", "empty", "The file has neither a header nor rows: expected both.")
     delimiter = declared if declared is not None else _find_delimiter(texts[top : top + _MOST_ROWS], comma_in_numbers)
     header, n_lines = _first_record(texts[top:], delimiter)
     cells = [cell.strip() for cell in header]
@@ -192,7 +192,7 @@ def _is_data(cells: list[str]) -> bool:
             "/columns",
             "unknown_column",
             f"The header holds several times ({quote(known[1])}, ..): the file seems to have its times side by side. "
-            "Expected one row for each time: turn the table round (transpose it).",
+            "Expected one row for each time: transpose the table.",
         )
     if not cells[0]:
         # Nameless is the index of a frame, whose columns may be numbers.

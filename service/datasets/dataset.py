@@ -1,4 +1,4 @@
-"""What is known of an upload. Standard library only."""
+"""Facts about an upload. Standard library only."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -15,7 +15,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """An upload's facts. `freq` is a pandas offset alias, None where none could be told; times are ISO 8601 in UTC."""
+    """An upload's facts. `freq` is a pandas offset alias, None if unknown; times are ISO 8601 in UTC."""
 
     id: str
     created_at: str

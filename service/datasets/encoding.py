@@ -1,4 +1,4 @@
-"""The encoding of a text file: told from its bytes where that is certain, and made UTF-8."""
+"""Detects the encoding of a text file, if that is certain, and converts it to UTF-8."""
 
 import codecs
 import re
@@ -65,7 +65,7 @@ def open_text(path: Path, scratch: Path) -> Text:
     every one is defined and every word is a word, with a finding.
 
     Raises:
-        InvalidRequest: no text, or an encoding that can't be told; the message names the line.
+        InvalidRequest: not text, or an unknown encoding; the message names the line.
     """
     with path.open("rb") as file:
         head = file.read(BLOCK_BYTES)
@@ -73,11 +73,11 @@ def open_text(path: Path, scratch: Path) -> Text:
         raise InvalidRequest.at("", "empty", "The file is empty: expected a header and rows.")
     for magic, name, remedy in _OTHERS:
         if head.startswith(magic):
-            raise _refuse(f"The file is no CSV but {name}. {remedy}.")
+            raise _refuse(f"The file is not CSV but {name}. {remedy}.")
     if _JSON.match(head):
-        raise _refuse("The file is no CSV but JSON. Send it with Content-Type: application/json.")
+        raise _refuse("The file is JSON, not CSV. Send it with Content-Type: application/json.")
     if _MARKUP.match(head):
-        raise _refuse("The file is no CSV but XML or HTML. Save the table as CSV.")
+        raise _refuse("The file is XML or HTML, not CSV. Save the table as CSV.")
     mark, name = next(((mark, name) for mark, name in _MARKS if head.startswith(mark)), (b"", "utf-8"))
     findings: tuple[Finding, ...] = ()
     if not mark and (guess := _guess_wide(head)):
@@ -93,7 +93,7 @@ def open_text(path: Path, scratch: Path) -> Text:
 
 
 def _survey(path: Path, start: int, findings: tuple[Finding, ...]) -> Text:
-    """Reads it all once. Raises UnicodeDecodeError where it is no UTF-8."""
+    """Reads it all once. Raises UnicodeDecodeError where it isn't UTF-8."""
     decoder = codecs.getincrementaldecoder("utf-8")()
     has_quotes, line = False, 1
     with path.open("rb") as file:
@@ -115,7 +115,7 @@ def _survey(path: Path, start: int, findings: tuple[Finding, ...]) -> Text:
 
 
 def _read_windows(path: Path, scratch: Path, is_marked: bool) -> Text:
-    """A file that is no UTF-8, as Windows-1252."""
+    """Reads a file that isn't UTF-8 as Windows-1252."""
     line, words = _look_at_words(path)
     advice = "Save it as UTF-8 (in Excel: 'CSV UTF-8')."
     if is_marked or words is None:
@@ -128,7 +128,7 @@ def _read_windows(path: Path, scratch: Path, is_marked: bool) -> Text:
 
 
 def _look_at_words(path: Path) -> tuple[int, list[str] | None]:
-    """The first line that is no UTF-8, and some words of Windows-1252; None where the file may be of another code."""
+    """The first line that isn't UTF-8, and some words of Windows-1252; None if it may be another code."""
     first, words = 0, dict[str, None]()
     with path.open("rb") as file:
         for number, line in enumerate(_lines(file), 1):

@@ -1,4 +1,4 @@
-"""What a sender says of a file, so that nothing of it need be told from the file. Standard library only."""
+"""Options for reading a file, in place of what would be inferred from it. Standard library only."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +16,7 @@ FORMATS = ("long", "wide")
 
 @dataclass(frozen=True, slots=True)
 class FileOptions:
-    """Each is None where the file decides.
+    """The options; None where the file decides.
 
     `id_column`, `time_column` and `target_column` name columns; `decimal` is the sign of the decimal point and
     `thousands` that of groups of digits, empty for none; `format` is one of `FORMATS`: in a wide file each column of
@@ -64,7 +64,7 @@ def read_options(given: dict[str, str | None]) -> FileOptions:
         flaws.append(Flaw("/format", "unknown_choice", f"Expected 'long' or 'wide' for format, got {form!r}."))
     if form == "wide" and (column := next((name for name in ("id_column", "target_column") if asked.get(name)), None)):
         message = (
-            f"A wide file has no {column}: each of its columns is a series. Leave {column} out, or say format=long."
+            f"A wide file has no {column}: each of its columns is a series. Leave {column} out, or set format=long."
         )
         flaws.append(Flaw(f"/{column}", "conflicting_fields", message))
     if thousands in THOUSANDS and THOUSANDS[thousands] and THOUSANDS[thousands] == decimal:

@@ -1,4 +1,4 @@
-"""The lines of a CSV file at which its rows stand, for messages: a person looks for a line, not for a row."""
+"""Adds line numbers to messages about rows of a CSV file, since people look for lines."""
 
 import csv
 import re

@@ -1,4 +1,4 @@
-"""Files of the command line's user, read as uploads are, as the fields of a request."""
+"""Reads local files for the command line, like uploads, into the fields of a request."""
 
 import json
 import math
@@ -21,7 +21,7 @@ JSON = "application/json"
 
 @dataclass(frozen=True, slots=True)
 class FileRequest:
-    """What a file asks for: `fields` of a request, among them `series`, and what its reading found."""
+    """The `fields` of a request in a file, among them `series`, and the findings of its reading."""
 
     fields: dict[str, Any]
     findings: tuple[Finding, ...] = ()
@@ -83,7 +83,7 @@ def read_json(content: bytes) -> dict[str, Any]:
             content, parse_float=_read_float, parse_constant=_refuse_constant, object_pairs_hook=_check_members
         )
     except json.JSONDecodeError as error:
-        raise _refuse(f"line {error.lineno}: this is no JSON: {error.msg}.") from error
+        raise _refuse(f"line {error.lineno}: this is not JSON: {error.msg}.") from error
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
         raise _refuse(f"line {line}: the text is neither UTF-8 nor UTF-16: save it as UTF-8.") from error
@@ -100,7 +100,7 @@ def _read_float(text: str) -> float:
 
 
 def _refuse_constant(name: str) -> Any:
-    raise _refuse(f"the file holds {name}, which is no JSON: write null where a value is missing.")
+    raise _refuse(f"the file holds {name}, which is not JSON: write null where a value is missing.")
 
 
 def _check_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

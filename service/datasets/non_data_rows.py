@@ -1,4 +1,4 @@
-"""Rows of a file that are no data: what spreadsheets leave beneath and between tables."""
+"""Rows that are not data, such as totals and notes of a spreadsheet."""
 
 import re
 from collections.abc import Sequence

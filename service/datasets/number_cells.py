@@ -1,4 +1,4 @@
-"""Cells of text on their way to numbers: where they are, what they match, and the signs that stand around digits."""
+"""Cells of text that become numbers: their place, their pattern, and the signs around their digits."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ Locate = Callable[[int], CellPlace]
 
 
 def strip_signs(text: Any, locate: Locate) -> tuple[Any, list[Finding]]:
-    """Text without what stands around digits: other minus signs, brackets, percent and currency signs."""
+    """Text without the signs around digits: other minus signs, brackets, percent and currency signs."""
     findings: list[Finding] = []
     written = text
     text = pc.replace_substring(text, "\u2212", "-")

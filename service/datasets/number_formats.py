@@ -1,4 +1,4 @@
-"""Numbers from text: which sign is the decimal point and which groups digits, as the whole column decides."""
+"""Parses numbers from text: the whole column decides which sign is the decimal point and which groups digits."""
 
 import re
 from dataclasses import dataclass
@@ -50,7 +50,7 @@ def read_digits(
         n_rows: of several columns one behind the other, how many rows each has.
 
     Raises:
-        InvalidRequest: a cell is no number, or may be two different ones.
+        InvalidRequest: a cell isn't a number, or could be either of two.
     """
     text = pc.utf8_trim_whitespace(column.cast(pa.string()))
     text = pc.if_else(pc.is_in(pc.utf8_lower(text), pa.array(MISSING_WORDS)), pa.scalar(None, pa.string()), text)

@@ -1,4 +1,4 @@
-"""Values that stand so far off a series that they may be errors. NumPy only."""
+"""Finds values so far from a series that they may be errors. NumPy only."""
 
 from itertools import product
 

@@ -1,4 +1,4 @@
-"""Series that were posted as JSON, as a data set."""
+"""Turns series posted as JSON into a data set."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ def keep_posted(store: DatasetStore, limits: UploadLimits, posted: Any, freq: st
     """Keeps series in any of the forms of `service.domain.series`. Blocks.
 
     Raises:
-        InvalidRequest: another form, something that is no number, a wrong frequency or start, more than the limits.
+        InvalidRequest: an unknown form, a value that isn't a number, a wrong freq or start, or over the limits.
     """
     series = split(posted)
     limits.check_series(len(series))

@@ -1,4 +1,4 @@
-"""How much room uploads and kept series take together, those in progress included, over all processes of a machine."""
+"""Limits the disk space of all uploads and kept series, over all processes of a machine."""
 
 import contextlib
 import fcntl

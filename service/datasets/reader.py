@@ -1,4 +1,4 @@
-"""Reads an uploaded file, as a program of its own: what a hostile file does, it does to a process that has no duties.
+"""Reads an uploaded file in a process of its own, so that a hostile file can only harm that process.
 
 `python -m service.datasets.reader FOLDER MEDIA_TYPE MAX_POINTS MAX_SERIES OPTIONS QUOTA` reads FOLDER/upload and writes
 a data set beside it; OPTIONS are JSON, QUOTA is the bytes that all uploads may take, or nothing. One line of JSON on

@@ -1,4 +1,4 @@
-"""One series' rows in the order of time, each time once."""
+"""Sorts the rows of a series by time, and keeps one row for each time."""
 
 from dataclasses import dataclass
 
@@ -39,7 +39,7 @@ def order(table: Table, rows: NDArray[np.intp], findings: list[Finding]) -> Orde
     """The rows of one series; what had to be changed is added to `findings`.
 
     Raises:
-        InvalidRequest: most rows have the time of another one and another value: they are no series.
+        InvalidRequest: most rows share their time with another row that has another value.
     """
     name, values = table.ids[table.series[rows[0]]], table.values[rows]
     if table.times is None:
@@ -49,7 +49,9 @@ def order(table: Table, rows: NDArray[np.intp], findings: list[Finding]) -> Orde
     own = Times(wall, offsets, table.times.zone)
     stamps = _find_regular(own)
     if (np.diff(stamps) < np.timedelta64(0)).any():
-        findings.append(Finding("not_sorted", name, "Its time stamps don't ascend: the rows were sorted."))
+        findings.append(
+            Finding("not_sorted", name, "Its time stamps are not in ascending order: the rows were sorted.")
+        )
         by_time = np.argsort(stamps, kind="stable")
         rows, stamps, values = rows[by_time], stamps[by_time], values[by_time]
         own = Times(wall[by_time], None if offsets is None else offsets[by_time], own.zone)
@@ -64,7 +66,9 @@ def order(table: Table, rows: NDArray[np.intp], findings: list[Finding]) -> Orde
         raise _refuse_doubles(table, rows[differ[0] : differ[0] + 2], values[differ[0] : differ[0] + 2], name)
     if n_doubles:
         double = str(stamps[np.argmin(is_last)].astype("datetime64[s]")).removesuffix("T00:00:00")
-        message = f"{n_doubles} time stamps occur again, the first of them {double}: the last row of each counts."
+        message = (
+            f"{n_doubles} time stamps occur more than once, the first of them {double}: the last row of each is used."
+        )
         findings.append(Finding("duplicate_stamps", name, message))
         stamps, values = stamps[is_last], values[is_last]
     return Ordered(name, values, stamps, own)

@@ -1,4 +1,4 @@
-"""From rows to series on regular grids, with what is odd about them."""
+"""Puts rows onto regular time grids as series, with findings."""
 
 from collections import Counter
 from dataclasses import dataclass, replace
@@ -42,7 +42,7 @@ class _GriddedSeries:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Found:
-    """What a series' own stamps tell: no `fit` where they are irregular or too few; `freq` is the name of its grid."""
+    """What a series' own stamps show: no `fit` if they are irregular or too few; `freq` is the name of its grid."""
 
     fit: GridFit | None = None
     freq: str | None = None
@@ -52,7 +52,7 @@ def make_grids(table: Table, limits: UploadLimits, freq: str | None = None) -> G
     """Sorts each series by its times, keeps the last of equal stamps, fills gaps with NaN.
 
     Args:
-        freq: the frequency that the sender says; None where the stamps tell it.
+        freq: the frequency that was given; None to infer it from the time stamps.
 
     Raises:
         InvalidRequest: with the gaps there are too many points; the stamps contradict `freq`.
@@ -62,7 +62,7 @@ def make_grids(table: Table, limits: UploadLimits, freq: str | None = None) -> G
     findings: list[Finding] = []
     if table.times is None:
         findings.append(
-            Finding("no_times", None, "There is no column 'ds': rows are taken in their order, one step apart.")
+            Finding("no_times", None, "There is no column 'ds': the rows are read in their order, one step apart.")
         )
     else:
         findings += [Finding(code, None, message) for code, message in table.times.findings]
@@ -125,7 +125,7 @@ def _apply(freq: str, ordered: Ordered, own: _Found) -> _Found:
     if len(astray):
         begin, stray = _show(ordered.stamps[0]), _show(ordered.stamps[astray[0]])
         raise _contradict(
-            ordered, freq, f"begin at {begin}, and {stray} is not on it", "Leave it out, or mend the stamps."
+            ordered, freq, f"begin at {begin}, and {stray} is not on it", "Leave it out, or correct the time stamps."
         )
     return _Found(GridFit(grid, places, np.zeros(len(places), bool)), name(grid))
 
@@ -200,10 +200,10 @@ def _grid(ordered: Ordered, own: _Found, freq: str | None, findings: list[Findin
         return as_it_is
     if own.fit is None:
         if len(ordered.stamps) == 2:
-            message = "Two time stamps tell no frequency: its points are taken one after another."
+            message = "Two time stamps don't show a frequency: its points are read as consecutive."
             findings.append(Finding("irregular", ordered.id, message))
         elif len(ordered.stamps) > 2:
-            message = "Its time stamps are irregular: its points are taken one after another."
+            message = "Its time stamps are irregular: its points are read as consecutive."
             findings.append(Finding("irregular", ordered.id, message))
         return as_it_is
     places, own_freq = own.fit.places, own.freq
@@ -229,7 +229,7 @@ def _grid(ordered: Ordered, own: _Found, freq: str | None, findings: list[Findin
         )
         findings.append(Finding("off_grid", ordered.id, message))
     if n_absent:
-        message = f"{n_absent} of {length} time stamps of frequency {own_freq!r} are not there."
+        message = f"{n_absent} of {length} time stamps of frequency {own_freq!r} are missing."
         findings.append(Finding("gaps", ordered.id, message))
     start = ordered.start(own.fit.grid.at(np.zeros(1, np.int64))[0]) if own_freq == freq else None
     return _GriddedSeries(values, start, n_absent)

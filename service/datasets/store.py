@@ -1,4 +1,4 @@
-"""The folder of uploads: each a panel and its facts, there whole or not at all."""
+"""The folder of uploads: a panel and its facts for each, written atomically."""
 
 import contextlib
 import io
@@ -134,7 +134,11 @@ class DatasetStore:
             InvalidRequest: the cursor is not one of ours.
         """
         if cursor is not None and not _CURSOR.match(cursor):
-            raise InvalidRequest.at("/cursor", "bad_cursor", "The cursor is not one that a list gave: leave it out.")
+            raise InvalidRequest.at(
+                "/cursor",
+                "bad_cursor",
+                "The cursor is invalid: use the `next_cursor` of a list, or leave it out to start from the beginning.",
+            )
         keyed = []
         for name in self._list():
             path = self.root / name / FACTS
@@ -158,7 +162,7 @@ class DatasetStore:
         self._remove(self._folder(dataset_id), dataset_id)
 
     def expire(self, older_than_seconds: float) -> None:
-        """Removes what nobody has read for so long, and what interrupted uploads left behind."""
+        """Removes uploads that were not read for so long, and remains of interrupted ones."""
         staging_limit = min(older_than_seconds, LONGEST_UPLOAD_SECONDS)
         for folder in [*self.root.glob("[0-9a-z]*"), *(self.root / STAGING).glob("*")]:
             limit = staging_limit if folder.parent.name == STAGING else older_than_seconds
@@ -231,7 +235,7 @@ def write_panel(
     """Writes a panel and its facts, durably, into a folder of `DatasetStore.scratch`.
 
     Args:
-        quota: what room is asked of before anything is written.
+        quota: where space is reserved before anything is written.
         beside: the bytes of what lies in the folder already.
 
     Raises:
@@ -294,4 +298,4 @@ def _damaged(dataset_id: str) -> DatasetDamaged:
 
 def _missing(dataset_id: str) -> DatasetNotFound:
     shown = dataset_id if len(dataset_id) <= 60 else dataset_id[:60] + "..."
-    return DatasetNotFound(f"There is no data set {shown!r}. It may have expired; GET /datasets lists what is there.")
+    return DatasetNotFound(f"There is no data set {shown!r}. It may have expired; GET /datasets lists all data sets.")

@@ -1,4 +1,4 @@
-"""An upload as a table of rows: what every reader makes of its file."""
+"""The table of rows that every reader turns its file into."""
 
 from dataclasses import dataclass, field, replace
 
@@ -52,7 +52,7 @@ class Table:
 
 
 def build(columns: Columns, limits: UploadLimits, options: FileOptions, *, delimiter: str | None = None) -> Table:
-    """Makes a table of columns: finds their roles, leaves out rows that are no data, reads ids, times and values.
+    """Makes a table of columns: finds their roles, leaves out rows without data, reads ids, times and values.
 
     Args:
         delimiter: what parts the cells of a file of text.
@@ -63,7 +63,7 @@ def build(columns: Columns, limits: UploadLimits, options: FileOptions, *, delim
     """
     table, names = columns.table, columns.table.column_names
     if not table.num_rows:
-        raise InvalidRequest.at("", "empty", "The file holds no rows: expected at least one.")
+        raise InvalidRequest.at("", "empty", "The file has no rows: expected at least one.")
     roles = assign_by_name(names, options) or assign(names, table, options)
     for i in {roles.time, *roles.targets} - {None}:
         # Ids alone stay categories: of millions of rows their texts would be many.
@@ -73,7 +73,7 @@ def build(columns: Columns, limits: UploadLimits, options: FileOptions, *, delim
     if keep is not None:
         table, rows = table.filter(pa.array(keep)), rows[keep]
     if not table.num_rows:
-        raise InvalidRequest.at("", "empty", "The file holds no rows of data: expected at least one.")
+        raise InvalidRequest.at("", "empty", "The file has no rows of data: expected at least one.")
     n, n_series = table.num_rows, len(roles.targets)
     limits.check_points(n * n_series)
 

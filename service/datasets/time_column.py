@@ -1,4 +1,4 @@
-"""The column of times of an upload: wall times and offsets, or the row that holds none."""
+"""Reads an upload's column of times as wall times and offsets, or says which row has none."""
 
 import re
 from collections.abc import Callable
@@ -130,7 +130,8 @@ def _read_numbers(column: Any, source: _Source) -> Times:
     beyond = np.flatnonzero(~((numbers >= 1) & (numbers < 9e18)))
     if len(beyond):
         message = (
-            f"holds {show(int(beyond[0]))} in {quote(source.name)}: a plain number of this size is no time; {EXPECTED}."
+            f"holds {show(int(beyond[0]))} in {quote(source.name)}: a plain number of this size is not a time; "
+            f"{EXPECTED}."
         )
         raise source.refuse(int(beyond[0]), "bad_timestamp", message)
     whole = numbers.astype(np.int64)
@@ -139,7 +140,7 @@ def _read_numbers(column: Any, source: _Source) -> Times:
         numbered = read_numbers(whole, rest)
         wall, ok = join(numbered.days, numbered.clock, numbered.ok)
         if not ok.all():
-            raise BadTime(int(np.flatnonzero(~ok)[0]), f"there is no such day or time; {EXPECTED}")
+            raise BadTime(int(np.flatnonzero(~ok)[0]), f"this day or time does not exist; {EXPECTED}")
     except BadTime as error:
         raise _refuse_bad(source, error, int, show) from None
     has_offset = numbered.clock.offset[0] != NO_OFFSET

@@ -1,4 +1,4 @@
-"""Texts of times in Arrow's columns: whole columns of plain ISO 8601 at once, other forms by their fields."""
+"""Reads times from Arrow text columns: plain ISO 8601 as whole columns, other forms by their fields."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Takes in an upload: streams it to disk, has it read by a process of its own, keeps what that made of it."""
+"""Receives an upload: streams it to disk, has it read in a process of its own, and keeps the result."""
 
 import asyncio
 import contextlib
@@ -173,15 +173,16 @@ def _explain(status: int | None, complaint: str) -> InvalidRequest:
     """Why a reader ended without an answer: only where it was for want of memory or time is the file too large."""
     if status == -signal.SIGXCPU:
         return _unreadable(
-            f"The file can't be read: it takes more than {MAX_CPU_SECONDS} s of computing. Send it in several uploads."
+            f"The file can't be read: reading takes more than {MAX_CPU_SECONDS} s of CPU time. Send it in several "
+            "uploads."
         )
     if status == -signal.SIGKILL or any(word in complaint for word in ("MemoryError", "bad_alloc", "allocate memory")):
         return _unreadable(
-            "The file can't be read: that takes more memory than this server gives it. Send it in several uploads."
+            "The file can't be read: reading takes more memory than this server allows. Send it in several uploads."
         )
     LOGGER.error("The reader of an upload ended with status %s: %s", status, complaint[-MOST_COMPLAINT:] or "no word")
     return _unreadable(
-        "The file can't be read: the reader failed on what it holds, which is a fault of the server, whatever the "
+        "The file can't be read: the reader failed on its content, which is a fault of the server, whatever the "
         "file's size. Its log says more. A file of the columns unique_id,ds,y in UTF-8 avoids most of what can go "
         "wrong."
     )

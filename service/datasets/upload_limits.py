@@ -1,4 +1,4 @@
-"""How much one upload may hold."""
+"""Limits of one upload."""
 
 from dataclasses import dataclass
 

@@ -1,1 +1,1 @@
-"""Engines: what runs a version's numbers. Arrays in, arrays out; no asyncio, no requests."""
+"""Engines compute a version's forecasts. Arrays in, arrays out; no asyncio, no requests."""

@@ -1,4 +1,4 @@
-"""What runs a version's forecasts, and what loads it."""
+"""Interfaces of engines, which compute a version's forecasts, and of their loaders."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ Kind = Literal["forecast", "rollout", "all_steps"]
 
 
 class Runtime(Protocol):
-    """What runs a version's graphs, in 32 bits. Callable from several threads at once.
+    """Computes a version's forecasts in 32 bits. Thread-safe.
 
     `series` is [batch, time], padded on the right with anything; `lengths` [batch] are at least the version's minimum.
     """
@@ -65,7 +65,7 @@ class Engine(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class EngineChoice:
-    """Which engine serves a version, by name, and why that one; None where none can."""
+    """The name of the engine that serves a version, None if none can, and the reason."""
 
     engine: str | None
     reason: str

@@ -1,4 +1,4 @@
-"""Where what loads versions is made, by the name of the setting."""
+"""Creates the loader that OUTFIELDER_ENGINE names."""
 
 from pathlib import Path
 
@@ -32,7 +32,7 @@ def make_loader(name: str) -> Loader:
     """What loads versions under this setting.
 
     Raises:
-        KeyError: there is no such engine; settings allow known names only.
+        KeyError: an unknown engine; settings allow known names only.
     """
     loaders: dict[str, type[Loader]] = {
         "auto": AutoLoader,

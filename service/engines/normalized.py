@@ -1,4 +1,4 @@
-"""An engine of any runtime: takes level and unit off series in 64 bits, and puts them back on the answers."""
+"""Makes an engine of a runtime: removes level and unit from series in 64 bits, and restores them in the answers."""
 
 from service.domain.normalization import Equivariance, find_equivariance, normalize
 from service.engines.engine import Answers, Kind, Lengths, Runtime, Series

@@ -49,7 +49,7 @@ class OnnxLoader:
     def choose(self, manifest: Manifest) -> EngineChoice:
         """This engine, where the version has its graphs."""
         if has_graphs(manifest):
-            return EngineChoice(NAME, "Its graphs gave the SavedModel's own numbers when it was published.")
+            return EngineChoice(NAME, "Its fast graphs gave the SavedModel's numbers when it was published.")
         return EngineChoice(None, f"The engine {NAME!r} can't run it: {why_not(manifest)}")
 
     def __call__(self, folder: Path, manifest: Manifest) -> NormalizedEngine:
@@ -83,11 +83,11 @@ def has_graphs(manifest: Manifest) -> bool:
 def why_not(manifest: Manifest) -> str:
     """Why a version has no graphs for this engine."""
     reason = manifest.engines.get(NAME, {}).get("reason")
-    return str(reason) if reason else "it was published without graphs."
+    return str(reason) if reason else "it was published without fast graphs."
 
 
 class OnnxRuntime:
-    """One version's graphs, each with one thread: concurrent calls share the cores, and none waits for another."""
+    """A version's graphs, each with one thread, so that concurrent calls share the cores."""
 
     def __init__(self, folder: Path, window: int | None, files: Collection[str] | None = None) -> None:
         """Args:
@@ -130,7 +130,7 @@ class OnnxRuntime:
         return self._call_seconds + rows * row_seconds
 
     def warm(self, manifest: Manifest) -> None:
-        """Runs each graph, so that what later runs use again is there, and measures what a call costs.
+        """Runs each graph once, to allocate what later runs reuse, and measures the time of a call.
 
         Raises:
             ValueError: an answer's shape is not the manifest's.

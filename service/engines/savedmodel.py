@@ -38,10 +38,10 @@ class SavedModelLoader:
         return EngineChoice(NAME, "The setting says so.")
 
     def __call__(self, folder: Path, manifest: Manifest) -> NormalizedEngine:
-        """Loads a version's folder and proves a call of each signature that it will be asked for.
+        """Loads a version's folder and tries each signature that will be used.
 
         Raises:
-            VersionDamaged: the folder can't be loaded, or what it answers is no forecast.
+            VersionDamaged: the folder can't be loaded, or an answer isn't a forecast.
         """
         with self._importing:
             if self._tensorflow is None:

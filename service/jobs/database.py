@@ -104,7 +104,7 @@ def _engine_url(database_url: str) -> URL:
 
 
 def _set_up_sqlite(connection: Any, record: Any) -> None:
-    """As the engine sets its own connections up, but for the time that they wait."""
+    """Sets a connection up like the engine's own, except for the time that it waits for locks."""
     del record
     connection.isolation_level = "IMMEDIATE"
     connection.execute(f"PRAGMA busy_timeout={round(BUSY_SECONDS * 1000)}")

@@ -1,4 +1,4 @@
-"""The job database as the API uses it: connected when it is first asked, and watched for being taken away."""
+"""The API's connection to the job database: made on first use, and checked for the file being replaced."""
 
 import hashlib
 import logging
@@ -43,7 +43,7 @@ Keep = Callable[[], Callable[[], None]]
 
 
 class JobDatabase:
-    """The job database, connected when it is first asked. Blocks; for several threads."""
+    """The job database, connected on first use. Blocks; thread-safe."""
 
     engine: sa.Engine
     client: DBOSClient
@@ -119,7 +119,7 @@ class JobDatabase:
         waiting = self.reader.count()["queued"]
         if waiting + count > limit:
             raise QueueFull(
-                f"{waiting} jobs are waiting, the limit is {limit}. Wait for some to end, or cancel some.",
+                f"{waiting} jobs are waiting, and the limit is {limit}. Wait until some end, or cancel some.",
                 retry_after_seconds=10,
             )
 
@@ -175,7 +175,7 @@ def _reach(engine: sa.Engine) -> None:
 
 
 def _identify(file: Path) -> tuple[int, int] | None:
-    """Tells a file from another of its name; None where there is none."""
+    """Identifies a file, to notice another one of the same name; None if there is none."""
     try:
         status = file.stat()
     except FileNotFoundError:

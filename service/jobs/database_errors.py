@@ -1,4 +1,4 @@
-"""What keeps the job database from working, said so that whoever runs the service can mend it."""
+"""Explains failures of the job database, and how to fix them."""
 
 import logging
 from typing import Any
@@ -14,21 +14,21 @@ FULL = "The disk of the job database is full. Free some space."
 # Parts of what SQLite and PostgreSQL say, and what it means.
 _MEANINGS = (
     (("is full", "no space left", "could not extend file"), FULL),
-    (("locked", "busy"), "Another program holds the job database locked. Try again when it is done."),
+    (("locked", "busy"), "Another program has locked the job database. Try again when it is done."),
     (
         ("readonly", "read-only", "permission denied", "attempt to write"),
-        "The job database can't be written. Check the rights to its folder, and that its disk is not read-only.",
+        "The job database can't be written. Check the permissions of its folder, and that its disk is not read-only.",
     ),
     (("no such table", "does not exist"), "The job database has lost its tables. Restart the service."),
     (
         ("malformed", "not a database", "corrupt", "disk i/o error"),
-        "The job database is damaged, or its disk is. Restore it, or move it away to begin with a new one.",
+        "The job database or its disk is damaged. Restore it, or move it away to start with a new one.",
     ),
-    (("unable to open",), "The job database can't be opened. Check that its folder is there, and the rights to it."),
+    (("unable to open",), "The job database can't be opened. Check that its folder exists, and its permissions."),
 )
 UNREACHABLE = "The job database can't be reached."
 GONE = (
-    "The file of the job database was deleted or replaced while the service ran. Put it back, or restart the API and "
+    "The job database's file was deleted or replaced while the service ran. Put it back, or restart the API and "
     "its workers."
 )
 

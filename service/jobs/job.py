@@ -53,7 +53,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class JobEvent:
-    """Something to tell a watcher: `progress` with the fields of Progress and `attempt`, at last `done` with the job.
+    """An event for watchers: `progress` with the fields of Progress and `attempt`, finally `done` with the job.
 
     `id` counts a job's events from 1; a watcher that comes back names the last one that it saw.
     """

@@ -75,7 +75,7 @@ class JobReader:
         return self._first_active(sa.or_(*(request[path].as_string() == dataset_id for path in paths)))
 
     def find_digest(self, job_id: str) -> str | None:
-        """The digest of a job's request; None where there is no such job."""
+        """The digest of a job's request; None if the job doesn't exist."""
         status = self._tables.status
         with self._engine.begin() as connection:
             attributes = connection.execute(
@@ -97,7 +97,7 @@ class JobReader:
         return counts
 
     def find_heads(self, ids: Sequence[str]) -> dict[str, tuple[bool, int]]:
-        """Of each job that is there, whether it has ended and how many progress events it has told by then."""
+        """For each job that exists, whether it has ended and how many progress events it has written."""
         status, streams = self._tables.status, self._tables.streams
         heads: dict[str, tuple[bool, int]] = {}
         with self._engine.begin() as connection:

@@ -1,4 +1,4 @@
-"""Jobs as the database holds them, made into what clients see."""
+"""Turns database rows into jobs as clients see them."""
 
 import json
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ FAILURE_CODES: dict[JobKind, str] = {"train": TrainingFailed.code, "backtest": B
 WORKER_DIED = {"code": "worker_died", "message": "The worker died 3 times while it ran this job."}
 UNREADABLE = {
     "code": "unreadable_job",
-    "message": "What the job database holds of this job was not written by this service, and is not read.",
+    "message": "This job's record in the job database was not written by this service, so it was not read.",
 }
 # What this service writes; an absent word means the same to the engine.
 READABLE = (None, "portable_json")
@@ -86,7 +86,7 @@ def to_job(row: JobRow, last: dict[str, Any] | None) -> Job:
 
 
 def read_json(text: str | None) -> dict[str, Any] | None:
-    """An object as this service writes them; None for what is none, whoever put it there."""
+    """Reads a JSON object that this service wrote; None for anything else."""
     try:
         value = None if text is None else json.loads(text)
     except (ValueError, RecursionError):
@@ -103,7 +103,7 @@ def _submitted_ms(attributes: dict[str, Any]) -> int:
 
 
 def _begin(row: JobRow, told: dict[str, Any], submitted_at: str) -> str | None:
-    """When a run began, as it told itself; else as the database knows, which may cut off all but the second.
+    """When a run began: its own record, or else the database's, which may be cut to seconds.
 
     Cancelling clears it in the database. Never before the submission, whatever was done to the clock meanwhile.
     """

@@ -1,4 +1,4 @@
-"""One run of a job, as the function that performs it sees it."""
+"""A run of a job, from the point of view of the function that performs it."""
 
 import contextlib
 import logging
@@ -20,11 +20,11 @@ CHECK_SECONDS = 0.3
 
 
 class JobStopped(Exception):
-    """The job is no longer this run's to do: it was cancelled, or another worker took it over."""
+    """The job was cancelled, or another worker took it over."""
 
 
 class RunLost(Exception):
-    """The process that performed the job died. The job is to be run again, unless that was so too often."""
+    """The process that performed the job died. The job is run again, up to a number of times."""
 
 
 class JobFailed(Exception):
@@ -40,7 +40,7 @@ class JobFailed(Exception):
 class JobRun:
     """One run of a job, handed to the function that performs it.
 
-    What the database can't take for now is not told: a full disk is no reason to lose a fit.
+    Progress that the database can't store is dropped: a full disk is no reason to lose a fit.
     """
 
     def __init__(self, client: DBOSClient, job_id: str, attempt: int) -> None:
@@ -55,17 +55,17 @@ class JobRun:
         self._told: dict[str, Any] = {"attempt": attempt, "started_at": self._now()}
 
     def begin(self) -> None:
-        """Tells when the run began. Raises JobStopped."""
+        """Records when the run began. Raises JobStopped."""
         self._keep()
 
     def finish(self) -> None:
-        """Tells when the run ended, whether it did what it should or not; not where it is no longer the job's."""
+        """Records when the run ended, successful or not, unless another run owns the job by now."""
         self._told = {**self._told, "finished_at": self._now()}
         with contextlib.suppress(JobStopped):
             self._keep()
 
     def report(self, progress: Progress) -> None:
-        """Tells watchers how far the fit has come.
+        """Reports progress to watchers.
 
         Raises:
             JobStopped.

@@ -1,4 +1,4 @@
-"""Keeps the job engine from running what somebody wrote into the job database."""
+"""Keeps the job engine from unpickling, and so running, data from the job database."""
 
 from typing import Any
 
@@ -34,7 +34,7 @@ def refuse_pickles() -> None:
 
 
 def _refuse(self: DefaultSerializer, serialized_data: str) -> Any:
-    raise PickleRefused("The job database holds a pickle, which is not read.")
+    raise PickleRefused("The job database contains a pickle, which is refused.")
 
 
 def _write_plain(self: DefaultSerializer, data: Any) -> str:

@@ -1,4 +1,4 @@
-"""The API's side of the jobs: submit, look up, list, cancel, watch."""
+"""The API's side of the job engine: submit, get, list, cancel and watch jobs."""
 
 import asyncio
 import hashlib
@@ -31,7 +31,7 @@ _CURSOR = re.compile(r"[0-9a-f]{1,16}")
 class JobQueue:
     """Jobs in the job database; what runs them is a worker of its own. Nothing blocks the event loop.
 
-    Everything raises DatabaseUnavailable where the database can't do what it is asked.
+    Every method raises DatabaseUnavailable if the database fails.
     """
 
     def __init__(self, database_url: str, *, limit: int, max_watchers: int = MAX_WATCHERS) -> None:
@@ -45,7 +45,7 @@ class JobQueue:
         self._submitting = asyncio.Lock()
 
     async def open(self) -> None:
-        """Makes the tables where there are none and connects; a database that can't be reached is asked again later."""
+        """Creates missing tables and connects; retries later if the database can't be reached."""
         try:
             await self._ask(lambda database: None)
         except DatabaseUnavailable as error:
@@ -72,9 +72,9 @@ class JobQueue:
         """Adds a job.
 
         Args:
-            request: what the client asked for, to be shown with the job.
+            request: the client's request, to be shown with the job.
             task: what the worker needs: `kind` and `model` as in Job, and what else its kind takes.
-            idempotency_key: with the same key and request the job that is there already is returned.
+            idempotency_key: the same key and request return the existing job.
             keep: puts on disk what the job reads, once there is room for it; undone where it is not accepted then.
 
         Raises:
@@ -141,7 +141,7 @@ class JobQueue:
         return await self._ask(lambda database: remove_ended(database.engine, database.client, older_than_seconds))
 
     async def subscribe(self, job_id: str, *, after: int = 0) -> Watching:
-        """A job's events from the one after `after` on, to be closed by whoever takes it.
+        """Subscribes to a job's events after `after`. The caller closes the subscription.
 
         Raises:
             JobNotFound, TooManyWatchers.
@@ -149,7 +149,7 @@ class JobQueue:
         return self._watchers.watch(await self.get(job_id), after)
 
     async def watch(self, job_id: str, *, after: int = 0) -> AsyncIterator[JobEvent]:
-        """Tells a job's events from the one after `after` on, as they come; the last is `done`.
+        """Yields a job's events after `after` as they come; the last is `done`.
 
         Raises:
             JobNotFound, TooManyWatchers.
@@ -172,7 +172,7 @@ class JobQueue:
 
 def _only(jobs: list[Job], job_id: str) -> Job:
     if not jobs:
-        raise JobNotFound(f"There is no job {job_id[:100]!r}. It may have expired; GET /jobs lists what is there.")
+        raise JobNotFound(f"There is no job {job_id[:100]!r}. It may have expired; GET /jobs lists all jobs.")
     return jobs[0]
 
 
@@ -186,4 +186,8 @@ def _job_id(idempotency_key: str | None, index: int) -> str:
 def _read_cursor(cursor: str) -> int:
     if _CURSOR.fullmatch(cursor) and int(cursor, 16) < 2**63:
         return int(cursor, 16)
-    raise InvalidRequest.at("/cursor", "bad_cursor", "The cursor is not one that a list gave: leave it out to begin.")
+    raise InvalidRequest.at(
+        "/cursor",
+        "bad_cursor",
+        "The cursor is invalid: use the `next_cursor` of a list, or leave it out to start from the beginning.",
+    )

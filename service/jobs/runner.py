@@ -1,4 +1,4 @@
-"""The worker's side of the jobs: takes them from the queue, one at a time, and sees them through."""
+"""The worker's side of the job engine: takes jobs from the queue and runs them, one at a time."""
 
 import fcntl
 import logging
@@ -73,7 +73,7 @@ def run_jobs(
     Args:
         perform: given a task and its run, does it and returns the job's result. A ServiceError that it raises is the
             job's error; anything else fails the job without details, which go to the log.
-        slot: tells the workers on one state folder apart.
+        slot: distinguishes the workers on one state folder.
         n_slots: how many of them there are. When the first starts, what was left by slots beyond, of a time with more,
             goes back to the queue, where the database is the embedded one.
         on_started: called once jobs are being taken.
@@ -197,13 +197,13 @@ def _run(
 
 
 class _Outcomes:
-    """What came of jobs, until it is recorded: a run whose outcome could not be is not run again for that."""
+    """Outcomes of jobs that could not be recorded yet, so that those jobs are not run again."""
 
     def __init__(self) -> None:
         self._known: OrderedDict[str, dict[str, Any] | PortableWorkflowError] = OrderedDict()
 
     def of(self, job_id: str, perform: Callable[[], dict[str, Any]], kind: JobKind) -> dict[str, Any]:
-        """A job's result. Raises PortableWorkflowError where it failed, JobStopped where it is no longer ours."""
+        """A job's result. Raises PortableWorkflowError if it failed, JobStopped if another run owns it."""
         if job_id not in self._known:
             self._known[job_id] = self._try(job_id, perform, kind)
             if len(self._known) > REMEMBERED:
@@ -236,7 +236,7 @@ def _is_news(record: logging.LogRecord) -> bool:
 
 
 def _hand_back(database_url: str, state_dir: Path, n_slots: int) -> None:
-    """Puts jobs of slots that nobody runs any more back into the queue."""
+    """Puts jobs of slots without a worker back into the queue."""
     if not database_url.startswith("sqlite"):
         # Other machines may be on the database, and slots have the same names on each.
         return
@@ -278,6 +278,6 @@ def _take_slot(state_dir: Path, slot: int) -> int:
     except OSError as error:
         os.close(descriptor)
         raise SlotTaken(
-            f"A worker runs on slot {slot} of {state_dir} already. Stop it first, or choose another state folder."
+            f"A worker is already running on slot {slot} of {state_dir}. Stop it first, or choose another state folder."
         ) from error
     return descriptor

@@ -1,4 +1,4 @@
-"""Sees to it that no job is forgotten by the worker that took it."""
+"""Finds jobs whose worker has gone, and puts them back into the queue."""
 
 import logging
 import threading
@@ -32,7 +32,7 @@ def keep_going(
 
     Args:
         executor: this worker's name in the database.
-        active: tells the ids of the jobs that it has in hand.
+        active: returns the ids of the jobs that the worker is running.
         is_ours: whether a job under that name can only be this worker's.
         give_up: fails a job that could not be begun however often it was handed back: its row can't be read.
     """
@@ -62,7 +62,7 @@ def keep_going(
 
 
 def hand_back(client: DBOSClient, job_ids: list[str]) -> None:
-    """Puts jobs back into the queue as new, but for those that were cancelled meanwhile, which that would revive."""
+    """Puts jobs back into the queue as new, except those cancelled meanwhile, which that would revive."""
     if job_ids:
         running = client.list_workflows(workflow_ids=job_ids, status="PENDING", load_input=False, load_output=False)
         for job in running:

@@ -1,4 +1,4 @@
-"""Tells jobs' events to many watchers with one reader: what it costs is by the job, not by the watcher."""
+"""Sends jobs' events to many watchers with one reader, so that the cost is per job and not per watcher."""
 
 import asyncio
 import logging

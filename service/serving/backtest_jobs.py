@@ -1,4 +1,4 @@
-"""Backtests as jobs: what the API leaves in a job's task, and how a worker, which has no server, computes it."""
+"""Backtests as jobs: the task that the API submits, and how a worker computes it without a server."""
 
 import asyncio
 import time
@@ -48,10 +48,10 @@ class BacktestJobs:
         self._load_panel = load_panel
 
     def run(self, task: Mapping[str, Any], report: Report, raise_if_stopped: Callable[[], None]) -> Answer:
-        """Args: `raise_if_stopped` is asked between parts; what it raises ends the backtest.
+        """Args: `raise_if_stopped` is called between parts; an error that it raises ends the backtest.
 
         Raises:
-            BacktestFailed: no series can be forecast, or the version can't do what is asked for.
+            BacktestFailed: no series can be forecast, or the version can't fulfil the request.
             NotFound: the version, or the panel, was deleted meanwhile.
         """
         fields = task["request"]

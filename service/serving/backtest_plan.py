@@ -1,4 +1,4 @@
-"""What a backtest request means for the version and the series that it reached: checked before anything is computed."""
+"""Checks a backtest request against its version and series, and plans it before anything is computed."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ PART_POINTS = 2**22
 
 @dataclass(frozen=True, slots=True)
 class BacktestRequest:
-    """A backtest as it was asked for, but for its series."""
+    """A backtest request without its series."""
 
     model: str | None = None
     version: int | str | None = None
@@ -117,7 +117,7 @@ def make_backtest_plan(
     """Settles what the request leaves open, and sets aside the series that can't be forecast.
 
     Raises:
-        InvalidRequest: the version can't do what is asked for, there are too many series, or none is long enough.
+        InvalidRequest: the version can't fulfil the request, there are too many series, or none is long enough.
     """
     panel = data.panel
     if panel.n_series > MAX_SERIES:

@@ -1,4 +1,4 @@
-"""The backtest use case: a version's forecasts at past origins, and the baselines' beside, scored against what came."""
+"""The backtest use case: scores a version and the baselines at past origins, against the actual values."""
 
 import asyncio
 from collections.abc import Callable

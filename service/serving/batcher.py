@@ -1,4 +1,4 @@
-"""Runs engine calls: short ones at once, long ones in threads; what waits for the same call is computed together."""
+"""Runs engine calls, short ones on the event loop, long ones in threads, and batches requests for the same call."""
 
 import asyncio
 import time
@@ -111,7 +111,8 @@ class Batcher:
         waiting, waiting_points = self.waiting, self._short.points + self._long.points
         if waiting >= self._limit or (waiting and waiting_points + points > MAX_WAITING_POINTS):
             raise QueueFull(
-                f"{waiting} forecasts are waiting, as many as this server takes. Send fewer at once, or again later.",
+                f"{waiting} forecasts are waiting, the most that this server allows. Send fewer at once, or try again "
+                "later.",
                 retry_after_seconds=1,
             )
 

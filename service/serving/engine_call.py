@@ -1,4 +1,4 @@
-"""What is asked of an engine, and rows of any lengths through it."""
+"""Engine calls, and rows of different lengths in one call."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ MAX_CELLS = 2**18
 
 @dataclass(frozen=True, slots=True)
 class EngineCall:
-    """What is asked of an engine. `horizon` is the steps that each row gets; only `rollout` passes it on."""
+    """A call of an engine. `horizon` is the steps that each row gets; only `rollout` passes it on."""
 
     engine: Engine
     kind: Kind

@@ -12,7 +12,7 @@ class ForecastCalendar:
     """The time stamps of forecasts, computed once for series of one start and length.
 
     Args:
-        panel: what the series are of; where it has a frequency and times, they give time stamps without being asked.
+        panel: the upload of the series, or None; with its frequency and times, no `freq` and `start` are needed.
         horizon: the steps to give time stamps for.
 
     Raises:
@@ -35,7 +35,7 @@ class ForecastCalendar:
         self._known: dict[tuple[str, int], list[str]] = {}
 
     def timestamps(self, series: PostedSeries, n_observed: int) -> list[str] | Flaw | None:
-        """The stamps after a series' first `n_observed` points; None where none are asked for; or its start's flaw.
+        """The stamps after a series' first `n_observed` points; None without `freq`; or what is wrong with its start.
 
         Raises:
             InvalidRequest: the frequency, or the start that all series share, is wrong or missing.

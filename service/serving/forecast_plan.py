@@ -1,4 +1,4 @@
-"""What a forecast request means for the version that it reached: the mode, the horizon, the engine calls."""
+"""Decides how a version answers a forecast request: mode, horizon, engine calls."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ AUTOREGRESSIVE_HORIZON = 10
 
 @dataclass(frozen=True, slots=True)
 class ForecastRequest:
-    """A forecast as it was asked for, of whatever series."""
+    """A forecast request without its series."""
 
     model: str | None = None
     version: int | str | None = None
@@ -46,7 +46,7 @@ def make_forecast_plan(request: ForecastRequest, manifest: Manifest, *, max_hori
     """Settles mode and horizon.
 
     Raises:
-        InvalidRequest: the version has not what is asked for; one flaw for each such thing.
+        InvalidRequest: the version can't fulfil the request; one flaw for each reason.
     """
     flaws = []
     if request.horizon is not None and not 1 <= request.horizon <= max_horizon:
@@ -108,7 +108,7 @@ def _find_fractions(levels: Sequence[float]) -> list[Flaw]:
 
 
 def _auto(request: ForecastRequest, manifest: Manifest) -> str:
-    """A one-step head goes on by itself where more steps are asked for; others have one best mode, their first."""
+    """Autoregressive for a one-step head beyond one step; otherwise the head's first mode."""
     if manifest.head == "one_step" and request.horizon not in (None, 1):
         return "autoregressive"
     return manifest.modes[0]

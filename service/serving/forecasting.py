@@ -1,4 +1,4 @@
-"""The forecast use case: from a request to a version's answer for every series, or why a series has none."""
+"""The forecast use case: turns a request into a forecast, or an error, for each series."""
 
 import asyncio
 import threading
@@ -36,7 +36,7 @@ PART_SERIES = MAX_ROWS
 
 @dataclass(frozen=True, slots=True)
 class ForecastLimits:
-    """What one request may ask for: steps, numbers in the answer, points of a series that is read whole."""
+    """Limits on one request: steps, numbers in the answer, points of a series that is read whole."""
 
     max_horizon: int
     max_answer_values: int
@@ -61,7 +61,7 @@ class Forecast:
 
 @dataclass(frozen=True, slots=True)
 class _Work:
-    """A request, and what it means."""
+    """A request with its resolved version and plan."""
 
     request: ForecastRequest
     manifest: Manifest
@@ -86,7 +86,7 @@ class Forecasting:
         self._limits = limits
 
     async def answer(self, posted: Any, request: ForecastRequest) -> Forecast:
-        """Forecasts every series that can be.
+        """Forecasts each series, or says why it can't be.
 
         Args:
             posted: JSON in one of the forms of `service.domain.series`, a Panel, or an iterator over parts of many
@@ -222,7 +222,7 @@ def _answer_part(work: _Work, engine: Engine, rows: list[PreparedSeries], submit
 
 
 def _calls(work: _Work, engine: Engine) -> list[EngineCall]:
-    """What an engine is asked for each row: its forecast, all steps, or both."""
+    """The engine calls for each row: its forecast, all steps, or both."""
     main = make_engine_call(engine, work.plan, work.manifest)
     if not work.request.all_steps:
         return [main]
@@ -269,7 +269,7 @@ def _has_many(posted: Any) -> bool:
 
 
 def _later(read: Callable[[], list[PostedSeries]]) -> Iterator[list[PostedSeries]]:
-    """Series that are read when they are asked for, which is in a thread."""
+    """Reads series lazily, in the thread that asks for them."""
     yield read()
 
 

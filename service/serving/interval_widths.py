@@ -1,4 +1,4 @@
-"""The widths of prediction intervals that a version can claim, from its calibration residuals."""
+"""The widths of a version's prediction intervals, from its calibration residuals."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -41,8 +41,7 @@ def find_half_widths(manifest: Manifest, levels: Sequence[float], horizon: int) 
         raise InvalidRequest.at(
             "/level",
             "level_not_calibrated",
-            f"{subject} holds no calibration residuals, so it has no prediction intervals at any level. "
-            "Leave `level` out.",
+            f"{subject} has no calibration residuals, so it has no prediction intervals. Leave `level` out.",
         )
     steps = len(calibration["residuals"])
     if horizon > steps:

@@ -1,4 +1,4 @@
-"""What waits for an engine call: requests, the part that each has in a call, and how its answers reach the caller."""
+"""Requests that wait for an engine call, and how answers get back to their callers."""
 
 import asyncio
 import logging

@@ -1,4 +1,4 @@
-"""From a model's answers to those of a request: series joined with their values, intervals or flaws."""
+"""Turns an engine's answers into those of a request: values, intervals and errors for each series."""
 
 from typing import NamedTuple
 
@@ -16,7 +16,7 @@ Bounds = NDArray[np.float64]
 
 
 class SeriesForecast(NamedTuple):
-    """One series' forecast: `values` [horizon], `sequence` [steps, horizon] where asked for; or its flaw.
+    """One series' forecast: `values` [horizon], `sequence` [steps, horizon] with all_steps; or its flaw.
 
     `intervals` are lower and upper bounds by level, each [horizon]. `starts_after` is as of a Row.
     """
@@ -37,7 +37,7 @@ def assemble(
 
     Args:
         answers: the plan's steps, or more, of each: [horizon or more].
-        sequences: [steps, horizon or more] of each, where they were asked for.
+        sequences: [steps, horizon or more] of each; None without all_steps.
     """
     if len(answers) == 1:
         values = answers[0][None, : plan.horizon]

@@ -1,4 +1,4 @@
-"""From posted series to the rows that a version reads, each with the time stamps of its forecast, or its flaw."""
+"""Turns posted series into the rows that a version reads, with their time stamps, or an error for each."""
 
 import sys
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""The loaded versions: loaded on first use, once for all who wait; swapped when the store changes; bounded."""
+"""Keeps versions loaded: on first use, once for all waiting requests, bounded, replaced when the store changes."""
 
 import asyncio
 import contextlib
@@ -36,7 +36,7 @@ _Key = tuple[str, int, str]
 
 @dataclass(slots=True)
 class _Failure:
-    """Why a version can't be loaded, and of which files that is known."""
+    """Why a version can't be loaded, and the files for which that holds."""
 
     manifest: Manifest
     error: ServiceError
@@ -64,7 +64,7 @@ class Registry:
         """Args:
         max_loaded: the most versions in memory.
         preload: the models that are always kept loaded.
-        scrub: compares all versions with their manifests while it is open, also those that nobody asks for.
+        scrub: check all versions against their manifests in the background, used or not.
         """
         self._catalog = catalog
         self._load = load
@@ -93,7 +93,7 @@ class Registry:
 
     @property
     def damaged(self) -> list[Damage]:
-        """What is known to be wrong in the store: what a look tells, and versions whose files are not as published."""
+        """Damaged entries of the store: those that a scan finds, and versions whose files have changed."""
         failures = [failure for failure in self._failures.values() if isinstance(failure.error, VersionDamaged)]
         return [*self._catalog.damaged, *map(_describe, failures)]
 
@@ -128,14 +128,14 @@ class Registry:
             try:
                 manifest = self._catalog.resolve(name)
             except VersionDamaged as error:
-                raise NotReady(f"The model {name!r}, to be preloaded, can't be. {error.message}") from error
+                raise NotReady(f"The model {name!r} of OUTFIELDER_PRELOAD can't be loaded. {error.message}") from error
             except (NotFound, NoChampion):
-                raise NotReady(f"The model {name!r}, to be preloaded, is not in the store.") from None
+                raise NotReady(f"The model {name!r} of OUTFIELDER_PRELOAD is not in the store.") from None
             task = self._engines.get(_key(manifest))
             if task is None or not _is_loaded(task):
                 failure = self._failures.get(_key(manifest))
                 if failure is not None:
-                    raise NotReady(f"The model {name!r}, to be preloaded, can't be. {failure.error.message}")
+                    raise NotReady(f"The model {name!r} of OUTFIELDER_PRELOAD can't be loaded. {failure.error.message}")
                 raise NotReady(f"The model {name!r} is not loaded yet.")
 
     async def resolve(self, name: str | None, version: int | str | None) -> Manifest:
@@ -190,7 +190,7 @@ class Registry:
         return time.monotonic() >= failure.retry_at or self._catalog.sign(failure.manifest) != failure.signature
 
     def _tell(self) -> None:
-        """Tells the log what is newly wrong, once, and what no longer is."""
+        """Logs new damage once, and repairs."""
         damaged = frozenset(self.damaged)
         new, mended = damaged - self._told, self._told - damaged
         self._told = damaged
@@ -271,7 +271,7 @@ class Registry:
             raise damaged from error
 
     async def _note_failure(self, manifest: Manifest, error: ServiceError, signature: object = None) -> None:
-        """Keeps in mind that a version can't be loaded. Raises NotFound where it was deleted: that is no damage."""
+        """Remembers that a version can't be loaded. Raises NotFound if it was deleted, which is not damage."""
         if signature is None:
             signature = await asyncio.to_thread(self._catalog.sign, manifest)
         await asyncio.to_thread(self._catalog.refresh)

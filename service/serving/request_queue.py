@@ -1,4 +1,4 @@
-"""Requests that wait for an engine call: those for the same call are computed together, and the calls take turns."""
+"""Queues requests by engine call: those for the same call are batched, and different calls take turns."""
 
 import math
 from collections import deque

@@ -1,4 +1,4 @@
-"""Work that comes in steps, such as a large request: it takes the threads that are free, and lets others in between."""
+"""Runs large requests in steps on the threads that are free, so that other work gets its turn."""
 
 import asyncio
 from collections import deque

@@ -1,1 +1,1 @@
-"""What rooms that keep things on disk share: files that are safe to open, files of our own, disks that refuse."""
+"""Files on disk, for the rooms that keep any: regular files, private files, disk errors."""

@@ -1,4 +1,4 @@
-"""Disks that refuse: whatever a write meets becomes one error, which says what is wrong and who can mend it."""
+"""Turns disk errors into one error that says what is wrong and how to fix it."""
 
 import errno
 import logging
@@ -17,12 +17,18 @@ _REASONS = {
     errno.EDQUOT: ("has used up its quota", "Free some of its space, or raise the quota, then send the request again."),
     errno.EFBIG: ("holds no larger files", "Raise the limit on the size of files, then send the request again."),
     errno.EROFS: ("is read-only", "Mount it for writing, then send the request again."),
-    errno.EACCES: ("is closed to this service", "Permit it to read and write there, then send the request again."),
-    errno.EPERM: ("is closed to this service", "Permit it to read and write there, then send the request again."),
-    errno.EIO: ("reports an error of its disk", "Look at the disk, then send the request again."),
+    errno.EACCES: (
+        "is closed to this service",
+        "Allow the service to read and write there, then send the request again.",
+    ),
+    errno.EPERM: (
+        "is closed to this service",
+        "Allow the service to read and write there, then send the request again.",
+    ),
+    errno.EIO: ("reports an error of its disk", "Check the disk, then send the request again."),
     errno.EMFILE: ("can't be opened: too many files are open", "Send the request again later."),
     errno.ENFILE: ("can't be opened: too many files are open", "Send the request again later."),
-    errno.ENOMEM: ("can't be used for want of memory", "Send the request again later."),
+    errno.ENOMEM: ("can't be used: memory has run out", "Send the request again later."),
 }
 _last_logged: dict[tuple[str, int], float] = {}
 

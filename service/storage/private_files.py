@@ -1,4 +1,4 @@
-"""The state folder: what it holds, people's series among it, is for the service's user alone."""
+"""Private files: everything in the state folder is for the service's user only."""
 
 import contextlib
 import logging

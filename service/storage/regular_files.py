@@ -1,4 +1,4 @@
-"""Files that somebody else may have put there: opened only where they are regular, read only so far."""
+"""Opens files that others may have written: only regular ones, and only up to a size."""
 
 import errno
 import os
@@ -26,7 +26,7 @@ SHORTAGES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 
 
 class Irregular(OSError):
-    """Something else is where a regular file should be, or the file is too large."""
+    """The path is not a regular file, or the file is too large."""
 
     def __str__(self) -> str:
         return str(self.args[0])

@@ -1,4 +1,4 @@
-"""What the store holds, read from disk into one immutable picture that is swapped as a whole."""
+"""The models in the store: read from disk into an immutable snapshot, which is replaced as a whole."""
 
 import os
 import shutil
@@ -56,7 +56,7 @@ class Catalog:
         self._scanner = Scanner(root)
 
     def refresh(self) -> None:
-        """Reads what is new. What is damaged is left out and told of, one by one.
+        """Reads changes from disk. Damaged entries are left out and listed in `damaged`.
 
         Raises:
             StoreUnreadable: the folder can't be listed. A folder that does not exist is an empty store.
@@ -108,7 +108,7 @@ class Catalog:
 
         Raises:
             ModelNotFound, VersionNotFound, NoChampion.
-            VersionDamaged: the version, or the alias, is there but can't be used.
+            VersionDamaged: the version or the alias exists but is damaged.
         """
         name = self.default if name is None else name
         if name is None:
@@ -142,7 +142,7 @@ class Catalog:
         """Compares a version's files with the SHA-256 in its manifest.
 
         Args:
-            give_up: is asked now and then; true ends it with InterruptedError.
+            give_up: called now and then; True ends the check with InterruptedError.
 
         Raises:
             VersionDamaged.
@@ -166,7 +166,7 @@ class Catalog:
             raise VersionDamaged(f"{subject}: it holds {strange}. Remove that, or train it again.")
 
     def sign(self, manifest: Manifest) -> tuple[tuple[int, ...] | None, ...]:
-        """What tells, without reading them, whether any of a version's files has changed."""
+        """A signature of a version's files that changes when any of them does, made without reading them."""
         folder = self.folder(manifest)
         return tuple(_sign(folder / path) for path in manifest.files)
 

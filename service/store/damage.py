@@ -1,4 +1,4 @@
-"""What is wrong in the store, entry by entry: each is told, and none stands in the way of the others."""
+"""Damaged entries of the store: each is reported, and none affects the others."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ LONGEST_SHOWN = 120
 
 @dataclass(frozen=True, slots=True)
 class Damage:
-    """One entry of the store that is not what it should be.
+    """A damaged entry of the store.
 
     Attributes:
         entry: its place in the store, such as `lstm/3` or `lstm/aliases.json`.
@@ -25,6 +25,6 @@ class Damage:
 
 
 def show_name(name: str) -> str:
-    """The name of a file as text that can be written anywhere, also where its bytes are no UTF-8."""
+    """The name of a file as printable text, even if its bytes are not UTF-8."""
     text = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}..."

@@ -16,10 +16,10 @@ def digest_file(path: Path, give_up: Callable[[], bool] = lambda: False) -> str:
     """SHA-256 of a regular file's content, in hexadecimal.
 
     Args:
-        give_up: asked at every chunk; true ends it.
+        give_up: called at every chunk; True ends it.
 
     Raises:
-        Irregular: it is no regular file, or far too large.
+        Irregular: it is not a regular file, or far too large.
         InterruptedError: `give_up` said so.
         OSError: it can't be read.
     """

@@ -1,4 +1,4 @@
-"""Names and places in the models_store folder, and the lock that its writers share."""
+"""Names and paths in the models_store folder, and the lock for writers."""
 
 import fcntl
 import os
@@ -162,6 +162,6 @@ def _lock(descriptor: int, patience_seconds: float | None) -> None:
         except BlockingIOError:
             if time.monotonic() >= deadline:
                 raise StorageUnavailable(
-                    f"Somebody else has been changing the model for {patience_seconds:g} s. Send the request again."
+                    f"The model has been locked by another change for {patience_seconds:g} s. Send the request again."
                 ) from None
             time.sleep(LOCK_POLL_SECONDS)

@@ -1,4 +1,4 @@
-"""Ranks versions by the scores in their manifests, apart for each data that they were measured on."""
+"""Ranks versions by the scores in their manifests, separately for each data set."""
 
 import math
 from collections.abc import Iterable

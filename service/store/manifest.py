@@ -1,4 +1,4 @@
-"""What is known of a published version, as it stands in its manifest.json."""
+"""The manifest of a published version: its manifest.json."""
 
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
@@ -10,21 +10,31 @@ from service.store.manifest_schema import check_facts
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """A version's facts. `hyper_parameters` is the recipe; metrics are in the user's own units.
+    """What a version is, how it was trained, and how well it does.
 
-    `calibration` is what prediction intervals are made from: `{"season", "window", "part", "residuals",
-    "still_residuals", "non_negative"}`, for each step the absolute residuals of the validation or test part in spreads
-    (`service.domain.intervals`), ascending, of series that moved and of those that were still; and whether no value of
-    the training data was below zero. None without.
-
-    `engines` says of each engine beside TensorFlow how far its forecasts were from the SavedModel's at publication
-    (`{"onnx": {"difference": 2e-7}}`, as a share of their magnitude), or the `reason` why it can't run the version.
-
-    `tuning` holds the `trials` that the hyper-parameters were chosen from, as the job showed them; None without.
-
-    `metrics` holds `train`, `validation` and `test`, each `{"mse", "rmse", "mae", "by_step": {"mse": [..]}}`, and
-    `baselines`: `{"naive": {"validation": {..}, "test": {..}}, "linear": {..}}`. `files` maps a path inside the
-    version's folder to its SHA-256.
+    Attributes:
+        name, version: the model's name, and the version's number from 1.
+        hyper_parameters: the recipe, as `Recipe.to_dict` gives it; of an ensemble with its members.
+        window, horizon: points that the model reads, and steps that it forecasts at once.
+        min_length: the least number of points that it can forecast from.
+        reads_whole_series: whether it reads all points of a series, and not its last `window`.
+        data: what it was trained on: `kind`, `digest`, `n_series`, `n_windows`, `freq`, `season`.
+        metrics: scores in the units of the series: `train`, `validation` and `test`, each with `mse`, `rmse`, `mae`,
+            `smape`, `by_step` and, of a panel, `mase`; and `baselines`, each with validation and test. A panel has no
+            `train`, and its `test` has the `coverage` of intervals by level. With `refit` in the recipe the test scores
+            are those of a model that had been trained on everything before the test part, and the published weights
+            have been trained on all points.
+        gate: the verdict of `service.training.promotion.judge`; None where no gate applies.
+        epochs_run: epochs of the fit that was validated; what a refit adds is not counted.
+        calibration: what prediction intervals are made from, None without: `season`, `window`, `part` ("test" where
+            a hundred series or more were tested and the recipe has `refit`, else "validation"), `residuals` and
+            `still_residuals` (for each step the absolute residuals in units of `service.domain.intervals`, ascending,
+            of series that moved and of those that were still), `non_negative` (whether no training value was negative).
+        engines: for each engine beside TensorFlow how far its forecasts were from the SavedModel's at publication, as a
+            share of their magnitude (`{"onnx": {"difference": 2e-7}}`), or the `reason` why it can't run the version.
+        tuning: `trials`, as the job showed them, that the hyper-parameters were chosen from; None without.
+        parameters: how many weights the network has.
+        files: SHA-256 in hexadecimal by path inside the version's folder.
     """
 
     name: str
@@ -65,12 +75,12 @@ class Manifest:
         """Reads a manifest; fields of a newer writer are left out.
 
         Raises:
-            ValueError: the text is no manifest. Its message is a clause that says why.
+            ValueError: the text is not a manifest. The message is a clause that says why.
         """
         try:
             values = orjson.loads(text)
         except orjson.JSONDecodeError as error:
-            raise ValueError(f"it is no JSON: {error.msg.lower()}, line {error.lineno}") from None
+            raise ValueError(f"it is not JSON: {error.msg.lower()}, line {error.lineno}") from None
         check_facts(values)
         known = {f.name for f in fields(cls)}
         return cls(**{key: value for key, value in values.items() if key in known})

@@ -1,4 +1,4 @@
-"""What a manifest must look like for everything that reads it: types, ranges, and lists that belong together."""
+"""The schema of manifests: types, ranges, and lists that must match."""
 
 import re
 from datetime import datetime
@@ -116,7 +116,7 @@ class EngineFacts(_Part):
 
 
 class HyperParameters(_Part):
-    """What tells how forecasts follow their series; the rest is the recipe's own."""
+    """The hyper-parameters that serving reads; the others are for training only."""
 
     members: "list[HyperParameters] | None" = None
     scaling: str = ""
@@ -166,7 +166,7 @@ def check_facts(values: Any) -> None:
         ValueError: a clause that says which fields are wrong, and how.
     """
     if not isinstance(values, dict):
-        raise ValueError("it is no JSON object")
+        raise ValueError("it is not a JSON object")
     if _is_deep(values):
         raise ValueError(f"its JSON is nested more than {MOST_NESTED} deep")
     try:

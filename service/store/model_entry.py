@@ -1,4 +1,4 @@
-"""A model as it stands in the store."""
+"""A model in the store."""
 
 from dataclasses import dataclass, field
 

@@ -1,4 +1,4 @@
-"""Makes a staged SavedModel a version: whole or not at all, once for each job, under a number never used before."""
+"""Publishes a staged SavedModel as a version: atomically, once per job, under a number never used before."""
 
 import contextlib
 import logging

@@ -1,4 +1,4 @@
-"""A whole store compared with its manifests."""
+"""Checks a whole store against its manifests."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""Reads a store folder: what is whole, and what is not, entry by entry."""
+"""Reads a store folder, and says of each entry whether it is intact."""
 
 import errno
 import os
@@ -28,7 +28,7 @@ SHOWN_NAMES = 3
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """What a store holds at one moment."""
+    """A snapshot of a store."""
 
     models: MappingProxyType[str, ModelEntry] = field(default_factory=lambda: MappingProxyType({}))
     default: str | None = None
@@ -36,7 +36,7 @@ class Picture:
 
 
 class _Signature(NamedTuple):
-    """What tells that a file is the one that was read before."""
+    """Identifies the state of a file, to see whether it has changed since it was read."""
 
     device: int
     inode: int
@@ -47,7 +47,7 @@ class _Signature(NamedTuple):
 
 @dataclass(slots=True)
 class _Read:
-    """A file that was read: what it holds, or why that can't be used."""
+    """A file that was read: its content, or why it can't be used."""
 
     signature: _Signature
     value: object
@@ -143,7 +143,7 @@ class Scanner:
                 damaged.append(Damage(f"{name}/{number}", reason, name, number))
         if foreign:
             more = f" and {len(foreign) - SHOWN_NAMES} more" if len(foreign) > SHOWN_NAMES else ""
-            what = f"holds what is no version and no file: {', '.join(foreign[:SHOWN_NAMES])}{more}"
+            what = f"contains entries that are neither versions nor files: {', '.join(foreign[:SHOWN_NAMES])}{more}"
             damaged.append(Damage(name, what, name))
         self._check_counter(name, folder.path, damaged)
         numbers = {manifest.version for manifest in versions}
@@ -164,7 +164,7 @@ class Scanner:
         except OSError as error:
             return self._recall(path, error), f"can't be read: {MANIFEST}: {_blame(error)}"
         if read.reason is not None:
-            return None, f"has a {MANIFEST} that can't be used: {read.reason}"
+            return None, f"has an unusable {MANIFEST}: {read.reason}"
         manifest = read.value
         assert isinstance(manifest, Manifest)  # what is not has a reason
         if not read.is_complete:
@@ -196,7 +196,7 @@ class Scanner:
                 reason = f"leads {shown} to {_show(number)}: expected the number of a version"
                 damaged.append(Damage(place, reason, name, alias=alias))
             elif number not in numbers:
-                what = f"leads {shown} to version {number}, which is not there or damaged"
+                what = f"leads {shown} to version {number}, which is missing or damaged"
                 damaged.append(Damage(place, what, name, alias=alias))
             else:
                 aliases[alias] = number
@@ -256,7 +256,7 @@ class Scanner:
 
 
 def read_aliases(folder: Path) -> dict[str, int]:
-    """All aliases of a model's folder that name a number, whether its version is there or not; none where damaged."""
+    """All aliases of a model's folder that name a number, of existing versions or not; none if damaged."""
     try:
         given = parse_object(read_regular(folder / ALIASES, MOST_SMALL_BYTES))
     except (OSError, ValueError):
@@ -275,9 +275,9 @@ def parse_object(content: bytes) -> dict[str, object]:
     try:
         value = orjson.loads(content)
     except orjson.JSONDecodeError as error:
-        raise ValueError(f"it is no JSON: {error.msg.lower()}, line {error.lineno}") from None
+        raise ValueError(f"it is not JSON: {error.msg.lower()}, line {error.lineno}") from None
     if not isinstance(value, dict):
-        raise ValueError("it is no JSON object")
+        raise ValueError("it is not a JSON object")
     return value
 
 
@@ -291,7 +291,7 @@ def _parse_manifest(content: bytes, name: str, number: int) -> Manifest:
 
 
 def _find_missing(folder: str, manifest: Manifest) -> str | None:
-    """What is wrong with the files that a manifest names, as far as a look at their kind can tell."""
+    """What is wrong with the files that a manifest names, checked by their kind only."""
     for path in manifest.files:
         try:
             kind = name_kind(Path(folder, path).stat().st_mode)

@@ -209,7 +209,7 @@ def test_half_a_surrogate_pair_is_refused_and_a_whole_one_is_a_character(read: C
     ],
 )
 def test_a_member_twice_is_refused_by_its_name(read: Callable[[bytes], Any], text: str) -> None:
-    with pytest.raises(MalformedJson, match="two members of the same name"):
+    with pytest.raises(MalformedJson, match="two members with the same name"):
         read(text.encode())
 
 

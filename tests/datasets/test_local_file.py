@@ -105,7 +105,7 @@ def test_what_reading_found_is_told() -> None:
         (b"y\n1\nx\n", "line 3 of the file"),
         (b"y\n1\ninf\n", "Row 2 holds 'inf'"),
         (b"ds,y\n2024-01-01,1\n2024-01-04,4,5\n", "line 3 of the file"),
-        (b"[1,\n 2", "line 2: this is no JSON"),
+        (b"[1,\n 2", "line 2: this is not JSON"),
         (b"[1, NaN]", "write null"),
         (b"[1, -Infinity]", "write null"),
         (b"[1, 1e999]", "finite"),

@@ -125,7 +125,7 @@ async def test_a_reader_that_dies_is_the_files_fault(
     ("code", "words", "is_size"),
     [
         ("kill -9 $$", "more memory", True),
-        ("kill -XCPU $$", "of computing", True),
+        ("kill -XCPU $$", "of CPU time", True),
         ("echo 'numpy._core._exceptions._ArrayMemoryError: no' >&2; exit 1", "more memory", True),
         ("echo 'terminate called after throwing std::bad_alloc' >&2; kill -ABRT $$", "more memory", True),
         ("echo 'ZeroDivisionError: division by zero' >&2; exit 1", "fault of the server", False),

@@ -47,7 +47,10 @@ def test_the_fast_engine_runs_what_has_graphs_and_tensorflow_the_rest(store: Pat
         assert isinstance(engine.runtime, kind)
     assert load.choose(find(store, "fast")[1]).engine == "onnx"
     choice = load.choose(find(store, "plain")[1])
-    assert (choice.engine, choice.reason) == ("savedmodel", "Not the engine 'onnx': it was published without graphs.")
+    assert (choice.engine, choice.reason) == (
+        "savedmodel",
+        "Not the engine 'onnx': it was published without fast graphs.",
+    )
 
 
 def test_both_engines_give_the_same_forecasts(store: Path) -> None:

@@ -89,6 +89,6 @@ async def delete_dataset(dataset_id: str, services: Injected) -> Response:
         await asyncio.to_thread(services.datasets.get, dataset_id)
     job = await services.jobs.find_reader(dataset_id)
     if job is not None:
-        raise DatasetInUse(f"Job {job.id!r} reads the data set. Wait for its end, or cancel it.")
+        raise DatasetInUse(f"Job {job.id!r} uses the data set. Wait until it ends, or cancel it.")
     await asyncio.to_thread(services.datasets.delete, dataset_id)
     return Response(status_code=204)

@@ -20,9 +20,11 @@ EVENT_ID_PARAMETER = {
     "in": "header",
     "required": False,
     "schema": {"type": "integer", "minimum": 0},
-    "description": "The id of the last event seen: the stream goes on after it.",
+    "description": "The id of the last event received: the stream resumes after it.",
 }
-EVENTS_DESCRIPTION = "`progress`: epoch, epochs, loss, val_loss, eta_seconds, attempt; at last one `done`: the job"
+EVENTS_DESCRIPTION = (
+    "`progress` events (epoch, epochs, loss, val_loss, eta_seconds, attempt), then one `done` event with the job"
+)
 
 
 @router.get("/jobs", response_model=JobsAnswer, responses=problems(422, 503))

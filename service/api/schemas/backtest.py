@@ -11,7 +11,7 @@ from service.store.layout import NAME_PATTERN
 
 
 class BacktestBody(BaseModel):
-    """A version to be measured at past origins of series."""
+    """A backtest of a version: forecasts at past origins, scored."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -29,11 +29,13 @@ class BacktestBody(BaseModel):
     step: Annotated[int, Field(ge=1, le=100_000)] = Field(1, description="Points between two forecasts")
     season: Annotated[int, Field(ge=1, le=100_000)] | None = Field(
         None,
-        description="Points of a season, for seasonal_naive and mase; by default the model's, else the usual one of "
+        description="Points in a season, for seasonal_naive and mase; by default the model's, else the usual one of "
         "`freq`, else 1",
     )
-    level: list[Level] = Field([], max_length=20, description="Prediction intervals whose coverage is wanted")
-    missing: Missing = Field("interpolate", description="What stands in for null before an origin")
+    level: list[Level] = Field(
+        [], max_length=20, description="Prediction intervals to measure the coverage of, in percent"
+    )
+    missing: Missing = Field("interpolate", description="How nulls before an origin are filled")
     freq: str | None = Field(
         None, max_length=100, description="A pandas offset alias, for `season`; by default the upload's"
     )
@@ -61,12 +63,14 @@ class ScoresAnswer(BaseModel):
     rmse: float
     mae: float
     smape: float = Field(description="Percent, 0 to 200")
-    mase: float | None = Field(description="null where no series has a scale")
-    coverage: dict[str, float] | None = Field(None, description="Percent of the points inside, by level; of the model")
+    mase: float | None = Field(description="null if no series has a scale")
+    coverage: dict[str, float] | None = Field(
+        None, description="Percent of the points inside the interval, by level; for the model only"
+    )
 
 
 class OverallAnswer(BaseModel):
-    """Scores over all series, every point of the same weight."""
+    """Scores over all series; every point has the same weight."""
 
     model_config = ConfigDict(extra="forbid")
 

@@ -16,7 +16,7 @@ from service.errors import Flaw, InvalidRequest
 
 
 class DatasetBody(BaseModel):
-    """Series to keep, in any form that /forecast takes."""
+    """Series to keep, in any form that /forecast accepts."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -27,24 +27,25 @@ class DatasetBody(BaseModel):
 
 @dataclass
 class FileQuery:
-    """What the sender says of a CSV or Parquet file; what is not said is told from the file."""
+    """How to read a CSV or Parquet file; what is left out is inferred from the file."""
 
     id_column: Annotated[str | None, Query(max_length=1000, description="The column of ids")] = None
     time_column: Annotated[str | None, Query(max_length=1000, description="The column of times")] = None
     target_column: Annotated[str | None, Query(max_length=1000, description="The column of values")] = None
     decimal: Annotated[str | None, Query(description="The decimal point: '.' or ','")] = None
     thousands: Annotated[
-        str | None, Query(description="What groups digits: ',', '.', 'space', 'apostrophe', 'underscore' or 'none'")
+        str | None,
+        Query(description="The thousands separator: ',', '.', 'space', 'apostrophe', 'underscore' or 'none'"),
     ] = None
-    format: Annotated[
-        str | None, Query(description="'long', or 'wide' where each column beside the times is a series")
-    ] = None
+    format: Annotated[str | None, Query(description="'long', or 'wide' (each column beside the times is a series)")] = (
+        None
+    )
 
     def to_options(self, given: Sequence[str]) -> FileOptions:
         """The options; `given` are the names of all parameters of the request.
 
         Raises:
-            InvalidRequest: one that nobody knows, that stands twice, or that can't be so.
+            InvalidRequest: an unknown parameter, one given twice, or an invalid value.
         """
         known = asdict(self)
         flaws = [unknown_field(name, f"/{escape(name)}", list(known)) for name in given if name not in known]
@@ -90,7 +91,7 @@ class DatasetSummary(BaseModel):
     id: str
     created_at: str
     n_series: int
-    n_points: int = Field(description="On the regular grids, missing values included")
+    n_points: int = Field(description="Points on the regular time grid, missing values included")
     freq: str | None
     n_findings: int
 
@@ -103,7 +104,7 @@ class DatasetAnswer(BaseModel):
     id: str
     created_at: str
     n_series: int
-    n_points: int = Field(description="On the regular grids, missing values included")
+    n_points: int = Field(description="Points on the regular time grid, missing values included")
     freq: str | None
     audit: list[FindingAnswer]
 

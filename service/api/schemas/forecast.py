@@ -73,17 +73,19 @@ class ForecastBody(BaseModel):
     series: SeriesJson = Field(
         None, description="One series, many, series by id, or records; lengths may differ, null is a missing value"
     )
-    dataset: str | None = Field(None, max_length=100, description="In place of series: the id of an upload")
+    dataset: str | None = Field(None, max_length=100, description="The id of an upload, in place of `series`")
     model: str | None = Field(
         None, pattern=NAME_PATTERN, description="A stored model's name; by default the store's default model"
     )
     version: Version = Field(None, description="A number or an alias; by default the model's current version")
-    mode: AskedMode = Field("auto", description="How to forecast; auto takes what the model does best")
+    mode: AskedMode = Field(
+        "auto", description="How to forecast; auto picks the mode that suits the model and the horizon"
+    )
     horizon: int | None = Field(
         None, description="Steps ahead; by default 1 in mode one_step, 10 in autoregressive, else the model's own"
     )
-    level: list[Level] = Field([], max_length=20, description="Prediction intervals wanted, in percent")
-    all_steps: bool = Field(False, description="In mode sequence: also the forecast made at every time step")
+    level: list[Level] = Field([], max_length=20, description="Prediction intervals to add, in percent")
+    all_steps: bool = Field(False, description="In mode sequence: add the forecast made at every time step")
     missing: Missing = Field("interpolate", description="What stands in for null")
     freq: str | None = Field(None, max_length=100, description="A pandas offset alias; with start, for timestamps")
     start: str | None = Field(None, max_length=100, description="ISO 8601 date-time of each series' first point")
@@ -104,7 +106,7 @@ class ForecastBody(BaseModel):
 
 
 class Asked(NamedTuple):
-    """What a body asks for, beside its series: the upload in their place, and the request."""
+    """A checked body without its series: the upload's id, if there is one, and the request."""
 
     dataset: str | None
     request: ForecastRequest
@@ -161,7 +163,7 @@ class SeriesAnswer(BaseModel):
     id: str
     values: list[float] | None = Field(None, description="[horizon]")
     starts_after: int | None = Field(
-        None, description="Where the series ends in nulls: the index of its last number, which the forecast follows"
+        None, description="If the series ends in nulls: the index of its last number, after which the forecast starts"
     )
     timestamps: list[str] | None = Field(None, description="[horizon]; with freq and start")
     intervals: dict[str, Interval] | None = Field(None, description="By level in percent; with level")
@@ -170,7 +172,7 @@ class SeriesAnswer(BaseModel):
 
 
 class Timing(BaseModel):
-    """Where the time went, in milliseconds."""
+    """Milliseconds in the queue and in the engine."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -187,7 +189,7 @@ class ForecastAnswer(BaseModel):
     version: int
     mode: Mode
     horizon: int
-    rolled_out: bool = Field(description="Whether the model's own blocks were fed back to reach the horizon")
+    rolled_out: bool = Field(description="Whether forecasts were fed back as input to reach the horizon")
     forecasts: list[SeriesAnswer]
     timing_ms: Timing
 

@@ -13,12 +13,12 @@ class LeaderboardRow(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    rank: int | None = Field(description="From 1; equal scores share one, without a score there is none")
+    rank: int | None = Field(description="From 1; equal scores share a rank, and rows without a score have none")
     kind: Literal["model", "baseline"]
     model: str = Field(description="The model's name, or naive, seasonal_naive, linear")
     version: int | None
     architecture: str | None
-    is_current: bool = Field(description="Whether a request that names no version gets this one")
+    is_current: bool = Field(description="Whether a request without a version gets this one")
     scores: dict[str, float | None] = Field(description="mse, rmse, mae, smape, mase; null where not measured")
 
 
@@ -45,7 +45,7 @@ class LeaderboardGroup(BaseModel):
 
 
 class LeaderboardAnswer(BaseModel):
-    """Groups, the one with the newest version first."""
+    """Groups of comparable rows; the one with the newest version comes first."""
 
     model_config = ConfigDict(extra="forbid")
 

@@ -13,7 +13,7 @@ from service.store.model_entry import ModelEntry
 
 
 class AliasBody(BaseModel):
-    """Where an alias is to lead."""
+    """The version that an alias is set to."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -21,7 +21,7 @@ class AliasBody(BaseModel):
 
 
 class DefaultBody(BaseModel):
-    """The model that a request without a name is to mean."""
+    """The model to use for requests without a model."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -29,35 +29,37 @@ class DefaultBody(BaseModel):
 
 
 class ModelAnswer(BaseModel):
-    """A model. Its facts are those of the current version or, where the gate passed none, of the newest."""
+    """A model, described by its current version, or by the newest if the gate passed none."""
 
     model_config = ConfigDict(extra="forbid")
 
     name: str
     versions: list[int] = Field(description="Ascending")
     aliases: dict[str, int]
-    current_version: int | None = Field(description="What a request that names no version gets")
-    is_default: bool = Field(description="Whether a request that names no model gets this one")
+    current_version: int | None = Field(description="The version that a request without a version gets")
+    is_default: bool = Field(description="Whether a request without a model gets this one")
     architecture: str
     head: str
     modes: list[str]
     window: int
     horizon: int
-    min_length: int = Field(description="The fewest points that it forecasts from")
+    min_length: int = Field(description="The least number of points that it can forecast from")
     scaling: str
-    engine: str | None = Field(description="What runs the current version; null where the setting allows none that can")
+    engine: str | None = Field(
+        description="The engine that runs the current version; null if OUTFIELDER_ENGINE allows none that can"
+    )
     engine_reason: str
     metrics: dict[str, Any]
 
 
 class DamagedEntry(BaseModel):
-    """Something in the store that is not what it should be, and is left out. All others are served."""
+    """A damaged entry of the store, which is left out. All others are served."""
 
     model_config = ConfigDict(extra="forbid")
 
     entry: str = Field(description="Its place in the store, such as lstm/3")
-    model: str | None = Field(description="The model that it belongs to; null where it belongs to none")
-    version: int | None = Field(description="The version that can't be served for it; null where it is none")
+    model: str | None = Field(description="The model that it belongs to, or null")
+    version: int | None = Field(description="The version that can't be served because of it, or null")
     reason: str = Field(description="What is wrong with it")
 
 
@@ -68,7 +70,7 @@ class ModelsAnswer(BaseModel):
 
     models: list[ModelAnswer]
     damaged: list[DamagedEntry] = Field(
-        [], description="What can't be served, and why, up to a thousand; absent where nothing is damaged"
+        [], description="Damaged entries and the reasons, up to a thousand; absent if there are none"
     )
     next_cursor: str | None
 

@@ -6,13 +6,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class ProblemEntry(BaseModel):
-    """One thing that was wrong."""
+    """One error of a request."""
 
     model_config = ConfigDict(extra="forbid")
 
     pointer: str = Field(description="JSON pointer into the request; empty for the request as a whole")
     code: str = Field(description="A stable snake_case word")
-    message: str = Field(description="What was wrong, what was expected, what was received, how to mend it")
+    message: str = Field(description="What was wrong, what was expected, what was received, and how to fix it")
 
 
 class Problem(BaseModel):
