@@ -23,7 +23,7 @@ run: setup  ## Start API and worker, train the starter models, forecast AirPasse
 	$(BIN)/outfielder up
 
 # Two processes on purpose: each loads TensorFlow. A file's tests stay in one, for what they share.
-PYTEST := $(BIN)/python -m pytest -n 2 --dist loadscope --durations=15
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder --durations=15
 
 test: setup  ## Every promise once (6 minutes on two cores), and which tests were slowest
 	$(PYTEST) -m "not exhaustive"

@@ -6,6 +6,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import pytest
 from hypothesis import settings
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -32,3 +33,11 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 def pytest_unconfigure() -> None:
     # At its end a process of pytest-xdist leaves no time for more.
     shutil.rmtree(SHARED, ignore_errors=True)
+
+
+# Of the modules that take long all go first: none is left to one process at the end.
+LONG = ("tests/end_to_end/", "tests/training/", "tests/abuse/", "tests/test_cli.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: not item.nodeid.startswith(LONG))
