@@ -1,11 +1,13 @@
 """Requests that are cheap to send and were dear to answer. Each is refused or served soon, beside a good caller.
 
-The bounds are wide, for machines differ; what they guard against took ten times as long, or gigabytes.
+Time is what the server computes, so that other work of the machine doesn't count. The bounds are wide, for machines
+differ; what they guard against took ten times as long, or gigabytes.
 """
 
 import gzip
 import json
 import time
+from collections.abc import Iterable
 from contextlib import ExitStack
 from typing import Any
 
@@ -18,8 +20,8 @@ from tests.abuse.wire import Answer, connect, read, request, reset, send
 MOST_MORE_BYTES = 550 * MEGABYTE
 # Beside what the process took before, which is mostly TensorFlow for the tests' own models.
 LEFT_BYTES = 150 * MEGABYTE
-LONGEST_ANSWER_SECONDS = 10.0
-LONGEST_STALL_SECONDS = 2.0
+MOST_CPU_SECONDS = 20.0
+MOST_CPU_SECONDS_OF_A_STALL = 4.0
 GZIP = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
 HUGE = 126 * MEGABYTE
 RECORD = {"id": "a", "values": [1, 2, 3, 4]}
@@ -63,25 +65,40 @@ ATTACKS: dict[str, tuple[str, bytes]] = {
 }
 
 
-@pytest.mark.parametrize("name", ATTACKS)
+# One of each kind; the others differ in what the reader meets first.
+QUICK_ATTACKS = {
+    "colons in a name",
+    "zeros",
+    "zeros to keep",
+    "brackets",
+    "objects in objects",
+    "unknown fields",
+    "empty members of gzip",
+}
+
+
+def seldom(names: Iterable[str], quick: set[str]) -> list[Any]:
+    return [pytest.param(name, marks=() if name in quick else pytest.mark.exhaustive) for name in names]
+
+
+@pytest.mark.parametrize("name", seldom(ATTACKS, QUICK_ATTACKS))
 def test_a_costly_body_is_refused_soon_in_little_memory(server: Server, name: str) -> None:
     path, text = ATTACKS[name]
     body = gzip.compress(text, 1) if text else gzip.compress(b"") * 100_000
     before = server.memory()
     server.peak_bytes = 0
     with Caller(server.url, server) as caller:
-        time.sleep(0.2)
-        begun = time.monotonic()
-        [answer] = send(server.url, request(body, path=path, headers={**GZIP, "Connection": "close"}), seconds=60)
-        seconds = time.monotonic() - begun
+        begun = server.cpu_seconds()
+        [answer] = send(server.url, request(body, path=path, headers={**GZIP, "Connection": "close"}), seconds=240)
+        seconds = server.cpu_seconds() - begun
     check(caller, before)
     assert answer.status in (400, 413, 422), answer.body[:300]
     assert len(answer.body) < 200_000
     assert len(answer.json()["errors"]) <= 100
-    assert seconds < LONGEST_ANSWER_SECONDS
+    assert seconds < MOST_CPU_SECONDS
 
 
-@pytest.mark.parametrize("name", ["records", "by id", "many", "one"])
+@pytest.mark.parametrize("name", seldom(["records", "by id", "many", "one"], {"records"}))
 def test_a_large_body_that_is_right_is_served_beside_others(server: Server, name: str) -> None:
     series: Any = {
         "records": [{"id": f"s{i}", "values": [i, 2.5, 3, 4]} for i in range(100_000)],
@@ -93,7 +110,7 @@ def test_a_large_body_that_is_right_is_served_beside_others(server: Server, name
     server.peak_bytes = 0
     body = gzip.compress(json.dumps({"model": "lstm", "series": series}).encode(), 1)
     with Caller(server.url, server) as caller:
-        [answer] = send(server.url, request(body, headers={**GZIP, "Connection": "close"}), seconds=60)
+        [answer] = send(server.url, request(body, headers={**GZIP, "Connection": "close"}), seconds=240)
     check(caller, before)
     assert answer.status == 200
     assert len(answer.json()["forecasts"]) == (1 if name == "one" else 100_000)
@@ -104,7 +121,7 @@ def test_bodies_that_are_held_back_keep_no_more_than_all_may_together(server: Se
     before = server.memory()
     server.peak_bytes = 0
     with Caller(server.url, server) as caller, ExitStack() as stack:
-        clients = [stack.enter_context(connect(server.url, seconds=60)) for _ in range(20)]
+        clients = [stack.enter_context(connect(server.url, seconds=240)) for _ in range(20)]
         for client in clients:
             client.sendall(request(body, headers=GZIP)[:-1])
         answers = [read(client) for client in clients]
@@ -122,7 +139,7 @@ def test_answers_that_nobody_reads_are_dropped(server: Server) -> None:
         for _ in range(10):
             client = stack.enter_context(connect(server.url, buffer_bytes=4096))
             client.sendall(request(asks))
-        time.sleep(20)
+        time.sleep(6)
     check(caller, before)
 
 
@@ -151,6 +168,6 @@ def test_a_thousand_clients_that_vanish_leave_nothing(server: Server) -> None:
 def check(caller: Caller, before: int) -> None:
     """A good caller was served all the time, and memory is as it was."""
     assert caller.statuses == {200}
-    assert max(caller.seconds) < LONGEST_STALL_SECONDS
+    assert max(caller.seconds) < MOST_CPU_SECONDS_OF_A_STALL
     assert caller.server.peak_bytes < before + MOST_MORE_BYTES
-    assert caller.server.wait_for_memory(before + LEFT_BYTES, 20) < before + LEFT_BYTES
+    assert caller.server.wait_for_memory(before + LEFT_BYTES) < before + LEFT_BYTES

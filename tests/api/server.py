@@ -3,7 +3,7 @@
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -27,23 +27,28 @@ def running(root: Path, state_dir: Path, **fields: Any) -> Iterator[str]:
         thread.start()
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         try:
-            deadline = time.monotonic() + 30
-            while not server.started:
-                assert thread.is_alive(), "the server ended while it started"
-                assert time.monotonic() < deadline
-                time.sleep(0.01)
+            wait_until(lambda: server.started or not thread.is_alive())
+            assert thread.is_alive(), "the server ended while it started"
             yield url
         finally:
             server.should_exit = True
-            thread.join(30)
+            thread.join(60)
             assert not thread.is_alive()
 
 
 @contextmanager
 def client(root: Path, state_dir: Path, **fields: Any) -> Iterator[httpx.Client]:
     """A client of a server that serves a store."""
-    with running(root, state_dir, **fields) as url, httpx.Client(base_url=url, timeout=30) as http:
+    with running(root, state_dir, **fields) as url, httpx.Client(base_url=url, timeout=60) as http:
         yield http
+
+
+def wait_until(condition: Callable[[], object], seconds: float = 60.0) -> None:
+    """Waits for a condition to hold. The deadline is there to end a test that hangs, whatever else the machine does."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds:.0f} s"
+        time.sleep(0.005)
 
 
 def assert_problem(response: httpx.Response, status: int, code: str, pointer: str | None = None) -> dict[str, Any]:

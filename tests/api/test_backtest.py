@@ -1,7 +1,6 @@
 """POST /backtest on a real server."""
 
 import shutil
-import time
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from service.api.schemas.backtest import BacktestAnswer
 from service.api.schemas.train import JobAnswer
 from service.datasets.store import DatasetStore
 from service.domain.panel import Panel
-from tests.api.server import assert_problem, client
+from tests.api.server import assert_problem, client, wait_until
 from tests.serving.models import KINDS
 
 SERIES = [float(10 + t % 7 + t / 10) for t in range(60)]
@@ -138,10 +137,7 @@ def test_a_backtest_of_a_model_does_not_make_it_one_in_training(stored_kinds: Pa
 
 
 def wait_until_empty(http: httpx.Client) -> None:
-    deadline = time.monotonic() + 10
-    while http.get("/models").json()["models"]:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_until(lambda: not http.get("/models").json()["models"])
 
 
 def test_what_is_not_there_is_not_found_and_what_is_coming_is_a_conflict(tmp_path: Path) -> None:

@@ -4,13 +4,13 @@ import json
 import logging
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 
-from tests.api.server import assert_problem, client
+from tests.api.server import assert_problem, client, wait_until
 from tests.engines.versions import add_fast_version
 from tests.store.damages import GRAPH, OF_CONTENT, OF_MODELS, OF_STORES, OF_VERSIONS, change, flip, put
 
@@ -45,13 +45,6 @@ def http(root: Path, tmp_path: Path) -> Iterator[httpx.Client]:
         yield http
 
 
-def until(condition: Callable[[], bool], seconds: float = 30.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
 def named(http: httpx.Client) -> dict[str, str]:
     return {damage["entry"]: damage["reason"] for damage in http.get("/models").json().get("damaged", [])}
 
@@ -78,7 +71,7 @@ def test_all_that_is_whole_is_served_and_all_that_is_damaged_is_named(
     with caplog.at_level(logging.INFO, "service"), client(root, tmp_path / "state") as http:
         assert count_served(http) == N_GOOD
         # Files that nobody asks for are compared in the background.
-        until(lambda: len(named(http)) == len(expected))
+        wait_until(lambda: len(named(http)) == len(expected))
         found = named(http)
         assert all(words in found[entry] for entry, words in expected.items() if entry.startswith("broken"))
         for words in expected.values():
@@ -101,12 +94,12 @@ def test_damage_put_in_live_freezes_nothing(http: httpx.Client, root: Path, patt
     assert count_served(http) == N_GOOD
     change(gate="x")(add_copy(root, pattern, "good-0", 2))
     put("aliases.json", '{"champion": [1]}')(root / "good-1")
-    until(lambda: named(http).keys() == {"good-0/2", "good-1/aliases.json"})
+    wait_until(lambda: named(http).keys() == {"good-0/2", "good-1/aliases.json"})
     # Others are looked at as before.
     add_copy(root, pattern, "good-2", 2)
     put("aliases.json", '{"champion": 1}')(root / "good-3")
-    until(lambda: http.get("/models/good-2").json()["versions"] == [1, 2])
-    until(lambda: http.get("/models/good-3").json()["aliases"] == {"champion": 1})
+    wait_until(lambda: http.get("/models/good-2").json()["versions"] == [1, 2])
+    wait_until(lambda: http.get("/models/good-3").json()["aliases"] == {"champion": 1})
     assert count_served(http) == N_GOOD
     assert_problem(http.get("/models/good-0/versions/2"), 503, "version_damaged")
     assert_problem(http.get("/models/good-1/versions/champion"), 503, "version_damaged")

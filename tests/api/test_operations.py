@@ -7,7 +7,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.api.server import assert_problem, client
+from tests.api.server import assert_problem, client, wait_until
 
 OPEN_PATHS = ["/healthz", "/readyz", "/metrics", "/docs", "/openapi.json", "/docs/assets/swagger-ui.css"]
 
@@ -31,8 +31,7 @@ def test_a_server_is_not_ready_until_the_models_to_be_preloaded_are(stored_kinds
         assert int(response.headers["retry-after"]) >= 1
         assert http.get("/healthz").status_code == 200
     with client(stored_kinds, tmp_path, preload="lstm,whole") as http:
-        while http.get("/readyz").status_code == 503:
-            pass
+        wait_until(lambda: http.get("/readyz").status_code == 200)
         assert read_metric(http, "outfielder_loaded_versions") == 2
 
 
@@ -43,8 +42,7 @@ def test_a_store_that_can_not_be_read_is_not_ready(tmp_path: Path) -> None:
         assert_problem(response, 503, "store_unreadable")
         assert str(tmp_path) not in response.text
         (tmp_path / "store").unlink()
-        while http.get("/readyz").status_code == 503:
-            pass
+        wait_until(lambda: http.get("/readyz").status_code == 200)
 
 
 def test_metrics_count_requests_by_route_and_forecasts_by_model(http: httpx.Client) -> None:

@@ -40,7 +40,7 @@ class Processes:
             "TF_CPP_MIN_LOG_LEVEL": "2",
             **settings,
         }
-        self.client = httpx.Client(base_url=self.url, timeout=30.0)
+        self.client = httpx.Client(base_url=self.url, timeout=60.0)
         self._started: list[subprocess.Popen[bytes]] = []
 
     def start(self, *arguments: str) -> "subprocess.Popen[bytes]":
@@ -108,7 +108,7 @@ class Processes:
                 process.send_signal(signal.SIGTERM)
         for process in self._started:
             try:
-                process.wait(timeout=20)
+                process.wait(timeout=60)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()

@@ -17,11 +17,13 @@ WAVE = [round(float(np.sin(0.3 * step)), 4) for step in range(60)]
 QUICK: dict[str, Any] = {"architecture": "linear", "scaling": "standard", "epochs": 2, "data": {"n_series": 200}}
 # Long enough to be caught in the middle: some 40 epochs a minute.
 SLOW: dict[str, Any] = {"architecture": "vector_rnn", "epochs": 500, "data": {"n_series": 2000}}
+RNG = np.random.default_rng(0)
+SERIES = {name: (np.sin(np.arange(90) * 0.3) + 0.1 * RNG.standard_normal(90)).round(4).tolist() for name in "abc"}
 
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Processes]:
-    processes = Processes(tmp_path_factory.mktemp("service"))
+    processes = Processes(tmp_path_factory.mktemp("service"), OUTFIELDER_BACKTEST_INLINE_POINTS="90")
     processes.start("serve")
     processes.start("worker")
     processes.wait_until_ready()
@@ -64,7 +66,7 @@ def test_a_model_is_trained_watched_and_served_without_a_restart(service: Proces
 def test_a_second_version_takes_over_and_an_alias_can_hold_the_first(service: Processes) -> None:
     for _ in range(2):
         service.wait_for_job(service.train(**QUICK, name="twice")["id"])
-    service.wait_until(lambda: forecast(service, model="twice", series=WAVE)["version"] == 2, "version 2", seconds=10)
+    service.wait_until(lambda: forecast(service, model="twice", series=WAVE)["version"] == 2, "version 2")
     put = service.client.put("/models/twice/aliases/champion", json={"version": 1})
     assert put.status_code == 200, put.text
     assert forecast(service, model="twice", series=WAVE)["version"] == 1
@@ -99,20 +101,49 @@ def test_one_step_models_feed_themselves(service: Processes) -> None:
     assert answer["forecasts"][0]["values"] == pytest.approx([WAVE[-1]] * 100, rel=1e-5)
 
 
-@pytest.mark.parametrize("part", ["the worker", "what performs its jobs"])
-def test_a_worker_killed_in_mid_fit_is_no_ones_concern(tmp_path_factory: pytest.TempPathFactory, part: str) -> None:
+def test_a_backtest_scores_as_the_request_would_have_and_the_worker_goes_on_training(service: Processes) -> None:
+    service.wait_for_job(service.train(**QUICK, name="demo")["id"])
+    service.wait_until(lambda: service.client.get("/models/demo").status_code == 200, "the model")
+    body = {"model": "demo", "horizon": 5, "windows": 4, "season": 21}
+    at_once = {}
+    for name, values in SERIES.items():
+        response = service.client.post("/backtest", json={**body, "series": {name: values}})
+        assert response.status_code == 200, response.text
+        at_once[name] = response.json()["series"][0]
+    submitted = service.client.post("/backtest", json={**body, "series": {**SERIES, "short": [1, 2]}})
+    assert submitted.status_code == 202, submitted.text
+    job = service.wait_for_job(submitted.json()["id"])
+    assert (job["kind"], job["model"], job["progress"]["epoch"]) == ("backtest", "demo", 3)
+    result = job["result"]
+    assert (result["model"], result["version"], result["windows"]) == ("demo", 1, 4)
+    assert result["series"][3]["error"]["pointer"] == "/series/short"
+    for one in result["series"][:3]:
+        for forecaster in ("model", "naive", "seasonal_naive"):
+            assert one[forecaster] == pytest.approx(at_once[one["id"]][forecaster], rel=1e-5)
+    assert service.client.get("/jobs").json()["jobs"][0]["result"] is None
+    again = service.wait_for_job(service.train(**QUICK, name="demo")["id"])
+    assert again["result"]["version"] == 2
+
+
+def test_a_worker_killed_in_mid_fit_is_no_ones_concern(tmp_path_factory: pytest.TempPathFactory) -> None:
     """With the supervisor: the job completes by itself, one version is published."""
     service = Processes(tmp_path_factory.mktemp("killed"), OUTFIELDER_STARTER_MODELS="none")
     try:
         service.start("up")
         service.wait_until_ready()
         job = service.train(**{**SLOW, "epochs": 12}, name="phoenix")
-        service.wait_until(lambda: (service.job(job["id"])["progress"] or {}).get("epoch", 0) >= 2, "the second epoch")
-        performing = find_processes("--performs", service)
-        (worker,) = set(find_processes("service.cli worker", service)) - set(performing)
-        os.kill(worker if part == "the worker" else performing[0], signal.SIGKILL)
+        for attempt, part in ((1, "what performs its jobs"), (2, "the worker")):
+
+            def is_in_mid_fit(attempt: int = attempt) -> bool:
+                found = service.job(job["id"])
+                return bool(found["attempt"] == attempt and (found["progress"] or {}).get("epoch", 0) >= 2)
+
+            service.wait_until(is_in_mid_fit, f"the second epoch of attempt {attempt}")
+            performing = find_processes("--performs", service)
+            (worker,) = set(find_processes("service.cli worker", service)) - set(performing)
+            os.kill(worker if part == "the worker" else performing[0], signal.SIGKILL)
         done = service.wait_for_job(job["id"])
-        assert done["attempt"] == 2
+        assert done["attempt"] == 3
         model = service.wait_until(
             lambda: (r := service.client.get("/models/phoenix")).status_code == 200 and r.json(), "the model"
         )

@@ -1,21 +1,36 @@
 """Versions with graphs for the fast engine, as a worker publishes them."""
 
+import shutil
+from functools import cache
 from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any
 
 from service.domain.recipes.resolve import resolve
 from service.store.manifest import Manifest
 from service.store.publish import publish, staging
 from service.training.export.process import export
 from service.training.export.verification import add_graphs
+from tests.conftest import SHARED
 from tests.networks.samples import fresh
 from tests.training.exports import waves
+
+
+@cache
+def exported(architecture: str) -> tuple[Path, dict[str, Any]]:
+    """A preset's export and what its manifest says of engines, made once for all tests of a process."""
+    recipe = resolve({"architecture": architecture})
+    folder = Path(mkdtemp(dir=SHARED)) / "model"
+    graph = export(recipe, fresh(recipe).get_weights(), folder)
+    return folder, add_graphs(graph, recipe, folder, [waves(4, 50)])
 
 
 def add_fast_version(root: Path, name: str, architecture: str = "gru") -> Manifest:
     """Publishes a preset with fresh weights."""
     recipe = resolve({"architecture": architecture})
     staged = staging(root, f"job-of-{name}")
-    graph = export(recipe, fresh(recipe).get_weights(), staged)
+    folder, engines = exported(architecture)
+    shutil.copytree(folder, staged, dirs_exist_ok=True)
     manifest = Manifest(
         name=name,
         version=0,
@@ -39,6 +54,6 @@ def add_fast_version(root: Path, name: str, architecture: str = "gru") -> Manife
         library_versions={},
         job_id=f"job-of-{name}",
         parameters=1,
-        engines=add_graphs(graph, recipe, staged, [waves(4, 50)]),
+        engines=engines,
     )
     return publish(root, staged, manifest)

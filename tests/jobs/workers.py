@@ -60,7 +60,7 @@ async def open_queue(workers: Workers, limit: int = 100, **options: Any) -> Asyn
         await queue.close()
 
 
-async def until(queue: JobQueue, job_id: str, condition: Callable[[Job], bool], seconds: float = 30.0) -> Job:
+async def until(queue: JobQueue, job_id: str, condition: Callable[[Job], bool], seconds: float = 120.0) -> Job:
     deadline = time.monotonic() + seconds
     while not condition(job := await queue.get(job_id)):
         assert time.monotonic() < deadline, f"still {job}"

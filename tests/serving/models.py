@@ -3,15 +3,19 @@
 # TensorFlow has no types: its classes, decorators and results are Any.
 # mypy: disable-error-code="misc,untyped-decorator,no-any-return"
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 import tensorflow as tf
 
 from service.store.manifest import Manifest
 from service.store.publish import publish, staging
+from tests.conftest import SHARED
 
 SERIES = tf.TensorSpec([None, None, 1], tf.float32, name="series")
 LENGTHS = tf.TensorSpec([None], tf.int32, name="lengths")
@@ -104,12 +108,20 @@ class MeanModel(tf.Module):
         return {"forecast": tf.transpose(forecast, [1, 0, 2]), "steps": lengths}
 
 
+@cache
+def saved(kind: Kind) -> Path:
+    """A kind's SavedModel, made once for all tests of a process. To be read only."""
+    folder = Path(mkdtemp(dir=SHARED)) / "model"
+    model = MeanModel(kind)
+    tf.saved_model.save(model, str(folder), signatures=model.signatures())
+    return folder
+
+
 def add_version(root: Path, name: str, kind: Kind, **fields: Any) -> Manifest:
     """Publishes a model of a kind, as a worker does."""
     job_id = f"job-of-{name}"
     staged = staging(root, job_id)
-    model = MeanModel(kind)
-    tf.saved_model.save(model, str(staged), signatures=model.signatures())
+    shutil.copytree(saved(kind), staged, dirs_exist_ok=True)
     manifest = Manifest(
         **{
             "name": name,

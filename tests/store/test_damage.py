@@ -21,13 +21,20 @@ from tests.store.test_store import add_version, catalog_of, make_manifest, numbe
 NOBODY = 65534
 
 
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    """A store of two models of ten whole versions each, and two more of each, for damage."""
+@pytest.fixture(scope="module")
+def pattern(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The store that each test has a copy of: to publish waits for the disk. To be read only."""
+    folder = tmp_path_factory.mktemp("pattern")
     for name in ("left", "right"):
         for _ in range(12):
-            add_version(tmp_path, name)
-    return tmp_path
+            add_version(folder, name)
+    return folder
+
+
+@pytest.fixture
+def root(pattern: Path, tmp_path: Path) -> Path:
+    """A store of two models of ten whole versions each, and two more of each, for damage."""
+    return Path(shutil.copytree(pattern, tmp_path, dirs_exist_ok=True))
 
 
 def whole(catalog: Catalog) -> int:

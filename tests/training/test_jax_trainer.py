@@ -3,6 +3,7 @@ its optimisers and losses make the same steps."""
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import fields, replace
 from functools import cache
 from pathlib import Path
@@ -26,11 +27,14 @@ from service.networks.network import Network
 from service.networks.operations import CellWeights, Operations
 from service.training.data.wave_data import prepare_waves
 from service.training.epoch import Epoch
-from service.training.jax_trainer.fitting import fit_with_jax, predict_with_jax
+from service.training.jax_trainer.fitting import BATCHES_AT_ONCE, fit_with_jax, predict_with_jax
 from service.training.jax_trainer.optimizers import make_optimizer
 from service.training.jax_trainer.program import UNCOMPILED, Batches, find_program
 from tests.networks.samples import Array, answer, fresh, recipe_of, series
 
+EXHAUSTIVE = pytest.mark.exhaustive
+# Another preset has their cell.
+ALIKE = ("simple_rnn", "deep_rnn", "vector_rnn")
 LAYERS = keras.layers
 RECURRENT: dict[str, Any] = {"simple_rnn": LAYERS.SimpleRNN, "lstm": LAYERS.LSTM, "gru": LAYERS.GRU}
 
@@ -92,15 +96,21 @@ def vector_to_sequence(recipe: Recipe) -> Any:
 
 
 OTHERS = {"encoder_decoder": encoder_decoder, "vector_to_sequence": vector_to_sequence}
-OPTIONS: list[dict[str, Any]] = [
-    *({"architecture": name} for name, preset in PRESETS.items() if preset.in_chapter and preset.is_fitted),
+OPTIONS: list[Any] = [
+    *(
+        pytest.param({"architecture": name}, marks=EXHAUSTIVE if name in ALIKE else ())
+        for name, preset in PRESETS.items()
+        if preset.in_chapter and preset.is_fitted
+    ),
     *({"architecture": name} for name in OTHERS),
-    {"architecture": "deep_rnn", "readout": "dense"},
+    pytest.param({"architecture": "deep_rnn", "readout": "dense"}, marks=EXHAUSTIVE),
     {"architecture": "lstm", "normalization": "layer", "layers": 1},
     {"architecture": "gru", "normalization": "batch", "layers": 2},
     {"architecture": "wavenet", "normalization": "batch", "layers": 1},
-    {"architecture": "wavenet", "head": "vector", "normalization": "layer", "layers": 1},
-    {"architecture": "ln_rnn", "head": "one_step", "layers": 1},
+    pytest.param(
+        {"architecture": "wavenet", "head": "vector", "normalization": "layer", "layers": 1}, marks=EXHAUSTIVE
+    ),
+    pytest.param({"architecture": "ln_rnn", "head": "one_step", "layers": 1}, marks=EXHAUSTIVE),
     {"architecture": "conv_gru", "head": "vector", "window": 31},
 ]
 
@@ -341,6 +351,51 @@ def test_what_dropout_leaves_has_the_mean_of_what_it_was_given() -> None:
     over_time = np.asarray(xp.dropout(jax.numpy.ones((200, 30, 4)), 0.2, constant_over_time=True))
     assert np.array_equal(over_time, np.repeat(over_time[:, :1], 30, axis=1))
     assert not np.array_equal(dropped[:, 0], dropped[:, 1])
+
+
+class Drawn:
+    """Batches without end; `n_batches` of them are an epoch."""
+
+    def __init__(self, n_batches: int, batches: list[TrainingWindows]) -> None:
+        self._n_batches = n_batches
+        self._batches = batches
+
+    def __len__(self) -> int:
+        return self._n_batches
+
+    def __iter__(self) -> Iterator[TrainingWindows]:
+        return iter(self._batches)
+
+
+@pytest.mark.parametrize("n_batches", [3, BATCHES_AT_ONCE, BATCHES_AT_ONCE + 5])
+def test_an_epoch_of_drawn_batches_is_a_step_for_each_also_where_the_last_call_is_not_full(n_batches: int) -> None:
+    """Plain gradient descent on series of one's own, beside NumPy's step by step."""
+    data = PanelData("series", "kept", "digest", 3, 180, None)
+    recipe = replace(
+        recipe_of(architecture="linear", window=6, horizon=2, optimizer="sgd", learning_rate=0.05, batch_size=8),
+        data=data,
+        epochs=2,
+    )
+    rng = np.random.default_rng(3)
+    batches = [
+        TrainingWindows(series(8, 6, seed), series(8, 2, 100 + seed), rng.random(8).astype(np.float32) + 0.5)
+        for seed in range(3 * n_batches)
+    ]
+    network = fresh(recipe)
+    kernel, bias = network.get_weights()
+    epochs = fit_with_jax(recipe, network, Drawn(n_batches, batches), batches[0], lambda: None, lambda epoch: None)
+    n_steps = recipe.epochs * n_batches
+    losses = []
+    for step, batch in enumerate(batches[:n_steps]):
+        rate = recipe.learning_rate * 0.5 * (1 + np.cos(np.pi * step / n_steps))
+        errors = batch.x @ kernel + bias - batch.targets
+        losses.append(float((errors**2 * batch.weights[:, None]).mean()))
+        slope = 2 * errors * batch.weights[:, None] / errors.size
+        kernel, bias = kernel - rate * batch.x.T @ slope, bias - rate * slope.sum(axis=0)
+    for found, expected in zip(network.get_weights(), (kernel, bias), strict=True):
+        assert_close(found, expected, 1e-4)
+    expected_losses = np.array(losses).reshape(recipe.epochs, n_batches).mean(axis=1)
+    assert [epoch.loss for epoch in epochs] == pytest.approx(expected_losses, rel=1e-4)
 
 
 def test_a_second_fit_of_the_same_shape_compiles_nothing() -> None:

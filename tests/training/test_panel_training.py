@@ -1,5 +1,6 @@
 """Series of one's own, from the plan to published versions, with the real exporting process."""
 
+import logging
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -16,11 +17,14 @@ from service.domain.recipes.training_plan import TrainingPlan
 from service.errors import InvalidRequest, TrainingFailed
 from service.store.catalog import Catalog
 from service.store.manifest import Manifest
-from service.training.data.panel_split import PreparedPanel, prepare_panel
+from service.training.data.panel_split import PreparedPanel, prepare_panel, read_panel
+from service.training.forecast import Forecaster
 from service.training.panel_fit import Fitted
-from service.training.panel_training import choose_fits
+from service.training.panel_training import choose_fits, train_on_panel
+from service.training.progress import ProgressReporter
 from service.training.promotion import MEASURED
 from service.training.trainer import Trainer
+from service.training.training_result import TrainingResult
 from tests.training.test_trainer import Recorder
 
 SMALL = {"epochs": 2, "max_windows": 400, "batch_size": 50}
@@ -53,10 +57,16 @@ class Workshop:
         return make_training_plan({**small, "horizon": 6, **request}, data, np.array([len(one) for one in series]))
 
     def train(self, series: list[np.ndarray], **request: Any) -> Manifest:
+        plan = self.plan(series, **request)
         self.jobs += 1
-        made = self.plan(series, **request)
-        result = self.trainer.train(made, Recorder(f"job-{self.jobs}"))
-        return self.catalog().resolve(made.name, result["version"])
+        result = self.trainer.train(plan, Recorder(f"job-{self.jobs}"))
+        return self.catalog().resolve(plan.name, result["version"])
+
+    def fit(self, plan: TrainingPlan) -> TrainingResult:
+        """What would be published, in a fraction of the time."""
+        run = Recorder("never")
+        values = read_panel(self.datasets.load(plan.recipes[0].to_dict()["data"]["id"]))
+        return train_on_panel(plan, values, self.catalog(), run.raise_if_stopped, ProgressReporter(plan, run))
 
     def catalog(self) -> Catalog:
         catalog = Catalog(self.trainer.store_root)
@@ -89,16 +99,21 @@ def forecast(loaded: Any, rows: list[np.ndarray], horizon: int) -> np.ndarray:
 @pytest.mark.parametrize(
     "request_",
     [
-        {"architecture": "mlp"},
-        {"architecture": "ridge"},
-        {"architecture": "theta"},
         {"architecture": "theta_mlp"},
-        {"architecture": "lstm", "units": 4, "layers": 1},
-        {"architecture": "deep_rnn", "units": 4, "layers": 1},
         {"architecture": "conv_gru", "units": 4, "layers": 1, "difference": "first", "scaling": "mean"},
         {"architecture": "wavenet", "units": 4, "layers": 1, "scaling": "robust", "log": True},
-        {"architecture": "encoder_decoder", "units": 4, "head": "vector"},
-        {"architecture": "linear", "difference": "seasonal", "scaling": "standard"},
+        *(
+            pytest.param(request, marks=pytest.mark.exhaustive)
+            for request in (
+                {"architecture": "mlp"},
+                {"architecture": "ridge"},
+                {"architecture": "theta"},
+                {"architecture": "lstm", "units": 4, "layers": 1},
+                {"architecture": "deep_rnn", "units": 4, "layers": 1},
+                {"architecture": "encoder_decoder", "units": 4, "head": "vector"},
+                {"architecture": "linear", "difference": "seasonal", "scaling": "standard"},
+            )
+        ),
     ],
     ids=lambda request: request["architecture"],
 )
@@ -126,60 +141,102 @@ def test_a_version_says_what_it_learnt_from_and_what_it_is_worth(workshop: Works
 
 
 def test_an_ensemble_forecasts_the_mean_of_its_members(workshop: Workshop) -> None:
-    manifest = workshop.train(monthly(), architecture="mlp", name="three", ensemble={"members": 3}, refit=False)
-    members = manifest.hyper_parameters["members"]
-    assert [member["seed"] for member in members] == [42, 43, 44]
-    loaded = workshop.load(manifest)
-    rows = [one[-40:] for one in monthly(4, seed=3)]
-    inputs = {"series": tf.constant(np.stack(rows)[:, :, None], tf.float32), "lengths": tf.fill([4], 40)}
-    answers = [member.forecast_ragged(**inputs)["forecast"].numpy() for member in loaded.members]
-    assert np.allclose(forecast(loaded, rows, 6), np.mean(answers, axis=0), rtol=1e-5)
+    result = workshop.fit(workshop.plan(monthly(), architecture="mlp", ensemble={"members": 3}, refit=False))
+    members = result.recipe.members
+    assert [member.seed for member in members] == [42, 43, 44]
+    inputs = np.stack([one[-40:] for one in monthly(4, seed=3)])
+    answers = [
+        Forecaster(member, [network]).forecast(inputs, 6)
+        for member, network in zip(members, result.networks, strict=True)
+    ]
+    together = Forecaster(result.recipe, result.networks).forecast(inputs, 6)
+    assert np.allclose(together, np.mean(answers, axis=0), rtol=1e-5)
     assert np.abs(answers[0] - answers[1]).max() > 1e-4 * np.abs(answers[0]).max()
 
 
-# Sixteen fits.
-@pytest.mark.timeout(900)
-def test_auto_publishes_what_validates_best_and_says_of_what_it_is_made(workshop: Workshop) -> None:
-    manifest = workshop.train(monthly(), architecture="auto", name="best")
-    members = manifest.hyper_parameters["members"] or [manifest.hyper_parameters]
-    made_of = {tuple(member[key] for key in ("architecture", "window", "scaling", "seed")) for member in members}
+def candidates(caplog: pytest.LogCaptureFixture) -> list[tuple[str, float]]:
+    """What was tried: architectures and how they validated."""
+    told = [record.args for record in caplog.records if "validates at" in record.msg]
+    caplog.clear()
+    return [(str(args[0]), float(str(args[1]))) for args in told if isinstance(args, tuple)]
+
+
+@pytest.mark.parametrize("n_recipes", [5, pytest.param(None, marks=pytest.mark.exhaustive)])
+def test_auto_publishes_what_validates_best_and_says_of_what_it_is_made(
+    workshop: Workshop, caplog: pytest.LogCaptureFixture, n_recipes: int | None
+) -> None:
+    plan = workshop.plan(monthly(), architecture="auto", name="best", max_seconds=3600)
+    plan = replace(plan, recipes=plan.recipes[:n_recipes])
+    with caplog.at_level(logging.INFO, "service.training"):
+        result = workshop.fit(plan)
+    tried = candidates(caplog)
+    assert [architecture for architecture, _ in tried] == [recipe.architecture for recipe in plan.recipes]
+    # All begin together, and stay where no one alone is better by more than luck.
+    assert result.metrics["validation"]["mase"] <= min(loss for _, loss in tried) * 1.1
+    members = result.recipe.members or (result.recipe,)
+    made_of = {(member.architecture, member.window, member.scaling, member.seed) for member in members}
     assert len(made_of) == len(members)
-    assert {architecture for architecture, *_ in made_of} <= {"mlp", "ridge", "theta", "theta_mlp"}
-    assert manifest.window == max(member["window"] for member in members)
-    quick = workshop.train(monthly(), architecture="auto", name="quick", max_seconds=0.01)
-    # Theta takes no time to speak of.
-    assert {member["architecture"] for member in quick.hyper_parameters["members"]} <= {"mlp", "theta"}
+    assert {architecture for architecture, *_ in made_of} <= {architecture for architecture, _ in tried}
+    assert result.recipe.longest_window == max(member.window for member in members)
 
 
-@pytest.mark.timeout(900)
-def test_the_flagship_keeps_to_the_seconds_that_it_is_given(workshop: Workshop) -> None:
-    request = {"epochs": None, "max_windows": None, "batch_size": None}
-    manifest = workshop.train(monthly(12), architecture="flagship", name="brief", max_seconds=1.5, **request)
-    assert "theta" in {member["architecture"] for member in manifest.hyper_parameters["members"]}
-    assert manifest.architecture != "theta"
+def test_what_validates_badly_has_little_say_in_what_is_published(
+    workshop: Workshop, caplog: pytest.LogCaptureFixture
+) -> None:
+    (theta,) = workshop.plan(monthly(), architecture="theta").recipes
+    (untrained,) = workshop.plan(
+        monthly(), architecture="linear", scaling="standard", learning_rate=1e-9, epochs=1, window=24
+    ).recipes
+    plan = TrainingPlan("best", (untrained, theta), 3600.0)
+    with caplog.at_level(logging.INFO, "service.training"):
+        result = workshop.fit(plan)
+    tried = dict(candidates(caplog))
+    assert tried["theta"] < 0.5 * tried["linear"]
+    assert result.metrics["validation"]["mase"] < 1.1 * tried["theta"]
+    members = result.recipe.members or (result.recipe,)
+    shares = dict(zip([member.architecture for member in members], weight_shares(members), strict=True))
+    assert shares["theta"] > 0.75
+
+
+@pytest.mark.parametrize("architecture", ["auto", "flagship"])
+def test_no_fit_begins_that_would_take_more_seconds_than_are_left(
+    workshop: Workshop, caplog: pytest.LogCaptureFixture, architecture: str
+) -> None:
+    plan = workshop.plan(monthly(12), architecture=architecture, name="brief", max_seconds=1e-3, epochs=3)
+    assert len(plan.recipes) > 5
+    with caplog.at_level(logging.INFO, "service.training"):
+        result = workshop.fit(plan)
+    # The first in any case; and Theta, which takes no time to speak of.
+    tried = [name for name, _ in candidates(caplog)]
+    assert tried == [plan.recipes[0].architecture, "theta"]
+    assert {member.architecture for member in result.recipe.members or (result.recipe,)} <= set(tried)
+
+
+def test_a_fit_ends_with_the_epoch_in_which_its_seconds_are_over(workshop: Workshop) -> None:
+    request = {"architecture": "mlp", "epochs": 5, "refit": False}
+    for max_seconds, n_epochs in ((1e-3, 1), (3600.0, 5)):
+        result = workshop.fit(workshop.plan(monthly(12), **request, max_seconds=max_seconds))
+        assert result.epochs_run == n_epochs
 
 
 def test_test_values_reach_neither_scores_of_validation_nor_what_was_measured(workshop: Workshop) -> None:
     series = monthly()
     changed = [np.concatenate([one[:-6], 3 * one[-6:]]) for one in series]
     first, second = (
-        workshop.train(one, architecture="gru", units=4, layers=1, name="blind", refit=False)
+        workshop.fit(workshop.plan(one, architecture="gru", units=4, layers=1, refit=False))
         for one in (series, changed)
     )
     assert first.metrics["validation"] == second.metrics["validation"]
     assert first.metrics["test"] != second.metrics["test"]
-    rows = [one[:-6] for one in series]
-    assert np.array_equal(forecast(workshop.load(first), rows, 6), forecast(workshop.load(second), rows, 6))
+    assert all(np.array_equal(a, b) for a, b in zip(first.weights, second.weights, strict=True))
 
 
-@pytest.mark.timeout(600)
-def test_the_same_request_gives_the_same_model(workshop: Workshop) -> None:
-    first, second = (workshop.train(monthly(), architecture="mlp", name="twice") for _ in range(2))
-    rows = monthly(3, seed=8)
-    assert np.array_equal(forecast(workshop.load(first), rows, 9), forecast(workshop.load(second), rows, 9))
+def test_the_same_request_gives_the_same_model_and_another_seed_another(workshop: Workshop) -> None:
+    first, second, other = (workshop.fit(workshop.plan(monthly(), architecture="mlp", seed=seed)) for seed in (1, 1, 2))
+    assert first.metrics == second.metrics != other.metrics
+    assert all(np.array_equal(a, b) for a, b in zip(first.weights, second.weights, strict=True))
 
 
-@pytest.mark.timeout(600)
 def test_the_gate_lets_the_better_pass_and_keeps_the_worse_with_a_reason(workshop: Workshop) -> None:
     series = monthly(60)
     good = workshop.train(series, architecture="mlp", name="gated", epochs=10)
@@ -224,27 +281,27 @@ def test_what_does_not_beat_seasonal_naive_is_no_champion(workshop: Workshop) ->
 
 def test_a_baseline_is_scored_and_skips_the_gate(workshop: Workshop) -> None:
     unfitted = {"epochs": None, "max_windows": None, "batch_size": None}
-    manifest = workshop.train(monthly(), architecture="naive", name="baseline", **unfitted)
-    assert manifest.gate is None
-    assert manifest.metrics["test"]["mase"] == pytest.approx(manifest.metrics["baselines"]["naive"]["test"]["mase"])
-    assert manifest.calibration is not None
+    result = workshop.fit(workshop.plan(monthly(), architecture="naive", **unfitted))
+    assert result.gate is None
+    assert result.metrics["test"]["mase"] == pytest.approx(result.metrics["baselines"]["naive"]["test"]["mase"])
+    assert result.calibration is not None
 
 
 def test_a_single_series_is_enough_and_has_intervals(workshop: Workshop) -> None:
-    manifest = workshop.train([monthly(1, 300)[0]], architecture="mlp", name="alone")
-    assert manifest.calibration is not None
-    assert manifest.calibration["part"] == "validation"
-    assert len(manifest.calibration["residuals"][0]) >= 19
+    result = workshop.fit(workshop.plan([monthly(1, 300)[0]], architecture="mlp"))
+    assert result.calibration is not None
+    assert result.calibration["part"] == "validation"
+    assert len(result.calibration["residuals"][0]) >= 19
 
 
 def test_series_that_are_too_short_are_left_out_and_when_all_are_it_is_said(workshop: Workshop) -> None:
     series = [*monthly(), np.array([1.0, 2.0]), np.full(50, np.nan)]
-    assert workshop.train(series, architecture="mlp", name="mixed").data["n_series"] == 32
+    assert workshop.fit(workshop.plan(series, architecture="ridge")).data["n_series"] == 32
     with pytest.raises(InvalidRequest) as caught:
         workshop.plan([np.arange(10.0)], architecture="mlp")
     assert caught.value.flaws[0].code == "series_too_short"
     with pytest.raises(TrainingFailed, match="number"):
-        workshop.train([np.full(80, np.nan)], architecture="mlp", name="none")
+        workshop.fit(workshop.plan([np.full(80, np.nan)], architecture="mlp"))
 
 
 def fits_with(
