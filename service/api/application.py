@@ -12,9 +12,10 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.api.dependencies import Services
-from service.api.fast_path import ErrorHandler, FastPathMiddleware, find_endpoint
+from service.api.forecast_fast_path import ErrorHandler, FastPathMiddleware, find_endpoint
 from service.api.head_requests import HeadMiddleware
-from service.api.middleware import KeyMiddleware, RequestMiddleware
+from service.api.key_check import KeyMiddleware
+from service.api.middleware import RequestMiddleware
 from service.api.openapi import complete_schema
 from service.api.origin_checks import OriginMiddleware
 from service.api.problems import make_error_problem, make_internal_problem, make_problem

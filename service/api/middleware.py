@@ -1,28 +1,23 @@
-"""Middleware around every request: ids, metrics, API keys, and a 500 for unexpected errors."""
+"""Middleware around every request: ids, metrics, and a 500 for unexpected errors."""
 
 import asyncio
-import hmac
 import logging
 import random
 import re
 import time
-from collections.abc import Collection
 
-from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api.memory_budget import MemoryBudget
 from service.api.problems import make_error_problem, make_internal_problem
-from service.errors import NotReady, Unauthorized
+from service.errors import NotReady
 from service.telemetry.metrics import Metrics
 
 logger = logging.getLogger(__name__)
 
 # What other servers log for a client that went away before its answer.
 CLIENT_GONE = 499
-OPEN_PATHS = frozenset({"/", "/docs", "/openapi.json", "/healthz", "/readyz", "/metrics"})
-OPEN_PREFIX = "/docs/"
 _PRINTABLE = re.compile(r"[\x20-\x7e]{1,128}\Z")
 
 
@@ -72,32 +67,6 @@ class RequestMiddleware:
             self._metrics.observe_request(scope["method"], str(route), status, time.perf_counter() - started)
 
 
-class KeyMiddleware:
-    """Requires an API key on every path except the open ones, also on paths without a route."""
-
-    def __init__(self, app: ASGIApp, keys: Collection[str]) -> None:
-        self._app = app
-        self._keys = [key.encode() for key in keys]
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if _is_open(scope["path"]):
-            await self._app(scope, receive, send)
-            return
-        scheme, _, key = Headers(scope=scope).get("authorization", "").partition(" ")
-        if scheme.lower() == "bearer" and self._knows(key.strip(" \t")):
-            await self._app(scope, receive, send)
-            return
-        problem = "The API key is not known." if key else "This server requires an API key."
-        error = Unauthorized(f"{problem} Send the header Authorization: Bearer <key>.")
-        await make_error_problem(error, scope["state"]["request_id"])(scope, receive, send)
-
-    def _knows(self, key: str) -> bool:
-        # Headers are decoded as Latin-1; a key of other letters was sent as UTF-8.
-        given = key.encode("latin-1")
-        # All keys are compared, each in constant time, so that the time tells nothing.
-        return sum(hmac.compare_digest(given, known) for known in self._keys) > 0
-
-
 def _read_id(scope: Scope) -> str:
     """The id that the client gave; empty where it gave none, or one that no log should hold."""
     for name, value in scope["headers"]:
@@ -105,7 +74,3 @@ def _read_id(scope: Scope) -> str:
             given: str = value.decode("latin-1")
             return given if _PRINTABLE.match(given) else ""
     return ""
-
-
-def _is_open(path: str) -> bool:
-    return path in OPEN_PATHS or path.startswith(OPEN_PREFIX)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from service.engines.engine import Engine, EngineChoice, Loader
 from service.errors import NoChampion, NotFound, NotReady, ServiceError, StoreUnreadable, VersionDamaged
 from service.store.catalog import Catalog
-from service.store.damage import Damage
+from service.store.damage_record import Damage
 from service.store.manifest import Manifest
 
 logger = logging.getLogger(__name__)

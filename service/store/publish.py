@@ -13,6 +13,7 @@ import orjson
 
 from service.storage.disk_errors import storing
 from service.storage.regular_files import read_regular
+from service.store.damage_scan import MOST_MANIFEST_BYTES, MOST_SMALL_BYTES, parse_object, read_aliases, read_counter
 from service.store.digest import digest_file
 from service.store.layout import (
     COUNTER,
@@ -31,7 +32,6 @@ from service.store.layout import (
     write_atomically,
 )
 from service.store.manifest import Manifest
-from service.store.store_scan import MOST_MANIFEST_BYTES, MOST_SMALL_BYTES, parse_object, read_aliases, read_counter
 
 logger = logging.getLogger(__name__)
 

@@ -18,10 +18,10 @@ from service.store.catalog import Catalog
 from service.training.calibration import calibrate
 from service.training.data.panel_split import PreparedPanel, ScoredWindows, prepare_panel
 from service.training.epoch import Epoch
-from service.training.forecast import forecast
 from service.training.panel_fit import Fitted, combine, continue_fit, fit_panel, forecast_windows, score_baselines
 from service.training.progress import REFIT_SHARE, ProgressReporter, refit_epochs
 from service.training.promotion import judge
+from service.training.reference_forecast import forecast
 from service.training.training_result import TrainingResult
 from service.training.tuning import tune
 from service.training.window_scores import choose_metric, measure_windows, summarize

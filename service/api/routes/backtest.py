@@ -8,10 +8,10 @@ from fastapi import APIRouter, Request, Response
 from service.api.backtest_jobs import load_backtest_data, submit_backtest
 from service.api.dependencies import Injected
 from service.api.json_response import json_response
-from service.api.missing_model import explain_missing
 from service.api.openapi import problems, request_body
 from service.api.schemas.backtest import BacktestAnswer, BacktestBody
 from service.api.schemas.train import JobAnswer
+from service.api.untrained_model import explain_missing
 from service.errors import ModelNotFound
 
 router = APIRouter(tags=["backtest"])

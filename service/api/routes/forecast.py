@@ -5,14 +5,14 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from service.api.answer_memory import hold_answer
+from service.api.answer_memory_estimate import hold_answer
 from service.api.dependencies import Injected
 from service.api.json_response import json_response
-from service.api.missing_model import explain_missing
 from service.api.openapi import problems, request_body
 from service.api.response_stream import StreamedAnswer, write_pieces
 from service.api.schemas.forecast import ForecastAnswer, ForecastBody, read_asked, to_json
 from service.api.series_source import check_source
+from service.api.untrained_model import explain_missing
 from service.errors import ModelNotFound
 from service.serving.forecast_plan import ForecastRequest
 

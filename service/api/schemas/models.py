@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from service.engines.engine import EngineChoice
-from service.store.damage import Damage
+from service.store.damage_record import Damage
 from service.store.layout import NAME_PATTERN
 from service.store.manifest import Manifest
 from service.store.model_entry import ModelEntry

@@ -4,11 +4,11 @@ from collections.abc import Callable, Sequence
 
 from service.domain.recipes.recipe import Recipe
 from service.engines.onnx import many_rows
-from service.networks.forecaster import EnsembleForecaster, Forecaster
 from service.networks.network import Network
 from service.networks.onnx_graph import FLOAT, INT32, INT64
 from service.networks.onnx_operations import OnnxOperations
 from service.networks.onnx_tensor import Traced
+from service.networks.rollout import EnsembleForecaster, Forecaster
 
 SERIES = (FLOAT, ["batch", "time"])
 LENGTHS = (INT32, ["batch"])

@@ -7,8 +7,8 @@ from typing import Any
 import tensorflow as tf
 
 from service.domain.recipes.recipe import Recipe
-from service.networks.forecaster import EnsembleForecaster, Forecaster
 from service.networks.network import Network, make_network
+from service.networks.rollout import EnsembleForecaster, Forecaster
 from service.networks.tensorflow_operations import TensorFlowOperations
 
 Tensor = Any

@@ -13,7 +13,7 @@ import orjson
 
 from service.errors import StoreUnreadable
 from service.storage.regular_files import SHORTAGES, Irregular, explain, name_kind, read_regular
-from service.store.damage import Damage, show_name
+from service.store.damage_record import Damage, show_name
 from service.store.layout import ALIASES, COUNTER, DEFAULT, MANIFEST, MOST_VERSION, is_alias, is_name, parse_version
 from service.store.manifest import Manifest
 from service.store.model_entry import ModelEntry

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, FastAPI, Header, HTTPException, Request,
 
 from service.api.application import FAST_ROUTES
 from service.api.dependencies import Injected, Services
-from service.api.fast_path import find_endpoint
+from service.api.forecast_fast_path import find_endpoint
 from service.app import build_app
 from service.settings import Settings
 from tests.api.server import assert_problem

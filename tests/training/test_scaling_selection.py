@@ -6,7 +6,7 @@ import pytest
 from service.domain.recipes.recipe import PanelData
 from service.domain.recipes.resolve import resolve
 from service.training.data.panel_split import prepare_panel
-from service.training.transform_selection import choose_transform
+from service.training.scaling_selection import choose_transform
 
 
 @pytest.mark.parametrize("architecture", ["gru", "mlp"])
