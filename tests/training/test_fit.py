@@ -1,4 +1,5 @@
 from dataclasses import replace
+from itertools import product
 from typing import Any
 
 import keras
@@ -33,7 +34,7 @@ def run(recipe: Recipe, **callbacks: Any) -> tuple[Network, list[Epoch]]:
     [
         {"architecture": "linear"},
         {"architecture": "vector_rnn", "layers": 1, "dropout": 0.2, "recurrent_dropout": 0.2},
-        {"architecture": "wavenet", "layers": 1, "dropout": 0.2},
+        pytest.param({"architecture": "wavenet", "layers": 1, "dropout": 0.2}, marks=pytest.mark.exhaustive),
     ],
 )
 def test_the_same_recipe_gives_the_same_weights_and_another_seed_others(request_: dict[str, Any]) -> None:
@@ -97,8 +98,17 @@ def gradients(recipe: Recipe, kernel: np.ndarray, bias: np.ndarray) -> list[np.n
     return [windows.x.T @ of_answers, of_answers.sum(axis=0)]
 
 
-@pytest.mark.parametrize("loss", ["mse", "mae"])
-@pytest.mark.parametrize("optimizer", ["adam", "nadam", "rmsprop", "sgd"])
+# Each optimiser and each loss; every optimiser's steps are Keras' in test_jax_trainer too.
+QUICK = {("adam", "mse"), ("sgd", "mae")}
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "loss"),
+    [
+        pytest.param(*choice, marks=() if choice in QUICK else pytest.mark.exhaustive)
+        for choice in product(("adam", "nadam", "rmsprop", "sgd"), ("mse", "mae"))
+    ],
+)
 def test_the_fit_steps_as_its_optimiser_does_down_its_loss(optimizer: str, loss: str) -> None:
     request = {"optimizer": optimizer, "loss": loss, "learning_rate": 0.02, "epochs": 1, "batch_size": 140}
     # An odd count of windows, 133: of an even one absolute errors may have no slope, and what is next to none no sign.
@@ -111,7 +121,9 @@ def test_the_fit_steps_as_its_optimiser_does_down_its_loss(optimizer: str, loss:
         np.testing.assert_allclose(found, expected.numpy(), atol=1e-5)
 
 
-@pytest.mark.parametrize(("batch_size", "steps"), [(140, 1), (7, 20), (5, 28)])
+@pytest.mark.parametrize(
+    ("batch_size", "steps"), [(140, 1), pytest.param(7, 20, marks=pytest.mark.exhaustive), (5, 28)]
+)
 def test_an_epoch_has_a_step_for_each_batch(batch_size: int, steps: int) -> None:
     """Steps so small that the slope stays add up to one times their count, whatever the order of the windows."""
     rate = 1e-4

@@ -12,16 +12,20 @@ from tests.training.bench import SHORT, Bench, bench, regular, values_of
 __all__ = ["bench"]
 
 AIR = np.array([*AirPassengers.x, *AirPassengers.xx], dtype=float)
-FOLLOWING: list[dict[str, Any]] = [
-    {"architecture": "naive"},
+NAIVE: dict[str, Any] = {"architecture": "naive"}
+RIDGES: list[dict[str, Any]] = [
     {"architecture": "ridge", "scaling": "standard"},
     {"architecture": "ridge", "scaling": "robust"},
 ]
-BY_UNIT = [*FOLLOWING, {"architecture": "ridge"}, {"architecture": "theta"}]
+BY_UNIT: list[dict[str, Any]] = [{"architecture": "ridge"}, {"architecture": "theta"}]
 NETWORKS: list[dict[str, Any]] = [
     {"architecture": "mlp", "scaling": "standard", "units": 8, **SHORT},
     {"architecture": "gru", "scaling": "robust", "units": 4, "layers": 1, **SHORT},
 ]
+
+
+def seldom(*requests: dict[str, Any]) -> list[Any]:
+    return [pytest.param(request, marks=pytest.mark.exhaustive) for request in requests]
 
 
 def name(value: Any) -> str:
@@ -34,7 +38,7 @@ def forecast(bench: Bench, series: np.ndarray, request: dict[str, Any]) -> np.nd
     return np.asarray(Forecaster(outcome.recipe, outcome.networks).forecast(inputs, 12)[0])
 
 
-@pytest.mark.parametrize("request_", [*FOLLOWING, *NETWORKS], ids=name)
+@pytest.mark.parametrize("request_", [RIDGES[0], NETWORKS[0], *seldom(NAIVE, RIDGES[1], NETWORKS[1])], ids=name)
 def test_a_forecast_follows_the_level(bench: Bench, request_: dict[str, Any]) -> None:
     usual = forecast(bench, AIR, request_)
     for level in (1e6, 1e9):
@@ -42,7 +46,7 @@ def test_a_forecast_follows_the_level(bench: Bench, request_: dict[str, Any]) ->
         assert np.abs(moved - usual).max() <= 1e-6 * np.ptp(AIR), level
 
 
-@pytest.mark.parametrize("request_", [*BY_UNIT, *NETWORKS], ids=name)
+@pytest.mark.parametrize("request_", [*BY_UNIT, *seldom(NAIVE, *RIDGES, *NETWORKS)], ids=name)
 def test_a_forecast_follows_the_unit(bench: Bench, request_: dict[str, Any]) -> None:
     usual = forecast(bench, AIR, request_)
     for unit in (1e-9, 1e12):
@@ -72,7 +76,7 @@ def test_what_is_repeated_comes_back_as_it_was_written(bench: Bench, series: lis
         assert values_of(answer).tolist() == [last] * 5
 
 
-@pytest.mark.parametrize("level", [3e11, 1.7e15])
+@pytest.mark.parametrize("level", [pytest.param(3e11, marks=pytest.mark.exhaustive), 1.7e15])
 def test_a_counter_goes_on(bench: Bench, level: float) -> None:
     counter = [level + i for i in range(200)]
     version = bench.train([counter], architecture="ridge", horizon=5, season=1, scaling="standard")
@@ -81,7 +85,9 @@ def test_a_counter_goes_on(bench: Bench, level: float) -> None:
     assert answer - level == pytest.approx([200, 201, 202, 203, 204], abs=0.6)
 
 
-@pytest.mark.parametrize("scaling", ["auto", "standard", "mean"])
+@pytest.mark.parametrize(
+    "scaling", ["auto", *(pytest.param(name, marks=pytest.mark.exhaustive) for name in ("standard", "mean"))]
+)
 def test_a_small_wave_on_a_high_level_is_learnt(bench: Bench, scaling: str) -> None:
     wave = [1e7 + 0.05 * float(np.sin(2 * np.pi * i / 12)) for i in range(246)]
     version = bench.train([wave[:240]], "MS", architecture="ridge", horizon=6, scaling=scaling)

@@ -1,6 +1,5 @@
 """The tuner: what it may change, what it publishes, and what it tells of its trials."""
 
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -56,7 +55,7 @@ def test_the_best_trial_is_what_comes_out_and_the_first_is_the_recipe_itself() -
 
 
 def test_bad_trials_end_early_and_their_epochs_are_taken_off() -> None:
-    _, trials, job = search(tune={"trials": 12})
+    _, trials, job = search(tune={"trials": 12}, batch_size=32)
     pruned = [trial for trial in trials if trial["state"] == "pruned"]
     assert pruned
     assert all(trial["epochs"] < 8 and trial["loss"] is None for trial in pruned)
@@ -65,7 +64,7 @@ def test_bad_trials_end_early_and_their_epochs_are_taken_off() -> None:
 
 
 def test_trials_are_told_as_they_end() -> None:
-    _, trials, job = search(tune={"trials": 3})
+    _, trials, job = search(tune={"trials": 3}, batch_size=32)
     seen = [len(progress.trials or []) for progress in job.reports]
     assert seen == sorted(seen)
     assert set(seen) == {0, 1, 2, 3}
@@ -73,8 +72,9 @@ def test_trials_are_told_as_they_end() -> None:
 
 
 def test_the_same_request_tries_the_same() -> None:
-    assert search(tune={"trials": 6})[1] == search(tune={"trials": 6})[1]
-    assert search(tune={"trials": 6}, seed=1)[1] != search(tune={"trials": 6})[1]
+    first, second, other = (search(tune={"trials": 3}, seed=seed)[1] for seed in (42, 42, 1))
+    assert first == second
+    assert first != other
 
 
 def test_what_the_request_gives_stays() -> None:
@@ -88,9 +88,7 @@ def test_what_the_request_gives_stays() -> None:
 
 
 def test_no_trial_begins_after_the_time_is_up_but_the_first() -> None:
-    started = time.monotonic()
     _, trials, job = search(tune={"trials": 1000, "max_seconds": 1e-3})
-    assert time.monotonic() - started < 60
     assert len(trials) == 1
     assert job.reports[-1].epochs == 8
 

@@ -61,6 +61,7 @@ def test_targets_are_in_the_units_of_their_input() -> None:
     assert np.abs(batch.targets[:, 0] - batch.x[:, -1]).max() < 1.0
 
 
+@pytest.mark.exhaustive
 def test_the_flagship_beats_the_same_network_on_waves_that_come_again() -> None:
     recipe = resolve({**FLAGSHIP, "epochs": 4, "data": {"n_series": 300}, "max_windows": 20_000})
     kept = replace(recipe, max_windows=0, epochs=4 * 20_000 // 210)

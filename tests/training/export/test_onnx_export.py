@@ -30,8 +30,8 @@ def seldom(*architectures: str) -> list[Any]:
 
 # Series that are not scaled reach each kind of backbone as they are.
 UNSCALED = ("linear", "gru", "wavenet")
-# Of these another preset has the backbone and the cell.
-ALIKE = ("vector_rnn", "deep_rnn")
+# Of these another preset has the backbone and the cell, or all layers and the base too.
+ALIKE = ("simple_rnn", "vector_rnn", "deep_rnn", "ridge", "mlp", "theta")
 REQUESTS = [
     *(
         # A preset's own head stands for the others.
@@ -136,7 +136,7 @@ def test_every_scaling(tmp_path: Path, architecture: str, scaling: dict[str, Any
     check(tmp_path, architecture=architecture, **scaling)
 
 
-@pytest.mark.parametrize("architecture", ["theta_mlp", "ridge", *seldom("theta", "mlp")])
+@pytest.mark.parametrize("architecture", ["theta_mlp", *seldom("ridge", "theta", "mlp")])
 @pytest.mark.parametrize("season", [4, pytest.param(13, marks=EXHAUSTIVE)])
 def test_every_base_with_a_season(tmp_path: Path, architecture: str, season: int) -> None:
     check(tmp_path, architecture=architecture, scaling="mean", season=season)
@@ -149,7 +149,7 @@ def test_layers_that_read_less_than_their_base(tmp_path: Path, focus: int) -> No
 
 @pytest.mark.parametrize(
     "architecture",
-    ["linear", "conv_gru", "wavenet", *seldom("naive", "mlp", "lstm", "gru", "deep_rnn", "ln_rnn", "encoder_decoder")],
+    ["linear", "conv_gru", *seldom("wavenet", "naive", "mlp", "lstm", "gru", "deep_rnn", "ln_rnn", "encoder_decoder")],
 )
 @pytest.mark.parametrize("difference", DIFFERENCES, ids=str)
 def test_every_difference(tmp_path: Path, architecture: str, difference: dict[str, Any]) -> None:
@@ -170,7 +170,7 @@ def test_every_normalization(tmp_path: Path, architecture: str, normalization: s
 
 @pytest.mark.parametrize("layers", [pytest.param(1, marks=EXHAUSTIVE), 3])
 @pytest.mark.parametrize(
-    "architecture", ["lstm", "wavenet", "encoder_decoder", *seldom("ln_rnn", "vector_to_sequence", "mlp")]
+    "architecture", ["lstm", "encoder_decoder", *seldom("wavenet", "ln_rnn", "vector_to_sequence", "mlp")]
 )
 def test_other_sizes(tmp_path: Path, architecture: str, layers: int) -> None:
     check(tmp_path, architecture=architecture, layers=layers, units=7, horizon=3, window=19, scaling="standard")

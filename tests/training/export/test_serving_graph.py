@@ -14,8 +14,8 @@ from service.training.export.process import Proof, prove
 from tests.training.exports import Exported, assert_same, waves
 
 EXHAUSTIVE = pytest.mark.exhaustive
-# Of these another preset has the backbone and the cell.
-ALIKE = ("vector_rnn", "deep_rnn")
+# Of these another preset has the backbone and the cell, or all layers and the base too.
+ALIKE = ("simple_rnn", "vector_rnn", "deep_rnn", "ridge", "mlp", "theta")
 UNSCALED = ("linear", "gru", "wavenet")
 # A preset's own head, scaled, stands for the others.
 EXPORTS = [
