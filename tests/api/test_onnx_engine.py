@@ -18,6 +18,8 @@ from tests.training.exports import assert_same, waves
 # Networks that read windows, and whole series; of a cell with graphs of its own for many rows.
 MODELS = {"recurrent": "gru", "simple": "sequence_rnn", "fixed": "linear"}
 N_CLIENTS = 8
+# The models' own.
+HORIZON = 10
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +81,10 @@ def test_answers_to_clients_at_once_are_those_to_one_and_the_saved_models(http: 
     assert len(together) == N_CLIENTS * len(asked)
     for i, forecasts in together:
         for row, forecast in enumerate(forecasts):
-            assert_same(forecast, alone[i][row], np.array(asked[i]["series"][row], np.float32))
+            series = np.array(asked[i]["series"][row], np.float32)
+            # Many rows are computed by graphs of their own, and beyond the model's horizon differences are fed back.
+            share = 1e-4 if asked[i]["horizon"] > HORIZON else 1e-5
+            assert_same(forecast, alone[i][row], series, share=share)
     for request, forecasts in zip(asked, alone, strict=True):
         expected = by_saved_model(models[request["model"]], request)
         for row, forecast in enumerate(forecasts):
