@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from dbos import DBOS, DBOSClient
-from dbos._error import DBOSWorkflowCancelledError, DBOSWorkflowConflictIDError
+from dbos._error import DBOSException, DBOSWorkflowCancelledError, DBOSWorkflowConflictIDError
 from sqlalchemy.exc import SQLAlchemyError
 
 from service.jobs.database import PROGRESS
@@ -61,7 +61,7 @@ class JobRun:
     def finish(self) -> None:
         """Records when the run ended, successful or not, unless another run owns the job by now."""
         self._told = {**self._told, "finished_at": self._now()}
-        with contextlib.suppress(JobStopped):
+        with contextlib.suppress(JobStopped, RunLost):
             self._keep()
 
     def report(self, progress: Progress) -> None:
@@ -69,6 +69,7 @@ class JobRun:
 
         Raises:
             JobStopped.
+            RunLost: the process is ending.
         """
         # What a person follows comes first.
         self._told = {**progress.to_dict(), "attempt": self.attempt, "started_at": self._told["started_at"]}
@@ -98,6 +99,11 @@ class JobRun:
             yield
         except (DBOSWorkflowConflictIDError, DBOSWorkflowCancelledError) as error:
             raise JobStopped(self.job_id) from error
+        except DBOSException as error:
+            # Its own class says that the engine is gone: this process is ending in the middle of the run.
+            if type(error) is DBOSException:
+                raise RunLost(self.job_id) from error
+            raise
         except SQLAlchemyError as error:
             logger.warning("the job database can't be told of job %s: %s", self.job_id, error)
 
