@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from service.errors import TooMuchMemory, TrainingFailed
+from service.jobs.child_process import kill
 from service.jobs.job import JobKind, Progress
 from service.jobs.job_records import FAILURE_CODES
 from service.jobs.job_run import JobFailed, JobRun, JobStopped, RunLost
@@ -106,11 +107,7 @@ class JobSupervisor:
         """Kills the process; it has nothing to lose."""
         process, self._process = self._process, None
         if process is not None:
-            process.kill()
-            process.wait()
-            for pipe in (process.stdin, process.stdout):
-                if pipe is not None:
-                    _close(pipe)
+            kill(process)
 
     def _follow(self, run: JobRun, kind: JobKind, limits: "_TimeLimits") -> dict[str, Any]:
         asked_at: float | None = None
@@ -219,14 +216,6 @@ def _read(pipe: IO[bytes], lines: _Lines) -> None:
         # Closed, or cut off in the middle of a line.
         logger.debug("the job process ended while it spoke")
     lines.put(None)
-
-
-def _close(pipe: IO[bytes]) -> None:
-    try:
-        pipe.close()
-    except OSError:
-        # What was still to be written has nobody to read it.
-        return
 
 
 def _read_failure(failure: dict[str, str | None], kind: JobKind) -> JobFailed:

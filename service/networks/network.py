@@ -41,9 +41,7 @@ class Network(keras.layers.Layer):
         """
         lengths = None
         if self.is_padded:
-            own = xp.isfinite(x)
-            lengths = xp.sum(xp.cast(own, "int32"), axis=1)
-            x = xp.where(own, x, 0.0)
+            x, lengths = _count_points(xp, x)
         if self.answers_at_every_step:
             return self.all_steps(xp, x, lengths)[0]
         if isinstance(self.backbone, LagBackbone) or isinstance(self.head, DecoderHead):
@@ -81,9 +79,7 @@ class Network(keras.layers.Layer):
 
     def regressors(self, xp: Any, x: Tensor) -> tuple[Tensor, Tensor]:
         """Of an affine head what its weights apply to [batch, window], and what their product is added to."""
-        own = xp.isfinite(x)
-        lengths = xp.sum(xp.cast(own, "int32"), axis=1)
-        features, _ = self.backbone.begin(xp, xp.where(own, x, 0.0), lengths)
+        features = self.backbone.last(xp, *_count_points(xp, x))
         (values, *_), base = cast(AffineHead, self.head).read(xp, features)
         return values, base
 
@@ -91,6 +87,12 @@ class Network(keras.layers.Layer):
         if isinstance(self.head, DecoderHead):
             return self.head.decode(xp, last_value, state)
         return self.head.forward(xp, features)
+
+
+def _count_points(xp: Any, x: Tensor) -> tuple[Tensor, Tensor]:
+    """Rows [batch, time] with zeros for the NaN on their right, and their lengths [batch]."""
+    own = xp.isfinite(x)
+    return xp.where(own, x, 0.0), xp.sum(xp.cast(own, "int32"), axis=1)
 
 
 def make_network(recipe: Recipe) -> Network:

@@ -9,7 +9,7 @@ class Traced:
     # So that an array on the left leaves the operation to this class.
     __array_ufunc__ = None
     # An equality would be an operator too: `OnnxOperations.equal` says so.
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None  # type: ignore[assignment]  # how Python marks what has no hash; its stubs say it is a function
 
     def __init__(self, xp: Any, name: str, dtype: str) -> None:
         self.xp = xp

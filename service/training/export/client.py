@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from service.domain.recipes.recipe import Recipe
 from service.errors import ExportMismatch, TrainingFailed
+from service.jobs.child_process import kill
 
 Array = NDArray[np.float32]
 
@@ -89,11 +90,7 @@ class Exporter:
         """Ends the process; it has nothing to lose."""
         process, self._process = self._process, None
         if process is not None:
-            process.kill()
-            process.wait()
-            for pipe in (process.stdin, process.stdout):
-                if pipe is not None:
-                    pipe.close()
+            kill(process)
 
     def _ask(self, process: "subprocess.Popen[str]", request: dict[str, Any]) -> dict[str, Any]:
         assert process.stdin is not None  # both were asked for as pipes
