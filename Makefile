@@ -25,7 +25,7 @@ run: setup  ## Start API and worker, train the starter models, forecast AirPasse
 # Two processes on purpose: each loads TensorFlow. A file's tests stay in one, for what they share.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder --durations=15
 
-test: setup  ## Every promise once (8 minutes on two quiet cores), and which tests were slowest
+test: setup  ## Every promise once (11 minutes on two quiet cores), and which tests were slowest
 	$(PYTEST) -m "not exhaustive"
 
 test-all: setup  ## All tests, with the sweeps over all combinations and more examples; before a release
