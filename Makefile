@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-all check fuzz format lock bench-chapter bench-autoregression bench-engines bench-serving bench-accuracy bench-robustness bench-memory bench-training clean
+.PHONY: help setup run test test-all check fuzz format lock pretrain bench-zero-shot bench-chapter bench-autoregression bench-engines bench-serving bench-accuracy bench-robustness bench-memory bench-training clean
 
 help:  ## Say what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-21s %s\n", $$1, $$2}'
@@ -47,6 +47,9 @@ fuzz: setup .venv-fuzz/.installed  ## Ask for what nobody would, and see that ot
 format: setup  ## Mend what can be mended
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+pretrain: setup  ## Pretrain the zero-shot model that ships in the package (half an hour)
+	$(BIN)/python -m pretraining
 
 bench-chapter: setup  ## Train every preset as the chapter does, beside the published figures (10 to 20 minutes)
 	$(BIN)/python -m benchmarks.chapter

@@ -103,6 +103,9 @@ class Settings(BaseSettings):
         "all",
         description="What `outfielder up` trains first when the store is empty: `all`, `none`, or names.",
     )
+    pretrained: bool = Field(
+        True, description="Whether a store that never had the zero-shot model gets the one that comes with the package."
+    )
     engine: Literal["auto", "savedmodel", "onnx"] = Field(
         "auto", description="The engine that runs the models; `auto` is the fastest that can run a version."
     )

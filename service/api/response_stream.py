@@ -39,7 +39,9 @@ class StreamedAnswer(Response):
 def write_pieces(forecast: Forecast) -> Iterator[bytes]:
     """The text of `to_json(forecast)`, in pieces."""
     yield orjson.dumps(head_to_json(forecast))[:-1] + b',"forecasts":['
-    per_series = forecast.plan.horizon * (1 + 2 * len(forecast.plan.half_widths) + STAMP_VALUES)
+    per_series = forecast.plan.horizon * (
+        1 + 2 * len(forecast.plan.half_widths) + len(forecast.plan.quantile_widths) + STAMP_VALUES
+    )
     waiting: list[Any] = []
     n_values = 0
     comma = b""

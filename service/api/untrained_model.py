@@ -3,7 +3,7 @@
 from service.errors import ModelNotFound, ServiceError, StillTraining
 from service.jobs.job import Job
 from service.jobs.queue import JobQueue
-from service.store.catalog import FAVOURITE
+from service.store.catalog import FAVOURITES
 
 
 async def explain_missing(jobs: JobQueue, name: str | None, error: ModelNotFound) -> ServiceError:
@@ -18,9 +18,10 @@ async def explain_missing(jobs: JobQueue, name: str | None, error: ModelNotFound
 
 async def _find_first(jobs: JobQueue) -> Job | None:
     """The job of the model that will be the default one: the favourite, else what will be there first."""
-    favourite = await jobs.find_active(FAVOURITE)
-    if favourite is not None:
-        return favourite
+    for name in FAVOURITES:
+        favourite = await jobs.find_active(name)
+        if favourite is not None:
+            return favourite
     for status in ("running", "queued"):
         jobs_of_status, _ = await jobs.page(status=status, limit=1000)
         training = [job for job in jobs_of_status if job.kind == "train"]

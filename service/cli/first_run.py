@@ -1,4 +1,4 @@
-"""The first run: trains the starter models and shows their forecasts of a real series."""
+"""The first run: shows a forecast of a real series, and trains the starter models."""
 
 import json
 import time
@@ -14,7 +14,9 @@ from service.errors import InvalidRequest
 
 SEASON = 12
 POLL_SECONDS = 0.3
-# Trained within seconds, and the first that does more than repeat a value.
+# It needs no training. Where it is not in the store, the first model that is trained within seconds and does more than
+# repeat a value.
+UNTRAINED_MODEL = "zero-shot"
 FIRST_MODEL = "linear"
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
@@ -41,7 +43,7 @@ def choose_starters(setting: str) -> list[str]:
 
 
 def introduce(client: Client, starters: Sequence[str], say: Say) -> None:
-    """Waits for the server, trains starters in an empty store, and tells how each model forecasts AirPassengers.
+    """Waits for the server, shows a forecast of AirPassengers without training, and trains starters in an empty store.
 
     Jobs of an earlier start are waited for, not submitted again.
 
@@ -52,13 +54,18 @@ def introduce(client: Client, starters: Sequence[str], say: Say) -> None:
     while not client.is_ready():
         time.sleep(POLL_SECONDS)
     say(f"Outfielder listens on {client.url} (docs: {client.url}/docs)")
-    active = [job for status in ("running", "queued") for job in client.jobs(status=status)]
     ready = {model["name"] for model in client.models()}
+    shown = 0
+    if UNTRAINED_MODEL in ready:
+        shown += 1
+        say(show_air_passengers(client, UNTRAINED_MODEL))
+        say(f"First forecast after {time.monotonic() - started:.0f} s, without training.")
+    active = [job for status in ("running", "queued") for job in client.jobs(status=status)]
+    ready.discard(UNTRAINED_MODEL)
     if not ready and not active and starters:
         say(f"The store is empty: training {', '.join(starters)} on the chapter's waves.")
         submit(client, starters)
     awaited = [name for name in starters if name in ready or not ready or any(j["model"] == name for j in active)]
-    shown = 0
     for name, error in _as_they_come(client, awaited):
         seconds = f"{time.monotonic() - started:.0f} s"
         if error is not None:

@@ -8,10 +8,11 @@ import typer
 
 from service.cli.connection import read_settings, url_of
 from service.cli.options import Host, Insecure, Port
+from service.storage.private_files import keep_private
 
 
 def up(host: Host = None, port: Port = None, insecure: Insecure = False) -> None:
-    """Run API and worker together; in an empty store, train the starter models and show a first forecast."""
+    """Run API and worker together; show a first forecast and, in an empty store, train the starter models."""
     from service.cli.client import Client, RequestRefused
     from service.cli.first_run import choose_starters, introduce
     from service.listener import find_free_port
@@ -57,6 +58,11 @@ def serve(
 ) -> None:
     """Run the API alone."""
     settings = read_settings(host, port, workers)
+    if settings.pretrained and descriptor is None:
+        from service.store.pretrained import publish_pretrained
+
+        keep_private(settings.state_dir, settings.models_store)
+        publish_pretrained(settings.models_store)
     if settings.workers > 1 and descriptor is None:
         from service.multi_worker import serve_together
 

@@ -22,7 +22,11 @@ class ArrayOperations:
 
     def cast(self, x: Array, dtype: str) -> Array:
         """An array in another type: `float32`, `float64` or `int32`."""
-        return x.astype(dtype)
+        return self._module.asarray(x).astype(dtype)
+
+    def constant(self, x: Array) -> Array:
+        """An array of NumPy, where it is to be cut at positions that the library computes."""
+        return self._module.asarray(x)
 
     def size(self, x: Array, axis: int) -> Any:
         """The length of an axis."""

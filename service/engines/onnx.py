@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from service.engines.engine import Array, EngineChoice, Kind, Lengths
+from service.domain.seasons import Seasons
+from service.engines.engine import Array, Engine, EngineChoice, Kind, Lengths
 from service.engines.normalized import NormalizedEngine
+from service.engines.zero_shot import ARCHITECTURE, ONE_SEASON, TWO_SEASONS, Judgement, ZeroShotEngine, to_judgement
 from service.errors import EngineNotAvailable, VersionDamaged
 from service.storage.regular_files import read_regular
 from service.store.manifest import Manifest
@@ -52,7 +54,7 @@ class OnnxLoader:
             return EngineChoice(NAME, "Its fast graphs gave the SavedModel's numbers when it was published.")
         return EngineChoice(None, f"The engine {NAME!r} can't run it: {why_not(manifest)}")
 
-    def __call__(self, folder: Path, manifest: Manifest) -> NormalizedEngine:
+    def __call__(self, folder: Path, manifest: Manifest) -> Engine:
         """Loads a version's graphs and runs each once.
 
         Raises:
@@ -65,6 +67,10 @@ class OnnxLoader:
                 f"{why_not(manifest)} Set OUTFIELDER_ENGINE to auto, or train it again."
             )
         try:
+            if manifest.architecture == ARCHITECTURE:
+                zero_shot = ZeroShotEngine(OnnxZeroShot(folder), manifest.horizon, manifest.hyper_parameters["experts"])
+                zero_shot.warm()
+                return zero_shot
             engine = OnnxRuntime(folder, None if manifest.reads_whole_series else manifest.window, manifest.files)
             engine.warm(manifest)
             return NormalizedEngine.of(engine, manifest)
@@ -77,7 +83,8 @@ class OnnxLoader:
 
 def has_graphs(manifest: Manifest) -> bool:
     """Whether a version was published with graphs for this engine."""
-    return graph_path("forecast") in manifest.files
+    call = ONE_SEASON if manifest.architecture == ARCHITECTURE else "forecast"
+    return graph_path(call) in manifest.files
 
 
 def why_not(manifest: Manifest) -> str:
@@ -161,6 +168,21 @@ class OnnxRuntime:
         first = np.maximum(lengths - self._window, 0)
         positions = first[:, None] + np.arange(self._window)
         return np.take_along_axis(series, positions, axis=1), np.minimum(lengths, self._window, dtype=np.int32)
+
+
+class OnnxZeroShot:
+    """The graphs of a zero-shot version."""
+
+    def __init__(self, folder: Path) -> None:
+        self._one = _open(folder / graph_path(ONE_SEASON)).run
+        self._two = _open(folder / graph_path(TWO_SEASONS)).run
+
+    def judge(self, series: Array, lengths: Lengths, seasons: Seasons, horizon: int) -> Judgement:
+        inputs = {"series": series, "lengths": lengths, "season": np.array(seasons.short), "horizon": np.array(horizon)}
+        if seasons.long:
+            inputs["long_season"] = np.array(seasons.long)
+        run = self._two if seasons.long else self._one
+        return to_judgement(run(Judgement._fields, inputs))
 
 
 class _Graphs:

@@ -11,8 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from service.engines.engine import Array, EngineChoice, Kind, Lengths
+from service.domain.seasons import Seasons
+from service.engines.engine import Array, Engine, EngineChoice, Kind, Lengths
 from service.engines.normalized import NormalizedEngine
+from service.engines.zero_shot import ARCHITECTURE, ONE_SEASON, TWO_SEASONS, Judgement, ZeroShotEngine
 from service.errors import VersionDamaged
 from service.store.manifest import Manifest
 
@@ -37,7 +39,7 @@ class SavedModelLoader:
         del manifest
         return EngineChoice(NAME, "The setting says so.")
 
-    def __call__(self, folder: Path, manifest: Manifest) -> NormalizedEngine:
+    def __call__(self, folder: Path, manifest: Manifest) -> Engine:
         """Loads a version's folder and tries each signature that will be used.
 
         Raises:
@@ -50,6 +52,14 @@ class SavedModelLoader:
         try:
             if SAVED_MODEL not in manifest.files:
                 raise ValueError(f"{SAVED_MODEL} is not among the files that were published")
+            if manifest.architecture == ARCHITECTURE:
+                zero_shot = ZeroShotEngine(
+                    SavedModelZeroShot(self._tensorflow, folder, place),
+                    manifest.horizon,
+                    manifest.hyper_parameters["experts"],
+                )
+                zero_shot.warm()
+                return zero_shot
             engine = SavedModelRuntime(self._tensorflow, folder, place)
             engine.warm(manifest)
             return NormalizedEngine.of(engine, manifest)
@@ -114,6 +124,31 @@ class SavedModelRuntime:
                 series=constant(series[:, :, None]), lengths=constant(lengths), **inputs
             )
         return answer
+
+
+class SavedModelZeroShot:
+    """One loaded SavedModel of a zero-shot version."""
+
+    def __init__(self, tensorflow: Any, folder: Path, place: Place = contextlib.nullcontext) -> None:
+        self._tf = tensorflow
+        self._place = place
+        with place():
+            self._loaded = tensorflow.saved_model.load(str(folder))
+        self._signatures = dict(self._loaded.signatures)
+
+    def judge(self, series: Array, lengths: Lengths, seasons: Seasons, horizon: int) -> Judgement:
+        constant, int32 = self._tf.constant, self._tf.int32
+        inputs = {
+            "series": constant(series[:, :, None]),
+            "lengths": constant(lengths),
+            "season": constant(seasons.short, int32),
+            "horizon": constant(horizon, int32),
+        }
+        if seasons.long:
+            inputs["long_season"] = constant(seasons.long, int32)
+        with self._place():
+            answer = self._signatures[TWO_SEASONS if seasons.long else ONE_SEASON](**inputs)
+        return Judgement(*(_array(answer[name]) for name in Judgement._fields))
 
 
 def _array(tensor: Any) -> Array:

@@ -174,6 +174,12 @@ class OnnxOperations(NumPyOperations):
     def ones_like(self, x: Any) -> Any:
         return self.op("Expand", scalar(1), self.op("Shape", x, dtype="int64"), dtype="float32")
 
+    def zeros_like(self, x: Any) -> Any:
+        return self.op("Expand", scalar(0), self.op("Shape", x, dtype="int64"), dtype="float32")
+
+    def constant(self, x: Any) -> Traced:
+        return self.op("Identity", x, dtype="float32")
+
     def sort(self, x: Any, axis: int) -> Any:
         count = self.op("Shape", x, dtype="int64", start=axis, end=axis + 1)
         ascending = self.graph.ops("TopK", 2, x.name, count.name, axis=axis, largest=0)[0]

@@ -11,6 +11,7 @@ from service.domain.backtest import Rolling, Track, make_track
 from service.domain.calendar import check_starts
 from service.domain.panel import Panel
 from service.domain.recipes.season_defaults import usual_season
+from service.domain.seasons import Seasons, find_seasons
 from service.domain.series import Missing, escape, read_numbers, split
 from service.errors import Flaw, InvalidRequest
 from service.serving.forecast_plan import ForecastPlan, ForecastRequest, make_forecast_plan
@@ -56,6 +57,9 @@ class BacktestPlan:
     rolling: Rolling
     season: int
     series: list[tuple[str, Track | Flaw]]
+    # What was asked for, and what is known of the series: by them the zero-shot model finds their seasons.
+    asked_season: int | None = None
+    freq: str | None = None
 
     @property
     def tracks(self) -> list[Track]:
@@ -71,6 +75,10 @@ class BacktestPlan:
         histories = (track.history(origin) for origin in self.origins(track))
         window = 0 if self.manifest.reads_whole_series else self.manifest.window
         return [history[-window:] for history in histories]
+
+    def find_seasons(self, histories: list[NDArray[np.float64]]) -> list[Seasons]:
+        """The seasons that the zero-shot model forecasts with, of each history [time]."""
+        return [find_seasons(history, season=self.asked_season, freq=self.freq) for history in histories]
 
     def parts(self) -> Iterator[list[Track]]:
         """The series that can be forecast, in parts that are computed at once; at least one a part."""
@@ -135,7 +143,7 @@ def make_backtest_plan(
         series.append((name, track if isinstance(track, Flaw) else _misfit(track, rolling, manifest, limits) or track))
     raise_if_all_bad([track if isinstance(track, Flaw) else None for _, track in series])
     season = request.season or manifest.data.get("season") or usual_season(panel.freq)
-    return BacktestPlan(manifest, forecast_plan, rolling, season, series)
+    return BacktestPlan(manifest, forecast_plan, rolling, season, series, request.season, panel.freq)
 
 
 def _misfit(track: Track, rolling: Rolling, manifest: Manifest, limits: ForecastLimits) -> Flaw | None:

@@ -24,7 +24,7 @@ class EngineCall:
 
     def run(self, rows: Sequence[Series]) -> list[Answers]:
         """Rows [time] -> for each its forecast [horizon], or [steps, horizon] of all steps: one engine call."""
-        series, lengths = _pack(rows)
+        series, lengths = pack(rows)
         if self.kind == "forecast":
             return list(self.engine.forecast(series, lengths))
         if self.kind == "rollout":
@@ -77,7 +77,7 @@ def sort_by_length(rows: Sequence[Series]) -> list[int]:
     return sorted(range(len(rows)), key=lengths.__getitem__)
 
 
-def _pack(rows: Sequence[Series]) -> tuple[Series, Any]:
+def pack(rows: Sequence[Series]) -> tuple[Series, Any]:
     """Rows [time] as one array [batch, time], zeros behind those that are shorter, and their lengths int32 [batch]."""
     lengths = list(map(len, rows))
     longest = max(lengths)

@@ -6,7 +6,7 @@ from typing import Literal
 
 from service.domain.series import Missing
 from service.errors import Flaw, InvalidRequest
-from service.serving.interval_widths import HalfWidths, find_half_widths
+from service.serving.interval_widths import HalfWidths, find_half_widths, find_quantile_widths
 from service.store.manifest import Manifest
 
 AskedMode = Literal["auto", "one_step", "autoregressive", "vector", "sequence"]
@@ -27,23 +27,39 @@ class ForecastRequest:
     missing: Missing = "interpolate"
     freq: str | None = None
     start: str | None = None
+    season: int | None = None
+    quantiles: tuple[float, ...] = ()
+    non_negative: bool | None = None
+    explain: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class ForecastPlan:
     """How a version answers: `horizon` steps in a mode; `rolled_out` beyond the version's own horizon.
 
-    `half_widths` are those of the intervals asked for, by level.
+    `half_widths` are those of the intervals asked for, by level, and `quantile_widths` those of the quantiles, each
+    with its sign.
     """
 
     mode: str
     horizon: int
     rolled_out: bool
     half_widths: dict[str, HalfWidths] = field(default_factory=dict, compare=False)
+    quantile_widths: dict[str, tuple[int, HalfWidths | None]] = field(default_factory=dict, compare=False)
+
+    @property
+    def has_spread(self) -> bool:
+        """Whether it takes how much each series moves."""
+        return bool(self.half_widths or self.quantile_widths)
 
 
-def make_forecast_plan(request: ForecastRequest, manifest: Manifest, *, max_horizon: int) -> ForecastPlan:
+def make_forecast_plan(
+    request: ForecastRequest, manifest: Manifest, *, max_horizon: int, default_horizon: int | None = None
+) -> ForecastPlan:
     """Settles mode and horizon.
+
+    Args:
+        default_horizon: the steps where the request names none; by default the version's own.
 
     Raises:
         InvalidRequest: the version can't fulfil the request; one flaw for each reason.
@@ -85,12 +101,41 @@ def make_forecast_plan(request: ForecastRequest, manifest: Manifest, *, max_hori
             )
         )
     flaws += _find_fractions(request.level)
+    if not manifest.is_zero_shot:
+        flaws += _find_zero_shot_fields(request, manifest)
     if flaws:
         raise InvalidRequest(flaws)
-    default = AUTOREGRESSIVE_HORIZON if mode == "autoregressive" else manifest.horizon
-    horizon = default if request.horizon is None else request.horizon
+    default = AUTOREGRESSIVE_HORIZON if mode == "autoregressive" else default_horizon or manifest.horizon
+    horizon = min(default, max_horizon) if request.horizon is None else request.horizon
     half_widths = find_half_widths(manifest, request.level, horizon)
-    return ForecastPlan(mode, horizon, rolled_out=horizon > manifest.horizon, half_widths=half_widths)
+    quantile_widths = find_quantile_widths(manifest, request.quantiles, horizon)
+    rolled_out = horizon > manifest.horizon and not manifest.is_zero_shot
+    return ForecastPlan(mode, horizon, rolled_out, half_widths, quantile_widths)
+
+
+def _find_zero_shot_fields(request: ForecastRequest, manifest: Manifest) -> list[Flaw]:
+    """Fields that other models have no use for."""
+    own = manifest.data.get("season")
+    flaws = []
+    if request.season is not None and request.season != own:
+        flaws.append(
+            Flaw(
+                "/season",
+                "season_not_available",
+                f"{_name(manifest)} was trained with {f'a season of {own} points' if own else 'no season'}, got "
+                f"{request.season}. Leave `season` out, or ask the model 'zero-shot', which takes any.",
+            )
+        )
+    if request.explain:
+        flaws.append(
+            Flaw(
+                "/explain",
+                "explain_not_available",
+                f"{_name(manifest)} weighs no experts that could explain its forecast. Leave `explain` out, or ask the "
+                "model 'zero-shot'.",
+            )
+        )
+    return flaws
 
 
 def _find_fractions(levels: Sequence[float]) -> list[Flaw]:

@@ -5,11 +5,17 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from itertools import chain
+from typing import Any, NamedTuple, cast
 
+import numpy as np
+
+from service.domain.frequency import check_frequency
+from service.domain.intervals import Spread
 from service.domain.panel import Panel
 from service.domain.series import NUMBERS_AND_NULL, PostedSeries, split, unpack
 from service.engines.engine import Answers, Engine, Series
+from service.engines.zero_shot import Judgement, ZeroShotEngine
 from service.errors import InvalidRequest
 from service.serving.batcher import Batcher
 from service.serving.engine_call import MAX_CELLS, MAX_ROWS, EngineCall
@@ -18,11 +24,14 @@ from service.serving.forecast_plan import ForecastPlan, ForecastRequest, make_fo
 from service.serving.postprocess import SeriesForecast, assemble
 from service.serving.preprocess import PreparedSeries, count_points, prepare_series, raise_if_all_bad
 from service.serving.registry import Registry
+from service.serving.zero_shot import choose_horizon, explain, judge_rows, judge_rows_here
 from service.store.manifest import Manifest
 
 # Beyond so many numbers, pure computation goes to a thread: about 2 ms, which other requests would wait for.
 INLINE_NUMBERS = 20_000
 # What measuring a series for its intervals takes, and finding its first time stamp and each further one, in numbers.
+# What finding a series' season takes, in numbers.
+SEASON_NUMBERS = 3000
 SPREAD_NUMBERS, CALENDAR_NUMBERS, STAMP_NUMBERS = 500, 300, 5
 # What a time stamp takes in an answer, in numbers.
 STAMP_VALUES = 4
@@ -67,6 +76,7 @@ class _Work:
     manifest: Manifest
     plan: ForecastPlan
     calendar: ForecastCalendar
+    freq: str | None
 
 
 class _Part(NamedTuple):
@@ -97,17 +107,26 @@ class Forecasting:
             ModelNotFound, VersionNotFound, NoChampion, VersionDamaged, QueueFull, NotReady.
         """
         manifest = await self._registry.resolve(request.model, request.version)
-        plan = make_forecast_plan(request, manifest, max_horizon=self._limits.max_horizon)
         panel = posted if isinstance(posted, Panel) else None
-        work = _Work(request, manifest, plan, ForecastCalendar(request, panel, plan.horizon))
-        if panel is not None:
-            parts = await self._forecast_parts(work, _later(lambda: unpack(panel, "/dataset")))
-        elif isinstance(posted, Iterator):
-            parts = await self._forecast_parts(work, posted)
-        elif _has_many(posted):
-            parts = await self._forecast_parts(work, _later(lambda: split(posted)))
+        freq = request.freq if panel is None or request.freq is not None else panel.freq
+        many = _read_later(posted)
+        series = [] if many is not None else split(posted)
+        default_horizon = None
+        if manifest.is_zero_shot and request.horizon is None:
+            if freq is not None:
+                check_frequency(freq)
+            first = series
+            if many is not None:
+                first = await asyncio.to_thread(next, many, [])
+                many = chain([first], many)
+            default_horizon = choose_horizon(request, first, freq)
+        plan = make_forecast_plan(
+            request, manifest, max_horizon=self._limits.max_horizon, default_horizon=default_horizon
+        )
+        work = _Work(request, manifest, plan, ForecastCalendar(request, panel, plan.horizon), freq)
+        if many is not None:
+            parts = await self._forecast_parts(work, many)
         else:
-            series = split(posted)
             self._check_answer_values(_count_answer_values(series, work))
             if _weigh(series, work) > INLINE_NUMBERS:
                 parts = await self._forecast_parts(work, iter([series]))
@@ -150,7 +169,12 @@ class Forecasting:
 
     def _read(self, work: "_Work", series: list[PostedSeries]) -> list[PreparedSeries]:
         return prepare_series(
-            series, work.request, work.manifest, work.calendar, max_length=self._limits.max_series_length
+            series,
+            work.request,
+            work.manifest,
+            work.calendar,
+            max_length=self._limits.max_series_length,
+            freq=work.freq,
         )
 
     def _check_answer_values(self, n_values: int) -> None:
@@ -168,6 +192,10 @@ class Forecasting:
         if not inputs:
             return _Part(assemble(rows, [], None, work.plan), 0.0, 0.0)
         engine = await self._registry.engine(work.manifest)
+        if work.manifest.is_zero_shot:
+            seasons = [row.seasons for row in rows if row.values is not None]
+            judgements, queued, computing = await judge_rows(self._batcher, engine, inputs, seasons, work.plan.horizon)
+            return _Part(_join_judgements(work, engine, rows, judgements), queued, computing)
         computed = [await self._batcher.run(call, inputs) for call in _calls(work, engine)]
         return _Part(
             _join(work, rows, [call_result.rows for call_result in computed]),
@@ -216,6 +244,11 @@ def _inputs(rows: list[PreparedSeries]) -> list[Series]:
 def _answer_part(work: _Work, engine: Engine, rows: list[PreparedSeries], submitted: float) -> _Part:
     started = time.perf_counter()
     inputs = _inputs(rows)
+    if work.manifest.is_zero_shot:
+        seasons = [row.seasons for row in rows if row.values is not None]
+        judgements = judge_rows_here(engine, inputs, seasons, work.plan.horizon)
+        ended = time.perf_counter()
+        return _Part(_join_judgements(work, engine, rows, judgements), started - submitted, ended - started)
     outputs = [call.run_all(inputs) for call in _calls(work, engine)]
     ended = time.perf_counter()
     return _Part(_join(work, rows, outputs), started - submitted, ended - started)
@@ -239,9 +272,41 @@ def _join(work: _Work, rows: list[PreparedSeries], outputs: list[list[Answers]])
     return assemble(rows, answers, sequences, work.plan)
 
 
+def _join_judgements(
+    work: _Work, engine: Engine, rows: list[PreparedSeries], judgements: list[Judgement]
+) -> list[SeriesForecast]:
+    """Series with what the zero-shot model says of those that have no flaw."""
+    judged = iter(judgements)
+    by_row = [None if row.values is None else next(judged) for row in rows]
+    measured = [
+        row if judgement is None else row._replace(spread=Spread(judgement.unit, False))
+        for row, judgement in zip(rows, by_row, strict=True)
+    ]
+    answers = [
+        np.maximum(judgement.forecast, 0.0) if row.is_non_negative else judgement.forecast
+        for row, judgement in zip(rows, by_row, strict=True)
+        if judgement is not None
+    ]
+    names = cast(ZeroShotEngine, engine).experts
+    return [
+        forecast
+        if judgement is None or forecast.flaw is not None
+        else forecast._replace(
+            season=row.seasons.short,
+            experts=explain(names, judgement) if work.request.explain else None,
+        )
+        for forecast, row, judgement in zip(assemble(measured, answers, None, work.plan), rows, by_row, strict=True)
+    ]
+
+
 def _count_answer_values(series: list[PostedSeries], work: "_Work") -> int:
     """How many numbers the answer for these series will hold, at most; time stamps are counted as what they take."""
-    per_step = 1 + 2 * len(work.plan.half_widths) + (STAMP_VALUES if _is_stamped(series, work) else 0)
+    per_step = (
+        1
+        + 2 * len(work.plan.half_widths)
+        + len(work.plan.quantile_widths)
+        + (STAMP_VALUES if _is_stamped(series, work) else 0)
+    )
     n_values = len(series) * work.plan.horizon * per_step
     if work.request.all_steps:
         n_values += count_points(series) * work.manifest.horizon
@@ -250,7 +315,9 @@ def _count_answer_values(series: list[PostedSeries], work: "_Work") -> int:
 
 def _weigh(series: list[PostedSeries], work: "_Work") -> int:
     """What reading and answering series takes beside the engine's work, in numbers that are read or written."""
-    each = SPREAD_NUMBERS * bool(work.plan.half_widths)
+    each = SPREAD_NUMBERS * work.plan.has_spread
+    if work.manifest.is_zero_shot and work.request.season is None and work.freq is None:
+        each += SEASON_NUMBERS
     if _is_stamped(series, work):
         each += CALENDAR_NUMBERS + STAMP_NUMBERS * work.plan.horizon
     return count_points(series) + _count_answer_values(series, work) + each * len(series)
@@ -266,6 +333,15 @@ def _has_many(posted: Any) -> bool:
         return False
     # One series, a list of numbers, may be long.
     return not (isinstance(posted, list) and {type(posted[0]), type(posted[-1])} <= NUMBERS_AND_NULL)
+
+
+def _read_later(posted: Any) -> Iterator[list[PostedSeries]] | None:
+    """The series of a request in parts that a thread reads; None where they are so few that they need none."""
+    if isinstance(posted, Panel):
+        return _later(lambda: unpack(posted, "/dataset"))
+    if isinstance(posted, Iterator):
+        return posted
+    return _later(lambda: split(posted)) if _has_many(posted) else None
 
 
 def _later(read: Callable[[], list[PostedSeries]]) -> Iterator[list[PostedSeries]]:

@@ -43,7 +43,9 @@ def find_half_widths(manifest: Manifest, levels: Sequence[float], horizon: int) 
             "level_not_calibrated",
             f"{subject} has no calibration residuals, so it has no prediction intervals. Leave `level` out.",
         )
-    steps = len(calibration["residuals"])
+    # Of a zero-shot version one list stands for all steps: its unit knows of them.
+    repeats = horizon if manifest.is_zero_shot else 1
+    steps = len(calibration["residuals"]) * repeats
     if horizon > steps:
         raise InvalidRequest.at(
             "/level",
@@ -52,7 +54,7 @@ def find_half_widths(manifest: Manifest, levels: Sequence[float], horizon: int) 
             f"{horizon}. Ask for fewer steps, or leave `level` out.",
         )
     # Versions published earlier have no still series.
-    kinds = (calibration["residuals"], calibration.get("still_residuals") or [[]] * steps)
+    kinds = (calibration["residuals"] * repeats, calibration.get("still_residuals") or [[]] * steps)
     counts = [min(map(len, kind[:horizon])) for kind in kinds]
     highest = max(levels)
     if intervals.needed(highest) > max(counts):
@@ -72,6 +74,25 @@ def find_half_widths(manifest: Manifest, levels: Sequence[float], horizon: int) 
     return by_level
 
 
+def find_quantile_widths(
+    manifest: Manifest, quantiles: Sequence[float], horizon: int
+) -> dict[str, tuple[int, HalfWidths | None]]:
+    """By quantile how far it is from the forecast, and to which side: the bound of the interval that ends there.
+
+    The median is the forecast itself, at no distance.
+
+    Raises:
+        InvalidRequest: as `find_half_widths`.
+    """
+    widths: dict[str, tuple[int, HalfWidths | None]] = {}
+    for quantile in quantiles:
+        # The shortest decimal of a difference of two.
+        level = float(format(abs(2 * quantile - 1) * 100, ".10g"))
+        found = find_half_widths(manifest, (level,), horizon) if level > 0 else {}
+        widths[format_level(quantile)] = (1 if quantile > 0.5 else -1, next(iter(found.values()), None))
+    return widths
+
+
 def find_spread(manifest: Manifest, history: NDArray[np.floating]) -> Spread:
     """The unit of the half widths, of a series whose past [time] this is: as the version was calibrated."""
     calibration = manifest.calibration or {"season": 1, "window": manifest.window}
@@ -80,7 +101,8 @@ def find_spread(manifest: Manifest, history: NDArray[np.floating]) -> Spread:
 
 def never_negative(manifest: Manifest, history: NDArray[np.floating]) -> bool:
     """Whether neither this series [time] nor those that the version learnt from ever were below zero."""
-    return bool((manifest.calibration or {}).get("non_negative")) and bool((history >= 0).all())
+    learnt = manifest.is_zero_shot or bool((manifest.calibration or {}).get("non_negative"))
+    return learnt and bool((history >= 0).all())
 
 
 def format_level(level: float) -> str:

@@ -15,10 +15,19 @@ from service.serving.preprocess import PreparedSeries
 Bounds = NDArray[np.float64]
 
 
+class Expert(NamedTuple):
+    """One expert's part in a zero-shot forecast: its weight, and its mean absolute error on the series' own past."""
+
+    name: str
+    weight: float
+    error: float
+
+
 class SeriesForecast(NamedTuple):
     """One series' forecast: `values` [horizon], `sequence` [steps, horizon] with all_steps; or its flaw.
 
-    `intervals` are lower and upper bounds by level, each [horizon]. `starts_after` is as of a Row.
+    `intervals` are lower and upper bounds by level, `quantiles` values by quantile, each [horizon]. `starts_after` is
+    as of a PreparedSeries. `season` is what the zero-shot model found, `experts` what it made the forecast of.
     """
 
     id: str
@@ -28,6 +37,9 @@ class SeriesForecast(NamedTuple):
     intervals: dict[str, tuple[Bounds, Bounds]] | None = None
     flaw: Flaw | None = None
     starts_after: int | None = None
+    quantiles: dict[str, Bounds] | None = None
+    season: int | None = None
+    experts: list[Expert] | None = None
 
 
 def assemble(
@@ -48,7 +60,7 @@ def assemble(
     magnitudes = np.abs(values)
     # NaN fails the comparison.
     is_finite = not answers or np.maximum.reduce(magnitudes, axis=None) <= FLOAT32_MAX
-    if is_finite and len(answers) == len(rows) and sequences is None and not plan.half_widths:
+    if is_finite and len(answers) == len(rows) and sequences is None and not plan.has_spread:
         return [
             SeriesForecast(row.id, forecast, row.timestamps, None, None, None, row.starts_after)
             for row, forecast in zip(rows, values, strict=True)
@@ -64,8 +76,11 @@ def assemble(
         sequence = None if sequences is None else np.ascontiguousarray(sequences[i][:, : plan.horizon])
         if i not in overflown and (sequence is None or np.isfinite(sequence).all()):
             intervals = _surround(row, values[i], plan) if plan.half_widths else None
+            quantiles = _find_quantiles(row, values[i], plan) if plan.quantile_widths else None
             forecasts.append(
-                SeriesForecast(row.id, values[i], row.timestamps, sequence, intervals, None, row.starts_after)
+                SeriesForecast(
+                    row.id, values[i], row.timestamps, sequence, intervals, None, row.starts_after, quantiles
+                )
             )
         else:
             forecasts.append(SeriesForecast(row.id, flaw=overflow(row.pointer)))
@@ -79,6 +94,16 @@ def _surround(row: PreparedSeries, values: Answers, plan: ForecastPlan) -> dict[
         level: surround(values, half_widths.of(row.spread), is_non_negative=row.is_non_negative)
         for level, half_widths in plan.half_widths.items()
     }
+
+
+def _find_quantiles(row: PreparedSeries, values: Answers, plan: ForecastPlan) -> dict[str, Bounds]:
+    """The quantiles of one series' forecast: bounds of its intervals."""
+    assert row.spread is not None
+    quantiles = {}
+    for quantile, (sign, half_widths) in plan.quantile_widths.items():
+        bound = values if half_widths is None else values + sign * half_widths.of(row.spread)
+        quantiles[quantile] = np.maximum(bound, 0.0) if row.is_non_negative else np.asarray(bound, np.float64)
+    return quantiles
 
 
 def overflow(pointer: str) -> Flaw:

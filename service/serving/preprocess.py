@@ -4,6 +4,7 @@ import sys
 from typing import NamedTuple
 
 from service.domain.intervals import Spread
+from service.domain.seasons import NO_SEASON, Seasons, find_seasons
 from service.domain.series import PostedSeries, read_all
 from service.engines.engine import Series
 from service.errors import Flaw, InvalidRequest
@@ -17,7 +18,8 @@ class PreparedSeries(NamedTuple):
     """One series as the model reads it: `values` float64 [time], or the flaw that keeps it from being forecast.
 
     `starts_after` is the index of the last number that was posted, where nulls follow it: the forecast begins there.
-    With levels, `spread` says how much the whole series moves, `is_non_negative` that its intervals end at zero.
+    With levels, `spread` says how much the whole series moves; `is_non_negative` that no number of its forecast may be
+    below zero, or no bound of its intervals. `seasons` are those that the zero-shot model forecasts with.
     """
 
     id: str
@@ -28,6 +30,7 @@ class PreparedSeries(NamedTuple):
     starts_after: int | None = None
     spread: Spread | None = None
     is_non_negative: bool = False
+    seasons: Seasons = NO_SEASON
 
 
 def prepare_series(
@@ -37,17 +40,19 @@ def prepare_series(
     calendar: ForecastCalendar,
     *,
     max_length: int,
+    freq: str | None = None,
 ) -> list[PreparedSeries]:
     """Reads every series for a version.
 
     Args:
+        freq: that of the series, where it is known.
         max_length: the most points of a series that a model reads whole.
 
     Raises:
         InvalidRequest: wrong types, a wrong frequency or start.
     """
     longest = max_length if manifest.reads_whole_series else sys.maxsize
-    has_levels = bool(request.level)
+    has_levels = bool(request.level or request.quantiles) and not manifest.is_zero_shot
     rows = []
     for posted, read in zip(series, read_all(series, request.missing), strict=True):
         if isinstance(read, Flaw):
@@ -61,6 +66,22 @@ def prepare_series(
             rows.append(
                 PreparedSeries(posted.id, posted.pointer, flaw=_misfit(posted.pointer, values, manifest, max_length))
             )
+        elif manifest.is_zero_shot:
+            seasons = find_seasons(values, season=request.season, freq=freq)
+            is_non_negative = request.non_negative
+            rows.append(
+                PreparedSeries(
+                    posted.id,
+                    posted.pointer,
+                    values[-seasons.points_read :],
+                    timestamps,
+                    None,
+                    end - 1 if end < len(posted.values) else None,
+                    None,
+                    bool((values >= 0).all()) if is_non_negative is None else is_non_negative,
+                    seasons,
+                )
+            )
         else:
             rows.append(
                 PreparedSeries(
@@ -72,7 +93,9 @@ def prepare_series(
                     None,
                     end - 1 if end < len(posted.values) else None,
                     find_spread(manifest, values) if has_levels else None,
-                    has_levels and never_negative(manifest, values),
+                    has_levels and never_negative(manifest, values)
+                    if request.non_negative is None
+                    else request.non_negative,
                 )
             )
     return rows

@@ -38,8 +38,8 @@ from service.store.model_entry import ModelEntry as ModelEntry
 
 # What changes the store waits for others who do; a publisher holds a model for a second or two.
 LOCK_SECONDS = 10.0
-# The model that a request without a name means, before a person has set another.
-FAVOURITE = "lstm"
+# The models that a request without a name means, before a person has set another: the first that is there.
+FAVOURITES = ("zero-shot", "lstm")
 
 
 class Catalog:
@@ -94,7 +94,7 @@ class Catalog:
     def default(self) -> str | None:
         """The model that a request without a name means; None in an empty store."""
         models = self._picture.models
-        for name in (self._picture.default, FAVOURITE):
+        for name in (self._picture.default, *FAVOURITES):
             if name in models:
                 return name
         return min(models, key=lambda name: models[name].versions[0].created_at, default=None)

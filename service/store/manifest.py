@@ -64,6 +64,11 @@ class Manifest:
     tuning: dict[str, Any] | None = None
     files: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def is_zero_shot(self) -> bool:
+        """Whether it forecasts by the season of each series, any number of steps at once."""
+        return self.architecture == "zero_shot"
+
     def to_json(self) -> bytes:
         return orjson.dumps(asdict(self), option=orjson.OPT_INDENT_2)
 

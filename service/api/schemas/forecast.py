@@ -8,6 +8,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSche
 from pydantic_core import PydanticCustomError
 
 from service.api.validation import check
+from service.domain.recipes.options import MAX_SEASON
 from service.domain.recipes.presets import Mode
 from service.domain.series import Missing, describe
 from service.serving.forecast_plan import AskedMode, ForecastRequest
@@ -62,6 +63,7 @@ Version = Annotated[
 # Any of the forms of `service.domain.series`.
 SeriesJson = Annotated[Any, WithJsonSchema(_SERIES)]
 Level = Annotated[float, Field(gt=0, lt=100)]
+Quantile = Annotated[float, Field(gt=0, lt=1)]
 
 
 class ForecastBody(BaseModel):
@@ -89,6 +91,16 @@ class ForecastBody(BaseModel):
     missing: Missing = Field("interpolate", description="What stands in for null")
     freq: str | None = Field(None, max_length=100, description="A pandas offset alias; with start, for timestamps")
     start: str | None = Field(None, max_length=100, description="ISO 8601 date-time of each series' first point")
+    season: int | None = Field(
+        None, ge=1, le=MAX_SEASON, description="Points of the season, of the zero-shot model; by default found"
+    )
+    quantiles: list[Quantile] = Field([], max_length=99, description="Quantiles to add, beside the forecast")
+    non_negative: bool | None = Field(
+        None,
+        description="Keep forecasts and intervals at zero or above; by default as far as neither this series nor "
+        "those of the training ever were below it",
+    )
+    explain: bool = Field(False, description="Of the zero-shot model: add the weight and the error of each expert")
 
     def to_request(self) -> ForecastRequest:
         """The request as the use case takes it, without the series."""
@@ -102,6 +114,10 @@ class ForecastBody(BaseModel):
             missing=self.missing,
             freq=self.freq,
             start=self.start,
+            season=self.season,
+            quantiles=tuple(self.quantiles),
+            non_negative=self.non_negative,
+            explain=self.explain,
         )
 
 
@@ -155,6 +171,16 @@ class Interval(BaseModel):
     upper: list[float] = Field(description="[horizon]")
 
 
+class ExpertAnswer(BaseModel):
+    """One expert's part in a zero-shot forecast."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str
+    weight: float = Field(description="Its share of the forecast, the mean over the steps")
+    error: float = Field(description="Its mean absolute error at earlier points of the series")
+
+
 class SeriesAnswer(BaseModel):
     """One series' forecast, or its error."""
 
@@ -167,7 +193,10 @@ class SeriesAnswer(BaseModel):
     )
     timestamps: list[str] | None = Field(None, description="[horizon]; with freq and start")
     intervals: dict[str, Interval] | None = Field(None, description="By level in percent; with level")
+    quantiles: dict[str, list[float]] | None = Field(None, description="By quantile, [horizon]; with quantiles")
     sequence: list[list[float]] | None = Field(None, description="[steps, horizon]; with all_steps")
+    season: int | None = Field(None, description="Of the zero-shot model: the season that was found, 1 for none")
+    experts: list[ExpertAnswer] | None = Field(None, description="Of the zero-shot model; with explain")
     error: SeriesError | None = None
 
 
@@ -223,6 +252,12 @@ def series_to_json(series: SeriesForecast) -> dict[str, Any]:
         answer["timestamps"] = series.timestamps
     if series.intervals is not None:
         answer["intervals"] = {level: {"lower": low, "upper": high} for level, (low, high) in series.intervals.items()}
+    if series.quantiles is not None:
+        answer["quantiles"] = series.quantiles
+    if series.season is not None:
+        answer["season"] = series.season
+    if series.experts is not None:
+        answer["experts"] = [expert._asdict() for expert in series.experts]
     if series.sequence is not None:
         answer["sequence"] = series.sequence
     return answer

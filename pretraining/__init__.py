@@ -1,0 +1,1 @@
+"""Pretraining of the zero-shot model on synthetic series: `make pretrain`."""

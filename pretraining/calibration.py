@@ -1,0 +1,30 @@
+"""How large errors are in the units that the gate gives: what intervals of any level are made of."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pretraining.fit import apply
+from pretraining.trials import Trials
+from service.networks.zero_shot import Gate
+
+Floats = NDArray[np.float64]
+
+# So many quantiles bear levels up to 99.95 %.
+QUANTILES = 1999
+
+
+def measure_ratios(gate: Gate, trials: Trials) -> Floats:
+    """Absolute errors in units of the gate, of all series and steps: [n]."""
+    verdict = apply(gate, trials)
+    counted = trials.is_step > 0
+    ratios = np.abs(trials.targets - np.asarray(verdict.forecast)) / np.asarray(verdict.unit)
+    return np.asarray(ratios[counted], np.float64)
+
+
+def to_residuals(samples: list[Floats]) -> list[float]:
+    """Quantiles of several samples that count alike, ascending."""
+    shares = (np.arange(QUANTILES) + 0.5) / QUANTILES
+    rng = np.random.default_rng(0)
+    size = max(map(len, samples))
+    pooled = np.concatenate([rng.choice(sample, size) for sample in samples])
+    return [float(value) for value in np.quantile(pooled, shares)]

@@ -1,0 +1,122 @@
+"""Writes the pretrained version: SavedModel, ONNX graphs and manifest, each proved against the others."""
+
+import hashlib
+import importlib.metadata
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from service.domain.seasons import MOST_POINTS_READ, Seasons
+from service.engines import onnx
+from service.engines.onnx import OnnxZeroShot, graph_path
+from service.engines.savedmodel import SavedModelZeroShot
+from service.engines.zero_shot import ARCHITECTURE, Judgement
+from service.networks.experts import EXPERTS
+from service.networks.operations import NumPyOperations
+from service.networks.zero_shot import Gate
+from service.store.layout import MANIFEST
+from service.store.manifest import Manifest
+from service.training.export.zero_shot_graphs import (
+    DEFAULT_HORIZON,
+    ZeroShotGraph,
+    flatten,
+    judge_series,
+    make_zero_shot_onnx,
+)
+
+NAME = "zero-shot"
+TOLERANCE = 1e-4
+PROOFS = ((Seasons(12), 120, 18), (Seasons(1), 30, 6), (Seasons(4), 9, 8), (Seasons(24, 168), 500, 48))
+
+
+def export(gate: Gate, folder: Path, *, residuals: Sequence[float], facts: dict[str, Any], seed: int) -> Manifest:
+    """Writes a version into an empty folder.
+
+    Args:
+        residuals: absolute errors in units of the gate, ascending.
+        facts: `data`, `metrics`, `epochs_run` and `seconds` of the manifest.
+
+    Raises:
+        RuntimeError: an engine's numbers differ from NumPy's.
+    """
+    graph = ZeroShotGraph(gate)
+    tf.saved_model.save(graph, str(folder), signatures=graph.signatures())
+    for call, model in make_zero_shot_onnx(gate).items():
+        path = folder / graph_path(call)
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(model)
+    difference = _prove(gate, folder)
+    manifest = Manifest(
+        name=NAME,
+        version=1,
+        created_at=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        architecture=ARCHITECTURE,
+        head="vector",
+        hyper_parameters={"architecture": ARCHITECTURE, "experts": list(EXPERTS), "scaling": "mean"},
+        modes=["vector"],
+        window=MOST_POINTS_READ,
+        horizon=DEFAULT_HORIZON,
+        min_length=1,
+        scaling="mean",
+        reads_whole_series=False,
+        seed=seed,
+        gate=None,
+        device="cpu",
+        library_versions={name: importlib.metadata.version(name) for name in ("outfielder", "jax", "numpy")}
+        | {"tensorflow": tf.__version__},
+        job_id=None,
+        parameters=sum(array.size for array in flatten(gate)[2:]),
+        calibration={
+            "season": 1,
+            "window": MOST_POINTS_READ,
+            "residuals": [[float(f"{value:.6g}") for value in residuals]],
+            "part": "synthetic and M1",
+        },
+        engines={onnx.NAME: {"difference": difference}},
+        **facts,
+    )
+    (folder / MANIFEST).write_bytes(manifest.to_json())
+    return manifest
+
+
+def digest_gate(gate: Gate) -> str:
+    """SHA-256 of a gate's numbers."""
+    return hashlib.sha256(b"".join(array.tobytes() for array in flatten(gate))).hexdigest()
+
+
+def _prove(gate: Gate, folder: Path) -> float:
+    """The largest difference of the ONNX graphs from the SavedModel, as a share of the largest forecast of a series."""
+    rng = np.random.default_rng(0)
+    worst = 0.0
+    for seasons, time, horizon in PROOFS:
+        lengths = rng.integers(1, time + 1, 20).astype(np.int32)
+        lengths[0] = time
+        position = np.arange(time)
+        waves = 5 + np.sin(2 * np.pi * position / max(seasons.short, 9)) + rng.normal(size=(20, time)) * 0.3
+        series = np.where(position < lengths[:, None], waves, 0.0).astype(np.float32)
+        long_season = np.int64(seasons.long) if seasons.long else None
+        trial, verdict = judge_series(
+            NumPyOperations(),
+            gate,
+            series,
+            lengths.astype(np.int64),
+            np.int64(seasons.short),
+            long_season,
+            np.int64(horizon),
+        )
+        expected = Judgement(verdict.forecast, verdict.unit, verdict.weights.mean(axis=2), trial.log_errors)
+        served = SavedModelZeroShot(tf, folder).judge(series, lengths, seasons, horizon)
+        fast = OnnxZeroShot(folder).judge(series, lengths, seasons, horizon)
+        for name, answer in (("SavedModel", served), ("ONNX", fast)):
+            for field in ("forecast", "unit", "weights"):
+                wanted, got = getattr(expected, field), getattr(answer, field)
+                size = np.abs(wanted).max(axis=1, keepdims=True)
+                difference = float((np.abs(got - wanted) / size).max())
+                if not difference <= TOLERANCE:
+                    raise RuntimeError(f"{name}: {field} differs from NumPy's by {difference:.1e}")
+        worst = max(worst, float((np.abs(fast.forecast - served.forecast) / np.abs(served.forecast).max()).max()))
+    return worst

@@ -1,0 +1,66 @@
+"""The seasons of a series: those that come with its frequency, or that are named, or found in it."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.domain.frequency import EVEN_US, parse
+from service.domain.recipes.season_defaults import usual_season
+from service.domain.season_detection import detect_seasons
+
+# A longer season is learnt from two and a little more.
+LONG_SEASONS_NEEDED = 2
+# How far back a forecast looks: so many seasons, and so many points.
+SHORT_SEASONS_READ, LONG_SEASONS_READ = 20, 6
+FEWEST_POINTS_READ, MOST_POINTS_READ = 200, 4096
+DAYS_OF_WEEK, WEEKS_OF_YEAR = 7, 52
+
+
+class Seasons(NamedTuple):
+    """A season in points, 1 for none; and a longer one, a multiple of it, 0 for none."""
+
+    short: int
+    long: int = 0
+
+    @property
+    def points_read(self) -> int:
+        """How many of a series' last points tell what is to be known of it."""
+        wanted = max(SHORT_SEASONS_READ * self.short, LONG_SEASONS_READ * self.long, FEWEST_POINTS_READ)
+        return min(wanted, MOST_POINTS_READ)
+
+
+NO_SEASON = Seasons(1)
+
+
+def find_seasons(values: NDArray[np.float64], *, season: int | None = None, freq: str | None = None) -> Seasons:
+    """The seasons of a series [time].
+
+    A season that is named is taken; without one that of the frequency; without either, what stands out in the series.
+    A longer one comes along where the series holds enough of it: the week of hours, the year of days.
+    """
+    if season is None and freq is None:
+        short, long = detect_seasons(values)
+    else:
+        short = usual_season(freq) if season is None else season
+        long = _longer(freq, short)
+        if long == 0 and freq is None and short > 1:
+            # The week of a day that was named in points.
+            found, longer = detect_seasons(values)
+            long = longer if found == short else 0
+    if long and len(values) < LONG_SEASONS_NEEDED * long + short:
+        long = 0
+    return Seasons(short, long)
+
+
+def _longer(freq: str | None, short: int) -> int:
+    """The season beyond the usual one of a frequency, 0 for none."""
+    if freq is None or short == 1:
+        return 0
+    frequency = parse(freq)
+    if frequency.is_shorter_than_a_day and EVEN_US["D"] == short * frequency.count * EVEN_US[frequency.unit]:
+        return DAYS_OF_WEEK * short
+    if frequency.unit == "D" and frequency.count == 1 and short == DAYS_OF_WEEK:
+        # Whole weeks, so that weekdays stay where they are.
+        return WEEKS_OF_YEAR * DAYS_OF_WEEK
+    return 0

@@ -1,0 +1,132 @@
+"""Engines of the zero-shot model, whose forecasts depend on a season beside the series."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.domain.normalization import normalize
+from service.domain.seasons import Seasons, find_seasons
+from service.engines.engine import Answers, Array, Kind, Lengths, Series
+
+ARCHITECTURE = "zero_shot"
+# The calls of an engine: with one season, or none; and with a longer one as well.
+ONE_SEASON, TWO_SEASONS = "zero_shot", "zero_shot_two_seasons"
+MEASURED_POINTS, MEASURED_ROWS, MEASURED_STEPS = 120, 32, 12
+
+
+class Judgement(NamedTuple):
+    """What the model says of series.
+
+    Attributes:
+        forecast: [batch, horizon].
+        unit: in what errors of the forecast are to be expected [batch, horizon].
+        weights: of each expert, the mean over the steps [batch, experts].
+        errors: what each expert erred on the series' own past [batch, experts].
+    """
+
+    forecast: Any
+    unit: Any
+    weights: Any
+    errors: Any
+
+    def row(self, i: int) -> "Judgement":
+        """Of one series: as above, without the batch."""
+        return Judgement(self.forecast[i], self.unit[i], self.weights[i], self.errors[i])
+
+
+class ZeroShotRuntime(Protocol):
+    """Computes judgements in 32 bits. Thread-safe."""
+
+    def judge(self, series: Array, lengths: Lengths, seasons: Seasons, horizon: int) -> Judgement:
+        """Series [batch, time], right-padded with zeros, all of the same seasons."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Cost:
+    """Seconds of a call, and of each point of a row in it."""
+
+    call: float
+    point: float
+
+
+class ZeroShotEngine:
+    """A loaded zero-shot version. As an `Engine` it finds the season of each series itself."""
+
+    def __init__(self, runtime: ZeroShotRuntime, horizon: int, experts: Sequence[str]) -> None:
+        """Args:
+        horizon: the steps of a forecast where nobody asks for another number.
+        experts: the names of the experts, in the order of weights.
+        """
+        self._runtime = runtime
+        self._horizon = horizon
+        self.experts = tuple(experts)
+        self._cost = _Cost(float("inf"), 0.0)
+
+    def judge(self, series: Series, lengths: Lengths, seasons: Seasons, horizon: int) -> Judgement:
+        """As of the runtime, for series in 64 bits and units of their own."""
+        normalized, reference = normalize(series, lengths, "scale")
+        forecast, unit, weights, errors = self._runtime.judge(normalized, lengths, seasons, horizon)
+        assert reference is not None  # only of models that read values as they are
+        size: Any = getattr(reference, "unit", 1.0)
+        return Judgement(
+            reference.restore(forecast), unit.astype(np.float64) * size, weights, errors.astype(np.float64) * size
+        )
+
+    def estimate(self, kind: Kind, rows: int, length: int, horizon: int) -> float:
+        del kind
+        return self._cost.call + rows * (length + horizon) * self._cost.point
+
+    def forecast(self, series: Series, lengths: Lengths) -> Answers:
+        return self.rollout(series, lengths, self._horizon)
+
+    def rollout(self, series: Series, lengths: Lengths, horizon: int) -> Answers:
+        answer = np.empty((len(series), horizon))
+        for i, (row, length) in enumerate(zip(series, lengths, strict=True)):
+            values = row[:length]
+            seasons = find_seasons(values)
+            values = values[-seasons.points_read :]
+            answer[i] = self.judge(values[None], np.array([len(values)], np.int32), seasons, horizon).forecast[0]
+        return answer
+
+    def all_steps(self, series: Series, lengths: Lengths) -> tuple[Answers, Lengths]:
+        raise ValueError("this version has no sequence head")
+
+    def warm(self) -> None:
+        """Runs each call once, and measures what it costs.
+
+        Raises:
+            ValueError: an answer is not a forecast.
+        """
+        for seasons in (Seasons(12, 24), Seasons(12)):
+            for rows in (1, MEASURED_ROWS):
+                self._measure(rows, seasons)
+        one, many = self._measure(1, Seasons(12)), self._measure(MEASURED_ROWS, Seasons(12))
+        points = MEASURED_POINTS + MEASURED_STEPS
+        point = max(many - one, 0.0) / (MEASURED_ROWS - 1) / points
+        self._cost = _Cost(max(one - point * points, 0.0), point)
+
+    def _measure(self, rows: int, seasons: Seasons) -> float:
+        series = np.tile(np.arange(12.0) + 1, (rows, MEASURED_POINTS // 12))
+        lengths = np.full(rows, MEASURED_POINTS, np.int32)
+        seconds = []
+        for _ in range(2):
+            started = time.perf_counter()
+            answer = self.judge(series, lengths, seasons, MEASURED_STEPS)
+            seconds.append(time.perf_counter() - started)
+        expected = (rows, MEASURED_STEPS)
+        if answer.forecast.shape != expected or not np.isfinite(answer.forecast).all():
+            raise ValueError(f"an answer has the shape {answer.forecast.shape}, expected {expected}, all finite")
+        if answer.weights.shape != (rows, len(self.experts)):
+            raise ValueError(f"weights have the shape {answer.weights.shape}, expected {(rows, len(self.experts))}")
+        return min(seconds)
+
+
+def to_judgement(outputs: Sequence[NDArray[Any]]) -> Judgement:
+    """From the outputs of a graph, in the order of the fields."""
+    forecast, unit, weights, errors = outputs
+    return Judgement(forecast, unit, weights, errors)

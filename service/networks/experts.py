@@ -1,0 +1,247 @@
+"""Classical forecasts of many series at once: the experts whose opinions the zero-shot model weighs.
+
+Each is a formula that needs no fit by iteration: settings of exponential smoothing are averaged by their likelihood.
+Sources: exponential smoothing with damped trends, E. S. Gardner and E. McKenzie, 1985; the Theta method as smoothing
+plus half the slope of a straight line, R. J. Hyndman and B. Billah, "Unmasking the Theta method", 2003.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from service.networks.exponential_smoothing import Smoothed, Smoothing, SmoothingBank
+from service.networks.operations import Tensor
+from service.networks.seasonal_decomposition import Season, decompose
+
+# Of the short season, or of none.
+SHORT = (
+    "seasonal_naive",
+    "smoothing",
+    "damped_trend",
+    "theta",
+    "theta_long",
+    "trend",
+    "reverting",
+    "mean",
+    "seasonal_mean",
+    "smoothing_without_season",
+)
+# Of the long season; without one they are the seasonal naive forecast, and have no weight.
+LONG = ("seasonal_naive_long", "smoothing_long", "reverting_long", "mean_long")
+EXPERTS = SHORT + LONG
+# What makes no sense of a series without a season.
+SEASONAL_ONLY = ("seasonal_mean", "smoothing_without_season")
+
+RATES = (0.05, 0.12, 0.25, 0.45, 0.7, 0.95)
+SLOW, MIDDLE, FAST = 1, 2, 4
+LEVELS = tuple(Smoothing(rate) for rate in RATES)
+TRENDS = tuple(Smoothing(rate, of_trend, 0.9) for rate, of_trend in ((0.2, 0.1), (0.5, 0.1), (0.8, 0.1), (0.8, 0.3)))
+# Seasons over which the slope of a straight line is looked for; a series without a season counts as one of four.
+SPANS = (6, 12)
+POINTS_WITHOUT_SEASON = 4
+RECENT_SEASONS = 3
+RECENT_CHANGES = 4
+LARGEST_CORRELATION = 0.99
+TINY = 1e-12
+
+_LEVELS, _BOTH = SmoothingBank(LEVELS), SmoothingBank(LEVELS + TRENDS)
+
+
+class Opinions(NamedTuple):
+    """Forecasts [rows, experts, steps], and what was noticed of each row [rows, facts], in the order of `FACTS`."""
+
+    forecasts: Tensor
+    facts: Tensor
+
+
+FACTS = (
+    "season_kept",
+    "is_ratio",
+    "correlation",
+    "long_season_kept",
+    "long_correlation",
+    "smoothing_error",
+    "deviation",
+    "adjusted_deviation",
+    "magnitude",
+    "zeros",
+    "slope",
+    "long_slope",
+    "level_gap",
+    "last_gap",
+    "recent_change",
+    "rate",
+)
+
+
+def ask_experts(
+    xp: Any, values: Tensor, own: Tensor, season: Tensor, long_season: Tensor | None, steps: Tensor
+) -> Opinions:
+    """Forecasts series that end at the last column.
+
+    Args:
+        values: [rows, time], 0 where there is none; time is a multiple of both seasons.
+        own: [rows, time], 1 where there is a value, from some position on to the end, else 0. Each row has one.
+        season: points, an integer of at least 1; 1 for none.
+        long_season: a multiple of it, or None for none.
+        steps: the steps to forecast [steps], integers, 0 for the first.
+    """
+    time = xp.size(values, 1)
+    count = xp.sum(own, axis=1, keepdims=True)
+    length = xp.cast(season, "float32")
+    ahead = xp.cast(steps, "float32")
+    phases = steps % season
+    last = values[:, -1:]
+    flat = xp.zeros_like(ahead)
+    naive = xp.where(count > length - 0.5, xp.take(values, time - season + phases, axis=1), last)
+
+    found = decompose(xp, values, own, season)
+    adjusted = found.adjusted
+    smoothed = _BOTH.smooth(xp, adjusted, own)
+    of_levels = _likely(xp, smoothed.squared_error[:, : len(LEVELS)], count)
+    of_trends = _likely(xp, smoothed.squared_error[:, len(LEVELS) :], count)
+    level = _weigh(xp, of_levels, smoothed.level[:, : len(LEVELS)])
+    # How far the trend has gone on since the points that the level stands for.
+    rates = np.array(RATES, np.float32)
+    lead = _weigh(xp, of_levels, (1.0 - xp.exp(count * np.log(1 - rates))) / rates)
+    damped = _damp(xp, smoothed, of_trends, ahead)
+    unit = xp.where(length > 1.5, length, float(POINTS_WITHOUT_SEASON))
+    slopes = [_slope(xp, adjusted, own, span * unit) for span in SPANS]
+    reverting, mean, correlation, deviation = _revert(xp, adjusted, own, count, ahead)
+    recent = _recent_mean(xp, values, adjusted, own, season, phases, level)
+    plain = _LEVELS.smooth(xp, values, own)
+    plain_level = _weigh(xp, _likely(xp, plain.squared_error, count), plain.level)
+    forecasts = [
+        naive,
+        found.apply(xp, level + flat, phases),
+        found.apply(xp, damped, phases),
+        *(found.apply(xp, level + 0.5 * slope * (lead + ahead), phases) for slope in slopes),
+        found.apply(xp, level + slopes[0] * (lead + ahead), phases),
+        found.apply(xp, reverting, phases),
+        found.apply(xp, mean + flat, phases),
+        xp.where(count > 2.0 * length - 0.5, recent, naive),
+        plain_level + flat,
+    ]
+    long_kept = long_correlation = xp.zeros_like(count)
+    if long_season is None:
+        forecasts += [naive] * len(LONG)
+    else:
+        more, long_kept, long_correlation = _of_long_season(xp, values, own, count, long_season, steps, naive)
+        forecasts += more
+    own_mean = xp.sum(values, axis=1, keepdims=True) / count
+    spread = (values - own_mean) * own
+    facts = [
+        found.kept,
+        found.is_ratio,
+        correlation,
+        long_kept,
+        long_correlation,
+        xp.sqrt(xp.min(smoothed.squared_error[:, : len(LEVELS)], axis=1, keepdims=True)),
+        xp.sqrt(xp.sum(spread * spread, axis=1, keepdims=True) / count),
+        deviation,
+        xp.abs(own_mean),
+        xp.sum(xp.where(xp.abs(values) < 1e-9, own, 0.0), axis=1, keepdims=True) / count,
+        xp.abs(slopes[0]) * unit,
+        xp.abs(slopes[1]) * unit,
+        xp.abs(smoothed.level[:, FAST : FAST + 1] - smoothed.level[:, SLOW : SLOW + 1]),
+        xp.abs(adjusted[:, -1:] - smoothed.level[:, MIDDLE : MIDDLE + 1]),
+        _recent_change(xp, adjusted, own),
+        _weigh(xp, of_levels, rates[None]),
+    ]
+    return Opinions(xp.concatenate([xp.expand_dims(f, 1) for f in forecasts], axis=1), xp.concatenate(facts, axis=1))
+
+
+def _of_long_season(
+    xp: Any, values: Tensor, own: Tensor, count: Tensor, season: Tensor, steps: Tensor, naive: Tensor
+) -> tuple[list[Tensor], Tensor, Tensor]:
+    """The forecasts of `LONG`, and what was noticed."""
+    ahead = xp.cast(steps, "float32")
+    phases = steps % season
+    time = xp.size(values, 1)
+    length = xp.cast(season, "float32")
+    found = decompose(xp, values, own, season)
+    smoothed = _LEVELS.smooth(xp, found.adjusted, own)
+    level = _weigh(xp, _likely(xp, smoothed.squared_error, count), smoothed.level)
+    reverting, mean, correlation, _ = _revert(xp, found.adjusted, own, count, ahead)
+    flat = xp.zeros_like(ahead)
+    return (
+        [
+            xp.where(count > length - 0.5, xp.take(values, time - season + phases, axis=1), naive),
+            found.apply(xp, level + flat, phases),
+            found.apply(xp, reverting, phases),
+            found.apply(xp, mean + flat, phases),
+        ],
+        found.kept,
+        correlation,
+    )
+
+
+def _likely(xp: Any, squared_error: Tensor, count: Tensor) -> Tensor:
+    """How likely each setting is, of normal errors: [rows, settings], which sum to 1."""
+    return xp.softmax(-0.5 * count * xp.log(squared_error + TINY))
+
+
+def _weigh(xp: Any, weights: Tensor, values: Tensor) -> Tensor:
+    return xp.sum(weights * values, axis=1, keepdims=True)
+
+
+def _damp(xp: Any, smoothed: Smoothed, weights: Tensor, ahead: Tensor) -> Tensor:
+    """Levels and trends that die away: [rows, steps]. All trends are damped alike."""
+    damping = TRENDS[0].damping
+    sums = damping * (1.0 - xp.exp((ahead + 1.0) * float(np.log(damping)))) / (1.0 - damping)  # [steps]
+    level = _weigh(xp, weights, smoothed.level[:, len(LEVELS) :])
+    trend = _weigh(xp, weights, smoothed.trend[:, len(LEVELS) :])
+    return level + trend * sums
+
+
+def _slope(xp: Any, values: Tensor, own: Tensor, span: Tensor) -> Tensor:
+    """The slope of the straight line through the last `span` points, by least squares: [rows, 1]."""
+    time = xp.size(values, 1)
+    position = xp.cast(xp.arange(time) - (time - 1), "float32")
+    used = own * xp.where(position > 0.5 - span, 1.0, 0.0)
+    count = xp.sum(used, axis=1, keepdims=True)
+    away = (position - xp.sum(position * used, axis=1, keepdims=True) / count) * used
+    return xp.sum(away * values, axis=1, keepdims=True) / xp.maximum(xp.sum(away * away, axis=1, keepdims=True), TINY)
+
+
+def _revert(
+    xp: Any, values: Tensor, own: Tensor, count: Tensor, ahead: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """A return to the mean as fast as neighbours are correlated [rows, steps]; mean, correlation and deviation."""
+    mean = xp.sum(values, axis=1, keepdims=True) / count
+    around = (values - mean) * own
+    total = xp.sum(around * around, axis=1, keepdims=True)
+    shared = xp.sum(around * xp.pad(around, 1, 0)[:, :-1], axis=1, keepdims=True)
+    correlation = xp.minimum(xp.maximum(shared / xp.maximum(total, TINY), 0.0), LARGEST_CORRELATION)
+    # An exponent of a logarithm: not all libraries raise to a power of a tensor.
+    fading = xp.exp((ahead + 1.0) * xp.log(correlation + TINY))
+    return mean + fading * (values[:, -1:] - mean), mean, correlation, xp.sqrt(total / count)
+
+
+def _recent_change(xp: Any, values: Tensor, own: Tensor) -> Tensor:
+    """The mean size of the last differences of neighbours: [rows, 1]. A shift of the level before them leaves it."""
+    n = xp.minimum(xp.size(values, 1) - 1, RECENT_CHANGES)
+    end = xp.size(values, 1)
+    both = own[:, end - n - 1 : -1]
+    changes = xp.abs(values[:, end - n :] - values[:, end - n - 1 : -1]) * both
+    return xp.sum(changes, axis=1, keepdims=True) / xp.maximum(xp.sum(both, axis=1, keepdims=True), 1.0)
+
+
+def _recent_mean(
+    xp: Any, values: Tensor, adjusted: Tensor, own: Tensor, season: Tensor, phases: Tensor, level: Tensor
+) -> Tensor:
+    """The mean of each phase over the last seasons, moved to today's level: [rows, steps]."""
+    rows, time = xp.size(values, 0), xp.size(values, 1)
+    n_seasons = xp.minimum(time // season, RECENT_SEASONS)
+    first = time - n_seasons * season
+
+    def phase_mean(x: Tensor) -> Tensor:
+        return xp.sum(xp.reshape(x[:, first:], (rows, n_seasons, season)), axis=1)
+
+    seen = phase_mean(own)
+    by_phase = phase_mean(values) / xp.maximum(seen, 1.0)
+    base = xp.sum(phase_mean(adjusted), axis=1, keepdims=True) / xp.maximum(xp.sum(seen, axis=1, keepdims=True), 1.0)
+    return xp.take(by_phase, phases, axis=1) + (level - base)
+
+
+__all__ = ["EXPERTS", "FACTS", "LONG", "SEASONAL_ONLY", "SHORT", "Opinions", "Season", "ask_experts"]

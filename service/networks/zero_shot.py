@@ -1,0 +1,250 @@
+"""Forecasts of any series without training: classical experts, tried on the series' own past, weighed by a network.
+
+The experts forecast from the end of a series and from a few earlier points of it, where the future is known. What they
+err there, and what else is noticed of the series, is what the network reads; it gives each expert's weight at each
+step, and the unit in which errors of the forecast are to be expected. Before it has learnt anything the weights follow
+the inverse fourth power of the errors (J. M. Bates and C. W. J. Granger, "The Combination of Forecasts", 1969, with a
+sharper power).
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.networks.experts import EXPERTS, FACTS, LONG, SEASONAL_ONLY, ask_experts
+from service.networks.operations import Tensor
+
+Array = NDArray[np.float32]
+
+# Earlier points that experts are tried from.
+ORIGINS = 4
+POWER = 4.0
+# A trial needs two seasons and a little before it, or this share of a short series.
+SEASONS_BEFORE_TRIAL = 2
+POINTS_BEFORE_TRIAL = 5
+SHARE_BEFORE_TRIAL = 0.7
+# The error of smoothing one step ahead counts as so many points of a trial, magnified.
+PRIOR_POINTS = 2.0
+PRIOR_FACTOR = 1.2
+# The smallest unit of errors, as a share of a series' magnitude; and the smallest that are told apart.
+LEAST_UNIT = 1e-4
+LEAST_BEST = 1e-6
+LARGEST_LOG = 6.0
+LARGEST_DISTANCE = 10.0
+LARGEST_FEATURE = 8.0
+LARGEST_LOG_UNIT = 14.0
+RELATIVE_FACTS = (
+    "smoothing_error",
+    "deviation",
+    "adjusted_deviation",
+    "slope",
+    "long_slope",
+    "level_gap",
+    "last_gap",
+    "recent_change",
+)
+N_FEATURES = 5 * len(EXPERTS) + 7 + 7 + 9
+
+
+class Gate(NamedTuple):
+    """The network's weights: layers of (kernel, bias), and how features are centred and scaled.
+
+    `power` and `preference` [experts] make weights of errors before the layers have a say.
+    """
+
+    layers: Sequence[tuple[Array, Array]]
+    center: Array
+    scale: Array
+    power: Array
+    preference: Array
+
+
+class Trial(NamedTuple):
+    """What the gate reads of series.
+
+    Attributes:
+        forecasts: [batch, experts, steps], in units of `scale`.
+        features: [batch, features].
+        log_errors: of each expert on the series' own past, as a logarithm over the best one's [batch, experts].
+        allowed: 1 for experts that have a say, [experts].
+        best: the smallest error of an expert, in units of `scale` [batch, 1].
+        scale: the mean magnitude of each series [batch, 1].
+    """
+
+    forecasts: Tensor
+    features: Tensor
+    log_errors: Tensor
+    allowed: Tensor
+    best: Tensor
+    scale: Tensor
+
+
+class Verdict(NamedTuple):
+    """The forecast and the unit of its errors [batch, steps], and the experts' weights [batch, experts, steps]."""
+
+    forecast: Tensor
+    unit: Tensor
+    weights: Tensor
+
+
+def try_experts(
+    xp: Any, series: Tensor, lengths: Tensor, season: Tensor, long_season: Tensor | None, steps: Tensor, horizon: Tensor
+) -> Trial:
+    """Asks the experts now and at earlier points of each series.
+
+    Args:
+        series: [batch, time], right-padded with zeros.
+        lengths: [batch], integers of at least 1.
+        season, long_season: as of `ask_experts`.
+        steps: the steps to forecast, integers [steps], 0 for the first.
+        horizon: the step after the last one, an integer.
+    """
+    batch, time = xp.size(series, 0), xp.size(series, 1)
+    longest = season if long_season is None else long_season
+    width = (time + longest - 1) // longest * longest
+    length = xp.cast(season, "float32")
+    known = xp.cast(lengths, "float32")
+    shifts = _origins(xp, known, length, xp.cast(horizon, "float32"))  # [batch, origins], integers
+    zeros = xp.expand_dims(lengths - lengths, 1)
+    all_shifts = xp.concatenate([zeros, shifts], axis=1)
+    ends = xp.expand_dims(lengths, 1) - all_shifts  # [batch, 1 + origins]
+    positions = xp.expand_dims(ends, 2) + (xp.arange(width) - width)  # [batch, 1 + origins, width]
+    own = xp.where(positions >= 0, 1.0, 0.0)
+    within = xp.reshape(xp.maximum(positions, 0), (batch, (1 + ORIGINS) * width))
+    values = xp.reshape(xp.pick(series, xp.minimum(within, time - 1)), (batch, 1 + ORIGINS, width)) * own
+    count = xp.expand_dims(known, 1)
+    magnitude = xp.sum(xp.abs(values[:, 0]), axis=1, keepdims=True) / count
+    scale = xp.where(magnitude > 0, magnitude, 1.0)  # [batch, 1]
+    values = values / xp.expand_dims(scale, 2)
+
+    rows = batch * (1 + ORIGINS)
+    opinions = ask_experts(
+        xp, xp.reshape(values, (rows, width)), xp.reshape(own, (rows, width)), season, long_season, steps
+    )
+    n_steps = xp.size(steps, 0)
+    n_experts = len(EXPERTS)
+    forecasts = xp.reshape(opinions.forecasts, (batch, 1 + ORIGINS, n_experts, n_steps))
+    facts = xp.reshape(opinions.facts, (batch, 1 + ORIGINS, len(FACTS)))[:, 0]
+
+    targets = xp.expand_dims(ends[:, 1:], 2) + steps  # [batch, origins, steps]
+    is_known = xp.where(targets < xp.expand_dims(xp.expand_dims(lengths, 1), 2), 1.0, 0.0)
+    within = xp.minimum(xp.reshape(targets, (batch, ORIGINS * n_steps)), time - 1)
+    actual = xp.reshape(xp.pick(series, within), (batch, ORIGINS, n_steps)) / xp.expand_dims(scale, 2)
+    errors = xp.abs(forecasts[:, 1:] - xp.expand_dims(actual, 2)) * xp.expand_dims(is_known, 2)
+
+    allowed = _allowed(xp, length, long_season is not None)
+    smoothing_error = facts[:, FACTS.index("smoothing_error") : FACTS.index("smoothing_error") + 1]
+    prior = PRIOR_FACTOR * (smoothing_error + LEAST_UNIT)
+    n_known = xp.sum(xp.sum(is_known, axis=2), axis=1, keepdims=True)  # [batch, 1]
+
+    def mean_error(share: Tensor) -> Tensor:
+        """Errors over some steps and origins [batch, experts], drawn to what smoothing errs where few are known."""
+        counted = xp.sum(xp.sum(is_known * share, axis=2), axis=1, keepdims=True)
+        total = xp.sum(xp.sum(errors * xp.expand_dims(share, -2), axis=3), axis=1) / xp.maximum(counted, 1.0)
+        return (total * n_known + prior * PRIOR_POINTS) / (n_known + PRIOR_POINTS)
+
+    everywhere = mean_error(xp.ones_like(is_known))
+    is_near = xp.where(steps * 3 <= horizon - 1, 1.0, 0.0) + xp.zeros_like(is_known)
+    near = mean_error(is_near)
+    is_latest = xp.where(shifts <= shifts[:, :1], 1.0, 0.0)
+    latest = mean_error(xp.expand_dims(is_latest, 2) + xp.zeros_like(is_known))
+    best = xp.min(xp.where(allowed > 0.5, everywhere, np.float32(np.inf)), axis=1, keepdims=True)
+    best = xp.maximum(best, LEAST_BEST)
+
+    def compare(error: Tensor) -> Tensor:
+        return _clip(xp, xp.log(xp.maximum(error, 1e-7) / best), LARGEST_LOG)
+
+    log_errors = compare(everywhere)
+    now = forecasts[:, 0]
+    blend = xp.softmax(xp.where(allowed > 0.5, -POWER * log_errors, -1e9))
+    center = xp.sum(xp.expand_dims(blend, 2) * now, axis=1)  # [batch, steps]
+    distance = _clip(xp, (now - xp.expand_dims(center, 1)) / xp.expand_dims(best, 2), LARGEST_DISTANCE)
+    steps_ahead = xp.cast(horizon, "float32")
+    has_season = xp.where(length > 1.5, 1.0, 0.0)
+
+    def of_batch(value: Tensor) -> Tensor:
+        return count * 0.0 + value
+
+    def fact(name: str) -> Tensor:
+        place = FACTS.index(name)
+        return facts[:, place : place + 1]
+
+    def relative(name: str, most: float = 8.0) -> Tensor:
+        share = xp.log(xp.maximum(fact(name) / best, 1e-6))
+        return xp.minimum(xp.maximum(share, -8.0), most)
+
+    features = [
+        log_errors,
+        compare(near),
+        compare(latest),
+        xp.mean(distance, axis=2),
+        distance[:, :, -1],
+        xp.log(count),
+        xp.log(count / length),
+        of_batch(xp.log(length)),
+        of_batch(xp.log(steps_ahead)),
+        of_batch(has_season * steps_ahead / length),
+        of_batch(0.0 if long_season is None else 1.0),
+        xp.log(n_known + 1.0) - xp.log(steps_ahead),
+        *(fact(name) for name in ("season_kept", "is_ratio", "correlation", "long_season_kept", "long_correlation")),
+        fact("zeros"),
+        fact("rate"),
+        *(relative(name) for name in RELATIVE_FACTS),
+        relative("magnitude", 12.0),
+    ]
+    return Trial(now, xp.concatenate(features, axis=1), log_errors, allowed, best, scale)
+
+
+def judge(xp: Any, gate: Gate, trial: Trial, steps: Tensor, horizon: Tensor) -> Verdict:
+    """Weighs the experts: the forecast and the unit of its errors, in units of the series."""
+    share = (xp.cast(steps, "float32") + 1.0) / xp.cast(horizon, "float32")
+    return weigh(xp, gate, trial, xp.expand_dims(share, 0))[0]
+
+
+def weigh(xp: Any, gate: Gate, trial: Trial, share: Tensor) -> tuple[Verdict, Tensor]:
+    """As `judge`, and what the last layer gave [batch, 2 experts + 3].
+
+    Args:
+        share: which part of the horizon has passed after each step, [batch, steps] or [1, steps].
+    """
+    n_experts = len(EXPERTS)
+    hidden = _clip(xp, (trial.features - gate.center) / gate.scale, LARGEST_FEATURE)
+    *inner, (kernel, bias) = gate.layers
+    for inner_kernel, inner_bias in inner:
+        hidden = xp.gelu(xp.matmul(hidden, inner_kernel) + inner_bias)
+    answer = xp.matmul(hidden, kernel) + bias
+    at_middle = gate.preference - gate.power * trial.log_errors + answer[:, :n_experts]
+    tilt = answer[:, n_experts : 2 * n_experts]
+    logits = xp.expand_dims(at_middle, 2) + xp.expand_dims(tilt, 2) * xp.expand_dims(share - 0.5, 1)
+    logits = xp.where(xp.expand_dims(trial.allowed, -1) > 0.5, logits, -1e9)
+    weights = xp.exp(logits - xp.max(logits, axis=1, keepdims=True))
+    weights = weights / xp.sum(weights, axis=1, keepdims=True)
+    forecast = xp.sum(weights * trial.forecasts, axis=1)
+    rest = answer[:, 2 * n_experts :]
+    log_unit = (
+        xp.log(trial.best) + rest[:, :1] + rest[:, 1:2] * (share - 0.5) + rest[:, 2:3] * (0.3 * xp.log(share + 1e-6))
+    )
+    unit = xp.exp(_clip(xp, log_unit, LARGEST_LOG_UNIT))
+    return Verdict(forecast * trial.scale, unit * trial.scale, weights), answer
+
+
+def _origins(xp: Any, known: Tensor, season: Tensor, horizon: Tensor) -> Tensor:
+    """How far before the end of each series experts are tried: integers [batch, origins], 0 where there is no room."""
+    least = xp.where(season > 1.5, SEASONS_BEFORE_TRIAL * season + 2.0, float(POINTS_BEFORE_TRIAL))
+    before = xp.maximum(xp.minimum(least, SHARE_BEFORE_TRIAL * known), 2.0)
+    room = xp.maximum(known - before, 0.0)
+    stride = xp.minimum(horizon, room / float(ORIGINS))
+    shifts = xp.expand_dims(stride, 1) * np.arange(1, ORIGINS + 1, dtype=np.float32)
+    return xp.cast(xp.floor(shifts + 1e-3), "int32")
+
+
+def _allowed(xp: Any, season: Tensor, has_long: bool) -> Tensor:
+    seasonal = np.array([name in SEASONAL_ONLY for name in EXPERTS], np.float32)
+    always = np.array([name not in SEASONAL_ONLY and (has_long or name not in LONG) for name in EXPERTS], np.float32)
+    return always + seasonal * xp.where(season > 1.5, 1.0, 0.0)
+
+
+def _clip(xp: Any, x: Tensor, most: float) -> Tensor:
+    return xp.minimum(xp.maximum(x, -most), most)

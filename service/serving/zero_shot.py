@@ -1,0 +1,84 @@
+"""Forecasts of the zero-shot model: the season of each series, and one engine call for all of the same season."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+from service.domain.seasons import NO_SEASON, Seasons, find_seasons
+from service.domain.series import PostedSeries, read_all
+from service.engines.engine import Engine, Series
+from service.engines.zero_shot import Judgement, ZeroShotEngine
+from service.errors import Flaw
+from service.serving.batcher import Batcher
+from service.serving.engine_call import EngineCall, pack
+from service.serving.forecast_plan import ForecastRequest
+from service.serving.postprocess import Expert
+
+# Without a season so many steps are forecast.
+HORIZON_WITHOUT_SEASON = 10
+
+
+@dataclass(frozen=True, slots=True)
+class ZeroShotCall(EngineCall):
+    """A call for series of the same seasons."""
+
+    seasons: Seasons = NO_SEASON
+
+    def run(self, rows: Sequence[Series]) -> list[Any]:
+        """Rows [time] -> for each its Judgement: one engine call."""
+        series, lengths = pack(rows)
+        judgement = cast(ZeroShotEngine, self.engine).judge(series, lengths, self.seasons, self.horizon)
+        return [judgement.row(i) for i in range(len(rows))]
+
+
+def make_calls(engine: Engine, seasons: Sequence[Seasons], horizon: int) -> list[tuple[ZeroShotCall, list[int]]]:
+    """The calls for rows of these seasons, each with the places of its rows."""
+    places: dict[Seasons, list[int]] = {}
+    for i, of_row in enumerate(seasons):
+        places.setdefault(of_row, []).append(i)
+    return [(ZeroShotCall(engine, "rollout", horizon, of_rows), found) for of_rows, found in places.items()]
+
+
+async def judge_rows(
+    batcher: Batcher, engine: Engine, rows: Sequence[Series], seasons: Sequence[Seasons], horizon: int
+) -> tuple[list[Judgement], float, float]:
+    """Judgements of rows [time], and the seconds that they waited and were computed in."""
+    calls = make_calls(engine, seasons, horizon)
+    computed = await asyncio.gather(*(batcher.run(call, [rows[i] for i in places]) for call, places in calls))
+    judgements: list[Any] = [None] * len(rows)
+    for (_, places), result in zip(calls, computed, strict=True):
+        for i, judgement in zip(places, result.rows, strict=True):
+            judgements[i] = judgement
+    return (
+        judgements,
+        sum(result.queue_seconds for result in computed),
+        sum(result.compute_seconds for result in computed),
+    )
+
+
+def judge_rows_here(
+    engine: Engine, rows: Sequence[Series], seasons: Sequence[Seasons], horizon: int
+) -> list[Judgement]:
+    """As `judge_rows`, in this thread."""
+    judgements: list[Any] = [None] * len(rows)
+    for call, places in make_calls(engine, seasons, horizon):
+        for i, judgement in zip(places, call.run_all([rows[i] for i in places]), strict=True):
+            judgements[i] = judgement
+    return judgements
+
+
+def explain(names: Sequence[str], judgement: Judgement) -> list[Expert]:
+    """What a forecast was made of, the heaviest expert first; those without a say are left out."""
+    weights, errors = judgement.weights.tolist(), judgement.errors.tolist()
+    experts = [Expert(*of_one) for of_one in zip(names, weights, errors, strict=True) if of_one[1] > 0]
+    return sorted(experts, key=lambda expert: -expert.weight)
+
+
+def choose_horizon(request: ForecastRequest, series: Sequence[PostedSeries], freq: str | None) -> int:
+    """One season of the first series that can be read, or ten steps where it has none."""
+    for read in read_all(list(series[:1]), request.missing):
+        if not isinstance(read, Flaw):
+            short = find_seasons(read[0], season=request.season, freq=freq).short
+            return short if short > 1 else HORIZON_WITHOUT_SEASON
+    return HORIZON_WITHOUT_SEASON

@@ -1,0 +1,39 @@
+"""Publishes the versions that lie in the package into a store that has none of their models."""
+
+import logging
+import shutil
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from service.errors import StorageUnavailable
+from service.storage.regular_files import read_regular
+from service.store.damage_scan import MOST_MANIFEST_BYTES
+from service.store.layout import MANIFEST, model_folder
+from service.store.manifest import Manifest
+from service.store.publish import publish, staging
+
+logger = logging.getLogger(__name__)
+
+FOLDER = Path(__file__).parents[1] / "pretrained"
+
+
+def publish_pretrained(root: Path, folder: Path = FOLDER) -> list[Manifest]:
+    """Publishes each model of the package that the store never had: one that somebody deleted stays away.
+
+    Returns:
+        What was published. A store that can't be written gets nothing, and the log says so.
+    """
+    published = []
+    for source in sorted(path.parent for path in folder.glob(f"*/{MANIFEST}")):
+        manifest = Manifest.from_json(read_regular(source / MANIFEST, MOST_MANIFEST_BYTES))
+        if model_folder(root, manifest.name).exists():
+            continue
+        try:
+            staged = staging(root, f"pretrained-{manifest.name}")
+            shutil.copytree(source, staged, dirs_exist_ok=True, ignore=shutil.ignore_patterns(MANIFEST))
+            now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+            published.append(publish(root, staged, replace(manifest, created_at=now)))
+        except (OSError, StorageUnavailable) as error:
+            logger.warning("the model %r of the package can't be put into the store: %s", manifest.name, error)
+    return published
