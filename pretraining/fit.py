@@ -25,7 +25,7 @@ LARGEST_GRADIENT = 1.0
 LARGEST_LINEAR_ERROR = 4.0
 SHARE_OF_UNIT = 0.05
 # What keeps weights near those that follow from errors alone, which suit series of any origin.
-PULL = 0.02
+PULL = 0.1
 
 
 def fit(trials: Trials, *, steps: int, seed: int, pull: float = PULL) -> Gate:

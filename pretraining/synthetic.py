@@ -209,7 +209,7 @@ def walks(rng: Rng, n: int, time: int, seasons: Seasons) -> Array:
 
 # How often each family is drawn.
 FAMILIES: tuple[tuple[Family, float], ...] = (
-    (exponential_smoothing, 0.38),
+    (exponential_smoothing, 0.37),
     (trend_and_season, 0.18),
     (seasonal_arima, 0.12),
     (gaussian_process, 0.06),
@@ -217,8 +217,11 @@ FAMILIES: tuple[tuple[Family, float], ...] = (
     (regimes, 0.04),
     (counts, 0.06),
     (spikes_and_steps, 0.03),
-    (walks, 0.08),
+    (walks, 0.06),
 )
+
+
+STEADY_FACTOR = 3.0
 
 
 def draw_series(rng: Rng, n: int, time: int, seasons: Seasons, horizon: int = 0) -> Array:
@@ -227,10 +230,13 @@ def draw_series(rng: Rng, n: int, time: int, seasons: Seasons, horizon: int = 0)
     The last `horizon` points are what is to be forecast: the level of some series shifts not long before.
     """
     shares = np.array([share for _, share in FAMILIES])
+    if seasons.long:
+        # What is measured every hour mostly returns to its usual day.
+        shares[1] *= STEADY_FACTOR
     counts_by_family = rng.multinomial(n, shares / shares.sum())
     parts = [family(rng, int(k), time, seasons) for (family, _), k in zip(FAMILIES, counts_by_family, strict=True) if k]
     out = np.concatenate(parts)[rng.permutation(n)]
-    out = _mix(rng, out)
+    out = _disturb(rng, _mix(rng, out))
     return _record(rng, _shift(rng, out, time - horizon))
 
 
@@ -338,12 +344,27 @@ def _mix(rng: Rng, series: Array) -> Array:
 
 
 def _shift(rng: Rng, series: Array, end: int) -> Array:
-    """Every fifteenth series has another level from a point on that lies shortly before `end`."""
+    """Every sixtieth series has clearly another level from a point on that lies shortly before `end`."""
     n, time = series.shape
     before = np.ceil(_log_uniform(rng, 1, max(2.0, 0.3 * end), (n, 1)))
     deviation = np.abs(np.diff(series, axis=1)).mean(axis=1, keepdims=True)
-    size = rng.choice([-1.0, 1.0], (n, 1)) * _log_uniform(rng, 2.0, 20.0, (n, 1)) * deviation
-    return series + (np.arange(time) >= end - before) * size * (rng.random((n, 1)) < 1 / 15)
+    size = rng.choice([-1.0, 1.0], (n, 1)) * _log_uniform(rng, 5.0, 25.0, (n, 1)) * deviation
+    return series + (np.arange(time) >= end - before) * size * (rng.random((n, 1)) < 1 / 60)
+
+
+def _disturb(rng: Rng, series: Array) -> Array:
+    """In every seventh series the level leaves its way for a while and returns: strikes, holidays, broken sensors."""
+    n, time = series.shape
+    deviation = np.abs(np.diff(series, axis=1)).mean(axis=1, keepdims=True)
+    position = np.arange(time)
+    for _ in range(3):
+        first = rng.integers(0, time, (n, 1))
+        length = np.ceil(_log_uniform(rng, 1, max(2.0, min(30.0, 0.15 * time)), (n, 1)))
+        is_away = (position >= first) & (position < first + length) & (rng.random((n, 1)) < 1 / 20)
+        size = rng.choice([-1.0, 1.0], (n, 1)) * _log_uniform(rng, 1.5, 15.0, (n, 1)) * deviation
+        gone = np.where(rng.random((n, 1)) < 0.3, series * rng.uniform(0, 0.7, (n, 1)), series + size)
+        series = np.where(is_away, gone, series)
+    return series
 
 
 def _record(rng: Rng, series: Array) -> Array:

@@ -8,7 +8,6 @@ import typer
 
 from service.cli.connection import read_settings, url_of
 from service.cli.options import Host, Insecure, Port
-from service.storage.private_files import keep_private
 
 
 def up(host: Host = None, port: Port = None, insecure: Insecure = False) -> None:
@@ -61,7 +60,6 @@ def serve(
     if settings.pretrained and descriptor is None:
         from service.store.pretrained import publish_pretrained
 
-        keep_private(settings.state_dir, settings.models_store)
         publish_pretrained(settings.models_store)
     if settings.workers > 1 and descriptor is None:
         from service.multi_worker import serve_together

@@ -15,9 +15,10 @@ Array = NDArray[np.float64]
 
 # Quarters, open days, days, months, hours and half-hours of a day, weeks, quarter-hours of a day, hours of a week.
 CALENDAR = (4, 5, 7, 12, 24, 48, 52, 96, 168, 336)
-# The week of what is measured so often a day, and the day in it.
+# The week of what is measured so often a day, and the day in it. A fortnight of hours is as long as a week of
+# half-hours: the day tells which it is.
 DAYS = 7
-DAYS_OF_WEEKS = {168: 24, 336: 48}
+DAYS_OF_WEEKS = {168: (24,), 336: (48, 24)}
 # What a longer season must explain of what the shorter one leaves.
 LEAST_LONG_SHARE = 0.1
 FEWEST_POINTS = 8
@@ -30,8 +31,7 @@ PEAKS = 3
 DEVIATIONS = 4.5
 # What a season that no calendar knows must explain more.
 UNUSUAL_SHARE = 0.85
-# A shorter season is taken where it explains nearly as much; one that is a part of the longer one and of the calendar
-# where it explains much of it.
+# A shorter season is taken where it explains nearly as much; a day where it explains much of its week.
 NEARLY = 0.92
 PART = 0.75
 # Numbers whose differences are rounding.
@@ -65,15 +65,14 @@ def detect_seasons(values: Array) -> tuple[int, int]:
     near = [
         evidence.season
         for evidence in found
-        if evidence.share >= NEARLY * best.share
-        or (best.season % evidence.season == 0 and evidence.season in CALENDAR and evidence.share >= PART * best.share)
+        if evidence.share >= (PART if best.season == DAYS * evidence.season else NEARLY) * best.share
     ]
     short = min(near)
+    shares = {evidence.season: evidence.share for evidence in found}
     if short in DAYS_OF_WEEKS:
-        return DAYS_OF_WEEKS[short], short
+        day = max(DAYS_OF_WEEKS[short], key=lambda day: shares.get(day, 0.0))
+        return day, DAYS * day
     long = DAYS * short
-    if best.season in CALENDAR and best.season > short and best.season % short == 0 and best.season % long:
-        long = best.season
     rest = centered - _pattern(centered, short)[np.arange(n) % short]
     return short, long if n > 2 * long and _share_explained(rest, long) > LEAST_LONG_SHARE else 0
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from service.networks.exponential_smoothing import Smoothed, Smoothing, SmoothingBank
 from service.networks.operations import Tensor
-from service.networks.seasonal_decomposition import Season, decompose
+from service.networks.seasonal_decomposition import decompose
 
 # Of the short season, or of none.
 SHORT = (
@@ -48,29 +48,24 @@ _LEVELS, _BOTH = SmoothingBank(LEVELS), SmoothingBank(LEVELS + TRENDS)
 
 
 class Opinions(NamedTuple):
-    """Forecasts [rows, experts, steps], and what was noticed of each row [rows, facts], in the order of `FACTS`."""
+    """Forecasts [rows, experts, steps], and what was noticed of each row [rows, facts]: `SHARES`, then `SIZES`."""
 
     forecasts: Tensor
     facts: Tensor
 
 
-FACTS = (
-    "season_kept",
-    "is_ratio",
-    "correlation",
-    "long_season_kept",
-    "long_correlation",
+# Shares, and what is in the units of the values.
+SHARES = ("season_kept", "is_ratio", "correlation", "long_season_kept", "long_correlation", "zeros", "rate")
+SIZES = (
     "smoothing_error",
     "deviation",
     "adjusted_deviation",
-    "magnitude",
-    "zeros",
     "slope",
     "long_slope",
     "level_gap",
     "last_gap",
     "recent_change",
-    "rate",
+    "magnitude",
 )
 
 
@@ -92,7 +87,6 @@ def ask_experts(
     ahead = xp.cast(steps, "float32")
     phases = steps % season
     last = values[:, -1:]
-    flat = xp.zeros_like(ahead)
     naive = xp.where(count > length - 0.5, xp.take(values, time - season + phases, axis=1), last)
 
     found = decompose(xp, values, own, season)
@@ -106,49 +100,53 @@ def ask_experts(
     lead = _weigh(xp, of_levels, (1.0 - xp.exp(count * np.log(1 - rates))) / rates)
     damped = _damp(xp, smoothed, of_trends, ahead)
     unit = xp.where(length > 1.5, length, float(POINTS_WITHOUT_SEASON))
-    slopes = [_slope(xp, adjusted, own, span * unit) for span in SPANS]
+    slopes = _slopes(xp, adjusted, own, unit)  # [rows, spans]
     reverting, mean, correlation, deviation = _revert(xp, adjusted, own, count, ahead)
     recent = _recent_mean(xp, values, adjusted, own, season, phases, level)
     plain = _LEVELS.smooth(xp, values, own)
     plain_level = _weigh(xp, _likely(xp, plain.squared_error, count), plain.level)
-    forecasts = [
-        naive,
-        found.apply(xp, level + flat, phases),
-        found.apply(xp, damped, phases),
-        *(found.apply(xp, level + 0.5 * slope * (lead + ahead), phases) for slope in slopes),
-        found.apply(xp, level + slopes[0] * (lead + ahead), phases),
-        found.apply(xp, reverting, phases),
-        found.apply(xp, mean + flat, phases),
-        xp.where(count > 2.0 * length - 0.5, recent, naive),
-        plain_level + flat,
+    # Half the slope of each span, and the whole one of the first: [rows, 3, steps].
+    slanted = xp.concatenate([0.5 * slopes, slopes[:, :1]], axis=1)
+    lines = xp.expand_dims(level, 2) + xp.expand_dims(slanted, 2) * xp.expand_dims(lead + ahead, 1)
+    flat = xp.zeros_like(damped)
+
+    def one(forecast: Tensor) -> Tensor:
+        return xp.expand_dims(forecast, 1)
+
+    unseasonal = xp.concatenate([one(level + flat), one(damped), lines, one(reverting), one(mean + flat)], axis=1)
+    parts = [
+        one(naive),
+        found.apply(xp, unseasonal, phases),
+        one(xp.where(count > 2.0 * length - 0.5, recent, naive)),
+        one(plain_level + flat),
     ]
     long_kept = long_correlation = xp.zeros_like(count)
     if long_season is None:
-        forecasts += [naive] * len(LONG)
+        parts += [one(naive)] * len(LONG)
     else:
         more, long_kept, long_correlation = _of_long_season(xp, values, own, count, long_season, steps, naive)
-        forecasts += more
+        parts += more
     own_mean = xp.sum(values, axis=1, keepdims=True) / count
     spread = (values - own_mean) * own
+    sizes_of_slopes = xp.abs(slopes) * unit
     facts = [
         found.kept,
         found.is_ratio,
         correlation,
         long_kept,
         long_correlation,
+        xp.sum(xp.where(xp.abs(values) < 1e-9, own, 0.0), axis=1, keepdims=True) / count,
+        _weigh(xp, of_levels, rates[None]),
         xp.sqrt(xp.min(smoothed.squared_error[:, : len(LEVELS)], axis=1, keepdims=True)),
         xp.sqrt(xp.sum(spread * spread, axis=1, keepdims=True) / count),
         deviation,
-        xp.abs(own_mean),
-        xp.sum(xp.where(xp.abs(values) < 1e-9, own, 0.0), axis=1, keepdims=True) / count,
-        xp.abs(slopes[0]) * unit,
-        xp.abs(slopes[1]) * unit,
+        sizes_of_slopes,
         xp.abs(smoothed.level[:, FAST : FAST + 1] - smoothed.level[:, SLOW : SLOW + 1]),
         xp.abs(adjusted[:, -1:] - smoothed.level[:, MIDDLE : MIDDLE + 1]),
         _recent_change(xp, adjusted, own),
-        _weigh(xp, of_levels, rates[None]),
+        xp.abs(own_mean),
     ]
-    return Opinions(xp.concatenate([xp.expand_dims(f, 1) for f in forecasts], axis=1), xp.concatenate(facts, axis=1))
+    return Opinions(xp.concatenate(parts, axis=1), xp.concatenate(facts, axis=1))
 
 
 def _of_long_season(
@@ -163,14 +161,11 @@ def _of_long_season(
     smoothed = _LEVELS.smooth(xp, found.adjusted, own)
     level = _weigh(xp, _likely(xp, smoothed.squared_error, count), smoothed.level)
     reverting, mean, correlation, _ = _revert(xp, found.adjusted, own, count, ahead)
-    flat = xp.zeros_like(ahead)
+    flat = xp.zeros_like(reverting)
+    unseasonal = [xp.expand_dims(forecast, 1) for forecast in (level + flat, reverting, mean + flat)]
+    repeated = xp.where(count > length - 0.5, xp.take(values, time - season + phases, axis=1), naive)
     return (
-        [
-            xp.where(count > length - 0.5, xp.take(values, time - season + phases, axis=1), naive),
-            found.apply(xp, level + flat, phases),
-            found.apply(xp, reverting, phases),
-            found.apply(xp, mean + flat, phases),
-        ],
+        [xp.expand_dims(repeated, 1), found.apply(xp, xp.concatenate(unseasonal, axis=1), phases)],
         found.kept,
         correlation,
     )
@@ -194,14 +189,15 @@ def _damp(xp: Any, smoothed: Smoothed, weights: Tensor, ahead: Tensor) -> Tensor
     return level + trend * sums
 
 
-def _slope(xp: Any, values: Tensor, own: Tensor, span: Tensor) -> Tensor:
-    """The slope of the straight line through the last `span` points, by least squares: [rows, 1]."""
+def _slopes(xp: Any, values: Tensor, own: Tensor, unit: Tensor) -> Tensor:
+    """The slopes of straight lines through the last points, by least squares: [rows, spans]."""
     time = xp.size(values, 1)
     position = xp.cast(xp.arange(time) - (time - 1), "float32")
-    used = own * xp.where(position > 0.5 - span, 1.0, 0.0)
-    count = xp.sum(used, axis=1, keepdims=True)
-    away = (position - xp.sum(position * used, axis=1, keepdims=True) / count) * used
-    return xp.sum(away * values, axis=1, keepdims=True) / xp.maximum(xp.sum(away * away, axis=1, keepdims=True), TINY)
+    spans = np.array(SPANS, np.float32)[:, None] * unit  # [spans, 1]
+    used = xp.expand_dims(own, 1) * xp.where(position > 0.5 - spans, 1.0, 0.0)  # [rows, spans, time]
+    count = xp.sum(used, axis=2, keepdims=True)
+    away = (position - xp.sum(position * used, axis=2, keepdims=True) / count) * used
+    return xp.sum(away * xp.expand_dims(values, 1), axis=2) / xp.maximum(xp.sum(away * away, axis=2), TINY)
 
 
 def _revert(
@@ -242,6 +238,3 @@ def _recent_mean(
     by_phase = phase_mean(values) / xp.maximum(seen, 1.0)
     base = xp.sum(phase_mean(adjusted), axis=1, keepdims=True) / xp.maximum(xp.sum(seen, axis=1, keepdims=True), 1.0)
     return xp.take(by_phase, phases, axis=1) + (level - base)
-
-
-__all__ = ["EXPERTS", "FACTS", "LONG", "SEASONAL_ONLY", "SHORT", "Opinions", "Season", "ask_experts"]

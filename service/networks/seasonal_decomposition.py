@@ -27,9 +27,9 @@ class Season(NamedTuple):
     kept: Tensor
 
     def apply(self, xp: Any, forecast: Tensor, phases: Tensor) -> Tensor:
-        """Puts the season onto a forecast [rows, steps] of adjusted values; phases [steps]."""
-        ahead = xp.take(self.factors, phases, axis=1)
-        return xp.where(self.is_ratio > 0.5, forecast * (1.0 + ahead), forecast + ahead)
+        """Puts the season onto forecasts [rows, forecasts, steps] of adjusted values; phases [steps]."""
+        ahead = xp.expand_dims(xp.take(self.factors, phases, axis=1), 1)
+        return xp.where(xp.expand_dims(self.is_ratio, 2) > 0.5, forecast * (1.0 + ahead), forecast + ahead)
 
 
 def decompose(xp: Any, values: Tensor, own: Tensor, season: Tensor) -> Season:
@@ -98,16 +98,15 @@ def _season_mean(xp: Any, values: Tensor, own: Tensor, season: Tensor) -> tuple[
     Of an even season half of each outermost point counts: the mean of two windows, one of which begins a point later.
     """
     time = xp.size(values, 1)
-    position = xp.arange(time)
-    starts = (position - season // 2, position - (season - 1 - season // 2))
+    starts = (season // 2, season - 1 - season // 2)  # how far before each position its windows begin
     sums = []
     for x in (values, own):
-        total = xp.pad(xp.cumsum(x, axis=1), 1, 0)  # [rows, time + 1]
-        windows = [
-            xp.take(total, xp.minimum(xp.maximum(start + season, 0), time), axis=1)
-            - xp.take(total, xp.minimum(xp.maximum(start, 0), time), axis=1)
-            for start in starts
-        ]
+        total = xp.pad(xp.cumsum(xp.pad(x, season, season), axis=1), 1, 0)  # [rows, time + 2 season + 1]
+        windows = []
+        for start in starts:
+            before = season - start
+            after = before + season
+            windows.append(total[:, after : after + time] - total[:, before : before + time])
         sums.append(0.5 * (windows[0] + windows[1]))
     return sums[0] / xp.cast(season, "float32"), sums[1]
 

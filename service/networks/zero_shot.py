@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from service.networks.experts import EXPERTS, FACTS, LONG, SEASONAL_ONLY, ask_experts
+from service.networks.experts import EXPERTS, LONG, SEASONAL_ONLY, SHARES, SIZES, ask_experts
 from service.networks.operations import Tensor
 
 Array = NDArray[np.float32]
@@ -32,20 +32,11 @@ PRIOR_FACTOR = 1.2
 LEAST_UNIT = 1e-4
 LEAST_BEST = 1e-6
 LARGEST_LOG = 6.0
+LARGEST_LOGS_OF_SIZES = np.array([8.0] * (len(SIZES) - 1) + [12.0], np.float32)
 LARGEST_DISTANCE = 10.0
 LARGEST_FEATURE = 8.0
 LARGEST_LOG_UNIT = 14.0
-RELATIVE_FACTS = (
-    "smoothing_error",
-    "deviation",
-    "adjusted_deviation",
-    "slope",
-    "long_slope",
-    "level_gap",
-    "last_gap",
-    "recent_change",
-)
-N_FEATURES = 5 * len(EXPERTS) + 7 + 7 + 9
+N_FEATURES = 5 * len(EXPERTS) + 7 + len(SHARES) + len(SIZES)
 
 
 class Gate(NamedTuple):
@@ -126,7 +117,7 @@ def try_experts(
     n_steps = xp.size(steps, 0)
     n_experts = len(EXPERTS)
     forecasts = xp.reshape(opinions.forecasts, (batch, 1 + ORIGINS, n_experts, n_steps))
-    facts = xp.reshape(opinions.facts, (batch, 1 + ORIGINS, len(FACTS)))[:, 0]
+    facts = xp.reshape(opinions.facts, (batch, 1 + ORIGINS, len(SHARES) + len(SIZES)))[:, 0]
 
     targets = xp.expand_dims(ends[:, 1:], 2) + steps  # [batch, origins, steps]
     is_known = xp.where(targets < xp.expand_dims(xp.expand_dims(lengths, 1), 2), 1.0, 0.0)
@@ -135,28 +126,23 @@ def try_experts(
     errors = xp.abs(forecasts[:, 1:] - xp.expand_dims(actual, 2)) * xp.expand_dims(is_known, 2)
 
     allowed = _allowed(xp, length, long_season is not None)
-    smoothing_error = facts[:, FACTS.index("smoothing_error") : FACTS.index("smoothing_error") + 1]
-    prior = PRIOR_FACTOR * (smoothing_error + LEAST_UNIT)
-    n_known = xp.sum(xp.sum(is_known, axis=2), axis=1, keepdims=True)  # [batch, 1]
-
-    def mean_error(share: Tensor) -> Tensor:
-        """Errors over some steps and origins [batch, experts], drawn to what smoothing errs where few are known."""
-        counted = xp.sum(xp.sum(is_known * share, axis=2), axis=1, keepdims=True)
-        total = xp.sum(xp.sum(errors * xp.expand_dims(share, -2), axis=3), axis=1) / xp.maximum(counted, 1.0)
-        return (total * n_known + prior * PRIOR_POINTS) / (n_known + PRIOR_POINTS)
-
-    everywhere = mean_error(xp.ones_like(is_known))
-    is_near = xp.where(steps * 3 <= horizon - 1, 1.0, 0.0) + xp.zeros_like(is_known)
-    near = mean_error(is_near)
-    is_latest = xp.where(shifts <= shifts[:, :1], 1.0, 0.0)
-    latest = mean_error(xp.expand_dims(is_latest, 2) + xp.zeros_like(is_known))
-    best = xp.min(xp.where(allowed > 0.5, everywhere, np.float32(np.inf)), axis=1, keepdims=True)
+    shares, sizes = facts[:, : len(SHARES)], facts[:, len(SHARES) :]
+    prior = PRIOR_FACTOR * (sizes[:, :1] + LEAST_UNIT)
+    # Errors over all steps and origins, over the first third of the steps, and from the latest origin.
+    is_near = xp.where(steps * 3 <= horizon - 1, is_known, 0.0)
+    is_latest = xp.where(xp.expand_dims(shifts <= shifts[:, :1], 2), is_known, 0.0)
+    counted = _stack_first(xp, is_known, is_near, is_latest)  # [batch, 3, origins, steps]
+    total = xp.sum(xp.sum(xp.expand_dims(errors, 1) * xp.expand_dims(counted, 3), axis=4), axis=2)
+    n_counted = xp.expand_dims(xp.sum(xp.sum(counted, axis=3), axis=2), 2)  # [batch, 3, 1]
+    n_known = n_counted[:, :1]
+    # Drawn to what smoothing errs where few are known.
+    means = (total / xp.maximum(n_counted, 1.0) * n_known + xp.expand_dims(prior, 2) * PRIOR_POINTS) / (
+        n_known + PRIOR_POINTS
+    )  # [batch, 3, experts]
+    best = xp.min(xp.where(allowed > 0.5, means[:, 0], np.float32(np.inf)), axis=1, keepdims=True)
     best = xp.maximum(best, LEAST_BEST)
-
-    def compare(error: Tensor) -> Tensor:
-        return _clip(xp, xp.log(xp.maximum(error, 1e-7) / best), LARGEST_LOG)
-
-    log_errors = compare(everywhere)
+    relative_errors = _clip(xp, xp.log(xp.maximum(means, 1e-7) / xp.expand_dims(best, 2)), LARGEST_LOG)
+    log_errors = relative_errors[:, 0]
     now = forecasts[:, 0]
     blend = xp.softmax(xp.where(allowed > 0.5, -POWER * log_errors, -1e9))
     center = xp.sum(xp.expand_dims(blend, 2) * now, axis=1)  # [batch, steps]
@@ -167,18 +153,9 @@ def try_experts(
     def of_batch(value: Tensor) -> Tensor:
         return count * 0.0 + value
 
-    def fact(name: str) -> Tensor:
-        place = FACTS.index(name)
-        return facts[:, place : place + 1]
-
-    def relative(name: str, most: float = 8.0) -> Tensor:
-        share = xp.log(xp.maximum(fact(name) / best, 1e-6))
-        return xp.minimum(xp.maximum(share, -8.0), most)
-
+    sizes = xp.log(xp.maximum(sizes / best, 1e-6))
     features = [
-        log_errors,
-        compare(near),
-        compare(latest),
+        xp.reshape(relative_errors, (batch, 3 * n_experts)),
         xp.mean(distance, axis=2),
         distance[:, :, -1],
         xp.log(count),
@@ -187,14 +164,16 @@ def try_experts(
         of_batch(xp.log(steps_ahead)),
         of_batch(has_season * steps_ahead / length),
         of_batch(0.0 if long_season is None else 1.0),
-        xp.log(n_known + 1.0) - xp.log(steps_ahead),
-        *(fact(name) for name in ("season_kept", "is_ratio", "correlation", "long_season_kept", "long_correlation")),
-        fact("zeros"),
-        fact("rate"),
-        *(relative(name) for name in RELATIVE_FACTS),
-        relative("magnitude", 12.0),
+        xp.log(n_known[:, :, 0] + 1.0) - xp.log(steps_ahead),
+        shares,
+        xp.minimum(xp.maximum(sizes, -8.0), LARGEST_LOGS_OF_SIZES),
     ]
     return Trial(now, xp.concatenate(features, axis=1), log_errors, allowed, best, scale)
+
+
+def _stack_first(xp: Any, *tensors: Tensor) -> Tensor:
+    """Tensors [batch, ..] as one [batch, tensors, ..]."""
+    return xp.concatenate([xp.expand_dims(tensor, 1) for tensor in tensors], axis=1)
 
 
 def judge(xp: Any, gate: Gate, trial: Trial, steps: Tensor, horizon: Tensor) -> Verdict:

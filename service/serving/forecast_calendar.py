@@ -14,12 +14,15 @@ class ForecastCalendar:
     Args:
         panel: the upload of the series, or None; with its frequency and times, no `freq` and `start` are needed.
         horizon: the steps to give time stamps for.
+        freq_tells_season: whether the model reads the frequency itself, which then may stand without a start.
 
     Raises:
         InvalidRequest: the request's frequency is another one than the panel's.
     """
 
-    def __init__(self, request: ForecastRequest, panel: Panel | None, horizon: int) -> None:
+    def __init__(
+        self, request: ForecastRequest, panel: Panel | None, horizon: int, *, freq_tells_season: bool = False
+    ) -> None:
         self._freq = request.freq
         if panel is not None and panel.freq is not None:
             if request.freq is not None:
@@ -32,6 +35,7 @@ class ForecastCalendar:
         # Otherwise only series with a start of their own may have stamps, or a flaw.
         self.has_times = self._freq is not None or self._start is not None
         self._horizon = horizon
+        self._freq_tells_season = freq_tells_season
         self._known: dict[tuple[str, int], list[str]] = {}
 
     def timestamps(self, series: PostedSeries, n_observed: int) -> list[str] | Flaw | None:
@@ -45,6 +49,8 @@ class ForecastCalendar:
             return None
         if self._freq is None:
             raise InvalidRequest.at("/freq", "missing_field", "`start` needs `freq`, such as 'D' or 'h': add it.")
+        if start is None and self._freq_tells_season:
+            return None
         if start is None:
             raise InvalidRequest.at(
                 "/start", "missing_field", "`freq` needs `start`, the time of the first point: add it."

@@ -123,7 +123,13 @@ class Forecasting:
         plan = make_forecast_plan(
             request, manifest, max_horizon=self._limits.max_horizon, default_horizon=default_horizon
         )
-        work = _Work(request, manifest, plan, ForecastCalendar(request, panel, plan.horizon), freq)
+        work = _Work(
+            request,
+            manifest,
+            plan,
+            ForecastCalendar(request, panel, plan.horizon, freq_tells_season=manifest.is_zero_shot),
+            freq,
+        )
         if many is not None:
             parts = await self._forecast_parts(work, many)
         else:

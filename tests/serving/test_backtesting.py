@@ -195,7 +195,7 @@ def test_coverage_is_that_of_the_forecast_plus_and_minus_widths_in_spreads(tmp_p
 
 def calibrated(n_steps: int, n_residuals: int) -> Any:
     residuals = [list(range(1, n_residuals + 1))] * n_steps
-    return SimpleNamespace(name="m", version=2, calibration={"season": 12, "residuals": residuals})
+    return SimpleNamespace(name="m", version=2, is_zero_shot=False, calibration={"season": 12, "residuals": residuals})
 
 
 def test_levels_are_borne_by_as_many_residuals_as_they_need() -> None:
