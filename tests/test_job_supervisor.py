@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -16,6 +17,11 @@ from service.job_supervisor import JobSupervisor
 from service.jobs.job import Progress
 from service.jobs.job_run import JobFailed, JobRun, JobStopped, RunLost
 
+# Where control groups of version 1 and 2 are, with the file of the limit.
+CONTROL_GROUPS = (
+    (Path("/sys/fs/cgroup/memory"), "memory.limit_in_bytes"),
+    (Path("/sys/fs/cgroup"), "memory.max"),
+)
 COMMAND = [sys.executable, "-m", "tests.job_process"]
 # A worker whose job hears nothing.
 WORKER = """
@@ -32,9 +38,9 @@ class Run:
     """A run whose job is cancelled when the test says so."""
 
     job_id = "job"
-    attempt = 1
 
-    def __init__(self, *, cancel_after_seconds: float | None = None) -> None:
+    def __init__(self, *, cancel_after_seconds: float | None = None, attempt: int = 1) -> None:
+        self.attempt = attempt
         self.told: list[Progress] = []
         self._seconds = cancel_after_seconds
         self._began: float | None = None
@@ -128,6 +134,41 @@ def test_a_process_that_dies_loses_the_run_and_another_takes_its_place(superviso
 def test_a_task_that_takes_more_memory_than_it_may_is_ended() -> None:
     with supervising(memory_bytes=300 * 2**20) as supervisor, pytest.raises(TooMuchMemory, match=r"may take 0\.3 GiB"):
         perform(supervisor, "take")
+
+
+@contextmanager
+def memory_limit(n_bytes: int, pid: int) -> Iterator[None]:
+    """Puts a process into a control group with so much memory, as in a container; skips where that can't be done."""
+    for top, limit in CONTROL_GROUPS:
+        group = top / f"outfielder-test-{os.getpid()}"
+        if not (top / "cgroup.procs").exists():
+            continue
+        try:
+            group.mkdir()
+            try:
+                (group / limit).write_text(str(n_bytes))
+                (group / "cgroup.procs").write_text(str(pid))
+                yield
+            finally:
+                for left in (group / "cgroup.procs").read_text().split():
+                    (top / "cgroup.procs").write_text(left)
+                group.rmdir()
+        except (PermissionError, FileNotFoundError):
+            continue
+        return
+    pytest.skip("needs the right to make control groups with a limit of memory")
+
+
+def test_a_task_that_the_kernel_ends_for_its_memory_is_tried_again_and_at_last_told_why() -> None:
+    with supervising() as supervisor:
+        with memory_limit(300 * 2**20, process_of(supervisor)), pytest.raises(RunLost):
+            perform(supervisor, "take")
+        with (
+            memory_limit(300 * 2**20, process_of(supervisor)),
+            pytest.raises(TooMuchMemory, match=r"Memory ran out.*3 times.*OUTFIELDER_JOBS"),
+        ):
+            perform(supervisor, "take", Run(attempt=3))
+        assert process_of(supervisor)
 
 
 def test_a_task_that_takes_longer_than_any_may_is_ended() -> None:

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.domain.recipes.recipe import Recipe
-from service.errors import ExportMismatch, TrainingFailed
-from service.jobs.child_process import kill
+from service.errors import ExportMismatch, TooMuchMemory, TrainingFailed
+from service.jobs.child_process import MemoryKills, kill
 
 Array = NDArray[np.float32]
 
@@ -66,7 +66,7 @@ class Exporter:
 
         Raises:
             ExportMismatch: the SavedModel's numbers differ. Graphs whose numbers differ are left out.
-            TrainingFailed: the process died.
+            TrainingFailed, TooMuchMemory: the process died, which the kernel does to it where memory runs out.
         """
         self.start()
         assert self._process is not None  # start() made it
@@ -95,6 +95,7 @@ class Exporter:
     def _ask(self, process: "subprocess.Popen[str]", request: dict[str, Any]) -> dict[str, Any]:
         assert process.stdin is not None  # both were asked for as pipes
         assert process.stdout is not None
+        memory_kills = MemoryKills()
         try:
             print(json.dumps(request), file=process.stdin, flush=True)
             line = process.stdout.readline()
@@ -102,6 +103,11 @@ class Exporter:
             line = ""
         if not line:
             self.close()
+            if memory_kills.explains(process.returncode):
+                raise TooMuchMemory(
+                    "Memory ran out, and the system ended the process that exports models. Give the worker more "
+                    "memory, or fewer jobs at once (OUTFIELDER_JOBS), or ask for a smaller network."
+                )
             raise TrainingFailed("The process that exports models ended before it answered; see the worker's log.")
         answer: dict[str, Any] = json.loads(line)
         return answer
