@@ -152,7 +152,8 @@ class JobSupervisor:
             except JobStopped:
                 asked_at = time.monotonic()
                 self._send({"stop": True})
-            taken = self._check_limits(limits)
+            # One that is dead already holds nothing.
+            taken = max(taken, self._check_limits(limits))
 
     def _check_limits(self, limits: "_TimeLimits") -> int:
         """Raises where the job is over a limit. Returns the bytes of memory that it holds."""
@@ -219,8 +220,8 @@ def describe_bytes(count: float) -> str:
 
 def _tell_memory_ran_out(tries: int, taken: int) -> str:
     return (
-        f"Memory ran out, and the system ended the job, {tries} times; it had taken {describe_bytes(taken)} shortly "
-        "before the last. Ask for fewer or shorter series, fewer units or layers, or a smaller batch_size or window, "
+        f"Memory ran out, and the system ended the job, {tries} times; the last had taken {describe_bytes(taken)}. "
+        "Ask for fewer or shorter series, fewer units or layers, or a smaller batch_size or window, "
         "or give the worker more memory, or fewer jobs at once (OUTFIELDER_JOBS)."
     )
 

@@ -9,7 +9,7 @@ from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from service.errors import InvalidRequest, SlotTaken, TooMuchMemory
+from service.errors import DatabaseUnavailable, InvalidRequest, SlotTaken, TooMuchMemory
 from service.jobs.job import Progress
 from service.settings import Settings, count_cores
 from service.supervisor import Child, Supervisor
@@ -34,7 +34,8 @@ def main(settings: Settings, slot: int = 0) -> int:
         slot: which of the machine's workers it is.
 
     Returns:
-        The exit status: 0 when a signal ended it, 1 when another worker has its place.
+        The exit status: 0 when a signal ended it, 1 when another worker has its place or the job database can't be
+        used, with the reason on standard error.
     """
     os.nice(NICENESS)
     # The job engine takes seconds to import, which `--help` and the API need not wait for.
@@ -74,7 +75,7 @@ def main(settings: Settings, slot: int = 0) -> int:
             n_slots=settings.jobs,
             on_started=lambda: logger.info("waiting for jobs"),
         )
-    except SlotTaken as error:
+    except (SlotTaken, DatabaseUnavailable) as error:
         print(f"outfielder worker: {error.message}", file=sys.stderr)
         return 1
     finally:
