@@ -7,7 +7,6 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -16,12 +15,8 @@ from service.errors import TooMuchMemory, TrainingFailed
 from service.job_supervisor import JobSupervisor
 from service.jobs.job import Progress
 from service.jobs.job_run import JobFailed, JobRun, JobStopped, RunLost
+from tests.control_group import memory_limit
 
-# Where control groups of version 1 and 2 are, with the file of the limit.
-CONTROL_GROUPS = (
-    (Path("/sys/fs/cgroup/memory"), "memory.limit_in_bytes"),
-    (Path("/sys/fs/cgroup"), "memory.max"),
-)
 COMMAND = [sys.executable, "-m", "tests.job_process"]
 # A worker whose job hears nothing.
 WORKER = """
@@ -134,33 +129,6 @@ def test_a_process_that_dies_loses_the_run_and_another_takes_its_place(superviso
 def test_a_task_that_takes_more_memory_than_it_may_is_ended() -> None:
     with supervising(memory_bytes=300 * 2**20) as supervisor, pytest.raises(TooMuchMemory, match=r"may take 0\.3 GiB"):
         perform(supervisor, "take")
-
-
-def make_control_group(n_bytes: int) -> Path:
-    """A control group with so much memory, as a container has; skips where none can be made."""
-    for top, limit in CONTROL_GROUPS:
-        group = top / f"outfielder-test-{os.getpid()}"
-        try:
-            if (top / "cgroup.procs").exists():
-                group.mkdir()
-                (group / limit).write_text(str(n_bytes))
-                return group
-        except OSError:
-            if group.is_dir():
-                group.rmdir()
-    pytest.skip("needs the right to make control groups with a limit of memory")
-
-
-@contextmanager
-def memory_limit(n_bytes: int, pid: int) -> Iterator[None]:
-    group = make_control_group(n_bytes)
-    try:
-        (group / "cgroup.procs").write_text(str(pid))
-        yield
-    finally:
-        for left in (group / "cgroup.procs").read_text().split():
-            (group.parent / "cgroup.procs").write_text(left)
-        group.rmdir()
 
 
 def test_a_task_that_the_kernel_ends_for_its_memory_is_tried_again_and_at_last_told_why() -> None:

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from service.domain.recipes.resolve import resolve
-from service.errors import ExportMismatch, StorageUnavailable
+from service.errors import ExportMismatch, StorageUnavailable, TooMuchMemory
 from service.storage.disk_errors import find_disk_errno
 from service.training.export.client import Exporter
+from tests.control_group import memory_limit
 from tests.networks.samples import calm
 
 RECIPE = resolve({"architecture": "linear", "scaling": "standard"})
@@ -52,6 +53,18 @@ def test_a_store_that_takes_no_more_is_told_and_the_process_goes_on(exporter: Ex
 def test_a_full_disk_of_temporary_files_is_told(exporter: Exporter, tmp_path: Path) -> None:
     with full(0), pytest.raises(StorageUnavailable, match="folder of temporary files"):
         exporter.export(RECIPE, calm(RECIPE).get_weights(), PROOFS, tmp_path / "full")
+
+
+def test_memory_that_runs_out_is_told_and_another_process_takes_over(exporter: Exporter, tmp_path: Path) -> None:
+    weights = calm(RECIPE).get_weights()
+    exporter.start()
+    process = exporter._process
+    assert process is not None
+    # What it holds already is not counted.
+    with memory_limit(4 * 2**20, process.pid), pytest.raises(TooMuchMemory, match=r"Memory ran out.*OUTFIELDER_JOBS"):
+        exporter.export(RECIPE, weights, PROOFS, tmp_path / "ended")
+    with pytest.raises(ExportMismatch):
+        exporter.export(RECIPE, weights, PROOFS, tmp_path / "after")
 
 
 def test_errors_of_a_disk_are_known_by_their_words() -> None:
