@@ -15,9 +15,9 @@ FROM base AS build
 ENV PIP_CACHE_DIR=/pip-cache
 RUN python -m venv /opt/outfielder
 WORKDIR /src
-COPY requirements-runtime.lock ./
 
 FROM build AS build-cpu
+COPY requirements-runtime.lock ./
 RUN --mount=type=cache,target=/pip-cache \
     pip install --disable-pip-version-check --require-hashes -r requirements-runtime.lock
 COPY pyproject.toml README.md LICENSE ./
@@ -25,15 +25,11 @@ COPY service service
 RUN pip install --disable-pip-version-check --no-deps --no-build-isolation .
 
 FROM build AS build-gpu
-# tensorflow[and-cuda] brings CUDA itself, leaner than a CUDA base image that would hold it twice. It takes the place of
-# tensorflow-cpu; everything else stays as it is locked.
+# JAX fits networks, so CUDA comes with JAX' own packages (leaner than a CUDA base image, which would hold it twice). All
+# others are those of the CPU image: TensorFlow exports and serves, on the processor.
+COPY requirements-gpu.lock ./
 RUN --mount=type=cache,target=/pip-cache \
-    python -c "import re; \
-text = open('requirements-runtime.lock').read(); \
-blocks = re.split(r'\n(?=\S)', text); \
-print('\n'.join(b for b in blocks if not b.startswith(('tensorflow-cpu==', 'tensorflow=='))))" > gpu.lock \
- && pip install --disable-pip-version-check --require-hashes -r gpu.lock \
- && pip install --disable-pip-version-check 'tensorflow[and-cuda]==2.21.*'
+    pip install --disable-pip-version-check --require-hashes -r requirements-gpu.lock
 COPY pyproject.toml README.md LICENSE ./
 COPY service service
 RUN pip install --disable-pip-version-check --no-deps --no-build-isolation .

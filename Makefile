@@ -102,6 +102,7 @@ LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hash
 lock:  ## Resolve the lock files anew (needs uv); versions and hashes only
 	$(LOCK) pyproject.toml --group dev --output-file requirements.lock
 	$(LOCK) pyproject.toml --constraint requirements.lock --output-file requirements-runtime.lock
+	$(LOCK) pyproject.toml --extra cuda12 --constraint requirements.lock --output-file requirements-gpu.lock
 	$(LOCK) benchmarks/peers.in --output-file benchmarks/peers.lock
 	$(LOCK) benchmarks/training/torch.in --output-file benchmarks/training/torch.lock
 	$(LOCK) tests/fuzz/schemathesis.in --output-file tests/fuzz/schemathesis.lock

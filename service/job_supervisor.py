@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from service.errors import TooMuchMemory, TrainingFailed
-from service.jobs.child_process import kill
+from service.jobs.child_process import MemoryKills, kill
+from service.jobs.database import MAX_RECOVERIES
 from service.jobs.job import JobKind, Progress
 from service.jobs.job_records import FAILURE_CODES
 from service.jobs.job_run import JobFailed, JobRun, JobStopped, RunLost
@@ -92,7 +93,7 @@ class JobSupervisor:
             JobStopped: the job was cancelled, or has another owner.
             RunLost: the process died.
             JobFailed: the job failed.
-            TrainingFailed, TooMuchMemory: it took more time or memory than it may.
+            TrainingFailed, TooMuchMemory: it took more time or memory than it may, or memory ran out at every try.
         """
         self.start()
         try:
@@ -111,7 +112,10 @@ class JobSupervisor:
 
     def _follow(self, run: JobRun, kind: JobKind, limits: "_TimeLimits") -> dict[str, Any]:
         asked_at: float | None = None
+        memory_kills = MemoryKills()
+        taken = 0
         while True:
+            memory_kills.look()
             try:
                 message = self._lines.get(timeout=LOOK_SECONDS)
             except queue.Empty:
@@ -122,6 +126,9 @@ class JobSupervisor:
                 self.close()
                 if asked_at is not None:
                     raise JobStopped(run.job_id)
+                if memory_kills.explains(status) and run.attempt > MAX_RECOVERIES:
+                    raise TooMuchMemory(_tell_memory_ran_out(run.attempt, taken))
+                # Also where memory ran out: what took it may have been another job.
                 raise RunLost(run.job_id)
             if message:
                 limits.hear()
@@ -145,9 +152,11 @@ class JobSupervisor:
             except JobStopped:
                 asked_at = time.monotonic()
                 self._send({"stop": True})
-            self._check_limits(limits)
+            # One that is dead already holds nothing.
+            taken = max(taken, self._check_limits(limits))
 
-    def _check_limits(self, limits: "_TimeLimits") -> None:
+    def _check_limits(self, limits: "_TimeLimits") -> int:
+        """Raises where the job is over a limit. Returns the bytes of memory that it holds."""
         excess = limits.find_excess()
         if excess is not None:
             self.close()
@@ -160,6 +169,7 @@ class JobSupervisor:
                 "it was ended. Ask for fewer or shorter series, fewer units or layers, or a smaller batch_size or "
                 "window, or raise OUTFIELDER_JOB_MEMORY_BYTES."
             )
+        return taken
 
     def _send(self, message: dict[str, Any]) -> None:
         if self._process is None or self._process.stdin is None:
@@ -206,6 +216,14 @@ class _TimeLimits:
 def describe_bytes(count: float) -> str:
     """A count of bytes for people."""
     return f"{count / 2**30:.1f} GiB" if count >= 2**30 / 10 else f"{count / 2**20:.0f} MiB"
+
+
+def _tell_memory_ran_out(tries: int, taken: int) -> str:
+    return (
+        f"Memory ran out, and the system ended the job, {tries} times; the last had taken {describe_bytes(taken)}. "
+        "Ask for fewer or shorter series, fewer units or layers, or a smaller batch_size or window, "
+        "or give the worker more memory, or fewer jobs at once (OUTFIELDER_JOBS)."
+    )
 
 
 def _read(pipe: IO[bytes], lines: _Lines) -> None:

@@ -9,13 +9,13 @@ from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from service.errors import InvalidRequest, SlotTaken, TooMuchMemory
+from service.errors import DatabaseUnavailable, InvalidRequest, SlotTaken, TooMuchMemory
 from service.jobs.job import Progress
 from service.settings import Settings, count_cores
 from service.supervisor import Child, Supervisor
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from service.job_process import TaskRun
 
@@ -23,6 +23,8 @@ logger = logging.getLogger(__name__)
 
 # Of a job, so that a forecast on the same machine never waits for it. Forecasts have 0.
 NICENESS = 10
+# Of a GPU's memory, what the jobs of a machine may take together.
+GPU_SHARED = 0.8
 
 
 def main(settings: Settings, slot: int = 0) -> int:
@@ -32,7 +34,8 @@ def main(settings: Settings, slot: int = 0) -> int:
         slot: which of the machine's workers it is.
 
     Returns:
-        The exit status: 0 when a signal ended it, 1 when another worker has its place.
+        The exit status: 0 when a signal ended it, 1 when another worker has its place or the job database can't be
+        used, with the reason on standard error.
     """
     os.nice(NICENESS)
     # The job engine takes seconds to import, which `--help` and the API need not wait for.
@@ -72,7 +75,7 @@ def main(settings: Settings, slot: int = 0) -> int:
             n_slots=settings.jobs,
             on_started=lambda: logger.info("waiting for jobs"),
         )
-    except SlotTaken as error:
+    except (SlotTaken, DatabaseUnavailable) as error:
         print(f"outfielder worker: {error.message}", file=sys.stderr)
         return 1
     finally:
@@ -95,6 +98,7 @@ def perform(settings: Settings) -> None:
         # By default the first job would take all of a GPU's memory.
         "TF_FORCE_GPU_ALLOW_GROWTH": "true",
         **shares_of_cores(settings.jobs),
+        **share_of_gpu(settings.jobs, os.environ),
     }.items():
         os.environ.setdefault(name, value)
     serve_tasks(partial(_load, settings))
@@ -165,6 +169,20 @@ def shares_of_cores(n_jobs: int) -> dict[str, str]:
     """
     threads = str(max(1, count_cores() // n_jobs))
     return {"PJRT_NPROC": threads, "TF_NUM_INTRAOP_THREADS": threads}
+
+
+def share_of_gpu(n_jobs: int, environment: "Mapping[str, str]") -> dict[str, str]:
+    """Environment variables that give each of a machine's jobs its part of a GPU's memory, read by JAX.
+
+    A process keeps what it once took, from job to job, and by default may take three quarters: that of a large job
+    would leave another too little. Each takes some more outside of its part, for the GPU's own programs.
+
+    Args:
+        environment: a part that its user has chosen, under either of JAX' names for it, stands; JAX refuses both.
+    """
+    if n_jobs == 1 or "XLA_PYTHON_CLIENT_MEM_FRACTION" in environment:
+        return {}
+    return {"XLA_CLIENT_MEM_FRACTION": f"{GPU_SHARED / n_jobs:.3f}"}
 
 
 def report_series(run: "TaskRun", done: int, total: int, eta_seconds: float) -> None:

@@ -17,7 +17,7 @@ import pytest
 from service.cli.first_run import choose_starters
 from service.errors import InvalidRequest
 from service.settings import Settings
-from service.worker import shares_of_cores
+from service.worker import share_of_gpu, shares_of_cores
 from tests.end_to_end.processes import Processes
 
 COMMANDS = ("up", "serve", "worker", "train", "forecast", "backtest", "leaderboard", "models", "jobs", "check-store")
@@ -397,6 +397,12 @@ def test_by_default_two_jobs_share_the_cores(
         monkeypatch.setattr(f"service.{module}.count_cores", lambda: cores)
     assert Settings().jobs == jobs
     assert set(shares_of_cores(jobs).values()) == {threads}
+
+
+def test_jobs_that_run_at_once_share_a_gpus_memory() -> None:
+    assert share_of_gpu(2, {}) == {"XLA_CLIENT_MEM_FRACTION": "0.400"}
+    # Alone, JAX' own share; and JAX ends a process that is told two.
+    assert share_of_gpu(1, {}) == share_of_gpu(2, {"XLA_PYTHON_CLIENT_MEM_FRACTION": ".3"}) == {}
 
 
 def epoch_of(job: dict[str, Any]) -> int:

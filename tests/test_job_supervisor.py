@@ -15,6 +15,7 @@ from service.errors import TooMuchMemory, TrainingFailed
 from service.job_supervisor import JobSupervisor
 from service.jobs.job import Progress
 from service.jobs.job_run import JobFailed, JobRun, JobStopped, RunLost
+from tests.control_group import memory_limit
 
 COMMAND = [sys.executable, "-m", "tests.job_process"]
 # A worker whose job hears nothing.
@@ -32,9 +33,9 @@ class Run:
     """A run whose job is cancelled when the test says so."""
 
     job_id = "job"
-    attempt = 1
 
-    def __init__(self, *, cancel_after_seconds: float | None = None) -> None:
+    def __init__(self, *, cancel_after_seconds: float | None = None, attempt: int = 1) -> None:
+        self.attempt = attempt
         self.told: list[Progress] = []
         self._seconds = cancel_after_seconds
         self._began: float | None = None
@@ -128,6 +129,18 @@ def test_a_process_that_dies_loses_the_run_and_another_takes_its_place(superviso
 def test_a_task_that_takes_more_memory_than_it_may_is_ended() -> None:
     with supervising(memory_bytes=300 * 2**20) as supervisor, pytest.raises(TooMuchMemory, match=r"may take 0\.3 GiB"):
         perform(supervisor, "take")
+
+
+def test_a_task_that_the_kernel_ends_for_its_memory_is_tried_again_and_at_last_told_why() -> None:
+    with supervising() as supervisor:
+        with memory_limit(300 * 2**20, process_of(supervisor)), pytest.raises(RunLost):
+            perform(supervisor, "take")
+        with (
+            memory_limit(300 * 2**20, process_of(supervisor)),
+            pytest.raises(TooMuchMemory, match=r"Memory ran out.*3 times.*taken 0\.[23] GiB.*OUTFIELDER_JOBS"),
+        ):
+            perform(supervisor, "take", Run(attempt=3))
+        assert process_of(supervisor)
 
 
 def test_a_task_that_takes_longer_than_any_may_is_ended() -> None:

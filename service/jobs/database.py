@@ -92,8 +92,10 @@ def find_file(database_url: str) -> Path | None:
 def probe(connection: Connection) -> None:
     """Raises what keeps the database from being read and written; changes nothing."""
     if connection.dialect.name == "sqlite":
-        # Takes the writers' lock, which a file that can't be written does not give.
+        # Takes the writers' lock, or, of a file that can't be written, no more than the readers'.
         connection.execute(text("BEGIN IMMEDIATE"))
+    # Writes nothing, and is refused where nothing may be written.
+    connection.execute(text(f"DELETE FROM {NUMBERS.name} WHERE number IS NULL"))
     connection.execute(text(f"SELECT max(number) FROM {NUMBERS.name}"))
     connection.rollback()
 

@@ -1,10 +1,13 @@
 """Explains failures of the job database, and how to fix them."""
 
 import logging
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy.engine import ExceptionContext
-from sqlalchemy.exc import DataError, IntegrityError, ProgrammingError
+from sqlalchemy.exc import DataError, IntegrityError, ProgrammingError, SQLAlchemyError
 
 from service.errors import DatabaseUnavailable
 
@@ -24,7 +27,11 @@ _MEANINGS = (
         ("malformed", "not a database", "corrupt", "disk i/o error"),
         "The job database or its disk is damaged. Restore it, or move it away to start with a new one.",
     ),
-    (("unable to open",), "The job database can't be opened. Check that its folder exists, and its permissions."),
+    (
+        ("unable to open",),
+        "The job database can't be opened. Check that its folder exists, its permissions, and that its disk is not "
+        "read-only.",
+    ),
 )
 UNREACHABLE = "The job database can't be reached."
 GONE = (
@@ -40,6 +47,15 @@ def explain(error: BaseException) -> DatabaseUnavailable:
     return DatabaseUnavailable(
         next((meaning for parts, meaning in _MEANINGS if any(part in said for part in parts)), UNREACHABLE)
     )
+
+
+@contextmanager
+def explaining() -> Iterator[None]:
+    """Whatever fails inside for the sake of the database, its file or its folder is a DatabaseUnavailable."""
+    try:
+        yield
+    except (SQLAlchemyError, sqlite3.Error, OSError) as error:
+        raise explain(error) from error
 
 
 def translate_errors(context: ExceptionContext) -> None:

@@ -31,6 +31,7 @@ from service.jobs.database import (
     find_file,
     migrate,
 )
+from service.jobs.database_errors import explaining
 from service.jobs.job import JobKind
 from service.jobs.job_records import FAILURE_CODES
 from service.jobs.job_run import CHECK_SECONDS, JobFailed, JobRun, JobStopped, RunLost
@@ -80,13 +81,16 @@ def run_jobs(
 
     Raises:
         SlotTaken: a worker of this slot is alive.
+        DatabaseUnavailable: the database can't be used, so nothing was begun.
     """
-    state_dir.mkdir(parents=True, exist_ok=True)
-    lock = _take_slot(state_dir, slot)
+    with explaining():
+        state_dir.mkdir(parents=True, exist_ok=True)
+        lock = _take_slot(state_dir, slot)
     try:
-        migrate(database_url)
-        if slot == 0:
-            _hand_back(database_url, state_dir, n_slots)
+        with explaining():
+            migrate(database_url)
+            if slot == 0:
+                _hand_back(database_url, state_dir, n_slots)
         _run(database_url, perform, stop, _name(slot), on_started)
     finally:
         os.close(lock)
@@ -165,8 +169,9 @@ def _run(
             running.discard(job_id)
 
     DBOS.listen_queues([QUEUE])
-    DBOS.launch()
-    DBOS.register_queue(QUEUE, worker_concurrency=1, polling_interval_sec=POLL_SECONDS)
+    with explaining():
+        DBOS.launch()
+        DBOS.register_queue(QUEUE, worker_concurrency=1, polling_interval_sec=POLL_SECONDS)
     # On a database that machines share, workers of others have the same name.
     is_alone = find_file(database_url) is not None
     keeper = threading.Thread(

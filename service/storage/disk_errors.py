@@ -2,6 +2,7 @@
 
 import errno
 import logging
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -49,6 +50,11 @@ def storing(place: str) -> Iterator[None]:
 def is_disk_error(number: int | None) -> bool:
     """Whether an `errno` is of the disk or the machine, and not of what is read."""
     return number in _REASONS
+
+
+def find_disk_errno(text: str) -> int | None:
+    """The `errno` of a disk's error that a library tells in words only, such as TensorFlow."""
+    return next((number for number in _REASONS if os.strerror(number).lower() in text.lower()), None)
 
 
 def make_storage_error(place: str, number: int, cause: BaseException | None = None) -> StorageUnavailable:

@@ -72,7 +72,8 @@ class Caller:
 
     def _run(self) -> None:
         with httpx.Client(base_url=self.url, timeout=60) as http:
-            while not self._stopped.wait(0.02):
+            # At least once: what is refused at once leaves no time for more.
+            while not self._stopped.wait(0.02) or not self.statuses:
                 begun = self.server.cpu_seconds()
                 try:
                     self.statuses.add(http.post("/forecast", json=LIKE_A_GOOD_CALLER).status_code)

@@ -25,7 +25,7 @@ MAY_KNOW = {
     "serving": {"errors", "domain", "store", "engines"},
     "api": {"errors", "settings", "telemetry", "domain", "store", "jobs", "datasets", "engines", "serving"},
     "networks": {"errors", "domain"},
-    "training": {"errors", "domain", "store", "jobs", "engines", "networks"},
+    "training": {"errors", "domain", "storage", "store", "jobs", "engines", "networks"},
     "supervisor": set[str](),
     "listener": {"errors", "settings"},
     "job_process": {"errors", "jobs"},

@@ -4,6 +4,7 @@ import asyncio
 import os
 import resource
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -12,7 +13,9 @@ from pathlib import Path
 import pytest
 
 from service.errors import DatabaseUnavailable
+from service.jobs.database import connect, probe
 from service.jobs.queue import JobQueue
+from service.jobs.runner import run_jobs
 from tests.jobs.workers import REQUEST, Workers, open_queue, run_async, task
 
 
@@ -122,6 +125,21 @@ def test_a_full_disk_is_told_and_leaves_no_half_of_a_submission(workers: Workers
     run_async(scenario)
 
 
+def test_a_database_that_can_only_be_read_is_not_ready(workers: Workers, tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with open_queue(workers) as queue:
+            await queue.submit(REQUEST, task())
+
+    run_async(scenario)
+    # As it is opened where the file's permissions or its disk allow no more, whoever the user is.
+    engine = connect(f"sqlite:///file:{tmp_path / 'jobs.sqlite'}?mode=ro&uri=true")
+    try:
+        with engine.connect() as connection, pytest.raises(DatabaseUnavailable, match="can't be written"):
+            probe(connection)
+    finally:
+        engine.dispose()
+
+
 @pytest.mark.skipif(os.getuid() == 0, reason="root may write what is read-only")
 def test_a_database_that_may_not_be_written_is_told(workers: Workers, tmp_path: Path) -> None:
     async def scenario() -> None:
@@ -129,8 +147,9 @@ def test_a_database_that_may_not_be_written_is_told(workers: Workers, tmp_path: 
             await queue.submit(REQUEST, task())
         (tmp_path / "jobs.sqlite").chmod(0o444)
         async with open_queue(workers) as queue:
-            with pytest.raises(DatabaseUnavailable, match="can't be written"):
-                await queue.submit(REQUEST, task())
+            for call in (queue.submit(REQUEST, task()), queue.check()):
+                with pytest.raises(DatabaseUnavailable, match="can't be written"):
+                    await call
 
     run_async(scenario)
 
@@ -157,6 +176,27 @@ def test_a_database_that_comes_late_is_used_from_then_on(workers: Workers, tmp_p
             await queue.check()
 
     run_async(scenario)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda file: file.write_bytes(b"no database at all, " * 1000), "damaged"),
+        (lambda file: file.mkdir(), "can't be opened"),
+        (lambda file: file.parent.chmod(0o500), "can't be written"),
+    ],
+    ids=["damaged", "a folder", "closed"],
+)
+def test_a_worker_that_can_not_use_the_database_says_why(
+    workers: Workers, spoil: Callable[[Path], object], said: str
+) -> None:
+    file = workers.folder / "state" / "jobs.sqlite"
+    file.parent.mkdir()
+    spoil(file)
+    if said == "can't be written" and os.getuid() == 0:
+        pytest.skip("root may write what is read-only")
+    with pytest.raises(DatabaseUnavailable, match=said):
+        run_jobs(f"sqlite:///{file}", file.parent, lambda task, run: {}, stop=threading.Event())
 
 
 def test_a_server_that_is_not_there_is_told_soon() -> None:

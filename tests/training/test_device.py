@@ -53,6 +53,17 @@ def run(code: str, **environment: str) -> "subprocess.CompletedProcess[str]":
     )
 
 
+# As JAX' own plugin does where the driver is too old, the GPU's memory taken, or no device visible.
+BROKEN_GPU = """
+from jax._src import xla_bridge
+
+def fail():
+    raise RuntimeError("the driver is too old")
+
+xla_bridge.register_backend_factory("broken", fail, priority=400, fail_quietly=False)
+"""
+
+
 @pytest.mark.parametrize("fits", [ON_WAVES, ON_SERIES], ids=["waves", "own series"])
 def test_networks_are_fitted_without_tensorflow(fits: str) -> None:
     done = run(WITHOUT_TENSORFLOW + fits, KERAS_BACKEND="jax")
@@ -63,6 +74,18 @@ def test_a_gpu_that_is_not_there_is_refused_and_not_replaced() -> None:
     done = run("from service.training.device import choose_device; choose_device('gpu')")
     assert done.returncode == 1
     assert "RuntimeError" in done.stderr
+
+
+def test_a_gpu_that_does_not_work_is_told_and_the_processor_fits() -> None:
+    code = BROKEN_GPU + (
+        "from service.training.device import *; choose_device(); import jax.numpy as jnp; "
+        "print(describe_device(), has_gpu(), jnp.ones(3).sum())"
+    )
+    done = run(code)
+    assert done.stdout.split() == ["cpu", "False", "3.0"]
+    assert "the driver is too old" in done.stderr
+    # Whoever says that nothing but the GPU will do is told so.
+    assert run(code, JAX_PLATFORMS="broken").returncode == 1
 
 
 @pytest.mark.parametrize("device", ["auto", "cpu"])

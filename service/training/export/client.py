@@ -14,13 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.domain.recipes.recipe import Recipe
-from service.errors import ExportMismatch, TrainingFailed
-from service.jobs.child_process import kill
+from service.errors import ExportMismatch, StorageUnavailable, TooMuchMemory, TrainingFailed
+from service.jobs.child_process import MemoryKills, kill
+from service.storage.disk_errors import storing
 
 Array = NDArray[np.float32]
 
 # TensorFlow keeps part of every graph it has traced: a fresh process now and then keeps memory flat.
 EXPORTS_PER_PROCESS = 25
+TEMPORARY = "folder of temporary files"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +68,12 @@ class Exporter:
 
         Raises:
             ExportMismatch: the SavedModel's numbers differ. Graphs whose numbers differ are left out.
-            TrainingFailed: the process died.
+            StorageUnavailable: the disk of the store, or that of temporary files, takes no more.
+            TrainingFailed, TooMuchMemory: the process died, which the kernel does to it where memory runs out.
         """
         self.start()
         assert self._process is not None  # start() made it
-        with tempfile.TemporaryDirectory() as scratch:
+        with storing(TEMPORARY), tempfile.TemporaryDirectory() as scratch:
             weights_file, proofs_file = Path(scratch, "weights.npz"), Path(scratch, "proofs.npz")
             np.savez(weights_file, *weights)
             np.savez(proofs_file, *(array for proof in proofs for array in proof))
@@ -82,6 +85,8 @@ class Exporter:
             }
             answer = self._ask(self._process, request)
         self._exports += 1
+        if answer.get("code") == StorageUnavailable.code:
+            raise StorageUnavailable(answer["message"])
         if "code" in answer:
             raise ExportMismatch(answer["message"])
         return Export(float(answer["difference"]), answer["engines"])
@@ -95,6 +100,7 @@ class Exporter:
     def _ask(self, process: "subprocess.Popen[str]", request: dict[str, Any]) -> dict[str, Any]:
         assert process.stdin is not None  # both were asked for as pipes
         assert process.stdout is not None
+        memory_kills = MemoryKills()
         try:
             print(json.dumps(request), file=process.stdin, flush=True)
             line = process.stdout.readline()
@@ -102,6 +108,11 @@ class Exporter:
             line = ""
         if not line:
             self.close()
+            if memory_kills.explains(process.returncode):
+                raise TooMuchMemory(
+                    "Memory ran out, and the system ended the process that exports models. Give the worker more "
+                    "memory, or fewer jobs at once (OUTFIELDER_JOBS), or ask for a smaller network."
+                )
             raise TrainingFailed("The process that exports models ended before it answered; see the worker's log.")
         answer: dict[str, Any] = json.loads(line)
         return answer

@@ -21,8 +21,10 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from service.domain.recipes.recipe import Recipe
-from service.errors import ExportMismatch
+from service.errors import ExportMismatch, StorageUnavailable
 from service.networks.recurrent import normalises_inside
+from service.storage.disk_errors import find_disk_errno, is_disk_error, make_storage_error
+from service.store.layout import PLACE
 from service.training.export.serving_graph import ServingGraph, make_serving_graph
 from service.training.export.verification import add_graphs
 from service.training.forecast_difference import least_unit, measure_difference
@@ -122,7 +124,7 @@ def main() -> None:
     """Answers requests on standard input, one JSON object a line: recipe, weights, folder, proofs.
 
     `weights` and `proofs` name NumPy archives. Each gets one line on standard output: `{"difference", "engines"}` or
-    `{"code", "message"}`.
+    `{"code", "message"}`, where the numbers differ or the disk takes no more.
     """
     threading.Thread(target=_end_with, args=(os.getppid(),), name="parent", daemon=True).start()
     answers = os.fdopen(os.dup(1), "w", buffering=1)
@@ -146,6 +148,11 @@ def main() -> None:
             answer: dict[str, Any] = {"difference": difference, "engines": engines}
         except ExportMismatch as error:
             answer = {"code": error.code, "message": error.message}
+        except (OSError, tf.errors.OpError) as error:
+            number = error.errno if isinstance(error, OSError) else find_disk_errno(str(error))
+            if number is None or not is_disk_error(number):
+                raise
+            answer = {"code": StorageUnavailable.code, "message": make_storage_error(PLACE, number, error).message}
         print(json.dumps(answer), file=answers, flush=True)
 
 
