@@ -83,6 +83,9 @@ $(PEERS_STAMP): benchmarks/peers.lock
 bench-accuracy: setup $(PEERS_STAMP)  ## Train on competition series, beside Theta and AutoETS (about an hour and a half)
 	$(BIN)/python -m benchmarks.accuracy --peers $(PEERS)/bin/python
 
+bench-zero-shot: setup $(PEERS_STAMP)  ## Forecasts without training, beside Theta and AutoETS (15 minutes)
+	$(BIN)/python -m benchmarks.zero_shot --peers $(PEERS)/bin/python
+
 bench-robustness: setup  ## What one hostile series does to the others, and intermittent demand (hours)
 	$(BIN)/python -m benchmarks.robustness
 

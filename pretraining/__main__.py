@@ -9,6 +9,7 @@ import os
 import shutil
 import time
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -16,11 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.machine import describe_machine
-from pretraining.calibration import measure_ratios, to_residuals
+from pretraining.calibration import find_factor, measure_ratios, to_residuals
 from pretraining.export import NAME, digest_gate, export
 from pretraining.fit import apply, fit
 from pretraining.trials import KINDS, Trials, draw_trials
 from pretraining.validation import Set, load_m1, mean_scaled_error, pack, to_trials
+from service.engines.zero_shot import SEASON_GROUPS, choose_factor
 from service.networks.operations import NumPyOperations
 from service.networks.zero_shot import Gate, judge, try_experts
 from service.store.pretrained import FOLDER
@@ -43,7 +45,7 @@ def main() -> None:
     parts = -(-arguments.series // PART_SERIES)
     with ProcessPoolExecutor(arguments.processes, get_context("spawn")) as pool:
         seeds = [arguments.seed * 1_000_000 + part for part in range(parts + HELD_OUT_SERIES // PART_SERIES)]
-        drawn = list(pool.map(_draw, seeds))
+        drawn = list(pool.map(partial(draw_trials, count=PART_SERIES), seeds))
     trials, held_out = _join(drawn[:parts]), _join(drawn[parts:])
     print(f"{len(trials.features)} series drawn and tried after {time.monotonic() - started:.0f} s", flush=True)
     gate = fit(trials, steps=arguments.steps, seed=arguments.seed)
@@ -54,18 +56,25 @@ def main() -> None:
     held = measure_ratios(gate, held_out)
     residuals = to_residuals([held, np.concatenate(real)])
     bounds = np.quantile(residuals, [0.8, 0.95])
+    factors = [
+        find_factor(bounds[0], [ratios for data, ratios in zip(sets, real, strict=True) if data.seasons.short in group])
+        for group in SEASON_GROUPS
+    ]
+    real = [ratios / choose_factor(factors, data.seasons.short) for data, ratios in zip(sets, real, strict=True)]
     scores = {}
     for data, ratios in zip(sets, real, strict=True):
         scores[data.name] = mean_scaled_error(data, _forecast(gate, data))
         _show(data.name, scores[data.name], ratios, bounds)
     for place, kind in enumerate(KINDS):
         part = held_out.take(np.flatnonzero(held_out.kind == place))
+        if not len(part.kind):
+            continue
         counted = part.is_step > 0
         error = np.abs(part.targets - np.asarray(apply(gate, part).forecast)) / part.unit[:, None]
         _show(
             f"synthetic, seasons {kind.seasons.short}, {kind.seasons.long}",
             float(error[counted].mean()),
-            measure_ratios(gate, part),
+            measure_ratios(gate, part) / choose_factor(factors, kind.seasons.short),
             bounds,
         )
     shutil.rmtree(arguments.folder, ignore_errors=True)
@@ -76,13 +85,9 @@ def main() -> None:
         "epochs_run": 0,
         "seconds": round(seconds, 1),
     }
-    manifest = export(gate, arguments.folder, residuals=residuals, facts=facts, seed=arguments.seed)
+    manifest = export(gate, arguments.folder, residuals=residuals, factors=factors, facts=facts, seed=arguments.seed)
     size = sum(path.stat().st_size for path in arguments.folder.rglob("*") if path.is_file())
     print(f"\n{manifest.parameters} weights, {size / 1e6:.1f} MB in {arguments.folder}", flush=True)
-
-
-def _draw(seed: int) -> Trials:
-    return draw_trials(seed, PART_SERIES)
 
 
 def _join(parts: list[Trials]) -> Trials:

@@ -21,6 +21,18 @@ def measure_ratios(gate: Gate, trials: Trials) -> Floats:
     return np.asarray(ratios[counted], np.float64)
 
 
+def find_factor(bound: float, samples: list[Floats]) -> float:
+    """How much larger errors of a group of series are than others: half of it, as a logarithm.
+
+    Half, since the real series of a group are of one collection, and others may be as calm as the synthetic ones.
+
+    Args:
+        bound: what 80 % of all errors are under.
+        samples: the group's errors; without any the factor is 1.
+    """
+    return float(np.sqrt(np.quantile(np.concatenate(samples), 0.8) / bound)) if samples else 1.0
+
+
 def to_residuals(samples: list[Floats]) -> list[float]:
     """Quantiles of several samples that count alike, ascending."""
     shares = (np.arange(QUANTILES) + 0.5) / QUANTILES

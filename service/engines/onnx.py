@@ -68,7 +68,7 @@ class OnnxLoader:
             )
         try:
             if manifest.architecture == ARCHITECTURE:
-                zero_shot = ZeroShotEngine(OnnxZeroShot(folder), manifest.horizon, manifest.hyper_parameters["experts"])
+                zero_shot = ZeroShotEngine(OnnxZeroShot(folder), manifest)
                 zero_shot.warm()
                 return zero_shot
             engine = OnnxRuntime(folder, None if manifest.reads_whole_series else manifest.window, manifest.files)

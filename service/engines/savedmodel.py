@@ -53,11 +53,7 @@ class SavedModelLoader:
             if SAVED_MODEL not in manifest.files:
                 raise ValueError(f"{SAVED_MODEL} is not among the files that were published")
             if manifest.architecture == ARCHITECTURE:
-                zero_shot = ZeroShotEngine(
-                    SavedModelZeroShot(self._tensorflow, folder, place),
-                    manifest.horizon,
-                    manifest.hyper_parameters["experts"],
-                )
+                zero_shot = ZeroShotEngine(SavedModelZeroShot(self._tensorflow, folder, place), manifest)
                 zero_shot.warm()
                 return zero_shot
             engine = SavedModelRuntime(self._tensorflow, folder, place)

@@ -11,11 +11,21 @@ from numpy.typing import NDArray
 from service.domain.normalization import normalize
 from service.domain.seasons import Seasons, find_seasons
 from service.engines.engine import Answers, Array, Kind, Lengths, Series
+from service.store.manifest import Manifest
 
 ARCHITECTURE = "zero_shot"
 # The calls of an engine: with one season, or none; and with a longer one as well.
 ONE_SEASON, TWO_SEASONS = "zero_shot", "zero_shot_two_seasons"
 MEASURED_POINTS, MEASURED_ROWS, MEASURED_STEPS = 120, 32, 12
+
+
+# Series of a year, of quarters or weeks of work, and of what is measured more often are calibrated each by themselves.
+SEASON_GROUPS = (range(1, 2), range(2, 7), range(7, 10_000))
+
+
+def choose_factor(factors: Sequence[float], season: int) -> float:
+    """That of a season, among those of `SEASON_GROUPS`."""
+    return next(factor for factor, group in zip(factors, SEASON_GROUPS, strict=True) if season in group)
 
 
 class Judgement(NamedTuple):
@@ -57,14 +67,12 @@ class _Cost:
 class ZeroShotEngine:
     """A loaded zero-shot version. As an `Engine` it finds the season of each series itself."""
 
-    def __init__(self, runtime: ZeroShotRuntime, horizon: int, experts: Sequence[str]) -> None:
-        """Args:
-        horizon: the steps of a forecast where nobody asks for another number.
-        experts: the names of the experts, in the order of weights.
-        """
+    def __init__(self, runtime: ZeroShotRuntime, manifest: Manifest) -> None:
         self._runtime = runtime
-        self._horizon = horizon
-        self.experts = tuple(experts)
+        self._horizon = manifest.horizon
+        self._factors = tuple(manifest.hyper_parameters["unit_factors"])
+        # Their names, in the order of weights.
+        self.experts = tuple(manifest.hyper_parameters["experts"])
         self._cost = _Cost(float("inf"), 0.0)
 
     def judge(self, series: Series, lengths: Lengths, seasons: Seasons, horizon: int) -> Judgement:
@@ -74,7 +82,10 @@ class ZeroShotEngine:
         assert reference is not None  # only of models that read values as they are
         size: Any = getattr(reference, "unit", 1.0)
         return Judgement(
-            reference.restore(forecast), unit.astype(np.float64) * size, weights, errors.astype(np.float64) * size
+            reference.restore(forecast),
+            unit.astype(np.float64) * (size * choose_factor(self._factors, seasons.short)),
+            weights,
+            errors.astype(np.float64) * size,
         )
 
     def estimate(self, kind: Kind, rows: int, length: int, horizon: int) -> float:

@@ -34,7 +34,7 @@ def test_the_curl_that_the_first_run_prints_gives_the_same_forecast(service: Pro
     lines = service.logs().splitlines()
     command = next(line for line in lines if line.startswith("curl "))
     answer = Shell(f"localhost:{service.port}", service.environment).run(command)
-    row = next(line for line in lines if line.startswith("linear "))
+    row = next(line for line in lines if line.startswith("zero-shot "))
     assert f'"horizon":{12}' in answer
     first = float(answer.partition('"values":[')[2].partition(",")[0])
     assert f"{first:.0f}" == row.split()[1]

@@ -1,5 +1,7 @@
 """The experts of the zero-shot model against their formulas written out for one series, and what must hold of them."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -24,7 +26,7 @@ def align(*series: Array, season: int = 1) -> tuple[NDArray[np.float32], NDArray
     return values, own
 
 
-def ask(series: Array, season: int, horizon: int, long_season: int | None = None) -> dict[str, Array]:
+def ask(series: Any, season: int, horizon: int, long_season: int | None = None) -> dict[str, Array]:
     """Each expert's forecast of one series, by its name."""
     values, own = align(series, season=long_season or season)
     long = None if long_season is None else np.int64(long_season)
@@ -99,7 +101,7 @@ def test_seasonal_naive_repeats_the_last_season_and_a_series_without_one_its_las
 
 def test_the_trend_goes_on_along_a_straight_line() -> None:
     series = 3 + 2.0 * np.arange(200)
-    np.testing.assert_allclose(ask(series, 1, 5)["trend"], 3 + 2.0 * np.arange(200, 205), rtol=1e-3)
+    np.testing.assert_allclose(ask(series, 1, 5)["trend"], [403.0, 405.0, 407.0, 409.0, 411.0], rtol=1e-3)
 
 
 def test_a_reverting_series_goes_back_to_its_mean() -> None:

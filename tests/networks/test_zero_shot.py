@@ -27,12 +27,17 @@ def make_gate(seed: int | None = None) -> Gate:
     size = 0.0 if seed is None else 0.3
 
     def weights(*shape: int) -> Array:
-        return (size * rng.normal(size=shape) / np.sqrt(shape[0])).astype(np.float32)
+        drawn: Array = (size * rng.normal(size=shape) / np.sqrt(shape[0])).astype(np.float32)
+        return drawn
 
     n_answers = 2 * len(EXPERTS) + 3
     layers = [(weights(N_FEATURES, 16), weights(16)), (weights(16, n_answers), weights(n_answers))]
     return Gate(
-        layers, np.zeros(N_FEATURES, np.float32), np.ones(N_FEATURES, np.float32), np.float32(4), weights(len(EXPERTS))
+        layers,
+        np.zeros(N_FEATURES, np.float32),
+        np.ones(N_FEATURES, np.float32),
+        np.array(4, np.float32),
+        weights(len(EXPERTS)),
     )
 
 

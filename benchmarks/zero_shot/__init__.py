@@ -1,0 +1,1 @@
+"""Forecasts without training: `make bench-zero-shot`."""
