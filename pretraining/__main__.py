@@ -96,7 +96,7 @@ def _join(parts: list[Trials]) -> Trials:
 
 def _forecast(gate: Gate, data: Set) -> NDArray[np.float64]:
     """All steps of a set's forecasts [n, horizon]; trials hold some of a long horizon."""
-    past, lengths = pack(data.past)
+    past, lengths = pack(data.past, data.seasons)
     horizon = np.int64(data.future.shape[1])
     xp, steps = NumPyOperations(), np.arange(horizon)
     trial = try_experts(xp, past.astype(np.float32), lengths, np.int64(data.seasons.short), None, steps, horizon)

@@ -8,21 +8,15 @@ and level shifts are ours: published synthetic mixtures lack them, and lose to e
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import lfilter
 
+from service.domain.seasons import Seasons
+
 Array = NDArray[np.float64]
 Rng = np.random.Generator
-
-
-class Seasons(NamedTuple):
-    """The seasons that series may have, in points; `long` is 0 where there is one alone, `short` 1 where none."""
-
-    short: int
-    long: int = 0
 
 
 Family = Callable[[Rng, int, int, Seasons], Array]
@@ -221,7 +215,7 @@ FAMILIES: tuple[tuple[Family, float], ...] = (
 )
 
 
-STEADY_FACTOR = 3.0
+STEADY_FACTOR, WALKING_FACTOR = 3.0, 2.5
 
 
 def draw_series(rng: Rng, n: int, time: int, seasons: Seasons, horizon: int = 0) -> Array:
@@ -233,6 +227,9 @@ def draw_series(rng: Rng, n: int, time: int, seasons: Seasons, horizon: int = 0)
     if seasons.long:
         # What is measured every hour mostly returns to its usual day.
         shares[1] *= STEADY_FACTOR
+    if seasons.short == 1:
+        # What is measured once a year, or has no season, often walks.
+        shares[-1] *= WALKING_FACTOR
     counts_by_family = rng.multinomial(n, shares / shares.sum())
     parts = [family(rng, int(k), time, seasons) for (family, _), k in zip(FAMILIES, counts_by_family, strict=True) if k]
     out = np.concatenate(parts)[rng.permutation(n)]
@@ -344,12 +341,12 @@ def _mix(rng: Rng, series: Array) -> Array:
 
 
 def _shift(rng: Rng, series: Array, end: int) -> Array:
-    """Every sixtieth series has clearly another level from a point on that lies shortly before `end`."""
+    """Every fortieth series has clearly another level from a point on that lies shortly before `end`."""
     n, time = series.shape
     before = np.ceil(_log_uniform(rng, 1, max(2.0, 0.3 * end), (n, 1)))
     deviation = np.abs(np.diff(series, axis=1)).mean(axis=1, keepdims=True)
     size = rng.choice([-1.0, 1.0], (n, 1)) * _log_uniform(rng, 5.0, 25.0, (n, 1)) * deviation
-    return series + (np.arange(time) >= end - before) * size * (rng.random((n, 1)) < 1 / 60)
+    return series + (np.arange(time) >= end - before) * size * (rng.random((n, 1)) < 1 / 40)
 
 
 def _disturb(rng: Rng, series: Array) -> Array:

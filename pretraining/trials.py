@@ -5,7 +5,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pretraining.synthetic import Rng, Seasons, draw_series
+from pretraining.synthetic import Rng, draw_series
+from service.domain.seasons import Seasons
 from service.networks.operations import NumPyOperations
 from service.networks.zero_shot import try_experts
 
@@ -30,19 +31,19 @@ class Kind(NamedTuple):
 
 
 KINDS = (
-    Kind(Seasons(12), 8, 300, (6, 12, 18, 24), 0.26),
+    Kind(Seasons(12), 8, 96, (6, 12, 18, 24), 0.26),
     Kind(Seasons(12), 5, 30, (6, 12), 0.03),
-    Kind(Seasons(4), 5, 100, (4, 8, 12), 0.16),
+    Kind(Seasons(4), 5, 34, (4, 8, 12), 0.16),
     Kind(Seasons(1), 3, 100, (1, 4, 6, 10, 20), 0.14),
     Kind(Seasons(1), 3, 30, (1, 6, 12), 0.05),
-    Kind(Seasons(7), 10, 300, (7, 14, 28), 0.10),
-    Kind(Seasons(52), 30, 320, (8, 13, 26, 52), 0.06),
-    Kind(Seasons(24, 168), 100, 1000, (24, 48, 168), 0.07),
-    Kind(Seasons(24), 40, 600, (12, 24, 48), 0.04),
-    Kind(Seasons(48, 336), 200, 1400, (48, 96), 0.03),
-    Kind(Seasons(5), 10, 250, (5, 10, 20), 0.03),
-    Kind(Seasons(96), 200, 700, (96,), 0.01),
-    Kind(Seasons(10), 12, 250, (10, 20), 0.02),
+    Kind(Seasons(7), 10, 140, (7, 14, 28), 0.10),
+    Kind(Seasons(52), 30, 416, (8, 13, 26, 52), 0.06),
+    Kind(Seasons(24, 168), 100, 1344, (24, 48, 168), 0.07),
+    Kind(Seasons(24), 40, 192, (12, 24, 48), 0.04),
+    Kind(Seasons(48, 336), 200, 2100, (48, 96), 0.03),
+    Kind(Seasons(5), 10, 100, (5, 10, 20), 0.03),
+    Kind(Seasons(96), 200, 768, (96,), 0.01),
+    Kind(Seasons(10), 12, 80, (10, 20), 0.02),
     Kind(Seasons(7, 364), 400, 1200, (14, 28), 0.02),
 )
 

@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pretraining.synthetic import Seasons
 from pretraining.trials import Trials, make_trials
+from service.domain.seasons import Seasons
 
 Array = NDArray[np.float64]
 
@@ -42,11 +42,12 @@ def load_m1() -> list[Set]:
 
 def to_trials(data: Set) -> Trials:
     """Trials of a set's series."""
-    return make_trials(*pack(data.past), data.future, data.seasons)
+    return make_trials(*pack(data.past, data.seasons), data.future, data.seasons)
 
 
-def pack(series: list[Array]) -> tuple[Array, NDArray[np.int64]]:
-    """Series as rows [n, time], right-padded with zeros, and their lengths [n]."""
+def pack(series: list[Array], seasons: Seasons) -> tuple[Array, NDArray[np.int64]]:
+    """What is read of series as rows [n, time], right-padded with zeros, and their lengths [n]."""
+    series = [one[-seasons.points_read :] for one in series]
     lengths = np.array([len(one) for one in series])
     rows = np.zeros((len(lengths), lengths.max()))
     for row, values in zip(rows, series, strict=True):

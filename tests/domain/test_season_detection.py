@@ -90,6 +90,9 @@ def test_a_season_that_is_named_is_taken() -> None:
 
 def test_what_is_read_grows_with_the_season_and_is_bounded() -> None:
     assert Seasons(1).points_read == 200
-    assert Seasons(12).points_read == 240
-    assert Seasons(24, 168).points_read == 1008
-    assert Seasons(336).points_read == 4096
+    assert Seasons(12).points_read == 96
+    assert Seasons(7).points_read == 140
+    assert Seasons(24, 168).points_read == 1344
+    assert Seasons(48, 336).points_read == 2688
+    assert Seasons(7, 364).points_read == 2912
+    assert Seasons(600).points_read == 4096

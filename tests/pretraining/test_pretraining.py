@@ -8,9 +8,10 @@ import pytest
 from pretraining.calibration import measure_ratios, to_residuals
 from pretraining.export import export
 from pretraining.fit import apply, fit
-from pretraining.synthetic import FAMILIES, Family, Seasons, draw_series, season
+from pretraining.synthetic import FAMILIES, Family, draw_series, season
 from pretraining.trials import STEPS, Trials, draw_trials, make_trials
 from service.domain.season_detection import detect_seasons
+from service.domain.seasons import Seasons
 from service.networks.zero_shot import N_FEATURES
 from service.store.manifest import Manifest
 from service.store.pretrained import publish_pretrained
