@@ -341,6 +341,7 @@ def test_a_setting_out_of_range_is_named() -> None:
     assert "OUTFIELDER_MAX_HORIZON" in ran.stderr
 
 
+@pytest.mark.exhaustive  # The server's own start and the supervisor's end are tested beside it.
 def test_a_port_in_use_is_told_and_ends_the_start(tmp_path: Path) -> None:
     service = Processes(tmp_path, OUTFIELDER_STARTER_MODELS="none")
     try:

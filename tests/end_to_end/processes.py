@@ -31,7 +31,8 @@ class Processes:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.environment = {
-            **{name: value for name, value in os.environ.items() if not name.startswith("OUTFIELDER_")},
+            # Without what tests set for themselves: programs are compiled as a user's are.
+            **{name: value for name, value in os.environ.items() if not name.startswith(("OUTFIELDER_", "XLA_"))},
             "OUTFIELDER_PORT": str(self.port),
             "OUTFIELDER_MODELS_STORE": str(self.store),
             "OUTFIELDER_STATE_DIR": str(folder / "state"),

@@ -15,8 +15,8 @@ from tests.end_to_end.processes import Processes
 
 WAVE = [round(float(np.sin(0.3 * step)), 4) for step in range(60)]
 QUICK: dict[str, Any] = {"architecture": "linear", "scaling": "standard", "epochs": 2, "data": {"n_series": 200}}
-# Long enough to be caught in the middle: some 40 epochs a minute.
-SLOW: dict[str, Any] = {"architecture": "vector_rnn", "epochs": 500, "data": {"n_series": 2000}}
+# Long enough to be caught in the middle: an epoch takes a good part of a second.
+SLOW: dict[str, Any] = {"architecture": "vector_rnn", "epochs": 500, "data": {"n_series": 800}}
 RNG = np.random.default_rng(0)
 SERIES = {name: (np.sin(np.arange(90) * 0.3) + 0.1 * RNG.standard_normal(90)).round(4).tolist() for name in "abc"}
 
