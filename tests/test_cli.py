@@ -436,7 +436,7 @@ def test_a_worker_of_two_jobs_runs_two_at_once_and_lets_others_go_first(tmp_path
                 lambda: {key for key, epoch in before.items() if epoch_of(processes.job(key)) not in (0, epoch)},
                 "a job that goes on",
             )
-            processes.client.post(f"/jobs/{moved}/cancel")
+            processes.cancel(moved)
             del before[moved]
     finally:
         processes.close()

@@ -83,6 +83,16 @@ class Processes:
         assert response.headers["Location"] == f"/jobs/{job['id']}"
         return job
 
+    def cancel(self, job_id: str) -> None:
+        """Cancels a job, as soon as the database takes it: where disks are slow it may be locked for seconds."""
+
+        def is_cancelled() -> bool:
+            response = self.client.post(f"/jobs/{job_id}/cancel")
+            assert response.status_code in (202, 503), response.text
+            return response.status_code == 202
+
+        self.wait_until(is_cancelled, f"job {job_id} cancelled")
+
     def job(self, job_id: str) -> dict[str, Any]:
         response = self.client.get(f"/jobs/{job_id}")
         assert response.status_code == 200, response.text
