@@ -13,6 +13,8 @@ from hypothesis import settings
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+# Two processes share the cores: NumPy's threads would spin while they wait for each other.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 # What the tests of one process make once and share. Not with another process: JAX writes a program in place, and the
 # other might read half of it.
