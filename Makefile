@@ -25,10 +25,10 @@ run: setup  ## Start API and worker, train the starter models, forecast AirPasse
 # Two processes on purpose: each loads TensorFlow. A file's tests stay in one, for what they share.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder --durations=15
 
-test: setup  ## Every promise once (11 minutes on two quiet cores), and which tests were slowest
+test: setup  ## Every promise once (NN minutes on two quiet cores), and which tests were slowest
 	$(PYTEST) -m "not exhaustive"
 
-test-all: setup  ## All tests, with the sweeps over all combinations and more examples; before a release
+test-all: setup  ## All tests, with the sweeps over all combinations, more examples and programs compiled as in service; before a release
 	HYPOTHESIS_PROFILE=exhaustive $(PYTEST)
 
 check: setup  ## Lint, format and types

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -81,8 +82,19 @@ def test_any_text_is_keys_or_an_error(text: str) -> None:
         assert not key.startswith("#")
 
 
-@pytest.mark.parametrize("environment", [{"OUTFIELDER_API_KEYS": "#abc"}, {"OUTFIELDER_API_KEYS_FILE": "/dev/null"}])
-@pytest.mark.parametrize("command", [("serve",), ("serve", "--insecure"), ("serve", "--workers", "2"), ("up",)])
+KEYS, FILE = {"OUTFIELDER_API_KEYS": "#abc"}, {"OUTFIELDER_API_KEYS_FILE": "/dev/null"}
+COMMANDS = (("serve",), ("serve", "--insecure"), ("serve", "--workers", "2"), ("up",))
+# Each command once, and each of the two settings.
+QUICK = [(("serve",), FILE), (("serve", "--insecure"), KEYS), (("serve", "--workers", "2"), FILE), (("up",), KEYS)]
+
+
+@pytest.mark.parametrize(
+    ("command", "environment"),
+    [
+        pytest.param(*choice, marks=() if choice in QUICK else pytest.mark.exhaustive)
+        for choice in product(COMMANDS, (KEYS, FILE))
+    ],
+)
 def test_no_server_starts_without_the_keys_that_it_was_given(
     tmp_path: Path, environment: dict[str, str], command: tuple[str, ...]
 ) -> None:

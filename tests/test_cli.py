@@ -341,6 +341,7 @@ def test_a_setting_out_of_range_is_named() -> None:
     assert "OUTFIELDER_MAX_HORIZON" in ran.stderr
 
 
+@pytest.mark.exhaustive  # The server's own start and the supervisor's end are tested beside it.
 def test_a_port_in_use_is_told_and_ends_the_start(tmp_path: Path) -> None:
     service = Processes(tmp_path, OUTFIELDER_STARTER_MODELS="none")
     try:
@@ -441,7 +442,7 @@ def test_a_worker_of_two_jobs_runs_two_at_once_and_lets_others_go_first(tmp_path
                 lambda: {key for key, epoch in before.items() if epoch_of(processes.job(key)) not in (0, epoch)},
                 "a job that goes on",
             )
-            processes.client.post(f"/jobs/{moved}/cancel")
+            processes.cancel(moved)
             del before[moved]
     finally:
         processes.close()

@@ -9,7 +9,7 @@ class _Answered(OSError):
 
 
 class HeadMiddleware:
-    """Runs the GET route and drops the body. Endless answers end after their headers."""
+    """Runs the GET route and drops the body. Answers without a length end with their headers."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -22,12 +22,17 @@ class HeadMiddleware:
         inner = {**scope, "method": "GET", "asked_method": "HEAD"}
 
         async def send_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
+            has_begun = message["type"] == "http.response.start"
+            if has_begun:
                 await send(message)
-            elif message["type"] == "http.response.body":
-                await send({"type": "http.response.body", "body": b"", "more_body": False})
-                if message.get("more_body"):
-                    raise _Answered
+                if any(name.lower() == b"content-length" for name, _ in message["headers"]):
+                    return
+                # Without a length it may be endless, and its first part long in coming.
+            elif message["type"] != "http.response.body":
+                return
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+            if has_begun or message.get("more_body"):
+                raise _Answered
 
         try:
             await self._app(inner, receive, send_headers)

@@ -80,18 +80,20 @@ def test_headers_within_the_limit_are_read(url: str) -> None:
     assert answer.status == 200
 
 
-@pytest.mark.parametrize(
-    "sent",
-    [
-        b"GET /models HTTP/1.1\r\nHost: localh",
-        request(FORECAST)[:-5],
-        request(FORECAST, headers={"Content-Length": "9"})[:-40],
-    ],
-    ids=["headers", "body", "another body"],
-)
-def test_a_request_that_stops_on_its_way_is_cut(impatient: str, sent: bytes) -> None:
-    [answer] = send(impatient, sent)
-    check_problem(answer, 408, "request_timeout")
+def test_requests_that_stop_on_their_way_are_cut_and_a_connection_that_never_asks_is_closed(impatient: str) -> None:
+    stopped = {
+        "headers": b"GET /models HTTP/1.1\r\nHost: localh",
+        "body": request(FORECAST)[:-5],
+        "another body": request(FORECAST, headers={"Content-Length": "9"})[:-40],
+    }
+    with contextlib.ExitStack() as stack:
+        clients = {part: stack.enter_context(connect(impatient)) for part in [*stopped, "nothing"]}
+        for part, sent in stopped.items():
+            clients[part].sendall(sent)
+        for part in stopped:
+            [answer] = read(clients[part])
+            check_problem(answer, 408, "request_timeout")
+        assert clients["nothing"].recv(1) == b""
 
 
 def test_a_body_that_drips_is_cut_and_one_that_flows_is_not(impatient: str) -> None:
@@ -109,11 +111,6 @@ def test_a_body_that_drips_is_cut_and_one_that_flows_is_not(impatient: str) -> N
                 slow.sendall(b" ")
         assert [answer.status for answer in read(steady)] == [200]
         assert [answer.status for answer in read(slow)] == [408]
-
-
-def test_a_connection_that_never_asks_is_closed(impatient: str) -> None:
-    with connect(impatient) as silent:
-        assert silent.recv(1) == b""
 
 
 def test_an_idle_connection_is_closed_whatever_it_drips(impatient: str) -> None:

@@ -1,8 +1,9 @@
 """Behind proxies and in front of browsers: sub-paths, HEAD, other origins, idle connections, buffers."""
 
+import asyncio
 import re
 import socket
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -10,7 +11,10 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 from pydantic import ValidationError
+from starlette.responses import StreamingResponse
+from starlette.types import Message
 
+from service.api.head_requests import HeadMiddleware
 from service.app import build_app, make_config
 from service.settings import Settings
 from tests.api.server import assert_problem, client, running
@@ -99,6 +103,27 @@ def test_head_of_an_event_stream_ends_with_its_headers(http: httpx.Client) -> No
     head = http.head(f"/jobs/{job['id']}/events")
     assert head.headers["content-type"].startswith("text/event-stream")
     assert http.post(f"/jobs/{job['id']}/cancel").status_code == 202
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("spec_version", ["2.3", "2.4"])
+async def test_head_waits_for_no_part_of_a_stream(spec_version: str) -> None:
+    async def events() -> AsyncIterator[bytes]:
+        await asyncio.Event().wait()
+        yield b"never"
+
+    async def receive() -> Message:
+        await asyncio.Event().wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    sent: list[Message] = []
+    scope = {"type": "http", "method": "HEAD", "path": "/", "headers": [], "asgi": {"spec_version": spec_version}}
+    await asyncio.wait_for(HeadMiddleware(StreamingResponse(events()))(scope, receive, send), 60)
+    assert [message["type"] for message in sent] == ["http.response.start", "http.response.body"]
+    assert (sent[0]["status"], sent[1]["body"], sent[1]["more_body"]) == (200, b"", False)
 
 
 @pytest.mark.parametrize(

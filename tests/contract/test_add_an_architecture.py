@@ -13,11 +13,12 @@ import pytest
 ROOT = Path(__file__).parents[2]
 DOCUMENT = ROOT / "docs" / "add-an-architecture.md"
 
-TRAIN_AND_SERVE = """
+TEST_TRAIN_AND_SERVE = """
 import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from service.domain.recipes.auto_candidates import make_training_plan
 from service.domain.recipes.resolve import resolve
@@ -25,8 +26,10 @@ from service.engines.loaders import make_loader
 from service.networks.network import make_network
 from service.store.catalog import Catalog
 from service.training.trainer import Trainer
-from tests.training.test_trainer import Recorder
+from tests.training.recorder import Recorder
 
+passed = pytest.main(["-q", "tests/networks", "tests/training/test_memory_estimate.py", "-k", "smoothing"])
+assert passed == pytest.ExitCode.OK
 root = Path(sys.argv[1])
 trainer = Trainer(root, lambda panel: None)
 request = {"architecture": "smoothing", "scaling": "standard", "units": 3, "epochs": 2, "data": {"n_series": 100}}
@@ -92,7 +95,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(checkout: Path, *arguments: str) -> None:
-    environment = {**os.environ, "PYTHONPATH": str(checkout), "PYTHONDONTWRITEBYTECODE": "1"}
+    environment = {**os.environ, "PYTHONPATH": str(checkout)}
     done = subprocess.run(
         [sys.executable, *arguments], cwd=checkout, env=environment, capture_output=True, text=True, check=False
     )
@@ -103,9 +106,8 @@ def test_its_network_takes_at_most_four_files_of_the_service() -> None:
     assert len({block.path for block in read_blocks() if block.path.startswith("service/")}) <= 4
 
 
-def test_its_network_passes_the_tests_that_every_network_passes(checkout: Path) -> None:
-    run(checkout, "-m", "pytest", "-q", "tests/networks", "tests/training/test_memory_estimate.py", "-k", "smoothing")
-
-
-def test_its_network_is_trained_exported_served_by_both_engines_and_documented(checkout: Path, tmp_path: Path) -> None:
-    run(checkout, "-c", TRAIN_AND_SERVE, str(tmp_path / "store"))
+def test_its_network_is_tested_trained_exported_served_by_both_engines_and_documented(
+    checkout: Path, tmp_path: Path
+) -> None:
+    # In one process, which takes seconds to load what all of that needs.
+    run(checkout, "-c", TEST_TRAIN_AND_SERVE, str(tmp_path / "store"))

@@ -31,7 +31,8 @@ class Processes:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.environment = {
-            **{name: value for name, value in os.environ.items() if not name.startswith("OUTFIELDER_")},
+            # Without what tests set for themselves: programs are compiled as a user's are.
+            **{name: value for name, value in os.environ.items() if not name.startswith(("OUTFIELDER_", "XLA_"))},
             "OUTFIELDER_PORT": str(self.port),
             "OUTFIELDER_MODELS_STORE": str(self.store),
             "OUTFIELDER_STATE_DIR": str(folder / "state"),
@@ -81,6 +82,16 @@ class Processes:
         job: dict[str, Any] = response.json()
         assert response.headers["Location"] == f"/jobs/{job['id']}"
         return job
+
+    def cancel(self, job_id: str) -> None:
+        """Cancels a job, as soon as the database takes it: where disks are slow it may be locked for seconds."""
+
+        def is_cancelled() -> bool:
+            response = self.client.post(f"/jobs/{job_id}/cancel")
+            assert response.status_code in (202, 503), response.text
+            return response.status_code == 202
+
+        self.wait_until(is_cancelled, f"job {job_id} cancelled")
 
     def job(self, job_id: str) -> dict[str, Any]:
         response = self.client.get(f"/jobs/{job_id}")

@@ -1,6 +1,7 @@
-"""The README against a service that is started as it says."""
+"""The README, and the guide to series of one's own, against a service that is started as they say."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +10,8 @@ from service.domain.recipes.resolve import resolve
 from service.networks.network import make_network
 from tests.end_to_end.processes import Processes
 from tests.end_to_end.readme import README, Shell, read_steps, same
+
+GUIDE = Path(__file__).parents[2] / "docs" / "your-series.md"
 
 
 @pytest.fixture(scope="module")
@@ -42,11 +45,23 @@ def test_the_curl_that_the_first_run_prints_gives_the_same_forecast(service: Pro
 
 def test_every_command_prints_what_the_readme_shows(service: Processes) -> None:
     shell = Shell(f"localhost:{service.port}", service.environment)
-    steps = read_steps(README.read_text())
-    assert len(steps) >= 6
+    assert follow(README, shell, service) >= 6
+
+
+@pytest.mark.timeout(600)
+def test_every_command_prints_what_the_guide_shows(service: Processes) -> None:
+    # Behind the README, which lists all models.
+    shell = Shell(f"localhost:{service.port}", service.environment, service.folder, patience_seconds=400)
+    assert follow(GUIDE, shell, service) >= 9
+
+
+def follow(page: Path, shell: Shell, service: Processes) -> int:
+    """Runs a page's commands, and compares what they print with what it shows. Returns how many there are."""
+    steps = read_steps(page.read_text())
     for step in steps:
         printed = shell.run(step.command).replace(str(service.port), "8000")
         assert same(step.output.strip(), printed.strip()), f"{step.command}\n\nshows\n{step.output}\n\ngave\n{printed}"
+    return len(steps)
 
 
 def test_the_table_of_models_names_every_preset_and_its_weights() -> None:

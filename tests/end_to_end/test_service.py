@@ -81,7 +81,7 @@ def test_a_second_version_takes_over_and_an_alias_can_hold_the_first(service: Pr
 def test_cancelling_ends_a_running_job_and_publishes_nothing(service: Processes) -> None:
     job = service.train(**SLOW, name="cancelled")
     service.wait_until(lambda: (service.job(job["id"])["progress"] or {}).get("epoch", 0) >= 1, "the first epoch")
-    assert service.client.post(f"/jobs/{job['id']}/cancel").status_code == 202
+    service.cancel(job["id"])
     service.wait_for_job(job["id"], "cancelled")
     after = service.wait_for_job(service.train(**QUICK, name="after-cancel")["id"])
     assert after["status"] == "succeeded"

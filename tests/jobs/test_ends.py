@@ -26,6 +26,12 @@ def full_disk(process: "subprocess.Popen[str]") -> Iterator[None]:
         resource.prlimit(process.pid, resource.RLIMIT_FSIZE, before)
 
 
+def hear(process: "subprocess.Popen[str]", words: str) -> None:
+    """Waits for a line of a process's log."""
+    assert process.stderr is not None
+    assert any(words in line for line in process.stderr), "it ended without a word"
+
+
 @contextmanager
 def locked(file: Path) -> Iterator[None]:
     with closing(sqlite3.connect(file, isolation_level=None, timeout=30)) as connection:
@@ -44,7 +50,7 @@ def test_a_job_ends_once_after_the_disk_was_full_when_it_did(workers: Workers, f
             job = await queue.submit(REQUEST, task(epochs=4, seconds=0.3, **fields))
             await until(queue, job.id, training)
             with full_disk(worker):
-                await asyncio.sleep(4)
+                await asyncio.to_thread(hear, worker, f"the outcome of job {job.id} can't be recorded")
                 assert (await queue.get(job.id)).status == "running"
             done = await until(queue, job.id, ended)
             if fields:
@@ -66,7 +72,7 @@ def test_a_job_that_is_submitted_while_the_workers_disk_is_full_is_run_later(wor
             worker = workers.start()
             with full_disk(worker):
                 job = await queue.submit(REQUEST, task())
-                await asyncio.sleep(2.5)
+                await asyncio.sleep(1.5)
                 assert (await queue.get(job.id)).status in ("queued", "running")
             assert (await until(queue, job.id, ended)).status == "succeeded"
 
@@ -90,7 +96,7 @@ def test_a_job_goes_on_and_ends_after_the_database_was_locked(workers: Workers) 
 def test_a_job_that_the_worker_has_forgotten_is_handed_back(workers: Workers) -> None:
     async def scenario() -> None:
         async with open_queue(workers) as queue:
-            workers.start()
+            workers.start(look_seconds=0.2)
             # As if it had been taken, and the database had failed before it was begun.
             job = await queue.submit(REQUEST, task())
             with closing(sqlite3.connect(workers.folder / "jobs.sqlite", timeout=30)) as connection, connection:

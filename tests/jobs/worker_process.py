@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from service.errors import TrainingFailed
+from service.jobs import runner, stray_jobs
 from service.jobs.job import Progress
 from service.jobs.runner import JobRun, run_jobs
 
@@ -36,6 +37,8 @@ def perform(task: dict[str, Any], run: JobRun) -> dict[str, Any]:
 
 def main() -> None:
     stop = threading.Event()
+    runner.POLL_SECONDS = 0.1
+    stray_jobs.LOOK_SECONDS = float(sys.argv[3])
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     run_jobs(sys.argv[1], Path(sys.argv[2]), perform, stop=stop, on_started=lambda: print("started", flush=True))
     # The training thread may still be running: leave it as a worker does.

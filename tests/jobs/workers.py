@@ -11,6 +11,7 @@ from typing import Any
 
 from service.jobs.job import Job
 from service.jobs.queue import JobQueue
+from service.jobs.stray_jobs import LOOK_SECONDS
 
 REQUEST = {"architecture": "lstm"}
 
@@ -27,9 +28,12 @@ class Workers:
         self.url = f"sqlite:///{folder / 'jobs.sqlite'}"
         self.started: list[subprocess.Popen[str]] = []
 
-    def start(self, *, wait: bool = True, module: str = "worker_process") -> "subprocess.Popen[str]":
+    def start(
+        self, *, wait: bool = True, module: str = "worker_process", look_seconds: float = LOOK_SECONDS
+    ) -> "subprocess.Popen[str]":
+        """Args: `look_seconds` passes between looks for jobs with nobody at them; short, busy ones seem to be such."""
         process = subprocess.Popen(
-            [sys.executable, "-m", f"tests.jobs.{module}", self.url, str(self.folder)],
+            [sys.executable, "-m", f"tests.jobs.{module}", self.url, str(self.folder), str(look_seconds)],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

@@ -21,7 +21,7 @@ from service.store.catalog import Catalog
 from service.store.store_check import check_store
 from service.training.panel_training import train_on_panel
 from service.training.progress import ProgressReporter
-from tests.training.test_trainer import Recorder
+from tests.training.recorder import Recorder
 
 FOLDER = Path(__file__).parent / "earlier_release"
 RECORDS: list[dict[str, Any]] = json.loads((FOLDER / "forecasts.json").read_text())

@@ -1,11 +1,10 @@
 """Training on any series, and forecasts of what it published through the serving path."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 
 from service.datasets.store import DatasetStore
 from service.domain.intermittency import is_intermittent
@@ -23,7 +22,7 @@ from service.training.progress import ProgressReporter
 from service.training.trainer import Trainer
 from service.training.training_result import TrainingResult
 from tests.serving.test_forecasting import Runner
-from tests.training.test_trainer import Recorder
+from tests.training.recorder import Recorder
 
 Series = Sequence[float | None] | np.ndarray
 
@@ -80,13 +79,6 @@ class Bench:
         catalog = Catalog(self.trainer.store_root)
         catalog.refresh()
         return catalog
-
-
-@pytest.fixture(scope="module")
-def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    one = Bench(tmp_path_factory.mktemp("bench"))
-    yield one
-    one.trainer.close()
 
 
 def regular(n: int, seed: int = 0) -> list[float]:

@@ -1,14 +1,19 @@
 """Exports of networks, and the plain way to forecast with them that exports must agree with."""
 
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from service.domain.recipes.recipe import Recipe
 from service.domain.recipes.resolve import resolve
 from service.domain.scaling import measure
+from service.engines.onnx import OnnxRuntime, graph_path
+from service.training.export.onnx_export import make_onnx_graphs
 from service.training.export.process import export
+from service.training.export.serving_graph import SequenceServingGraph, ServingGraph
 from tests.networks.samples import answer, calm
 
 Array = np.ndarray[Any, np.dtype[np.float32]]
@@ -20,9 +25,15 @@ class Exported:
     def __init__(self, folder: Path, **request: Any) -> None:
         self.recipe = resolve(request)
         self.network = calm(self.recipe)
-        export(self.recipe, self.network.get_weights(), folder)
+        self.folder = folder
+        self.graph = export(self.recipe, self.network.get_weights(), folder)
         self.loaded: Any = tf.saved_model.load(str(folder))
         self.signatures = self.loaded.signatures
+
+    @cached_property
+    def engine(self) -> OnnxRuntime:
+        """The fast engine, over graphs of the same weights."""
+        return make_engine(self.graph, self.recipe, self.folder)
 
     def forecast(self, series: Array) -> Array:
         """By `serving_default`: [batch, time] -> [batch, horizon]."""
@@ -58,6 +69,60 @@ class Exported:
             values = np.concatenate([values, block], axis=1)
         forecast = statistics.inverse(values[:, given : given + horizon])[0]
         return np.asarray(forecast, dtype=np.float32)
+
+
+def make_engine(graph: ServingGraph, recipe: Recipe, folder: Path) -> OnnxRuntime:
+    """The engine that runs a graph's networks in ONNX Runtime; their files go into the folder."""
+    for call, model in make_onnx_graphs(graph.networks, recipe).items():
+        path = folder / graph_path(call)
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(model)
+    return OnnxRuntime(folder, None if recipe.reads_whole_series else recipe.longest_window)
+
+
+def compare_engines(
+    graph: ServingGraph, engine: OnnxRuntime, recipe: Recipe, rows: list[Array], padding: float = np.nan
+) -> None:
+    """Demands TensorFlow's numbers of every call of the fast engine, for the rows in one batch."""
+    lengths = np.array([len(row) for row in rows], np.int32)
+    values = np.full((len(rows), int(lengths.max())), padding, np.float32)
+    for target, row in zip(values, rows, strict=True):
+        target[: len(row)] = row
+    inputs = {"series": tf.constant(values[:, :, None]), "lengths": tf.constant(lengths)}
+    expected = graph.forecast_ragged(**inputs)["forecast"].numpy()
+    served = engine.forecast(values, lengths)
+    assert served.shape == (len(rows), recipe.horizon)
+    for i, row in enumerate(rows):
+        assert_same(served[i], expected[i], row)
+    for steps in (1, recipe.horizon, recipe.horizon + 1, 3 * recipe.horizon + 2):
+        expected = graph.rollout(**inputs, horizon=tf.constant(steps))["forecast"].numpy()
+        served = engine.rollout(values, lengths, steps)
+        assert served.shape == (len(rows), steps)
+        for i, row in enumerate(rows):
+            assert_same(served[i], expected[i], row, share=1e-4)
+    if isinstance(graph, SequenceServingGraph):
+        answer = graph.all_steps(**inputs)
+        forecast, counts = engine.all_steps(values, lengths)
+        assert counts.tolist() == answer["steps"].numpy().tolist()
+        for i, row in enumerate(rows):
+            assert_same(forecast[i], answer["forecast"].numpy()[i], row)
+
+
+def compare_engines_in_batches(graph: ServingGraph, engine: OnnxRuntime, recipe: Recipe) -> None:
+    """As `compare_engines`, of series alone and together, in any order and behind any padding."""
+    rows = rows_for(recipe)
+    compare_engines(graph, engine, recipe, rows)
+    compare_engines(graph, engine, recipe, rows[::-1], padding=1e30)
+    compare_engines(graph, engine, recipe, rows[:1])
+    compare_engines(graph, engine, recipe, rows[-1:])
+    compare_engines(graph, engine, recipe, rows * 2)
+
+
+def rows_for(recipe: Recipe) -> list[Array]:
+    """Series of the shortest length that the model takes to longer ones than it reads."""
+    moved = {} if recipe.scaling == "none" and not recipe.log else {"scale": 40.0, "level": 200.0}
+    lengths = [recipe.min_length, recipe.min_length + 1, recipe.min_length + 5, 31, recipe.window, recipe.window + 33]
+    return [waves(1, length, seed=length, **moved)[0] for length in lengths if length >= recipe.min_length]
 
 
 def waves(n: int, time: int, seed: int = 0, *, scale: float = 0.3, level: float = 0.0) -> Array:

@@ -1,6 +1,7 @@
 """Training against Keras: its own layers, written as the chapter writes them, give the same answers and gradients, and
 its optimisers and losses make the same steps."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -508,7 +509,9 @@ predict_with_jax(make_network(recipe), recipe, np.zeros((3, 50), np.float32))
 """
     kept = []
     for _ in range(2):
-        subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)
+        subprocess.run(
+            [sys.executable, "-c", script], check=True, capture_output=True, env={**os.environ, "KERAS_BACKEND": "jax"}
+        )
         kept.append({path.name for path in tmp_path.rglob("*") if path.is_file() and not path.name.endswith("atime")})
     assert kept[0]
     assert kept[0] == kept[1]

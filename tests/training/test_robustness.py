@@ -9,9 +9,7 @@ import pytest
 from service.errors import TrainingFailed
 from service.training.reference_forecast import Forecaster
 from service.training.training_result import TrainingResult
-from tests.training.bench import SHORT, Bench, bench, bounds_of, regular, sparse, values_of
-
-__all__ = ["bench"]
+from tests.training.bench import SHORT, Bench, bounds_of, regular, sparse, values_of
 
 PANEL: list[Any] = [regular(150, seed) for seed in range(12)]
 GUESTS: dict[str, list[float | None]] = {

@@ -5,10 +5,7 @@ from typing import Any
 import pytest
 
 from service.domain.recipes.presets import PRESETS
-from tests.training.bench import Bench, bench, sparse
-
-__all__ = ["bench"]
-
+from tests.training.bench import Bench, sparse
 
 # Not fitted, solved, with and without gates: the others learn and publish as these do.
 QUICK = ("naive", "ridge", "gru", "wavenet")

@@ -3,49 +3,27 @@
 import os
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import tensorflow as tf
 
-from service.datasets.store import DatasetStore
 from service.domain.recipes.auto_candidates import make_training_plan
 from service.domain.recipes.recipe import Recipe
 from service.domain.recipes.training_plan import TrainingPlan
 from service.errors import TrainingFailed
-from service.jobs.job import Progress
 from service.store.catalog import Catalog
 from service.training.trainer import Trainer
+from tests.training.bench import Bench
 from tests.training.exports import waves
+from tests.training.recorder import Recorder
 
 SMALL = {"data": {"n_series": 100}}
 
 
-class Recorder:
-    """A run that keeps what it is told."""
-
-    def __init__(self, job_id: str, stop_after: int = 10**9) -> None:
-        self.job_id = job_id
-        self.attempt = 1
-        self.reports: list[Progress] = []
-        self.checks = 0
-        self.stop_after = stop_after
-
-    def report(self, progress: Progress) -> None:
-        self.reports.append(progress)
-
-    def raise_if_stopped(self) -> None:
-        self.checks += 1
-        if self.checks >= self.stop_after:
-            raise InterruptedError
-
-
-@pytest.fixture(scope="module")
-def trainer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trainer]:
-    one = Trainer(tmp_path_factory.mktemp("store"), DatasetStore(tmp_path_factory.mktemp("datasets")).load)
-    yield one
-    one.close()
+@pytest.fixture
+def trainer(bench: Bench) -> Trainer:
+    return bench.trainer
 
 
 def linear(name: str, **fields: object) -> TrainingPlan:

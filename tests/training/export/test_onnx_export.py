@@ -5,60 +5,51 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 import onnx
 import pytest
-import tensorflow as tf
 
 from service.domain.recipes.presets import PRESETS
 from service.domain.recipes.recipe import Recipe
 from service.domain.recipes.resolve import resolve
-from service.engines.onnx import OnnxRuntime, graph_path
 from service.training.export import verification
 from service.training.export.onnx_export import make_onnx_graphs
-from service.training.export.serving_graph import SequenceServingGraph, make_serving_graph
+from service.training.export.serving_graph import make_serving_graph
 from service.training.export.verification import add_graphs
 from tests.networks.samples import calm, fresh, recipe_of
-from tests.training.exports import Array, assert_same, waves
+from tests.training.exports import compare_engines_in_batches, make_engine, waves
 
 EXHAUSTIVE = pytest.mark.exhaustive
 
 
-def seldom(*architectures: str) -> list[Any]:
-    return [pytest.param(name, marks=EXHAUSTIVE) for name in architectures]
-
-
-# Series that are not scaled reach each kind of backbone as they are.
-UNSCALED = ("linear", "gru", "wavenet")
-# Of these another preset has the backbone and the cell, or all layers and the base too.
-ALIKE = ("simple_rnn", "vector_rnn", "deep_rnn", "ridge", "mlp", "theta")
+# Every option of a graph once; the sweeps below have them one by one. Every preset's own head, scaled, is compared in
+# test_serving_graph, whose exports are there already.
+TOGETHER = [
+    {"architecture": "lstm", "scaling": "mean", "normalization": "layer", "layers": 3, "horizon": 3, "window": 19},
+    {"architecture": "lstm", "scaling": "none", "log": True},
+    {"architecture": "encoder_decoder", "scaling": "standard", "layers": 3, "horizon": 3, "window": 19},
+    {"architecture": "wavenet", "scaling": "standard", "normalization": "batch", "difference": "seasonal", "season": 4},
+    {"architecture": "linear", "scaling": "standard", "difference": "seasonal", "season": 4},
+    {"architecture": "linear", "scaling": "none", "difference": "first"},
+    # Blocks of odd length.
+    {"architecture": "conv_gru", "scaling": "robust", "log": True, "difference": "first", "horizon": 3},
+    # Layers that read less than their base.
+    {"architecture": "theta_mlp", "scaling": "mean", "season": 12, "focus": 20},
+]
 REQUESTS = [
     *(
-        # A preset's own head stands for the others.
-        pytest.param(
-            {"architecture": name, "head": head, "scaling": "standard"},
-            marks=() if head == preset.head and name not in ALIKE else EXHAUSTIVE,
-        )
+        {"architecture": name, "head": head, "scaling": "standard"}
         for name, preset in PRESETS.items()
         for head in preset.heads
     ),
-    *(
-        pytest.param({"architecture": name, "scaling": "none"}, marks=() if name in UNSCALED else EXHAUSTIVE)
-        for name in PRESETS
-    ),
+    *({"architecture": name, "scaling": "none"} for name in PRESETS),
 ]
 SCALINGS = [
     {"scaling": "mean"},
+    {"scaling": "robust"},
     {"scaling": "none", "log": True},
     {"scaling": "robust", "log": True},
-    *(
-        pytest.param(scaling, marks=EXHAUSTIVE)
-        for scaling in (
-            {"scaling": "robust"},
-            {"scaling": "mean", "log": True},
-            {"scaling": "standard", "log": True},
-        )
-    ),
+    {"scaling": "mean", "log": True},
+    {"scaling": "standard", "log": True},
 ]
 DIFFERENCES = [
     {"scaling": "none", "difference": "first"},
@@ -66,117 +57,75 @@ DIFFERENCES = [
 ]
 
 
-class Exported:
-    """A recipe's graph with fresh weights, and the engine that runs its ONNX graphs."""
-
-    def __init__(self, folder: Path, recipe: Recipe) -> None:
-        keras.backend.clear_session()
-        members = recipe.members or (recipe,)
-        weights = [w for member in members for w in calm(member).get_weights()]
-        self.recipe = recipe
-        self.graph = make_serving_graph(recipe, weights)
-        for call, model in make_onnx_graphs(self.graph.networks, recipe).items():
-            path = folder / graph_path(call)
-            path.parent.mkdir(exist_ok=True)
-            path.write_bytes(model)
-        self.engine = OnnxRuntime(folder, None if recipe.reads_whole_series else recipe.longest_window)
-
-    def check(self, rows: list[Array], padding: float = np.nan) -> None:
-        """Demands TensorFlow's numbers of every call, for the rows in one batch."""
-        lengths = np.array([len(row) for row in rows], np.int32)
-        values = np.full((len(rows), int(lengths.max())), padding, np.float32)
-        for target, row in zip(values, rows, strict=True):
-            target[: len(row)] = row
-        inputs = {"series": tf.constant(values[:, :, None]), "lengths": tf.constant(lengths)}
-        expected = self.graph.forecast_ragged(**inputs)["forecast"].numpy()
-        served = self.engine.forecast(values, lengths)
-        horizon = self.recipe.horizon
-        assert served.shape == (len(rows), horizon)
-        for i, row in enumerate(rows):
-            assert_same(served[i], expected[i], row)
-        for steps in (1, horizon, horizon + 1, 3 * horizon + 2):
-            expected = self.graph.rollout(**inputs, horizon=tf.constant(steps))["forecast"].numpy()
-            served = self.engine.rollout(values, lengths, steps)
-            assert served.shape == (len(rows), steps)
-            for i, row in enumerate(rows):
-                assert_same(served[i], expected[i], row, share=1e-4)
-        if isinstance(self.graph, SequenceServingGraph):
-            answer = self.graph.all_steps(**inputs)
-            forecast, counts = self.engine.all_steps(values, lengths)
-            assert counts.tolist() == answer["steps"].numpy().tolist()
-            for i, row in enumerate(rows):
-                assert_same(forecast[i], answer["forecast"].numpy()[i], row)
-
-
-def rows_for(recipe: Recipe) -> list[Array]:
-    """Series of the shortest length that the model takes to longer ones than it reads."""
-    moved = {} if recipe.scaling == "none" and not recipe.log else {"scale": 40.0, "level": 200.0}
-    lengths = [recipe.min_length, recipe.min_length + 1, recipe.min_length + 5, 31, recipe.window, recipe.window + 33]
-    return [waves(1, length, seed=length, **moved)[0] for length in lengths if length >= recipe.min_length]
-
-
 def check(folder: Path, **request: Any) -> None:
-    exported = Exported(folder, recipe_of(**request))
-    rows = rows_for(exported.recipe)
-    exported.check(rows)
-    exported.check(rows[::-1], padding=1e30)
-    exported.check(rows[:1])
-    exported.check(rows[-1:])
-    exported.check(rows * 2)
+    recipe = recipe_of(**request)
+    check_recipe(folder, recipe)
 
 
+def check_recipe(folder: Path, recipe: Recipe) -> None:
+    keras.backend.clear_session()
+    members = recipe.members or (recipe,)
+    graph = make_serving_graph(recipe, [w for member in members for w in calm(member).get_weights()])
+    compare_engines_in_batches(graph, make_engine(graph, recipe, folder), recipe)
+
+
+@pytest.mark.parametrize("request_", TOGETHER, ids=lambda request: "-".join(map(str, request.values())))
+def test_every_option_in_some_graph(tmp_path: Path, request_: dict[str, Any]) -> None:
+    check(tmp_path, **request_)
+
+
+@EXHAUSTIVE
 @pytest.mark.parametrize("request_", REQUESTS, ids=lambda request: "-".join(request.values()))
 def test_every_preset_head_and_mode(tmp_path: Path, request_: dict[str, str]) -> None:
     check(tmp_path, **request_)
 
 
-@pytest.mark.parametrize("architecture", ["lstm", *seldom("ridge")])
+@EXHAUSTIVE
+@pytest.mark.parametrize("architecture", ["lstm", "ridge"])
 @pytest.mark.parametrize("scaling", SCALINGS, ids=str)
 def test_every_scaling(tmp_path: Path, architecture: str, scaling: dict[str, Any]) -> None:
     check(tmp_path, architecture=architecture, **scaling)
 
 
-@pytest.mark.parametrize("architecture", ["theta_mlp", *seldom("ridge", "theta", "mlp")])
-@pytest.mark.parametrize("season", [4, pytest.param(13, marks=EXHAUSTIVE)])
+@EXHAUSTIVE
+@pytest.mark.parametrize("architecture", ["theta_mlp", "ridge", "theta", "mlp"])
+@pytest.mark.parametrize("season", [4, 13])
 def test_every_base_with_a_season(tmp_path: Path, architecture: str, season: int) -> None:
     check(tmp_path, architecture=architecture, scaling="mean", season=season)
 
 
-@pytest.mark.parametrize("focus", [pytest.param(1, marks=EXHAUSTIVE), 20])
+@EXHAUSTIVE
+@pytest.mark.parametrize("focus", [1, 20])
 def test_layers_that_read_less_than_their_base(tmp_path: Path, focus: int) -> None:
     check(tmp_path, architecture="theta_mlp", scaling="mean", season=12, focus=focus)
 
 
+@EXHAUSTIVE
 @pytest.mark.parametrize(
     "architecture",
-    ["linear", "conv_gru", *seldom("wavenet", "naive", "mlp", "lstm", "gru", "deep_rnn", "ln_rnn", "encoder_decoder")],
+    ["linear", "conv_gru", "wavenet", "naive", "mlp", "lstm", "gru", "deep_rnn", "ln_rnn", "encoder_decoder"],
 )
 @pytest.mark.parametrize("difference", DIFFERENCES, ids=str)
 def test_every_difference(tmp_path: Path, architecture: str, difference: dict[str, Any]) -> None:
     check(tmp_path, architecture=architecture, **difference)
 
 
-@pytest.mark.parametrize(
-    ("architecture", "normalization"),
-    [
-        pytest.param(name, kind, marks=() if (name, kind) in (("lstm", "layer"), ("wavenet", "batch")) else EXHAUSTIVE)
-        for name in ("lstm", "wavenet", "deep_rnn", "gru", "conv_gru")
-        for kind in ("layer", "batch")
-    ],
-)
+@EXHAUSTIVE
+@pytest.mark.parametrize("architecture", ["lstm", "wavenet", "deep_rnn", "gru", "conv_gru"])
+@pytest.mark.parametrize("normalization", ["layer", "batch"])
 def test_every_normalization(tmp_path: Path, architecture: str, normalization: str) -> None:
     check(tmp_path, architecture=architecture, normalization=normalization, scaling="standard", units=20)
 
 
-@pytest.mark.parametrize("layers", [pytest.param(1, marks=EXHAUSTIVE), 3])
-@pytest.mark.parametrize(
-    "architecture", ["lstm", "encoder_decoder", *seldom("wavenet", "ln_rnn", "vector_to_sequence", "mlp")]
-)
+@EXHAUSTIVE
+@pytest.mark.parametrize("layers", [1, 3])
+@pytest.mark.parametrize("architecture", ["lstm", "encoder_decoder", "wavenet", "ln_rnn", "vector_to_sequence", "mlp"])
 def test_other_sizes(tmp_path: Path, architecture: str, layers: int) -> None:
     check(tmp_path, architecture=architecture, layers=layers, units=7, horizon=3, window=19, scaling="standard")
 
 
-@pytest.mark.parametrize("horizon", [pytest.param(1, marks=EXHAUSTIVE), 3])
+@EXHAUSTIVE
+@pytest.mark.parametrize("horizon", [1, 3])
 def test_blocks_of_odd_length(tmp_path: Path, horizon: int) -> None:
     check(tmp_path, architecture="conv_gru", horizon=horizon, scaling="standard", difference="first")
 
@@ -188,8 +137,7 @@ def test_an_ensemble_of_different_windows(tmp_path: Path) -> None:
     )
     weighted = tuple(replace(member, weight=weight) for member, weight in zip(members, (1, 2, 0.5, 1, 3), strict=True))
     recipe = replace(members[1], members=weighted)
-    exported = Exported(tmp_path, recipe)
-    exported.check(rows_for(recipe))
+    check_recipe(tmp_path, recipe)
 
 
 def test_members_compute_once_what_they_have_in_common() -> None:
