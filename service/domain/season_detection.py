@@ -111,29 +111,32 @@ def _pattern(values: Array, season: int) -> Array:
 
 def _share_explained(centered: Array, season: int) -> float:
     """The share of the variance about a moving level that a season explains; 0 where noise may explain it."""
-    total = np.concatenate([[0.0], np.cumsum(centered)])
+    total = np.empty(len(centered) + 1)
+    total[0] = 0.0
+    np.add.accumulate(centered, out=total[1:])
     means = (total[season:] - total[:-season]) / season  # of windows that begin at each position
     level = means if season % 2 else (means[:-1] + means[1:]) / 2
-    around = centered[season // 2 :][: len(level)] - level
-    n = len(around)
-    cycles, freedom = n / season, n - season
-    if freedom <= 0:
+    n_cycles = len(level) // season
+    if n_cycles < 2:
         return 0.0
-    phase = np.arange(n) % season
-    counts = np.bincount(phase, minlength=season)
-    pattern = _pattern(around, season)
-    pattern -= pattern.mean()
-    rest = around - pattern[phase]
+    n = n_cycles * season
+    # The last whole cycles.
+    first = season // 2 + len(level) - n
+    around = centered[first : first + n] - level[-n:]
+    cycles = around.reshape(n_cycles, season)
+    pattern = np.add.reduce(cycles, axis=0) / n_cycles
+    pattern -= np.add.reduce(pattern) / season
+    rest = (cycles - pattern).reshape(-1)
     squares = float(rest @ rest)
     signal = float(pattern @ pattern) / (season - 1)
     if squares <= 1e-20 * n:
         return 1.0 if signal > 1e-18 else 0.0
-    variance = squares / freedom
-    noise = variance * float((1 / counts).mean())
+    variance = squares / (n - season)
+    noise = variance / n_cycles
     neighbours = min(max(float(rest[1:] @ rest[:-1]) / squares, 0.0), 0.98)
     effective = max((season - 1) * (1 - neighbours) / (1 + neighbours), 1.0)
     # The variance of an F statistic of so many degrees of freedom, roughly.
-    bound = 1 + DEVIATIONS * math.sqrt(2 / effective * (1 + 1 / max(cycles - 1, 0.25)))
+    bound = 1 + DEVIATIONS * math.sqrt(2 / effective * (1 + 1 / (n_cycles - 1)))
     if signal <= bound * noise:
         return 0.0
     return (signal - noise) / (signal - noise + variance)

@@ -170,7 +170,7 @@ def _run(
 
     DBOS.listen_queues([QUEUE])
     with explaining():
-        # Before the engine looks for queues, which it does once a second: the first job need not wait for its next look.
+        # Before the engine looks for queues, which it does once a second: the first job need not wait for its next.
         client.register_queue(QUEUE, worker_concurrency=1, polling_interval_sec=POLL_SECONDS)
         DBOS.launch()
     # On a database that machines share, workers of others have the same name.

@@ -13,6 +13,7 @@ import numpy as np
 from service.domain.frequency import check_frequency
 from service.domain.intervals import Spread
 from service.domain.panel import Panel
+from service.domain.seasons import Seasons
 from service.domain.series import NUMBERS_AND_NULL, PostedSeries, split, unpack
 from service.engines.engine import Answers, Engine, Series
 from service.engines.zero_shot import Judgement, ZeroShotEngine
@@ -24,7 +25,7 @@ from service.serving.forecast_plan import ForecastPlan, ForecastRequest, make_fo
 from service.serving.postprocess import SeriesForecast, assemble
 from service.serving.preprocess import PreparedSeries, count_points, prepare_series, raise_if_all_bad
 from service.serving.registry import Registry
-from service.serving.zero_shot import choose_horizon, explain, judge_rows, judge_rows_here
+from service.serving.zero_shot import choose_horizon, explain, find_first_seasons, judge_rows, judge_rows_here
 from service.store.manifest import Manifest
 
 # Beyond so many numbers, pure computation goes to a thread: about 2 ms, which other requests would wait for.
@@ -111,7 +112,7 @@ class Forecasting:
         freq = request.freq if panel is None or request.freq is not None else panel.freq
         many = _read_later(posted)
         series = [] if many is not None else split(posted)
-        default_horizon = None
+        first_seasons = default_horizon = None
         if manifest.is_zero_shot and request.horizon is None:
             if freq is not None:
                 check_frequency(freq)
@@ -119,7 +120,8 @@ class Forecasting:
             if many is not None:
                 first = await asyncio.to_thread(next, many, [])
                 many = chain([first], many)
-            default_horizon = choose_horizon(request, first, freq)
+            first_seasons = find_first_seasons(request, first, freq)
+            default_horizon = choose_horizon(first_seasons)
         plan = make_forecast_plan(
             request, manifest, max_horizon=self._limits.max_horizon, default_horizon=default_horizon
         )
@@ -137,7 +139,7 @@ class Forecasting:
             if _weigh(series, work) > INLINE_NUMBERS:
                 parts = await self._forecast_parts(work, iter([series]))
             else:
-                part = await self._forecast_rows(work, self._read(work, series))
+                part = await self._forecast_rows(work, self._read(work, series, first_seasons))
                 return _finish(work, [part], is_large=False)
         if len(parts) <= INLINE_PARTS:
             return _finish(work, parts, is_large=True)
@@ -173,7 +175,9 @@ class Forecasting:
             for first in range(0, len(some), PART_SERIES):
                 yield from _split(self._read(work, some[first : first + PART_SERIES]))
 
-    def _read(self, work: "_Work", series: list[PostedSeries]) -> list[PreparedSeries]:
+    def _read(
+        self, work: "_Work", series: list[PostedSeries], first_seasons: Seasons | None = None
+    ) -> list[PreparedSeries]:
         return prepare_series(
             series,
             work.request,
@@ -181,6 +185,7 @@ class Forecasting:
             work.calendar,
             max_length=self._limits.max_series_length,
             freq=work.freq,
+            first_seasons=first_seasons,
         )
 
     def _check_answer_values(self, n_values: int) -> None:

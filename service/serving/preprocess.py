@@ -41,11 +41,13 @@ def prepare_series(
     *,
     max_length: int,
     freq: str | None = None,
+    first_seasons: Seasons | None = None,
 ) -> list[PreparedSeries]:
     """Reads every series for a version.
 
     Args:
         freq: that of the series, where it is known.
+        first_seasons: those of the first series, where they were found before.
         max_length: the most points of a series that a model reads whole.
 
     Raises:
@@ -53,8 +55,10 @@ def prepare_series(
     """
     longest = max_length if manifest.reads_whole_series else sys.maxsize
     has_levels = bool(request.level or request.quantiles) and not manifest.is_zero_shot
-    rows = []
+    rows: list[PreparedSeries] = []
     for posted, read in zip(series, read_all(series, request.missing), strict=True):
+        if rows:
+            first_seasons = None
         if isinstance(read, Flaw):
             rows.append(PreparedSeries(posted.id, posted.pointer, flaw=read))
             continue
@@ -67,7 +71,7 @@ def prepare_series(
                 PreparedSeries(posted.id, posted.pointer, flaw=_misfit(posted.pointer, values, manifest, max_length))
             )
         elif manifest.is_zero_shot:
-            seasons = find_seasons(values, season=request.season, freq=freq)
+            seasons = first_seasons or find_seasons(values, season=request.season, freq=freq)
             is_non_negative = request.non_negative
             rows.append(
                 PreparedSeries(

@@ -75,10 +75,14 @@ def explain(names: Sequence[str], judgement: Judgement) -> list[Expert]:
     return sorted(experts, key=lambda expert: -expert.weight)
 
 
-def choose_horizon(request: ForecastRequest, series: Sequence[PostedSeries], freq: str | None) -> int:
-    """One season of the first series that can be read, or ten steps where it has none."""
+def find_first_seasons(request: ForecastRequest, series: Sequence[PostedSeries], freq: str | None) -> Seasons:
+    """The seasons of the first series, or none where it can't be read."""
     for read in read_all(list(series[:1]), request.missing):
         if not isinstance(read, Flaw):
-            short = find_seasons(read[0], season=request.season, freq=freq).short
-            return short if short > 1 else HORIZON_WITHOUT_SEASON
-    return HORIZON_WITHOUT_SEASON
+            return find_seasons(read[0], season=request.season, freq=freq)
+    return NO_SEASON
+
+
+def choose_horizon(seasons: Seasons) -> int:
+    """One season, or ten steps where there is none."""
+    return seasons.short if seasons.short > 1 else HORIZON_WITHOUT_SEASON
