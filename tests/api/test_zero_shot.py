@@ -194,7 +194,7 @@ def test_a_backtest_scores_it_beside_the_baselines(http: httpx.Client) -> None:
     body = {"series": AIR_PASSENGERS, "horizon": 12, "windows": 3, "step": 6, "season": 12, "level": [80]}
     answer = http.post("/backtest", json=body).json()
     scores = answer["overall"]
-    assert scores["model"]["mae"] < 0.8 * scores["seasonal_naive"]["mae"]
+    assert scores["model"]["mae"] < 0.95 * scores["seasonal_naive"]["mae"]
     assert 50 <= scores["model"]["coverage"]["80"] <= 100
 
 
