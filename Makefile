@@ -22,8 +22,9 @@ $(STAMP): requirements.lock pyproject.toml
 run: setup  ## Start API and worker, train the starter models, forecast AirPassengers
 	$(BIN)/outfielder up
 
-# Two processes on purpose: each loads TensorFlow. A file's tests stay in one, for what they share.
-PYTEST := $(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder --durations=15
+# Three processes on two cores: tests of jobs and connections mostly wait. Each loads TensorFlow. A file's tests stay in
+# one, for what they share.
+PYTEST := $(BIN)/python -m pytest -n 3 --dist loadscope --no-loadscope-reorder --durations=15
 
 test: setup  ## Every promise once (NN minutes on two quiet cores), and which tests were slowest
 	$(PYTEST) -m "not exhaustive"

@@ -1,5 +1,6 @@
 """The seasons of a series: those that come with its frequency, or that are named, or found in it."""
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -43,12 +44,13 @@ def find_seasons(values: NDArray[np.float64], *, season: int | None = None, freq
     A season that is named is taken; without one that of the frequency; without either, what stands out in the series.
     A longer one comes along where the series holds enough of it: the week of hours, the year of days.
     """
-    if season is None and freq is None:
+    if freq is not None:
+        short, long = _of_frequency(freq, season)
+    elif season is None:
         short, long = detect_seasons(values)
     else:
-        short = usual_season(freq) if season is None else season
-        long = _longer(freq, short)
-        if long == 0 and freq is None and short > 1:
+        short, long = season, 0
+        if short > 1:
             # The week of a day that was named in points.
             found, longer = detect_seasons(values)
             long = longer if found == short else 0
@@ -57,9 +59,16 @@ def find_seasons(values: NDArray[np.float64], *, season: int | None = None, freq
     return Seasons(short, long)
 
 
-def _longer(freq: str | None, short: int) -> int:
+@lru_cache(256)
+def _of_frequency(freq: str, season: int | None) -> tuple[int, int]:
+    """The usual season of a frequency, or one that is named, and the season beyond it."""
+    short = usual_season(freq) if season is None else season
+    return short, _longer(freq, short)
+
+
+def _longer(freq: str, short: int) -> int:
     """The season beyond the usual one of a frequency, 0 for none."""
-    if freq is None or short == 1:
+    if short == 1:
         return 0
     frequency = parse(freq)
     if frequency.is_shorter_than_a_day and EVEN_US["D"] == short * frequency.count * EVEN_US[frequency.unit]:

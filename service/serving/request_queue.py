@@ -7,6 +7,10 @@ from service.serving.engine_call import MAX_ROWS, EngineCall
 from service.serving.pending import PendingPart, PendingRequest
 
 
+# A call that costs much by itself may take as long as so many of one row: the others would cost that again.
+SHARED = 4
+
+
 class RequestQueue:
     """A lane of requests for each engine call. To be used on the event loop."""
 
@@ -46,7 +50,7 @@ class RequestQueue:
                 # Rows stand in the order of their lengths.
                 longest = max(longest, len(request.rows[request.order[request.taken - 1]]))
                 # Of the call as a whole: most of what a small one takes does not grow with its rows.
-                full = full or call.seconds(rows, longest) > most_seconds
+                full = full or call.seconds(rows, longest) > max(most_seconds, SHARED * call.seconds(1, longest))
                 parts.append((request, request.order[first : request.taken]))
             if request.taken < len(request.rows):
                 unfinished.append(request)

@@ -183,7 +183,7 @@ def kill_the_api_under_requests(service: Processes) -> None:
             thread.join()
     assert set(answers) <= {200, 503}
     names = [model["name"] for model in service.client.get("/models").json()["models"]]
-    assert names == ["phoenix"]
+    assert names == ["phoenix", "zero-shot"]
 
 
 def find_processes(command: str, service: Processes) -> list[int]:

@@ -19,7 +19,7 @@ from service.store.pretrained import publish_pretrained
 
 @pytest.fixture(scope="module")
 def trials() -> Trials:
-    return draw_trials(1, 2000)
+    return draw_trials(1, 1000)
 
 
 @pytest.mark.parametrize("family", [family for family, _ in FAMILIES], ids=lambda family: family.__name__)
@@ -60,9 +60,9 @@ def test_a_gate_learns_and_is_served_like_the_shipped_one(trials: Trials, tmp_pa
         missed = np.abs(trials.targets - np.asarray(verdict.forecast)) / trials.unit[:, None]
         return float(np.minimum(missed, 5)[trials.is_step > 0].mean())
 
-    assert error(150) < error(1)
-    gate = fit(trials, steps=150, seed=0)
-    again = fit(trials, steps=150, seed=0)
+    assert error(120) < error(1)
+    gate = fit(trials, steps=120, seed=0)
+    again = fit(trials, steps=120, seed=0)
     np.testing.assert_array_equal(gate.layers[0][0], again.layers[0][0])
     ratios = measure_ratios(gate, trials)
     residuals = to_residuals([ratios])
