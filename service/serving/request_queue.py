@@ -6,7 +6,6 @@ from collections import deque
 from service.serving.engine_call import MAX_ROWS, EngineCall
 from service.serving.pending import PendingPart, PendingRequest
 
-
 # A call that costs much by itself may take as long as so many of one row: the others would cost that again.
 SHARED = 4
 
