@@ -9,6 +9,7 @@ from starlette.requests import Request
 from service.api.dependencies import Services
 from service.api.json_series import BulkSeries
 from service.domain.panel import Panel
+from service.domain.season_detection import LONGEST_SEASON
 from service.errors import InvalidRequest, ServiceError
 from service.serving.forecast_plan import ForecastRequest
 
@@ -18,6 +19,8 @@ NUMBER_BYTES = 20
 STAMP_BYTES = 100
 # A series' own names and brackets.
 SERIES_BYTES = 400
+# The names, weights and errors of experts.
+EXPERTS_BYTES = 4000
 # Answers that can't be larger are not looked at closely.
 SMALL_NUMBERS = 2000
 
@@ -31,7 +34,8 @@ async def hold_answer(request: Request, services: Services, posted: Any, asked: 
     """
     n_series = _count_series(posted)
     most_steps = asked.horizon or services.settings.max_horizon
-    n_values = n_series * most_steps * (1 + 2 * len(asked.level))
+    per_step = 1 + 2 * len(asked.level) + len(asked.quantiles)
+    n_values = n_series * most_steps * per_step
     if n_values <= SMALL_NUMBERS and not asked.all_steps:
         return
     try:
@@ -39,14 +43,16 @@ async def hold_answer(request: Request, services: Services, posted: Any, asked: 
     except ServiceError:
         # Said where it is forecast, for there is more to say.
         return
-    horizon = min(max(asked.horizon or max(manifest.horizon, 10), 1), services.settings.max_horizon)
-    n_values = n_series * horizon * (1 + 2 * len(asked.level))
+    own_horizon = LONGEST_SEASON if manifest.is_zero_shot else max(manifest.horizon, 10)
+    horizon = min(max(asked.horizon or own_horizon, 1), services.settings.max_horizon)
+    n_values = n_series * horizon * per_step
     if asked.all_steps:
         n_values += await asyncio.to_thread(_count_points, posted) * manifest.horizon
     has_stamps = asked.freq is not None or isinstance(posted, Panel)
     n_bytes = (
         NUMBER_BYTES * min(n_values, services.settings.max_answer_values)
         + SERIES_BYTES * n_series
+        + (EXPERTS_BYTES * n_series if asked.explain else 0)
         + (STAMP_BYTES * n_series * horizon if has_stamps else 0)
     )
     if n_bytes > services.budget.limit_bytes:

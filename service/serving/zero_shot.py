@@ -17,6 +17,9 @@ from service.serving.postprocess import Expert
 
 # Without a season so many steps are forecast.
 HORIZON_WITHOUT_SEASON = 10
+# What a point of a row and a step of its forecast take of a call's memory, in cells of `EngineCall`: each row is
+# forecast from five points by fourteen experts, whose errors are counted in three ways.
+POINT_CELLS, STEP_CELLS = 6, 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +33,9 @@ class ZeroShotCall(EngineCall):
         series, lengths = pack(rows)
         judgement = cast(ZeroShotEngine, self.engine).judge(series, lengths, self.seasons, self.horizon)
         return [judgement.row(i) for i in range(len(rows))]
+
+    def _cells(self, length: int) -> int:
+        return POINT_CELLS * length + STEP_CELLS * self.horizon
 
 
 def make_calls(engine: Engine, seasons: Sequence[Seasons], horizon: int) -> list[tuple[ZeroShotCall, list[int]]]:

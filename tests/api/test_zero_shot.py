@@ -11,7 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.cli.first_run import load_air_passengers
+from service.domain.seasons import Seasons
 from service.networks.experts import EXPERTS
+from service.serving.zero_shot import ZeroShotCall
 from service.store.pretrained import publish_pretrained
 from tests.api.server import assert_problem, client
 
@@ -212,3 +214,15 @@ def test_tensorflow_gives_the_same_numbers(store: Path, http: httpx.Client, tmp_
         for one, another in zip(forecast(http, **body)["forecasts"], forecast(other, **body)["forecasts"], strict=True):
             np.testing.assert_allclose(one["values"], another["values"], rtol=1e-3)
             np.testing.assert_allclose(one["intervals"]["80"]["upper"], another["intervals"]["80"]["upper"], rtol=1e-3)
+
+
+def test_a_far_horizon_of_many_series_is_computed_in_small_calls() -> None:
+    rows = [np.zeros(96)] * 1000
+    order = list(range(1000))
+
+    def most_rows(horizon: int) -> int:
+        return ZeroShotCall(Any, "rollout", horizon, Seasons(12)).fit(rows, order, 0, 0)[0]  # type: ignore[arg-type]
+
+    assert most_rows(12) == 128
+    # Of one row's experts, trials and steps there are 240,000 numbers.
+    assert 4 <= most_rows(1000) <= 32

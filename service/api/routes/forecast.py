@@ -80,6 +80,9 @@ async def forecast(request: Request, services: Injected) -> Response:
 
 def _is_short(posted: Any, asked: ForecastRequest) -> bool:
     """Whether the answer is surely too small for its memory to be counted. Fast."""
-    if asked.all_steps or asked.freq is not None or type(posted) not in (list, dict):
+    if asked.all_steps or asked.explain or asked.freq is not None or type(posted) not in (list, dict):
         return False
-    return len(posted) * (asked.horizon or USUAL_HORIZON) * (1 + 2 * len(asked.level)) <= SHORT_NUMBERS
+    return (
+        len(posted) * (asked.horizon or USUAL_HORIZON) * (1 + 2 * len(asked.level) + len(asked.quantiles))
+        <= SHORT_NUMBERS
+    )
