@@ -26,6 +26,8 @@ FORECAST_ONLY = ["forecast"]
 MEASURED_POINTS = 50
 # What each row of a call takes beside its points.
 ROW_SECONDS = 2e-6
+# The memory of larger calls of the zero-shot model is given back after them: rows times points and steps.
+KEPT_CELLS = 4096
 # The format holds no larger graph.
 MOST_GRAPH_BYTES = 2**31
 
@@ -176,13 +178,18 @@ class OnnxZeroShot:
     def __init__(self, folder: Path) -> None:
         self._one = _open(folder / graph_path(ONE_SEASON)).run
         self._two = _open(folder / graph_path(TWO_SEASONS)).run
+        import onnxruntime
+
+        self._giving_back = onnxruntime.RunOptions()
+        self._giving_back.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
 
     def judge(self, series: Array, lengths: Lengths, seasons: Seasons, horizon: int) -> Judgement:
         inputs = {"series": series, "lengths": lengths, "season": np.array(seasons.short), "horizon": np.array(horizon)}
         if seasons.long:
             inputs["long_season"] = np.array(seasons.long)
         run = self._two if seasons.long else self._one
-        return to_judgement(run(Judgement._fields, inputs))
+        is_large = len(series) * (series.shape[1] + horizon) > KEPT_CELLS
+        return to_judgement(run(Judgement._fields, inputs, self._giving_back if is_large else None))
 
 
 class _Graphs:
