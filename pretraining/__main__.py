@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 
 from benchmarks.machine import describe_machine
 from pretraining.calibration import find_factor, measure_ratios, to_residuals
-from pretraining.export import NAME, digest_gate, export
+from pretraining.examples import KINDS, Examples, draw_examples
+from pretraining.export import NAME, digest_combiner, export
 from pretraining.fit import apply, fit
-from pretraining.trials import KINDS, Trials, draw_trials
-from pretraining.validation import Set, load_m1, mean_scaled_error, pack, to_trials
+from pretraining.validation import Set, load_m1, mean_scaled_error, pack, to_examples
 from service.engines.zero_shot import SEASON_GROUPS, choose_factor
 from service.networks.operations import NumPyOperations
-from service.networks.zero_shot import Gate, judge, try_experts
+from service.networks.zero_shot import Combiner, backtest_experts, combine
 from service.store.pretrained import FOLDER
 
 # Series that one process draws at once; the seed of each part is the seed and its number.
@@ -45,15 +45,15 @@ def main() -> None:
     parts = -(-arguments.series // PART_SERIES)
     with ProcessPoolExecutor(arguments.processes, get_context("spawn")) as pool:
         seeds = [arguments.seed * 1_000_000 + part for part in range(parts + HELD_OUT_SERIES // PART_SERIES)]
-        drawn = list(pool.map(partial(draw_trials, count=PART_SERIES), seeds))
-    trials, held_out = _join(drawn[:parts]), _join(drawn[parts:])
-    print(f"{len(trials.features)} series drawn and tried after {time.monotonic() - started:.0f} s", flush=True)
-    gate = fit(trials, steps=arguments.steps, seed=arguments.seed)
+        drawn = list(pool.map(partial(draw_examples, count=PART_SERIES), seeds))
+    examples, held_out = _join(drawn[:parts]), _join(drawn[parts:])
+    print(f"{len(examples.features)} series drawn and tried after {time.monotonic() - started:.0f} s", flush=True)
+    combiner = fit(examples, steps=arguments.steps, seed=arguments.seed)
     seconds = time.monotonic() - started
     print(f"fitted after {seconds:.0f} s\n\n| series | MASE | coverage of 80 % | of 95 % |\n|---|---|---|---|")
     sets = load_m1()
-    real = [measure_ratios(gate, to_trials(data)) for data in sets]
-    held = measure_ratios(gate, held_out)
+    real = [measure_ratios(combiner, to_examples(data)) for data in sets]
+    held = measure_ratios(combiner, held_out)
     residuals = to_residuals([held, np.concatenate(real)])
     bounds = np.quantile(residuals, [0.8, 0.95])
     factors = [
@@ -63,44 +63,53 @@ def main() -> None:
     real = [ratios / choose_factor(factors, data.seasons.short) for data, ratios in zip(sets, real, strict=True)]
     scores = {}
     for data, ratios in zip(sets, real, strict=True):
-        scores[data.name] = mean_scaled_error(data, _forecast(gate, data))
+        scores[data.name] = mean_scaled_error(data, _forecast(combiner, data))
         _show(data.name, scores[data.name], ratios, bounds)
     for place, kind in enumerate(KINDS):
         part = held_out.take(np.flatnonzero(held_out.kind == place))
         if not len(part.kind):
             continue
         counted = part.is_step > 0
-        error = np.abs(part.targets - np.asarray(apply(gate, part).forecast)) / part.unit[:, None]
+        error = np.abs(part.targets - np.asarray(apply(combiner, part).forecast)) / part.unit[:, None]
         _show(
             f"synthetic, seasons {kind.seasons.short}, {kind.seasons.long}",
             float(error[counted].mean()),
-            measure_ratios(gate, part) / choose_factor(factors, kind.seasons.short),
+            measure_ratios(combiner, part) / choose_factor(factors, kind.seasons.short),
             bounds,
         )
     shutil.rmtree(arguments.folder, ignore_errors=True)
     arguments.folder.mkdir(parents=True)
     facts = {
-        "data": {"kind": "synthetic", "digest": digest_gate(gate), "n_series": len(trials.features), "freq": None},
+        "data": {
+            "kind": "synthetic",
+            "digest": digest_combiner(combiner),
+            "n_series": len(examples.features),
+            "freq": None,
+        },
         "metrics": {"validation": {"mase": float(np.mean(list(scores.values())))}},
         "epochs_run": 0,
         "seconds": round(seconds, 1),
     }
-    manifest = export(gate, arguments.folder, residuals=residuals, factors=factors, facts=facts, seed=arguments.seed)
+    manifest = export(
+        combiner, arguments.folder, residuals=residuals, factors=factors, facts=facts, seed=arguments.seed
+    )
     size = sum(path.stat().st_size for path in arguments.folder.rglob("*") if path.is_file())
     print(f"\n{manifest.parameters} weights, {size / 1e6:.1f} MB in {arguments.folder}", flush=True)
 
 
-def _join(parts: list[Trials]) -> Trials:
-    return Trials(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+def _join(parts: list[Examples]) -> Examples:
+    return Examples(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
 
 
-def _forecast(gate: Gate, data: Set) -> NDArray[np.float64]:
-    """All steps of a set's forecasts [n, horizon]; trials hold some of a long horizon."""
+def _forecast(combiner: Combiner, data: Set) -> NDArray[np.float64]:
+    """All steps of a set's forecasts [n, horizon]; examples hold some of a long horizon."""
     past, lengths = pack(data.past, data.seasons)
     horizon = np.int64(data.future.shape[1])
     xp, steps = NumPyOperations(), np.arange(horizon)
-    trial = try_experts(xp, past.astype(np.float32), lengths, np.int64(data.seasons.short), None, steps, horizon)
-    return np.asarray(judge(xp, gate, trial, steps, horizon).forecast, np.float64)
+    backtest = backtest_experts(
+        xp, past.astype(np.float32), lengths, np.int64(data.seasons.short), None, steps, horizon
+    )
+    return np.asarray(combine(xp, combiner, backtest, steps, horizon).forecast, np.float64)
 
 
 def _show(name: str, error: float, ratios: NDArray[np.float64], bounds: NDArray[np.float64]) -> None:

@@ -1,11 +1,11 @@
-"""How large errors are in the units that the gate gives: what intervals of any level are made of."""
+"""How large errors are in the units that the combiner gives: what intervals of any level are made of."""
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pretraining.examples import Examples
 from pretraining.fit import apply
-from pretraining.trials import Trials
-from service.networks.zero_shot import Gate
+from service.networks.zero_shot import Combiner
 
 Floats = NDArray[np.float64]
 
@@ -13,11 +13,11 @@ Floats = NDArray[np.float64]
 QUANTILES = 1999
 
 
-def measure_ratios(gate: Gate, trials: Trials) -> Floats:
-    """Absolute errors in units of the gate, of all series and steps: [n]."""
-    verdict = apply(gate, trials)
-    counted = trials.is_step > 0
-    ratios = np.abs(trials.targets - np.asarray(verdict.forecast)) / np.asarray(verdict.unit)
+def measure_ratios(combiner: Combiner, examples: Examples) -> Floats:
+    """Absolute errors in units of the combiner, of all series and steps: [n]."""
+    combination = apply(combiner, examples)
+    counted = examples.is_step > 0
+    ratios = np.abs(examples.targets - np.asarray(combination.forecast)) / np.asarray(combination.unit)
     return np.asarray(ratios[counted], np.float64)
 
 

@@ -14,17 +14,17 @@ from service.domain.seasons import MOST_POINTS_READ, Seasons
 from service.engines import onnx
 from service.engines.onnx import OnnxZeroShot, graph_path
 from service.engines.savedmodel import SavedModelZeroShot
-from service.engines.zero_shot import ARCHITECTURE, Judgement
+from service.engines.zero_shot import ARCHITECTURE, Combined
 from service.networks.experts import EXPERTS
 from service.networks.operations import NumPyOperations
-from service.networks.zero_shot import Gate
+from service.networks.zero_shot import Combiner
 from service.store.layout import MANIFEST
 from service.store.manifest import Manifest
 from service.training.export.zero_shot_graphs import (
     DEFAULT_HORIZON,
     ZeroShotGraph,
+    combine_series,
     flatten,
-    judge_series,
     make_zero_shot_onnx,
 )
 
@@ -35,7 +35,7 @@ PROOFS = ((Seasons(12), 120, 18), (Seasons(1), 30, 6), (Seasons(4), 9, 8), (Seas
 
 
 def export(
-    gate: Gate,
+    combiner: Combiner,
     folder: Path,
     *,
     residuals: Sequence[float],
@@ -46,20 +46,20 @@ def export(
     """Writes a version into an empty folder.
 
     Args:
-        residuals: absolute errors in units of the gate, ascending.
+        residuals: absolute errors in units of the combiner, ascending.
         factors: what units are multiplied with, for each of `SEASON_GROUPS`.
         facts: `data`, `metrics`, `epochs_run` and `seconds` of the manifest.
 
     Raises:
         RuntimeError: an engine's numbers differ from NumPy's.
     """
-    graph = ZeroShotGraph(gate)
+    graph = ZeroShotGraph(combiner)
     tf.saved_model.save(graph, str(folder), signatures=graph.signatures())
-    for call, model in make_zero_shot_onnx(gate).items():
+    for call, model in make_zero_shot_onnx(combiner).items():
         path = folder / graph_path(call)
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(model)
-    difference = _prove(gate, folder)
+    difference = _prove(combiner, folder)
     manifest = Manifest(
         name=NAME,
         version=1,
@@ -84,7 +84,7 @@ def export(
         library_versions={name: importlib.metadata.version(name) for name in ("outfielder", "jax", "numpy")}
         | {"tensorflow": tf.__version__},
         job_id=None,
-        parameters=sum(array.size for array in flatten(gate)[2:]),
+        parameters=sum(array.size for array in flatten(combiner)[2:]),
         calibration={
             "season": 1,
             "window": MOST_POINTS_READ,
@@ -98,12 +98,12 @@ def export(
     return manifest
 
 
-def digest_gate(gate: Gate) -> str:
-    """SHA-256 of a gate's numbers."""
-    return hashlib.sha256(b"".join(array.tobytes() for array in flatten(gate))).hexdigest()
+def digest_combiner(combiner: Combiner) -> str:
+    """SHA-256 of a combiner's numbers."""
+    return hashlib.sha256(b"".join(array.tobytes() for array in flatten(combiner))).hexdigest()
 
 
-def _prove(gate: Gate, folder: Path) -> float:
+def _prove(combiner: Combiner, folder: Path) -> float:
     """The largest difference of the ONNX graphs from the SavedModel, as a share of the largest forecast of a series."""
     rng = np.random.default_rng(0)
     worst = 0.0
@@ -114,18 +114,20 @@ def _prove(gate: Gate, folder: Path) -> float:
         waves = 5 + np.sin(2 * np.pi * position / max(seasons.short, 9)) + rng.normal(size=(20, time)) * 0.3
         series = np.where(position < lengths[:, None], waves, 0.0).astype(np.float32)
         long_season = np.int64(seasons.long) if seasons.long else None
-        trial, verdict = judge_series(
+        backtest, combination = combine_series(
             NumPyOperations(),
-            gate,
+            combiner,
             series,
             lengths.astype(np.int64),
             np.int64(seasons.short),
             long_season,
             np.int64(horizon),
         )
-        expected = Judgement(verdict.forecast, verdict.unit, verdict.weights.mean(axis=2), trial.log_errors)
-        served = SavedModelZeroShot(tf, folder).judge(series, lengths, seasons, horizon)
-        fast = OnnxZeroShot(folder).judge(series, lengths, seasons, horizon)
+        expected = Combined(
+            combination.forecast, combination.unit, combination.weights.mean(axis=2), backtest.log_errors
+        )
+        served = SavedModelZeroShot(tf, folder).combine(series, lengths, seasons, horizon)
+        fast = OnnxZeroShot(folder).combine(series, lengths, seasons, horizon)
         for name, answer in (("SavedModel", served), ("ONNX", fast)):
             for field, tolerance in TOLERANCES.items():
                 wanted, got = getattr(expected, field), getattr(answer, field)

@@ -1,4 +1,4 @@
-"""Fits the gate to trials: forecasts by their absolute error, the unit of errors by its likelihood."""
+"""Fits the combiner to examples: forecasts by their absolute error, the unit of errors by its likelihood."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,10 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from pretraining.trials import Trials
+from pretraining.examples import Examples
 from service.networks.experts import EXPERTS
 from service.networks.jax_operations import JaxOperations
-from service.networks.zero_shot import POWER, Gate, Trial, Verdict, weigh
+from service.networks.zero_shot import POWER, Combination, Combiner, ExpertBacktest, weigh
 
 Weights = dict[str, Any]
 
@@ -28,13 +28,13 @@ SHARE_OF_UNIT = 0.05
 PULL = 0.1
 
 
-def fit(trials: Trials, *, steps: int, seed: int, pull: float = PULL) -> Gate:
-    """The gate that suits trials best; the same for the same seed."""
-    center = trials.features.mean(axis=0)
-    scale = trials.features.std(axis=0) + np.float32(0.1)
-    weights = _initialize(seed, trials.features.shape[1])
+def fit(examples: Examples, *, steps: int, seed: int, pull: float = PULL) -> Combiner:
+    """The combiner that suits examples best; the same for the same seed."""
+    center = examples.features.mean(axis=0)
+    scale = examples.features.std(axis=0) + np.float32(0.1)
+    weights = _initialize(seed, examples.features.shape[1])
     moments = jax.tree.map(jnp.zeros_like, (weights, weights))
-    arrays = {name: jnp.asarray(array) for name, array in trials._asdict().items() if name != "kind"}
+    arrays = {name: jnp.asarray(array) for name, array in examples._asdict().items() if name != "kind"}
 
     @jax.jit
     def step(weights: Weights, moments: Any, count: Any, rows: Any) -> tuple[Weights, Any, Any]:
@@ -55,40 +55,40 @@ def fit(trials: Trials, *, steps: int, seed: int, pull: float = PULL) -> Gate:
 
     rng = np.random.default_rng(seed)
     for count in range(1, steps + 1):
-        rows = rng.integers(0, len(trials.features), BATCH)
+        rows = rng.integers(0, len(examples.features), BATCH)
         weights, moments, _ = step(weights, moments, jnp.float32(count), rows)
-    return _to_gate(jax.tree.map(np.asarray, weights), center, scale)
+    return _to_combiner(jax.tree.map(np.asarray, weights), center, scale)
 
 
-def apply(gate: Gate, trials: Trials) -> Verdict:
-    """The gate's verdicts on trials, in units of their series' magnitude, by JAX."""
-    return _apply(gate, {name: jnp.asarray(array) for name, array in trials._asdict().items()})
+def apply(combiner: Combiner, examples: Examples) -> Combination:
+    """The combiner's combinations on examples, in units of their series' magnitude, by JAX."""
+    return _apply(combiner, {name: jnp.asarray(array) for name, array in examples._asdict().items()})
 
 
 @jax.jit
-def _apply(gate: Gate, batch: Mapping[str, Any]) -> Verdict:
-    return weigh(JaxOperations({}, [], None), gate, _trial(batch), batch["share"])[0]
+def _apply(combiner: Combiner, batch: Mapping[str, Any]) -> Combination:
+    return weigh(JaxOperations({}, [], None), combiner, _backtest(batch), batch["share"])[0]
 
 
 def _loss(
     weights: Weights, center: NDArray[Any], scale: NDArray[Any], batch: Mapping[str, Any], pull: float
 ) -> jax.Array:
-    verdict, answer = weigh(
-        JaxOperations({}, [], None), _to_gate(weights, center, scale), _trial(batch), batch["share"]
+    combination, answer = weigh(
+        JaxOperations({}, [], None), _to_combiner(weights, center, scale), _backtest(batch), batch["share"]
     )
     counted = batch["is_step"]
-    error = jnp.abs(batch["targets"] - verdict.forecast) / batch["unit"][:, None]
+    error = jnp.abs(batch["targets"] - combination.forecast) / batch["unit"][:, None]
     excess = jnp.maximum(error - LARGEST_LINEAR_ERROR, 0.0)
     error = jnp.minimum(error, LARGEST_LINEAR_ERROR) + jnp.log1p(excess)
     # Errors of a Laplace distribution, whose scale is the unit.
-    missed = jnp.abs(batch["targets"] - jax.lax.stop_gradient(verdict.forecast))
-    surprise = jnp.minimum(missed / verdict.unit + jnp.log(verdict.unit / batch["unit"][:, None]), 50.0)
+    missed = jnp.abs(batch["targets"] - jax.lax.stop_gradient(combination.forecast))
+    surprise = jnp.minimum(missed / combination.unit + jnp.log(combination.unit / batch["unit"][:, None]), 50.0)
     mean = ((error + SHARE_OF_UNIT * surprise) * counted).sum() / counted.sum()
     return mean + pull * (answer[:, : 2 * len(EXPERTS)] ** 2).mean()
 
 
-def _trial(batch: Mapping[str, Any]) -> Trial:
-    return Trial(
+def _backtest(batch: Mapping[str, Any]) -> ExpertBacktest:
+    return ExpertBacktest(
         batch["forecasts"],
         batch["features"],
         batch["log_errors"],
@@ -111,5 +111,5 @@ def _initialize(seed: int, n_features: int) -> Weights:
     return {"layers": layers, "power": jnp.float32(POWER), "preference": jnp.zeros(len(EXPERTS))}
 
 
-def _to_gate(weights: Weights, center: NDArray[Any], scale: NDArray[Any]) -> Gate:
-    return Gate(weights["layers"], center, scale, weights["power"], weights["preference"])
+def _to_combiner(weights: Weights, center: NDArray[Any], scale: NDArray[Any]) -> Combiner:
+    return Combiner(weights["layers"], center, scale, weights["power"], weights["preference"])

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pretraining.trials import Trials, make_trials
+from pretraining.examples import Examples, make_examples
 from service.domain.seasons import Seasons
 
 Array = NDArray[np.float64]
@@ -40,9 +40,9 @@ def load_m1() -> list[Set]:
     return sets
 
 
-def to_trials(data: Set) -> Trials:
-    """Trials of a set's series."""
-    return make_trials(*pack(data.past, data.seasons), data.future, data.seasons)
+def to_examples(data: Set) -> Examples:
+    """Examples of a set's series."""
+    return make_examples(*pack(data.past, data.seasons), data.future, data.seasons)
 
 
 def pack(series: list[Array], seasons: Seasons) -> tuple[Array, NDArray[np.int64]]:

@@ -1,7 +1,7 @@
 """Forecasts without training, measured through the public API: `make bench-zero-shot`.
 
 Accuracy on competition and load series, where nothing but `series` and `freq` is posted; kinds of series that everybody
-can judge; and speed. Theta and AutoETS (statsforecast) run in an environment of their own, in the same run.
+can combine; and speed. Theta and AutoETS (statsforecast) run in an environment of their own, in the same run.
 """
 
 import argparse

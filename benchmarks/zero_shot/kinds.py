@@ -1,4 +1,4 @@
-"""Kinds of series that everybody can judge: for each, how the model does beside the best single expert of that kind.
+"""Kinds of series that everybody can combine: for each, how the model does beside the best single expert of that kind.
 
 The model gets the series alone and finds the season itself; experts are told it.
 """
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from service.domain.seasons import Seasons
 from service.networks.experts import EXPERTS
 from service.networks.operations import NumPyOperations
-from service.networks.zero_shot import try_experts
+from service.networks.zero_shot import backtest_experts
 
 Array = NDArray[np.float64]
 
@@ -66,7 +66,7 @@ def draw_kinds(seed: int = 2026) -> list[Kind]:
 def compare(kind: Kind) -> Comparison:
     """What each expert errs alone."""
     past, future = kind.series[:, :-HORIZON], kind.series[:, -HORIZON:]
-    trial = try_experts(
+    backtest = backtest_experts(
         NumPyOperations(),
         past.astype(np.float32),
         np.full(len(past), past.shape[1]),
@@ -75,8 +75,8 @@ def compare(kind: Kind) -> Comparison:
         np.arange(HORIZON),
         np.int64(HORIZON),
     )
-    forecasts = trial.forecasts * trial.scale[:, :, None]
+    forecasts = backtest.forecasts * backtest.scale[:, :, None]
     errors = np.abs(forecasts - future[:, None]).mean(axis=(0, 2))
-    errors = np.where(trial.allowed > 0.5, errors, np.inf)
+    errors = np.where(backtest.allowed > 0.5, errors, np.inf)
     best = int(np.argmin(errors))
     return Comparison(EXPERTS[best], float(errors[best]), float(errors[0]))

@@ -12,7 +12,7 @@ import numpy as np
 from service.domain.seasons import Seasons
 from service.engines.engine import Array, Engine, EngineChoice, Kind, Lengths
 from service.engines.normalized import NormalizedEngine
-from service.engines.zero_shot import ARCHITECTURE, ONE_SEASON, TWO_SEASONS, Judgement, ZeroShotEngine, to_judgement
+from service.engines.zero_shot import ARCHITECTURE, ONE_SEASON, TWO_SEASONS, Combined, ZeroShotEngine, to_combined
 from service.errors import EngineNotAvailable, VersionDamaged
 from service.storage.regular_files import read_regular
 from service.store.manifest import Manifest
@@ -183,13 +183,13 @@ class OnnxZeroShot:
         self._giving_back = onnxruntime.RunOptions()
         self._giving_back.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
 
-    def judge(self, series: Array, lengths: Lengths, seasons: Seasons, horizon: int) -> Judgement:
+    def combine(self, series: Array, lengths: Lengths, seasons: Seasons, horizon: int) -> Combined:
         inputs = {"series": series, "lengths": lengths, "season": np.array(seasons.short), "horizon": np.array(horizon)}
         if seasons.long:
             inputs["long_season"] = np.array(seasons.long)
         run = self._two if seasons.long else self._one
         is_large = len(series) * (series.shape[1] + horizon) > KEPT_CELLS
-        return to_judgement(run(Judgement._fields, inputs, self._giving_back if is_large else None))
+        return to_combined(run(Combined._fields, inputs, self._giving_back if is_large else None))
 
 
 class _Graphs:

@@ -14,7 +14,7 @@ import numpy as np
 from service.domain.seasons import Seasons
 from service.engines.engine import Array, Engine, EngineChoice, Kind, Lengths
 from service.engines.normalized import NormalizedEngine
-from service.engines.zero_shot import ARCHITECTURE, ONE_SEASON, TWO_SEASONS, Judgement, ZeroShotEngine
+from service.engines.zero_shot import ARCHITECTURE, ONE_SEASON, TWO_SEASONS, Combined, ZeroShotEngine
 from service.errors import VersionDamaged
 from service.store.manifest import Manifest
 
@@ -132,7 +132,7 @@ class SavedModelZeroShot:
             self._loaded = tensorflow.saved_model.load(str(folder))
         self._signatures = dict(self._loaded.signatures)
 
-    def judge(self, series: Array, lengths: Lengths, seasons: Seasons, horizon: int) -> Judgement:
+    def combine(self, series: Array, lengths: Lengths, seasons: Seasons, horizon: int) -> Combined:
         constant, int32 = self._tf.constant, self._tf.int32
         inputs = {
             "series": constant(series[:, :, None]),
@@ -144,7 +144,7 @@ class SavedModelZeroShot:
             inputs["long_season"] = constant(seasons.long, int32)
         with self._place():
             answer = self._signatures[TWO_SEASONS if seasons.long else ONE_SEASON](**inputs)
-        return Judgement(*(_array(answer[name]) for name in Judgement._fields))
+        return Combined(*(_array(answer[name]) for name in Combined._fields))
 
 
 def _array(tensor: Any) -> Array:

@@ -28,7 +28,7 @@ def choose_factor(factors: Sequence[float], season: int) -> float:
     return next(factor for factor, group in zip(factors, SEASON_GROUPS, strict=True) if season in group)
 
 
-class Judgement(NamedTuple):
+class Combined(NamedTuple):
     """What the model says of series.
 
     Attributes:
@@ -43,15 +43,15 @@ class Judgement(NamedTuple):
     weights: Any
     errors: Any
 
-    def row(self, i: int) -> "Judgement":
+    def row(self, i: int) -> "Combined":
         """Of one series: as above, without the batch."""
-        return Judgement(self.forecast[i], self.unit[i], self.weights[i], self.errors[i])
+        return Combined(self.forecast[i], self.unit[i], self.weights[i], self.errors[i])
 
 
 class ZeroShotRuntime(Protocol):
-    """Computes judgements in 32 bits. Thread-safe."""
+    """Computes combined in 32 bits. Thread-safe."""
 
-    def judge(self, series: Array, lengths: Lengths, seasons: Seasons, horizon: int) -> Judgement:
+    def combine(self, series: Array, lengths: Lengths, seasons: Seasons, horizon: int) -> Combined:
         """Series [batch, time], right-padded with zeros, all of the same seasons."""
         ...
 
@@ -75,13 +75,13 @@ class ZeroShotEngine:
         self.experts = tuple(manifest.hyper_parameters["experts"])
         self._cost = _Cost(float("inf"), 0.0)
 
-    def judge(self, series: Series, lengths: Lengths, seasons: Seasons, horizon: int) -> Judgement:
+    def combine(self, series: Series, lengths: Lengths, seasons: Seasons, horizon: int) -> Combined:
         """As of the runtime, for series in 64 bits and units of their own."""
         normalized, reference = normalize(series, lengths, "scale")
-        forecast, unit, weights, errors = self._runtime.judge(normalized, lengths, seasons, horizon)
+        forecast, unit, weights, errors = self._runtime.combine(normalized, lengths, seasons, horizon)
         assert reference is not None  # only of models that read values as they are
         size: Any = getattr(reference, "unit", 1.0)
-        return Judgement(
+        return Combined(
             reference.restore(forecast),
             unit.astype(np.float64) * (size * choose_factor(self._factors, seasons.short)),
             weights,
@@ -101,7 +101,7 @@ class ZeroShotEngine:
             values = row[:length]
             seasons = find_seasons(values)
             values = values[-seasons.points_read :]
-            answer[i] = self.judge(values[None], np.array([len(values)], np.int32), seasons, horizon).forecast[0]
+            answer[i] = self.combine(values[None], np.array([len(values)], np.int32), seasons, horizon).forecast[0]
         return answer
 
     def all_steps(self, series: Series, lengths: Lengths) -> tuple[Answers, Lengths]:
@@ -127,7 +127,7 @@ class ZeroShotEngine:
         seconds = []
         for _ in range(2):
             started = time.perf_counter()
-            answer = self.judge(series, lengths, seasons, MEASURED_STEPS)
+            answer = self.combine(series, lengths, seasons, MEASURED_STEPS)
             seconds.append(time.perf_counter() - started)
         expected = (rows, MEASURED_STEPS)
         if answer.forecast.shape != expected or not np.isfinite(answer.forecast).all():
@@ -137,7 +137,7 @@ class ZeroShotEngine:
         return min(seconds)
 
 
-def to_judgement(outputs: Sequence[NDArray[Any]]) -> Judgement:
+def to_combined(outputs: Sequence[NDArray[Any]]) -> Combined:
     """From the outputs of a graph, in the order of the fields."""
     forecast, unit, weights, errors = outputs
-    return Judgement(forecast, unit, weights, errors)
+    return Combined(forecast, unit, weights, errors)

@@ -1,4 +1,4 @@
-"""Classical forecasts of many series at once: the experts whose opinions the zero-shot model weighs.
+"""Classical forecasts of many series at once: the experts whose expert_forecasts the zero-shot model weighs.
 
 Each is a formula that needs no fit by iteration: settings of exponential smoothing are averaged by their likelihood.
 Sources: exponential smoothing with damped trends, E. S. Gardner and E. McKenzie, 1985; the Theta method as smoothing
@@ -47,7 +47,7 @@ TINY = 1e-12
 _LEVELS, _BOTH = SmoothingBank(LEVELS), SmoothingBank(LEVELS + TRENDS)
 
 
-class Opinions(NamedTuple):
+class ExpertForecasts(NamedTuple):
     """Forecasts [rows, experts, steps], and what was noticed of each row [rows, facts]: `SHARES`, then `SIZES`."""
 
     forecasts: Tensor
@@ -69,9 +69,9 @@ SIZES = (
 )
 
 
-def ask_experts(
+def run_experts(
     xp: Any, values: Tensor, own: Tensor, season: Tensor, long_season: Tensor | None, steps: Tensor
-) -> Opinions:
+) -> ExpertForecasts:
     """Forecasts series that end at the last column.
 
     Args:
@@ -146,7 +146,7 @@ def ask_experts(
         _recent_change(xp, adjusted, own),
         xp.abs(own_mean),
     ]
-    return Opinions(xp.concatenate(parts, axis=1), xp.concatenate(facts, axis=1))
+    return ExpertForecasts(xp.concatenate(parts, axis=1), xp.concatenate(facts, axis=1))
 
 
 def _of_long_season(

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from service.networks.experts import EXPERTS, LONG, SEASONAL_ONLY, SHARES, SIZES, ask_experts
+from service.networks.experts import EXPERTS, LONG, SEASONAL_ONLY, SHARES, SIZES, run_experts
 from service.networks.operations import Tensor
 
 Array = NDArray[np.float32]
@@ -21,11 +21,11 @@ Array = NDArray[np.float32]
 # Earlier points that experts are tried from.
 ORIGINS = 4
 POWER = 4.0
-# A trial needs two seasons and a little before it, or this share of a short series.
-SEASONS_BEFORE_TRIAL = 2
-POINTS_BEFORE_TRIAL = 5
-SHARE_BEFORE_TRIAL = 0.7
-# The error of smoothing one step ahead counts as so many points of a trial, magnified.
+# A backtest needs two seasons and a little before it, or this share of a short series.
+SEASONS_BEFORE_BACKTEST = 2
+POINTS_BEFORE_BACKTEST = 5
+SHARE_BEFORE_BACKTEST = 0.7
+# The error of smoothing one step ahead counts as so many points of a backtest, magnified.
 PRIOR_POINTS = 2.0
 PRIOR_FACTOR = 1.2
 # The smallest unit of errors, as a share of a series' magnitude; and the smallest that are told apart.
@@ -39,7 +39,7 @@ LARGEST_LOG_UNIT = 14.0
 N_FEATURES = 5 * len(EXPERTS) + 7 + len(SHARES) + len(SIZES)
 
 
-class Gate(NamedTuple):
+class Combiner(NamedTuple):
     """The network's weights: layers of (kernel, bias), and how features are centred and scaled.
 
     `power` and `preference` [experts] make weights of errors before the layers have a say.
@@ -52,8 +52,8 @@ class Gate(NamedTuple):
     preference: Array
 
 
-class Trial(NamedTuple):
-    """What the gate reads of series.
+class ExpertBacktest(NamedTuple):
+    """What the combiner reads of series.
 
     Attributes:
         forecasts: [batch, experts, steps], in units of `scale`.
@@ -72,7 +72,7 @@ class Trial(NamedTuple):
     scale: Tensor
 
 
-class Verdict(NamedTuple):
+class Combination(NamedTuple):
     """The forecast and the unit of its errors [batch, steps], and the experts' weights [batch, experts, steps]."""
 
     forecast: Tensor
@@ -80,15 +80,15 @@ class Verdict(NamedTuple):
     weights: Tensor
 
 
-def try_experts(
+def backtest_experts(
     xp: Any, series: Tensor, lengths: Tensor, season: Tensor, long_season: Tensor | None, steps: Tensor, horizon: Tensor
-) -> Trial:
+) -> ExpertBacktest:
     """Asks the experts now and at earlier points of each series.
 
     Args:
         series: [batch, time], right-padded with zeros.
         lengths: [batch], integers of at least 1.
-        season, long_season: as of `ask_experts`.
+        season, long_season: as of `run_experts`.
         steps: the steps to forecast, integers [steps], 0 for the first.
         horizon: the step after the last one, an integer.
     """
@@ -111,13 +111,13 @@ def try_experts(
     values = values / xp.expand_dims(scale, 2)
 
     rows = batch * (1 + ORIGINS)
-    opinions = ask_experts(
+    expert_forecasts = run_experts(
         xp, xp.reshape(values, (rows, width)), xp.reshape(own, (rows, width)), season, long_season, steps
     )
     n_steps = xp.size(steps, 0)
     n_experts = len(EXPERTS)
-    forecasts = xp.reshape(opinions.forecasts, (batch, 1 + ORIGINS, n_experts, n_steps))
-    facts = xp.reshape(opinions.facts, (batch, 1 + ORIGINS, len(SHARES) + len(SIZES)))[:, 0]
+    forecasts = xp.reshape(expert_forecasts.forecasts, (batch, 1 + ORIGINS, n_experts, n_steps))
+    facts = xp.reshape(expert_forecasts.facts, (batch, 1 + ORIGINS, len(SHARES) + len(SIZES)))[:, 0]
 
     targets = xp.expand_dims(ends[:, 1:], 2) + steps  # [batch, origins, steps]
     is_known = xp.where(targets < xp.expand_dims(xp.expand_dims(lengths, 1), 2), 1.0, 0.0)
@@ -168,7 +168,7 @@ def try_experts(
         shares,
         xp.minimum(xp.maximum(sizes, -8.0), LARGEST_LOGS_OF_SIZES),
     ]
-    return Trial(now, xp.concatenate(features, axis=1), log_errors, allowed, best, scale)
+    return ExpertBacktest(now, xp.concatenate(features, axis=1), log_errors, allowed, best, scale)
 
 
 def _stack_first(xp: Any, *tensors: Tensor) -> Tensor:
@@ -176,43 +176,43 @@ def _stack_first(xp: Any, *tensors: Tensor) -> Tensor:
     return xp.concatenate([xp.expand_dims(tensor, 1) for tensor in tensors], axis=1)
 
 
-def judge(xp: Any, gate: Gate, trial: Trial, steps: Tensor, horizon: Tensor) -> Verdict:
+def combine(xp: Any, combiner: Combiner, backtest: ExpertBacktest, steps: Tensor, horizon: Tensor) -> Combination:
     """Weighs the experts: the forecast and the unit of its errors, in units of the series."""
     share = (xp.cast(steps, "float32") + 1.0) / xp.cast(horizon, "float32")
-    return weigh(xp, gate, trial, xp.expand_dims(share, 0))[0]
+    return weigh(xp, combiner, backtest, xp.expand_dims(share, 0))[0]
 
 
-def weigh(xp: Any, gate: Gate, trial: Trial, share: Tensor) -> tuple[Verdict, Tensor]:
-    """As `judge`, and what the last layer gave [batch, 2 experts + 3].
+def weigh(xp: Any, combiner: Combiner, backtest: ExpertBacktest, share: Tensor) -> tuple[Combination, Tensor]:
+    """As `combine`, and what the last layer gave [batch, 2 experts + 3].
 
     Args:
         share: which part of the horizon has passed after each step, [batch, steps] or [1, steps].
     """
     n_experts = len(EXPERTS)
-    hidden = _clip(xp, (trial.features - gate.center) / gate.scale, LARGEST_FEATURE)
-    *inner, (kernel, bias) = gate.layers
+    hidden = _clip(xp, (backtest.features - combiner.center) / combiner.scale, LARGEST_FEATURE)
+    *inner, (kernel, bias) = combiner.layers
     for inner_kernel, inner_bias in inner:
         hidden = xp.gelu(xp.matmul(hidden, inner_kernel) + inner_bias)
     answer = xp.matmul(hidden, kernel) + bias
-    at_middle = gate.preference - gate.power * trial.log_errors + answer[:, :n_experts]
+    at_middle = combiner.preference - combiner.power * backtest.log_errors + answer[:, :n_experts]
     tilt = answer[:, n_experts : 2 * n_experts]
     logits = xp.expand_dims(at_middle, 2) + xp.expand_dims(tilt, 2) * xp.expand_dims(share - 0.5, 1)
-    logits = xp.where(xp.expand_dims(trial.allowed, -1) > 0.5, logits, -1e9)
+    logits = xp.where(xp.expand_dims(backtest.allowed, -1) > 0.5, logits, -1e9)
     weights = xp.exp(logits - xp.max(logits, axis=1, keepdims=True))
     weights = weights / xp.sum(weights, axis=1, keepdims=True)
-    forecast = xp.sum(weights * trial.forecasts, axis=1)
+    forecast = xp.sum(weights * backtest.forecasts, axis=1)
     rest = answer[:, 2 * n_experts :]
     log_unit = (
-        xp.log(trial.best) + rest[:, :1] + rest[:, 1:2] * (share - 0.5) + rest[:, 2:3] * (0.3 * xp.log(share + 1e-6))
+        xp.log(backtest.best) + rest[:, :1] + rest[:, 1:2] * (share - 0.5) + rest[:, 2:3] * (0.3 * xp.log(share + 1e-6))
     )
     unit = xp.exp(_clip(xp, log_unit, LARGEST_LOG_UNIT))
-    return Verdict(forecast * trial.scale, unit * trial.scale, weights), answer
+    return Combination(forecast * backtest.scale, unit * backtest.scale, weights), answer
 
 
 def _origins(xp: Any, known: Tensor, season: Tensor, horizon: Tensor) -> Tensor:
     """How far before the end of each series experts are tried: integers [batch, origins], 0 where there is no room."""
-    least = xp.where(season > 1.5, SEASONS_BEFORE_TRIAL * season + 2.0, float(POINTS_BEFORE_TRIAL))
-    before = xp.maximum(xp.minimum(least, SHARE_BEFORE_TRIAL * known), 2.0)
+    least = xp.where(season > 1.5, SEASONS_BEFORE_BACKTEST * season + 2.0, float(POINTS_BEFORE_BACKTEST))
+    before = xp.maximum(xp.minimum(least, SHARE_BEFORE_BACKTEST * known), 2.0)
     room = xp.maximum(known - before, 0.0)
     stride = xp.minimum(horizon, room / float(ORIGINS))
     shifts = xp.expand_dims(stride, 1) * np.arange(1, ORIGINS + 1, dtype=np.float32)

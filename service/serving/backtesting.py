@@ -19,7 +19,7 @@ from service.serving.interval_widths import find_spread, never_negative
 from service.serving.postprocess import overflow
 from service.serving.preprocess import raise_if_all_bad
 from service.serving.registry import Registry
-from service.serving.zero_shot import judge_rows
+from service.serving.zero_shot import combine_rows
 
 # A backtest's answer, as JSON.
 Answer = dict[str, Any]
@@ -86,8 +86,8 @@ class Backtesting:
             return [_Forecast(values, None) for values in computed.rows]
         seasons = await asyncio.to_thread(plan.find_seasons, rows)
         cut = [row[-of_row.points_read :] for row, of_row in zip(rows, seasons, strict=True)]
-        judgements, *_ = await judge_rows(self._batcher, engine, cut, seasons, plan.forecast_plan.horizon)
-        return [_Forecast(judgement.forecast, Spread(judgement.unit, False)) for judgement in judgements]
+        combined, *_ = await combine_rows(self._batcher, engine, cut, seasons, plan.forecast_plan.horizon)
+        return [_Forecast(one_combined.forecast, Spread(one_combined.unit, False)) for one_combined in combined]
 
 
 class _Forecast(NamedTuple):

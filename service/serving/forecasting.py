@@ -16,7 +16,7 @@ from service.domain.panel import Panel
 from service.domain.seasons import Seasons
 from service.domain.series import NUMBERS_AND_NULL, PostedSeries, split, unpack
 from service.engines.engine import Answers, Engine, Series
-from service.engines.zero_shot import Judgement, ZeroShotEngine
+from service.engines.zero_shot import Combined, ZeroShotEngine
 from service.errors import InvalidRequest
 from service.serving.batcher import Batcher
 from service.serving.engine_call import MAX_CELLS, MAX_ROWS, EngineCall
@@ -25,7 +25,7 @@ from service.serving.forecast_plan import ForecastPlan, ForecastRequest, make_fo
 from service.serving.postprocess import SeriesForecast, assemble
 from service.serving.preprocess import PreparedSeries, count_points, prepare_series, raise_if_all_bad
 from service.serving.registry import Registry
-from service.serving.zero_shot import choose_horizon, explain, find_first_seasons, judge_rows, judge_rows_here
+from service.serving.zero_shot import choose_horizon, combine_rows, combine_rows_here, explain, find_first_seasons
 from service.store.manifest import Manifest
 
 # Beyond so many numbers, pure computation goes to a thread: about 2 ms, which other requests would wait for.
@@ -205,8 +205,8 @@ class Forecasting:
         engine = await self._registry.engine(work.manifest)
         if work.manifest.is_zero_shot:
             seasons = [row.seasons for row in rows if row.values is not None]
-            judgements, queued, computing = await judge_rows(self._batcher, engine, inputs, seasons, work.plan.horizon)
-            return _Part(_join_judgements(work, engine, rows, judgements), queued, computing)
+            combined, queued, computing = await combine_rows(self._batcher, engine, inputs, seasons, work.plan.horizon)
+            return _Part(_join_combined(work, engine, rows, combined), queued, computing)
         computed = [await self._batcher.run(call, inputs) for call in _calls(work, engine)]
         return _Part(
             _join(work, rows, [call_result.rows for call_result in computed]),
@@ -257,9 +257,9 @@ def _answer_part(work: _Work, engine: Engine, rows: list[PreparedSeries], submit
     inputs = _inputs(rows)
     if work.manifest.is_zero_shot:
         seasons = [row.seasons for row in rows if row.values is not None]
-        judgements = judge_rows_here(engine, inputs, seasons, work.plan.horizon)
+        combined = combine_rows_here(engine, inputs, seasons, work.plan.horizon)
         ended = time.perf_counter()
-        return _Part(_join_judgements(work, engine, rows, judgements), started - submitted, ended - started)
+        return _Part(_join_combined(work, engine, rows, combined), started - submitted, ended - started)
     outputs = [call.run_all(inputs) for call in _calls(work, engine)]
     ended = time.perf_counter()
     return _Part(_join(work, rows, outputs), started - submitted, ended - started)
@@ -283,30 +283,30 @@ def _join(work: _Work, rows: list[PreparedSeries], outputs: list[list[Answers]])
     return assemble(rows, answers, sequences, work.plan)
 
 
-def _join_judgements(
-    work: _Work, engine: Engine, rows: list[PreparedSeries], judgements: list[Judgement]
+def _join_combined(
+    work: _Work, engine: Engine, rows: list[PreparedSeries], combined: list[Combined]
 ) -> list[SeriesForecast]:
     """Series with what the zero-shot model says of those that have no flaw."""
-    judged = iter(judgements)
-    by_row = [None if row.values is None else next(judged) for row in rows]
+    combined_rows = iter(combined)
+    by_row = [None if row.values is None else next(combined_rows) for row in rows]
     measured = [
-        row if judgement is None else row._replace(spread=Spread(judgement.unit, False))
-        for row, judgement in zip(rows, by_row, strict=True)
+        row if one_combined is None else row._replace(spread=Spread(one_combined.unit, False))
+        for row, one_combined in zip(rows, by_row, strict=True)
     ]
     answers = [
-        np.maximum(judgement.forecast, 0.0) if row.is_non_negative else judgement.forecast
-        for row, judgement in zip(rows, by_row, strict=True)
-        if judgement is not None
+        np.maximum(one_combined.forecast, 0.0) if row.is_non_negative else one_combined.forecast
+        for row, one_combined in zip(rows, by_row, strict=True)
+        if one_combined is not None
     ]
     names = cast(ZeroShotEngine, engine).experts
     return [
         forecast
-        if judgement is None or forecast.flaw is not None
+        if one_combined is None or forecast.flaw is not None
         else forecast._replace(
             season=row.seasons.short,
-            experts=explain(names, judgement) if work.request.explain else None,
+            experts=explain(names, one_combined) if work.request.explain else None,
         )
-        for forecast, row, judgement in zip(assemble(measured, answers, None, work.plan), rows, by_row, strict=True)
+        for forecast, row, one_combined in zip(assemble(measured, answers, None, work.plan), rows, by_row, strict=True)
     ]
 
 

@@ -8,7 +8,7 @@ from typing import Any, cast
 from service.domain.seasons import NO_SEASON, Seasons, find_seasons
 from service.domain.series import PostedSeries, read_all
 from service.engines.engine import Engine, Series
-from service.engines.zero_shot import Judgement, ZeroShotEngine
+from service.engines.zero_shot import Combined, ZeroShotEngine
 from service.errors import Flaw
 from service.serving.batcher import Batcher
 from service.serving.engine_call import EngineCall, pack
@@ -29,10 +29,10 @@ class ZeroShotCall(EngineCall):
     seasons: Seasons = NO_SEASON
 
     def run(self, rows: Sequence[Series]) -> list[Any]:
-        """Rows [time] -> for each its Judgement: one engine call."""
+        """Rows [time] -> for each its Combined: one engine call."""
         series, lengths = pack(rows)
-        judgement = cast(ZeroShotEngine, self.engine).judge(series, lengths, self.seasons, self.horizon)
-        return [judgement.row(i) for i in range(len(rows))]
+        one_combined = cast(ZeroShotEngine, self.engine).combine(series, lengths, self.seasons, self.horizon)
+        return [one_combined.row(i) for i in range(len(rows))]
 
     def _cells(self, length: int) -> int:
         return POINT_CELLS * length + STEP_CELLS * self.horizon
@@ -46,37 +46,37 @@ def make_calls(engine: Engine, seasons: Sequence[Seasons], horizon: int) -> list
     return [(ZeroShotCall(engine, "rollout", horizon, of_rows), found) for of_rows, found in places.items()]
 
 
-async def judge_rows(
+async def combine_rows(
     batcher: Batcher, engine: Engine, rows: Sequence[Series], seasons: Sequence[Seasons], horizon: int
-) -> tuple[list[Judgement], float, float]:
-    """Judgements of rows [time], and the seconds that they waited and were computed in."""
+) -> tuple[list[Combined], float, float]:
+    """Combined forecasts of rows [time], and the seconds that they waited and were computed in."""
     calls = make_calls(engine, seasons, horizon)
     computed = await asyncio.gather(*(batcher.run(call, [rows[i] for i in places]) for call, places in calls))
-    judgements: list[Any] = [None] * len(rows)
+    combined: list[Any] = [None] * len(rows)
     for (_, places), result in zip(calls, computed, strict=True):
-        for i, judgement in zip(places, result.rows, strict=True):
-            judgements[i] = judgement
+        for i, one_combined in zip(places, result.rows, strict=True):
+            combined[i] = one_combined
     return (
-        judgements,
+        combined,
         sum(result.queue_seconds for result in computed),
         sum(result.compute_seconds for result in computed),
     )
 
 
-def judge_rows_here(
+def combine_rows_here(
     engine: Engine, rows: Sequence[Series], seasons: Sequence[Seasons], horizon: int
-) -> list[Judgement]:
-    """As `judge_rows`, in this thread."""
-    judgements: list[Any] = [None] * len(rows)
+) -> list[Combined]:
+    """As `combine_rows`, in this thread."""
+    combined: list[Any] = [None] * len(rows)
     for call, places in make_calls(engine, seasons, horizon):
-        for i, judgement in zip(places, call.run_all([rows[i] for i in places]), strict=True):
-            judgements[i] = judgement
-    return judgements
+        for i, one_combined in zip(places, call.run_all([rows[i] for i in places]), strict=True):
+            combined[i] = one_combined
+    return combined
 
 
-def explain(names: Sequence[str], judgement: Judgement) -> list[Expert]:
+def explain(names: Sequence[str], one_combined: Combined) -> list[Expert]:
     """What a forecast was made of, the heaviest expert first; those without a say are left out."""
-    weights, errors = judgement.weights.tolist(), judgement.errors.tolist()
+    weights, errors = one_combined.weights.tolist(), one_combined.errors.tolist()
     experts = [Expert(*of_one) for of_one in zip(names, weights, errors, strict=True) if of_one[1] > 0]
     return sorted(experts, key=lambda expert: -expert.weight)
 

@@ -224,5 +224,5 @@ def test_a_far_horizon_of_many_series_is_computed_in_small_calls() -> None:
         return ZeroShotCall(Any, "rollout", horizon, Seasons(12)).fit(rows, order, 0, 0)[0]  # type: ignore[arg-type]
 
     assert most_rows(12) == 128
-    # Of one row's experts, trials and steps there are 240,000 numbers.
+    # Of one row's experts, examples and steps there are 240,000 numbers.
     assert 4 <= most_rows(1000) <= 32

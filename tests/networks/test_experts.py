@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from service.networks.experts import EXPERTS, LEVELS, LONG, RATES, TRENDS, ask_experts
+from service.networks.experts import EXPERTS, LEVELS, LONG, RATES, TRENDS, run_experts
 from service.networks.exponential_smoothing import MOST_POINTS, Smoothing, SmoothingBank
 from service.networks.operations import NumPyOperations
 from service.networks.seasonal_decomposition import decompose
@@ -30,8 +30,8 @@ def ask(series: Any, season: int, horizon: int, long_season: int | None = None) 
     """Each expert's forecast of one series, by its name."""
     values, own = align(series, season=long_season or season)
     long = None if long_season is None else np.int64(long_season)
-    opinions = ask_experts(XP, values, own, np.int64(season), long, np.arange(horizon))
-    return dict(zip(EXPERTS, np.asarray(opinions.forecasts[0], np.float64), strict=True))
+    expert_forecasts = run_experts(XP, values, own, np.int64(season), long, np.arange(horizon))
+    return dict(zip(EXPERTS, np.asarray(expert_forecasts.forecasts[0], np.float64), strict=True))
 
 
 def smooth_by_hand(values: Array, setting: Smoothing) -> tuple[float, float, float]:

@@ -14,15 +14,29 @@ from service.domain.seasons import Seasons
 from service.engines.zero_shot import ONE_SEASON, TWO_SEASONS
 from service.networks.experts import EXPERTS
 from service.networks.operations import NumPyOperations
-from service.networks.zero_shot import N_FEATURES, ORIGINS, Gate, Trial, Verdict, judge, try_experts
-from service.training.export.zero_shot_graphs import ZeroShotGraph, flatten, judge_series, make_zero_shot_onnx, to_gate
+from service.networks.zero_shot import (
+    N_FEATURES,
+    ORIGINS,
+    Combination,
+    Combiner,
+    ExpertBacktest,
+    backtest_experts,
+    combine,
+)
+from service.training.export.zero_shot_graphs import (
+    ZeroShotGraph,
+    combine_series,
+    flatten,
+    make_zero_shot_onnx,
+    to_combiner,
+)
 
 Array = NDArray[np.float32]
 XP = NumPyOperations()
 
 
-def make_gate(seed: int | None = None) -> Gate:
-    """A gate whose layers say nothing, or with a seed something."""
+def make_combiner(seed: int | None = None) -> Combiner:
+    """A combiner whose layers say nothing, or with a seed something."""
     rng = np.random.default_rng(seed or 0)
     size = 0.0 if seed is None else 0.3
 
@@ -32,7 +46,7 @@ def make_gate(seed: int | None = None) -> Gate:
 
     n_answers = 2 * len(EXPERTS) + 3
     layers = [(weights(N_FEATURES, 16), weights(16)), (weights(16, n_answers), weights(n_answers))]
-    return Gate(
+    return Combiner(
         layers,
         np.zeros(N_FEATURES, np.float32),
         np.ones(N_FEATURES, np.float32),
@@ -41,9 +55,9 @@ def make_gate(seed: int | None = None) -> Gate:
     )
 
 
-GATE = make_gate(5)
-GRAPH = ZeroShotGraph(GATE)
-SESSIONS = {call: onnxruntime.InferenceSession(graph) for call, graph in make_zero_shot_onnx(GATE).items()}
+COMBINER = make_combiner(5)
+GRAPH = ZeroShotGraph(COMBINER)
+SESSIONS = {call: onnxruntime.InferenceSession(graph) for call, graph in make_zero_shot_onnx(COMBINER).items()}
 
 
 def pack(rows: list[NDArray[Any]]) -> tuple[Array, NDArray[np.int64]]:
@@ -54,10 +68,12 @@ def pack(rows: list[NDArray[Any]]) -> tuple[Array, NDArray[np.int64]]:
     return series, lengths
 
 
-def by_numpy(rows: list[NDArray[Any]], seasons: Seasons, horizon: int, gate: Gate = GATE) -> tuple[Trial, Verdict]:
+def by_numpy(
+    rows: list[NDArray[Any]], seasons: Seasons, horizon: int, combiner: Combiner = COMBINER
+) -> tuple[ExpertBacktest, Combination]:
     series, lengths = pack(rows)
     long_season = np.int64(seasons.long) if seasons.long else None
-    return judge_series(XP, gate, series, lengths, np.int64(seasons.short), long_season, np.int64(horizon))
+    return combine_series(XP, combiner, series, lengths, np.int64(seasons.short), long_season, np.int64(horizon))
 
 
 def draw(seed: int, season: int, n: int = 6, longest: int = 90) -> list[NDArray[Any]]:
@@ -72,7 +88,7 @@ def draw(seed: int, season: int, n: int = 6, longest: int = 90) -> list[NDArray[
 @pytest.mark.parametrize("seasons", [Seasons(1), Seasons(4), Seasons(12), Seasons(6, 42)])
 def test_every_library_gives_the_same_numbers(seasons: Seasons) -> None:
     rows, horizon = draw(seasons.short, seasons.short), 9
-    trial, expected = by_numpy(rows, seasons, horizon)
+    backtest, expected = by_numpy(rows, seasons, horizon)
     series, lengths = pack(rows)
     inputs: dict[str, Any] = {"series": series, "lengths": lengths.astype(np.int32)}
     numbers = {"season": seasons.short, "horizon": horizon, **({"long_season": seasons.long} if seasons.long else {})}
@@ -89,7 +105,7 @@ def test_every_library_gives_the_same_numbers(seasons: Seasons) -> None:
         expected.forecast,
         expected.unit,
         expected.weights.mean(axis=2),
-        np.exp(trial.log_errors) * trial.best * trial.scale,
+        np.exp(backtest.log_errors) * backtest.best * backtest.scale,
     ]
     for name, want, onnx in zip(names, wanted, by_onnx, strict=True):
         np.testing.assert_allclose(onnx, want, rtol=2e-3, atol=1e-4, err_msg=name)
@@ -125,50 +141,52 @@ def test_forecasts_follow_the_unit_of_the_series(seed: int, exponent: int) -> No
 def test_whatever_is_asked_the_answer_is_finite_and_weights_sum_to_one(
     rows: list[list[float]], seasons: Seasons, horizon: int
 ) -> None:
-    _, verdict = by_numpy([np.array(row) for row in rows], seasons, horizon)
-    assert verdict.forecast.shape == (len(rows), horizon)
-    assert np.isfinite(verdict.forecast).all()
-    assert np.isfinite(verdict.unit).all()
+    _, combination = by_numpy([np.array(row) for row in rows], seasons, horizon)
+    assert combination.forecast.shape == (len(rows), horizon)
+    assert np.isfinite(combination.forecast).all()
+    assert np.isfinite(combination.unit).all()
     # Of values near the smallest of 32 bits nothing is left; the service takes the unit off before.
-    assert (verdict.unit >= 0).all()
-    np.testing.assert_allclose(verdict.weights.sum(axis=1), 1.0, rtol=1e-5)
+    assert (combination.unit >= 0).all()
+    np.testing.assert_allclose(combination.weights.sum(axis=1), 1.0, rtol=1e-5)
 
 
 def test_experts_that_err_less_on_the_past_weigh_more() -> None:
     rng = np.random.default_rng(0)
     time = np.arange(96)
     pattern = np.tile(rng.normal(size=12) * 5, 8)
-    trial, verdict = by_numpy([50 + pattern + 0.1 * rng.normal(size=96), 50 + 2.0 * time], Seasons(12), 12, make_gate())
-    weights = verdict.weights.mean(axis=2)
+    backtest, combination = by_numpy(
+        [50 + pattern + 0.1 * rng.normal(size=96), 50 + 2.0 * time], Seasons(12), 12, make_combiner()
+    )
+    weights = combination.weights.mean(axis=2)
     names = list(EXPERTS)
     assert weights[0, names.index("smoothing_without_season")] < 0.01
     assert weights[1, names.index("mean")] < 0.01
-    np.testing.assert_array_equal(np.argsort(weights[0, :10]), np.argsort(-trial.log_errors[0, :10]))
+    np.testing.assert_array_equal(np.argsort(weights[0, :10]), np.argsort(-backtest.log_errors[0, :10]))
 
 
 def test_trials_read_nothing_of_what_comes_after_them() -> None:
     # An outlier at the end is not known at the earlier points, so their forecasts don't change.
     rows = [np.arange(60.0), np.concatenate([np.arange(59.0), [1000.0]])]
-    trial, _ = by_numpy(rows, Seasons(1), 10)
-    seen = [try_experts(XP, *pack([row[:50]]), np.int64(1), None, np.arange(10), np.int64(10)) for row in rows]
+    backtest, _ = by_numpy(rows, Seasons(1), 10)
+    seen = [backtest_experts(XP, *pack([row[:50]]), np.int64(1), None, np.arange(10), np.int64(10)) for row in rows]
     np.testing.assert_allclose(seen[0].forecasts * seen[0].scale[:, None], seen[1].forecasts * seen[1].scale[:, None])
-    assert trial.best[1, 0] * trial.scale[1, 0] > trial.best[0, 0] * trial.scale[0, 0]
+    assert backtest.best[1, 0] * backtest.scale[1, 0] > backtest.best[0, 0] * backtest.scale[0, 0]
     assert ORIGINS == 4
 
 
 def test_a_repeated_season_and_a_constant_are_repeated() -> None:
     season = np.array([3.0, 5.0, 9.0, 4.0])
-    _, verdict = by_numpy([np.tile(season, 8), np.full(32, 7.0)], Seasons(4), 8)
-    np.testing.assert_allclose(verdict.forecast[0], np.tile(season, 2), rtol=1e-4)
-    np.testing.assert_allclose(verdict.forecast[1], 7.0, rtol=1e-5)
-    assert (verdict.unit[0] < 0.01).all()
+    _, combination = by_numpy([np.tile(season, 8), np.full(32, 7.0)], Seasons(4), 8)
+    np.testing.assert_allclose(combination.forecast[0], np.tile(season, 2), rtol=1e-4)
+    np.testing.assert_allclose(combination.forecast[1], 7.0, rtol=1e-5)
+    assert (combination.unit[0] < 0.01).all()
 
 
 def test_a_gate_is_kept_as_arrays() -> None:
-    again = to_gate(flatten(GATE))
+    again = to_combiner(flatten(COMBINER))
     steps = np.arange(5)
-    trial = try_experts(XP, *pack([np.arange(30.0)]), np.int64(4), None, steps, np.int64(5))
-    one, other = (judge(XP, gate, trial, steps, np.int64(5)) for gate in (GATE, again))
+    backtest = backtest_experts(XP, *pack([np.arange(30.0)]), np.int64(4), None, steps, np.int64(5))
+    one, other = (combine(XP, combiner, backtest, steps, np.int64(5)) for combiner in (COMBINER, again))
     np.testing.assert_array_equal(one.forecast, other.forecast)
 
 

@@ -1,4 +1,4 @@
-"""Pretraining, in small: series as they should be, a gate that learns, and a version that can be served."""
+"""Pretraining, in small: series as they should be, a combiner that learns, and a version that can be served."""
 
 from pathlib import Path
 
@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from pretraining.calibration import measure_ratios, to_residuals
+from pretraining.examples import STEPS, Examples, draw_examples, make_examples
 from pretraining.export import export
 from pretraining.fit import apply, fit
 from pretraining.synthetic import FAMILIES, Family, draw_series, season
-from pretraining.trials import STEPS, Trials, draw_trials, make_trials
 from service.domain.season_detection import detect_seasons
 from service.domain.seasons import Seasons
 from service.networks.zero_shot import N_FEATURES
@@ -18,8 +18,8 @@ from service.store.pretrained import publish_pretrained
 
 
 @pytest.fixture(scope="module")
-def trials() -> Trials:
-    return draw_trials(1, 1000)
+def examples() -> Examples:
+    return draw_examples(1, 1000)
 
 
 @pytest.mark.parametrize("family", [family for family, _ in FAMILIES], ids=lambda family: family.__name__)
@@ -35,7 +35,7 @@ def test_every_family_draws_finite_series_that_move(family: Family, seasons: Sea
 def test_the_same_seed_draws_the_same_series_and_trials() -> None:
     one, other = (draw_series(np.random.default_rng(3), 30, 60, Seasons(12), 6) for _ in range(2))
     np.testing.assert_array_equal(one, other)
-    for left, right in zip(draw_trials(5, 500), draw_trials(5, 500), strict=True):
+    for left, right in zip(draw_examples(5, 500), draw_examples(5, 500), strict=True):
         np.testing.assert_array_equal(left, right)
 
 
@@ -48,30 +48,30 @@ def test_seasons_repeat() -> None:
 def test_trials_hold_what_followed_the_past() -> None:
     future = np.array([[5.0, 6.0, 7.0], [1.0, 1.0, 1.0]])
     past = np.array([[1.0, 2.0, 3.0, 4.0], [2.0, 2.0, 0.0, 0.0]])
-    made = make_trials(past, np.array([4, 2]), future, Seasons(1))
+    made = make_examples(past, np.array([4, 2]), future, Seasons(1))
     np.testing.assert_allclose(made.targets[:, :3], future / np.array([[2.5], [2.0]]))
     np.testing.assert_array_equal(made.is_step[0], [1.0] * 3 + [0.0] * (STEPS - 3))
     assert made.features.shape == (2, N_FEATURES)
 
 
-def test_a_gate_learns_and_is_served_like_the_shipped_one(trials: Trials, tmp_path: Path) -> None:
+def test_a_gate_learns_and_is_served_like_the_shipped_one(examples: Examples, tmp_path: Path) -> None:
     def error(steps: int) -> float:
-        verdict = apply(fit(trials, steps=steps, seed=0), trials)
-        missed = np.abs(trials.targets - np.asarray(verdict.forecast)) / trials.unit[:, None]
-        return float(np.minimum(missed, 5)[trials.is_step > 0].mean())
+        combination = apply(fit(examples, steps=steps, seed=0), examples)
+        missed = np.abs(examples.targets - np.asarray(combination.forecast)) / examples.unit[:, None]
+        return float(np.minimum(missed, 5)[examples.is_step > 0].mean())
 
     assert error(120) < error(1)
-    gate = fit(trials, steps=120, seed=0)
-    again = fit(trials, steps=120, seed=0)
-    np.testing.assert_array_equal(gate.layers[0][0], again.layers[0][0])
-    ratios = measure_ratios(gate, trials)
+    combiner = fit(examples, steps=120, seed=0)
+    again = fit(examples, steps=120, seed=0)
+    np.testing.assert_array_equal(combiner.layers[0][0], again.layers[0][0])
+    ratios = measure_ratios(combiner, examples)
     residuals = to_residuals([ratios])
     assert residuals == sorted(residuals)
     assert np.mean(ratios <= np.quantile(residuals, 0.8)) == pytest.approx(0.8, abs=0.02)
     package = tmp_path / "package" / "zero-shot"
     package.mkdir(parents=True)
     facts = {"data": {"kind": "synthetic"}, "metrics": {}, "epochs_run": 0, "seconds": 0.0}
-    manifest = export(gate, package, residuals=residuals, factors=[1, 1, 1], facts=facts, seed=0)
+    manifest = export(combiner, package, residuals=residuals, factors=[1, 1, 1], facts=facts, seed=0)
     assert manifest.engines["onnx"]["difference"] < 1e-4
     assert Manifest.from_json((package / "manifest.json").read_bytes()).parameters == manifest.parameters
     [published] = publish_pretrained(tmp_path / "store", package.parent)

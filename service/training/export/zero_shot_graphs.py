@@ -10,7 +10,7 @@ from service.engines.zero_shot import ONE_SEASON, TWO_SEASONS
 from service.networks.onnx_graph import FLOAT, INT32, INT64
 from service.networks.onnx_operations import OnnxOperations
 from service.networks.tensorflow_operations import TensorFlowOperations
-from service.networks.zero_shot import Gate, Trial, Verdict, judge, try_experts
+from service.networks.zero_shot import Combination, Combiner, ExpertBacktest, backtest_experts, combine
 
 Tensor = Any
 
@@ -27,24 +27,30 @@ SEASON_GAIN = 0.97
 DEFAULT_HORIZON = 10
 
 
-def judge_series(
-    xp: Any, gate: Gate, series: Tensor, lengths: Tensor, season: Tensor, long_season: Tensor | None, horizon: Tensor
-) -> tuple[Trial, Verdict]:
+def combine_series(
+    xp: Any,
+    combiner: Combiner,
+    series: Tensor,
+    lengths: Tensor,
+    season: Tensor,
+    long_season: Tensor | None,
+    horizon: Tensor,
+) -> tuple[ExpertBacktest, Combination]:
     """The model: series [batch, time], right-padded with anything, and their lengths [batch]."""
     own = xp.expand_dims(xp.arange(xp.size(series, 1)), 0) < xp.expand_dims(lengths, 1)
     series = xp.where(own, series, 0.0)
     steps = xp.arange(horizon)
-    trial = try_experts(xp, series, lengths, season, long_season, steps, horizon)
-    return trial, judge(xp, gate, trial, steps, horizon)
+    backtest = backtest_experts(xp, series, lengths, season, long_season, steps, horizon)
+    return backtest, combine(xp, combiner, backtest, steps, horizon)
 
 
 class ZeroShotGraph(tf.Module):
     """The model as TensorFlow computes it."""
 
-    def __init__(self, gate: Gate) -> None:
+    def __init__(self, combiner: Combiner) -> None:
         super().__init__()
         self._xp = TensorFlowOperations()
-        self._gate = gate
+        self._gate = combiner
 
     def signatures(self) -> dict[str, Any]:
         """The SavedModel's signatures by name."""
@@ -52,8 +58,8 @@ class ZeroShotGraph(tf.Module):
             "serving_default": self.forecast,
             "forecast_ragged": self.forecast_ragged,
             "rollout": self.rollout,
-            ONE_SEASON: self.judge,
-            TWO_SEASONS: self.judge_two_seasons,
+            ONE_SEASON: self.combine,
+            TWO_SEASONS: self.combine_two_seasons,
         }
 
     @tf.function(autograph=False, input_signature=[SERIES])
@@ -72,7 +78,7 @@ class ZeroShotGraph(tf.Module):
         """As `forecast_ragged`, of any horizon; each series with the season that errs least on its own past."""
         forecasts, errors = [], []
         for season in SEASONS:
-            answer = self.judge(series, lengths, tf.constant(season), horizon)
+            answer = self.combine(series, lengths, tf.constant(season), horizon)
             forecasts.append(answer["forecast"])
             least = tf.reduce_min(answer["errors"], axis=1)
             errors.append(least if season == 1 else least / SEASON_GAIN)
@@ -80,33 +86,33 @@ class ZeroShotGraph(tf.Module):
         return {"forecast": tf.gather(tf.stack(forecasts, axis=1), chosen, axis=1, batch_dims=1)}
 
     @tf.function(autograph=False, input_signature=[SERIES, LENGTHS, SEASON, HORIZON])
-    def judge(self, series: Tensor, lengths: Tensor, season: Tensor, horizon: Tensor) -> dict[str, Tensor]:
+    def combine(self, series: Tensor, lengths: Tensor, season: Tensor, horizon: Tensor) -> dict[str, Tensor]:
         """As of `service.engines.zero_shot.ZeroShotRuntime`, with a season of at least 1."""
         xp = self._xp
-        return _outputs(xp, *judge_series(xp, self._gate, series[:, :, 0], lengths, season, None, horizon))
+        return _outputs(xp, *combine_series(xp, self._gate, series[:, :, 0], lengths, season, None, horizon))
 
     @tf.function(autograph=False, input_signature=[SERIES, LENGTHS, SEASON, LONG_SEASON, HORIZON])
-    def judge_two_seasons(
+    def combine_two_seasons(
         self, series: Tensor, lengths: Tensor, season: Tensor, long_season: Tensor, horizon: Tensor
     ) -> dict[str, Tensor]:
         """With a longer season as well, a multiple of the other."""
         xp = self._xp
-        return _outputs(xp, *judge_series(xp, self._gate, series[:, :, 0], lengths, season, long_season, horizon))
+        return _outputs(xp, *combine_series(xp, self._gate, series[:, :, 0], lengths, season, long_season, horizon))
 
 
-def make_zero_shot_onnx(gate: Gate) -> dict[str, bytes]:
+def make_zero_shot_onnx(combiner: Combiner) -> dict[str, bytes]:
     """The ONNX graphs by the name of the engine's call; inputs and outputs are those of the signatures, without the
     last axis of series."""
-    return {ONE_SEASON: _trace(gate, has_long=False), TWO_SEASONS: _trace(gate, has_long=True)}
+    return {ONE_SEASON: _trace(combiner, has_long=False), TWO_SEASONS: _trace(combiner, has_long=True)}
 
 
-def _trace(gate: Gate, *, has_long: bool) -> bytes:
+def _trace(combiner: Combiner, *, has_long: bool) -> bytes:
     xp = OnnxOperations()
     lengths = xp.cast(xp.traced("lengths", "int32"), "int64")
     long_season = xp.traced("long_season", "int64") if has_long else None
-    answer = judge_series(
+    answer = combine_series(
         xp,
-        gate,
+        combiner,
         xp.traced("series"),
         lengths,
         xp.traced("season", "int64"),
@@ -124,22 +130,25 @@ def _trace(gate: Gate, *, has_long: bool) -> bytes:
     return xp.graph.model(inputs, {name: (value.name, FLOAT) for name, value in _outputs(xp, *answer).items()})
 
 
-def _outputs(xp: Any, trial: Trial, verdict: Verdict) -> dict[str, Tensor]:
+def _outputs(xp: Any, backtest: ExpertBacktest, combination: Combination) -> dict[str, Tensor]:
     return {
-        "forecast": verdict.forecast,
-        "unit": verdict.unit,
-        "weights": xp.mean(verdict.weights, axis=2),
-        "errors": xp.exp(trial.log_errors) * (trial.best * trial.scale),
+        "forecast": combination.forecast,
+        "unit": combination.unit,
+        "weights": xp.mean(combination.weights, axis=2),
+        "errors": xp.exp(backtest.log_errors) * (backtest.best * backtest.scale),
     }
 
 
-def to_gate(arrays: Sequence[np.ndarray[Any, Any]]) -> Gate:
-    """A gate from its arrays, as `flatten` gives them."""
+def to_combiner(arrays: Sequence[np.ndarray[Any, Any]]) -> Combiner:
+    """A combiner from its arrays, as `flatten` gives them."""
     center, scale, power, preference, *layers = (np.asarray(array, np.float32) for array in arrays)
-    return Gate(list(zip(layers[::2], layers[1::2], strict=True)), center, scale, power, preference)
+    return Combiner(list(zip(layers[::2], layers[1::2], strict=True)), center, scale, power, preference)
 
 
-def flatten(gate: Gate) -> list[np.ndarray[Any, Any]]:
-    """A gate's arrays: center, scale, power, preference, then kernel and bias of each layer."""
-    layers = [np.asarray(array, np.float32) for layer in gate.layers for array in layer]
-    return [*(np.asarray(a, np.float32) for a in (gate.center, gate.scale, gate.power, gate.preference)), *layers]
+def flatten(combiner: Combiner) -> list[np.ndarray[Any, Any]]:
+    """A combiner's arrays: center, scale, power, preference, then kernel and bias of each layer."""
+    layers = [np.asarray(array, np.float32) for layer in combiner.layers for array in layer]
+    return [
+        *(np.asarray(a, np.float32) for a in (combiner.center, combiner.scale, combiner.power, combiner.preference)),
+        *layers,
+    ]

@@ -1,4 +1,4 @@
-"""What the gate is fitted to: trials of the experts on synthetic series, with the future that followed."""
+"""What the combiner is fitted to: examples of the experts on synthetic series, with the future that followed."""
 
 from typing import NamedTuple
 
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from pretraining.synthetic import Rng, draw_series
 from service.domain.seasons import Seasons
 from service.networks.operations import NumPyOperations
-from service.networks.zero_shot import try_experts
+from service.networks.zero_shot import backtest_experts
 
 Floats = NDArray[np.float32]
 
@@ -48,12 +48,12 @@ KINDS = (
 )
 
 
-class Trials(NamedTuple):
-    """Trials of many series, as arrays that can be cut along their first axis.
+class Examples(NamedTuple):
+    """Examples of many series, as arrays that can be cut along their first axis.
 
     Attributes:
         forecasts: [n, experts, STEPS], zeros behind fewer steps; targets [n, STEPS] alike.
-        features, log_errors, allowed, best: as of `service.networks.zero_shot.Trial`.
+        features, log_errors, allowed, best: as of `service.networks.zero_shot.ExpertBacktest`.
         share: which part of the horizon has passed after each step [n, STEPS].
         is_step: 1 where there is a step [n, STEPS].
         unit: what errors are measured in [n].
@@ -71,20 +71,20 @@ class Trials(NamedTuple):
     unit: Floats
     kind: NDArray[np.int8]
 
-    def take(self, rows: NDArray[np.integer]) -> "Trials":
-        return Trials(*(array[rows] for array in self))
+    def take(self, rows: NDArray[np.integer]) -> "Examples":
+        return Examples(*(array[rows] for array in self))
 
 
-def draw_trials(seed: int, count: int) -> Trials:
-    """Trials of synthetic series, of all kinds in their shares: the same for the same seed."""
+def draw_examples(seed: int, count: int) -> Examples:
+    """Examples of synthetic series, of all kinds in their shares: the same for the same seed."""
     rng = np.random.default_rng(seed)
     shares = np.array([kind.share for kind in KINDS])
     places = rng.choice(len(KINDS), -(-count // BATCH), p=shares / shares.sum())
     batches = [_draw_batch(rng, int(place)) for place in places]
-    return Trials(*(np.concatenate(arrays) for arrays in zip(*batches, strict=True)))
+    return Examples(*(np.concatenate(arrays) for arrays in zip(*batches, strict=True)))
 
 
-def _draw_batch(rng: Rng, place: int) -> Trials:
+def _draw_batch(rng: Rng, place: int) -> Examples:
     kind = KINDS[place]
     horizon = int(rng.choice(kind.horizons))
     shortest = max(kind.shortest * 1.5, kind.shortest + 4)
@@ -95,13 +95,13 @@ def _draw_batch(rng: Rng, place: int) -> Trials:
     position = np.arange(time)
     own = position < lengths[:, None]
     past = np.take_along_axis(series, np.minimum(time - lengths[:, None] + position, time - 1), axis=1) * own
-    return make_trials(past, lengths, series[:, time:], kind.seasons, place)
+    return make_examples(past, lengths, series[:, time:], kind.seasons, place)
 
 
-def make_trials(
+def make_examples(
     past: NDArray[np.float64], lengths: NDArray[np.int64], future: NDArray[np.float64], seasons: Seasons, kind: int = -1
-) -> Trials:
-    """Trials of given series.
+) -> Examples:
+    """Examples of given series.
 
     Args:
         past: [n, time], right-padded with zeros; `lengths` [n].
@@ -112,7 +112,7 @@ def make_trials(
     steps = np.arange(horizon)
     if horizon > STEPS:
         steps = np.unique(np.round(np.linspace(0, horizon - 1, STEPS)).astype(int))
-    trial = try_experts(
+    backtest = backtest_experts(
         NumPyOperations(),
         past.astype(np.float32),
         lengths,
@@ -129,17 +129,17 @@ def make_trials(
     def repeat(row: NDArray[np.floating]) -> Floats:
         return np.repeat(row[None], n, axis=0)
 
-    return Trials(
-        fill(trial.forecasts),
-        trial.features,
-        trial.log_errors,
-        repeat(trial.allowed.astype(np.float32)),
-        trial.best,
-        fill(future[:, steps] / trial.scale),
+    return Examples(
+        fill(backtest.forecasts),
+        backtest.features,
+        backtest.log_errors,
+        repeat(backtest.allowed.astype(np.float32)),
+        backtest.best,
+        fill(future[:, steps] / backtest.scale),
         repeat(fill((steps + 1) / horizon)),
         repeat(fill(np.ones(len(steps)))),
         np.maximum(
-            _naive_error(past, lengths, seasons) / trial.scale[:, 0], LEAST_SHARE_OF_BEST * trial.best[:, 0]
+            _naive_error(past, lengths, seasons) / backtest.scale[:, 0], LEAST_SHARE_OF_BEST * backtest.best[:, 0]
         ).astype(np.float32)
         + np.float32(1e-4),
         np.full(n, kind, np.int8),
