@@ -87,7 +87,7 @@ class Backtesting:
         seasons = await asyncio.to_thread(plan.find_seasons, rows)
         cut = [row[-of_row.points_read :] for row, of_row in zip(rows, seasons, strict=True)]
         combined, *_ = await combine_rows(self._batcher, engine, cut, seasons, plan.forecast_plan.horizon)
-        return [_Forecast(one_combined.forecast, Spread(one_combined.unit, False)) for one_combined in combined]
+        return [_Forecast(combined_row.forecast, Spread(combined_row.unit, False)) for combined_row in combined]
 
 
 class _Forecast(NamedTuple):

@@ -120,7 +120,10 @@ class Forecasting:
             if many is not None:
                 first = await asyncio.to_thread(next, many, [])
                 many = chain([first], many)
-            first_seasons = find_first_seasons(request, first, freq)
+            if count_points(first[:1]) > INLINE_NUMBERS:
+                first_seasons = await asyncio.to_thread(find_first_seasons, request, first, freq)
+            else:
+                first_seasons = find_first_seasons(request, first, freq)
             default_horizon = choose_horizon(first_seasons)
         plan = make_forecast_plan(
             request, manifest, max_horizon=self._limits.max_horizon, default_horizon=default_horizon
@@ -290,23 +293,23 @@ def _join_combined(
     combined_rows = iter(combined)
     by_row = [None if row.values is None else next(combined_rows) for row in rows]
     measured = [
-        row if one_combined is None else row._replace(spread=Spread(one_combined.unit, False))
-        for row, one_combined in zip(rows, by_row, strict=True)
+        row if combined_row is None else row._replace(spread=Spread(combined_row.unit, False))
+        for row, combined_row in zip(rows, by_row, strict=True)
     ]
     answers = [
-        np.maximum(one_combined.forecast, 0.0) if row.is_non_negative else one_combined.forecast
-        for row, one_combined in zip(rows, by_row, strict=True)
-        if one_combined is not None
+        np.maximum(combined_row.forecast, 0.0) if row.is_non_negative else combined_row.forecast
+        for row, combined_row in zip(rows, by_row, strict=True)
+        if combined_row is not None
     ]
     names = cast(ZeroShotEngine, engine).experts
     return [
         forecast
-        if one_combined is None or forecast.flaw is not None
+        if combined_row is None or forecast.flaw is not None
         else forecast._replace(
             season=row.seasons.short,
-            experts=explain(names, one_combined) if work.request.explain else None,
+            experts=explain(names, combined_row) if work.request.explain else None,
         )
-        for forecast, row, one_combined in zip(assemble(measured, answers, None, work.plan), rows, by_row, strict=True)
+        for forecast, row, combined_row in zip(assemble(measured, answers, None, work.plan), rows, by_row, strict=True)
     ]
 
 

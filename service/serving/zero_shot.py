@@ -31,8 +31,8 @@ class ZeroShotCall(EngineCall):
     def run(self, rows: Sequence[Series]) -> list[Any]:
         """Rows [time] -> for each its Combined: one engine call."""
         series, lengths = pack(rows)
-        one_combined = cast(ZeroShotEngine, self.engine).combine(series, lengths, self.seasons, self.horizon)
-        return [one_combined.row(i) for i in range(len(rows))]
+        combined_row = cast(ZeroShotEngine, self.engine).combine(series, lengths, self.seasons, self.horizon)
+        return [combined_row.row(i) for i in range(len(rows))]
 
     def _cells(self, length: int) -> int:
         return POINT_CELLS * length + STEP_CELLS * self.horizon
@@ -54,8 +54,8 @@ async def combine_rows(
     computed = await asyncio.gather(*(batcher.run(call, [rows[i] for i in places]) for call, places in calls))
     combined: list[Any] = [None] * len(rows)
     for (_, places), result in zip(calls, computed, strict=True):
-        for i, one_combined in zip(places, result.rows, strict=True):
-            combined[i] = one_combined
+        for i, combined_row in zip(places, result.rows, strict=True):
+            combined[i] = combined_row
     return (
         combined,
         sum(result.queue_seconds for result in computed),
@@ -69,14 +69,14 @@ def combine_rows_here(
     """As `combine_rows`, in this thread."""
     combined: list[Any] = [None] * len(rows)
     for call, places in make_calls(engine, seasons, horizon):
-        for i, one_combined in zip(places, call.run_all([rows[i] for i in places]), strict=True):
-            combined[i] = one_combined
+        for i, combined_row in zip(places, call.run_all([rows[i] for i in places]), strict=True):
+            combined[i] = combined_row
     return combined
 
 
-def explain(names: Sequence[str], one_combined: Combined) -> list[Expert]:
+def explain(names: Sequence[str], combined_row: Combined) -> list[Expert]:
     """What a forecast was made of, the heaviest expert first; those without a say are left out."""
-    weights, errors = one_combined.weights.tolist(), one_combined.errors.tolist()
+    weights, errors = combined_row.weights.tolist(), combined_row.errors.tolist()
     experts = [Expert(*of_one) for of_one in zip(names, weights, errors, strict=True) if of_one[1] > 0]
     return sorted(experts, key=lambda expert: -expert.weight)
 
