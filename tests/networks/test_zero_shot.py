@@ -1,5 +1,6 @@
 """The zero-shot model: the same numbers from every library, alone and in a batch, in any unit; and sensible weights."""
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -57,7 +58,12 @@ def make_combiner(seed: int | None = None) -> Combiner:
 
 COMBINER = make_combiner(5)
 GRAPH = ZeroShotGraph(COMBINER)
-SESSIONS = {call: onnxruntime.InferenceSession(graph) for call, graph in make_zero_shot_onnx(COMBINER).items()}
+
+
+@cache
+def session(call: str) -> onnxruntime.InferenceSession:
+    """What runs an ONNX graph; made once, when the first test asks for it."""
+    return onnxruntime.InferenceSession(make_zero_shot_onnx(COMBINER)[call])
 
 
 def pack(rows: list[NDArray[Any]]) -> tuple[Array, NDArray[np.int64]]:
@@ -94,7 +100,7 @@ def test_every_library_gives_the_same_numbers(seasons: Seasons) -> None:
     numbers = {"season": seasons.short, "horizon": horizon, **({"long_season": seasons.long} if seasons.long else {})}
     call = TWO_SEASONS if seasons.long else ONE_SEASON
     names = ["forecast", "unit", "weights", "errors"]
-    by_onnx = SESSIONS[call].run(names, inputs | {name: np.array(value) for name, value in numbers.items()})
+    by_onnx = session(call).run(names, inputs | {name: np.array(value) for name, value in numbers.items()})
     signature = GRAPH.signatures()[call]
     answer = signature(
         series=tf.constant(series[:, :, None]),
