@@ -36,7 +36,7 @@ async def hold_answer(request: Request, services: Services, posted: Any, asked: 
     most_steps = asked.horizon or services.settings.max_horizon
     per_step = 1 + 2 * len(asked.level) + len(asked.quantiles)
     n_values = n_series * most_steps * per_step
-    if n_values <= SMALL_NUMBERS and not asked.all_steps:
+    if n_values <= SMALL_NUMBERS and not asked.all_steps and not asked.explain:
         return
     try:
         manifest = await services.registry.resolve(asked.model, asked.version)

@@ -100,7 +100,7 @@ def surround(
 
 def needed(level: float) -> int:
     """The fewest residuals from which a level can be claimed: the smallest n with `ceil((n + 1) level) <= n`."""
-    return math.ceil(round(level / (100 - level), 9))
+    return max(1, math.ceil(round(level / (100 - level), 9)))
 
 
 def half_widths(residuals: Sequence[Sequence[float]] | Any, level: float, horizon: int) -> NDArray[np.float64]:
@@ -123,7 +123,7 @@ def half_widths(residuals: Sequence[Sequence[float]] | Any, level: float, horizo
         raise ValueError(f"expected residuals of {horizon} steps, got {len(residuals)}.")
     for step, sorted_residuals in enumerate(residuals[:horizon]):
         n = len(sorted_residuals)
-        rank = math.ceil(round((n + 1) * level / 100, 9))
+        rank = max(1, math.ceil(round((n + 1) * level / 100, 9)))
         if rank > n:
             raise ValueError(f"a level of {level:g} % needs {needed(level)} residuals, got {n}.")
         widths[step] = sorted_residuals[rank - 1]

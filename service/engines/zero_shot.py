@@ -25,7 +25,7 @@ SEASON_GROUPS = (range(1, 2), range(2, 7), range(7, 10_000))
 
 def choose_factor(factors: Sequence[float], season: int) -> float:
     """That of a season, among those of `SEASON_GROUPS`."""
-    return next(factor for factor, group in zip(factors, SEASON_GROUPS, strict=True) if season in group)
+    return next((factor for factor, group in zip(factors, SEASON_GROUPS, strict=True) if season in group), factors[-1])
 
 
 class Combined(NamedTuple):

@@ -10,13 +10,15 @@ from numpy.typing import NDArray
 from service.domain.backtest import Rolling, Track, make_track
 from service.domain.calendar import check_starts
 from service.domain.panel import Panel
+from service.domain.recipes.options import MAX_SEASON
 from service.domain.recipes.season_defaults import usual_season
-from service.domain.seasons import Seasons, find_seasons
+from service.domain.seasons import NO_SEASON, Seasons, find_seasons
 from service.domain.series import Missing, escape, read_numbers, split
 from service.errors import Flaw, InvalidRequest
 from service.serving.forecast_plan import ForecastPlan, ForecastRequest, make_forecast_plan
 from service.serving.forecasting import ForecastLimits
 from service.serving.preprocess import raise_if_all_bad
+from service.serving.zero_shot import choose_horizon
 from service.store.manifest import Manifest
 
 # Each has its scores in the answer: about 30 MB of them.
@@ -73,7 +75,9 @@ class BacktestPlan:
     def rows(self, track: Track) -> list[NDArray[np.float64]]:
         """What the version reads of a series at each origin; each [time]."""
         histories = (track.history(origin) for origin in self.origins(track))
-        window = 0 if self.manifest.reads_whole_series else self.manifest.window
+        # The zero-shot model finds the season in all that is known, as a forecast does.
+        is_whole = self.manifest.reads_whole_series or self.manifest.is_zero_shot
+        window = 0 if is_whole else self.manifest.window
         return [history[-window:] for history in histories]
 
     def find_seasons(self, histories: list[NDArray[np.float64]]) -> list[Seasons]:
@@ -134,8 +138,14 @@ def make_backtest_plan(
             "too_many_series",
             f"Expected at most {MAX_SERIES} series in one backtest, got {panel.n_series}. Send them in several.",
         )
+    default_horizon = None
+    if manifest.is_zero_shot:
+        _check_season(request.season)
+        measured = panel.values[0][np.isfinite(panel.values[0])]
+        first_seasons = find_seasons(measured, season=request.season, freq=panel.freq) if len(measured) else NO_SEASON
+        default_horizon = choose_horizon(first_seasons)
     asked = ForecastRequest(horizon=request.horizon, level=request.level)
-    forecast_plan = make_forecast_plan(asked, manifest, max_horizon=limits.max_horizon)
+    forecast_plan = make_forecast_plan(asked, manifest, max_horizon=limits.max_horizon, default_horizon=default_horizon)
     rolling = Rolling(forecast_plan.horizon, request.windows, request.step)
     series: list[tuple[str, Track | Flaw]] = []
     for name, pointer, values in zip(panel.ids, make_pointers(data), panel.values, strict=True):
@@ -144,6 +154,17 @@ def make_backtest_plan(
     raise_if_all_bad([track if isinstance(track, Flaw) else None for _, track in series])
     season = request.season or manifest.data.get("season") or usual_season(panel.freq)
     return BacktestPlan(manifest, forecast_plan, rolling, season, series, request.season, panel.freq)
+
+
+def _check_season(season: int | None) -> None:
+    """Refuses a season that the zero-shot model doesn't take: each row is as wide as one."""
+    if season is not None and season > MAX_SEASON:
+        raise InvalidRequest.at(
+            "/season",
+            "out_of_bounds",
+            f"The zero-shot model takes a season of at most {MAX_SEASON} points, got {season}. Name a shorter one, or "
+            "leave `season` out.",
+        )
 
 
 def _misfit(track: Track, rolling: Rolling, manifest: Manifest, limits: ForecastLimits) -> Flaw | None:

@@ -46,6 +46,8 @@ class ForecastPlan:
     rolled_out: bool
     half_widths: dict[str, HalfWidths] = field(default_factory=dict, compare=False)
     quantile_widths: dict[str, tuple[int, HalfWidths | None]] = field(default_factory=dict, compare=False)
+    # Whether the request wants no number below zero.
+    clips: bool = False
 
     @property
     def has_spread(self) -> bool:
@@ -110,7 +112,7 @@ def make_forecast_plan(
     half_widths = find_half_widths(manifest, request.level, horizon)
     quantile_widths = find_quantile_widths(manifest, request.quantiles, horizon)
     rolled_out = horizon > manifest.horizon and not manifest.is_zero_shot
-    return ForecastPlan(mode, horizon, rolled_out, half_widths, quantile_widths)
+    return ForecastPlan(mode, horizon, rolled_out, half_widths, quantile_widths, clips=request.non_negative is True)
 
 
 def _find_zero_shot_fields(request: ForecastRequest, manifest: Manifest) -> list[Flaw]:

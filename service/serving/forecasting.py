@@ -113,9 +113,9 @@ class Forecasting:
         many = _read_later(posted)
         series = [] if many is not None else split(posted)
         first_seasons = default_horizon = None
+        if manifest.is_zero_shot and freq is not None:
+            check_frequency(freq)
         if manifest.is_zero_shot and request.horizon is None:
-            if freq is not None:
-                check_frequency(freq)
             first = series
             if many is not None:
                 first = await asyncio.to_thread(next, many, [])
@@ -330,7 +330,7 @@ def _count_answer_values(series: list[PostedSeries], work: "_Work") -> int:
 def _weigh(series: list[PostedSeries], work: "_Work") -> int:
     """What reading and answering series takes beside the engine's work, in numbers that are read or written."""
     each = SPREAD_NUMBERS * work.plan.has_spread
-    if work.manifest.is_zero_shot and work.request.season is None and work.freq is None:
+    if work.manifest.is_zero_shot and work.request.season != 1 and work.freq is None:
         each += SEASON_NUMBERS
     if _is_stamped(series, work):
         each += CALENDAR_NUMBERS + STAMP_NUMBERS * work.plan.horizon

@@ -12,6 +12,8 @@ from service.errors import InvalidRequest
 from service.store.manifest import Manifest
 
 Widths = NDArray[np.float64]
+# A quantile so near to a half is the median, but for rounding.
+LEAST_LEVEL = 1e-6
 
 
 class HalfWidths(NamedTuple):
@@ -44,9 +46,9 @@ def find_half_widths(manifest: Manifest, levels: Sequence[float], horizon: int) 
             f"{subject} has no calibration residuals, so it has no prediction intervals. Leave `level` out.",
         )
     # Of a zero-shot version one list stands for all steps: its unit knows of them.
-    repeats = horizon if manifest.is_zero_shot else 1
-    steps = len(calibration["residuals"]) * repeats
-    if horizon > steps:
+    is_one_list = manifest.is_zero_shot
+    steps = len(calibration["residuals"])
+    if horizon > steps and not is_one_list:
         raise InvalidRequest.at(
             "/level",
             "level_not_calibrated",
@@ -54,8 +56,9 @@ def find_half_widths(manifest: Manifest, levels: Sequence[float], horizon: int) 
             f"{horizon}. Ask for fewer steps, or leave `level` out.",
         )
     # Versions published earlier have no still series.
-    kinds = (calibration["residuals"] * repeats, calibration.get("still_residuals") or [[]] * steps)
-    counts = [min(map(len, kind[:horizon])) for kind in kinds]
+    kinds = (calibration["residuals"], calibration.get("still_residuals") or [[]] * steps)
+    n_steps = 1 if is_one_list else horizon
+    counts = [min(map(len, kind[:n_steps])) for kind in kinds]
     highest = max(levels)
     if intervals.needed(highest) > max(counts):
         raise InvalidRequest.at(
@@ -68,9 +71,8 @@ def find_half_widths(manifest: Manifest, levels: Sequence[float], horizon: int) 
     for level in levels:
         bears = [count >= intervals.needed(level) for count in counts]
         moving, still = (kinds[i] if bears[i] else kinds[1 - i] for i in (0, 1))
-        by_level[format_level(level)] = HalfWidths(
-            intervals.half_widths(moving, level, horizon), intervals.half_widths(still, level, horizon)
-        )
+        widths = (intervals.half_widths(kind, level, n_steps) for kind in (moving, still))
+        by_level[format_level(level)] = HalfWidths(*(np.repeat(w, horizon) if is_one_list else w for w in widths))
     return by_level
 
 
@@ -85,10 +87,18 @@ def find_quantile_widths(
         InvalidRequest: as `find_half_widths`.
     """
     widths: dict[str, tuple[int, HalfWidths | None]] = {}
-    for quantile in quantiles:
+    for i, quantile in enumerate(quantiles):
         # The shortest decimal of a difference of two.
         level = float(format(abs(2 * quantile - 1) * 100, ".10g"))
-        found = find_half_widths(manifest, (level,), horizon) if level > 0 else {}
+        try:
+            found = find_half_widths(manifest, (level,), horizon) if level > LEAST_LEVEL else {}
+        except InvalidRequest as error:
+            message = error.flaws[0].message.replace("Ask for a lower level.", "Ask for one nearer to 0.5.")
+            raise InvalidRequest.at(
+                f"/quantiles/{i}",
+                error.flaws[0].code,
+                f"The quantile {quantile:g} bounds an interval of {level:g} %. {message}",
+            ) from None
         widths[format_level(quantile)] = (1 if quantile > 0.5 else -1, next(iter(found.values()), None))
     return widths
 

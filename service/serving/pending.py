@@ -77,6 +77,9 @@ def _settle(request: PendingRequest, indices: list[int], outcome: Outcome, start
         # The caller has gone, or another part has failed already.
         return
     if isinstance(outcome, BaseException):
+        if isinstance(outcome, StopIteration):
+            # A future refuses it, and whoever settles the others would stop here.
+            outcome = RuntimeError("an engine raised StopIteration")
         request.future.set_exception(outcome)
         return
     for index, answer in zip(indices, outcome, strict=True):

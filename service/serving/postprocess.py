@@ -57,6 +57,9 @@ def assemble(
         values = np.ascontiguousarray(np.concatenate(answers).reshape(len(answers), -1)[:, : plan.horizon])
     else:
         values = np.zeros((0, plan.horizon), np.float32)
+    if plan.clips:
+        values = np.maximum(values, 0)
+        sequences = None if sequences is None else [np.maximum(sequence, 0) for sequence in sequences]
     magnitudes = np.abs(values)
     # NaN fails the comparison.
     is_finite = not answers or np.maximum.reduce(magnitudes, axis=None) <= FLOAT32_MAX

@@ -34,8 +34,18 @@ class ZeroShotCall(EngineCall):
         combined_row = cast(ZeroShotEngine, self.engine).combine(series, lengths, self.seasons, self.horizon)
         return [combined_row.row(i) for i in range(len(rows))]
 
+    def seconds(self, rows: int, longest: int) -> float:
+        # Two seasons cost half as much again.
+        factor = 1.5 if self.seasons.long else 1.0
+        return factor * self.engine.estimate(self.kind, rows, self._width(longest), self.horizon)
+
     def _cells(self, length: int) -> int:
-        return POINT_CELLS * length + STEP_CELLS * self.horizon
+        return POINT_CELLS * self._width(length) + STEP_CELLS * self.horizon
+
+    def _width(self, length: int) -> int:
+        """Points of a row in the graph: whole seasons."""
+        season = self.seasons.long or self.seasons.short
+        return -(-length // season) * season
 
 
 def make_calls(engine: Engine, seasons: Sequence[Seasons], horizon: int) -> list[tuple[ZeroShotCall, list[int]]]:

@@ -2,6 +2,7 @@
 
 import logging
 import shutil
+import uuid
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,9 +10,9 @@ from pathlib import Path
 from service.errors import StorageUnavailable
 from service.storage.regular_files import read_regular
 from service.store.damage_scan import MOST_MANIFEST_BYTES
-from service.store.layout import MANIFEST, model_folder
+from service.store.layout import MANIFEST
 from service.store.manifest import Manifest
-from service.store.publish import publish, staging
+from service.store.publish import has_had_versions, publish_first, staging
 
 logger = logging.getLogger(__name__)
 
@@ -27,13 +28,19 @@ def publish_pretrained(root: Path, folder: Path = FOLDER) -> list[Manifest]:
     published = []
     for source in sorted(path.parent for path in folder.glob(f"*/{MANIFEST}")):
         manifest = Manifest.from_json(read_regular(source / MANIFEST, MOST_MANIFEST_BYTES))
-        if model_folder(root, manifest.name).exists():
+        if has_had_versions(root, manifest.name):
             continue
+        staged: Path | None = None
         try:
-            staged = staging(root, f"pretrained-{manifest.name}")
+            # Servers on other machines may start at the same moment.
+            staged = staging(root, f"pretrained-{manifest.name}-{uuid.uuid4().hex}")
             shutil.copytree(source, staged, dirs_exist_ok=True, ignore=shutil.ignore_patterns(MANIFEST))
             now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-            published.append(publish(root, staged, replace(manifest, created_at=now)))
+            first = publish_first(root, staged, replace(manifest, created_at=now))
+            published += [] if first is None else [first]
         except (OSError, StorageUnavailable) as error:
             logger.warning("the model %r of the package can't be put into the store: %s", manifest.name, error)
+        finally:
+            if staged is not None:
+                shutil.rmtree(staged, ignore_errors=True)
     return published

@@ -65,6 +65,21 @@ def sweep(root: Path, *, older_than_seconds: float = 86_400.0) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
+def publish_first(root: Path, staged: Path, manifest: Manifest) -> Manifest | None:
+    """As `publish`, where the model never had a version; else nothing is done, and None returned."""
+    model = model_folder(root, manifest.name)
+    with storing(PLACE), locked(make_model_folder(root, manifest.name)):
+        if _last_version(model) > 0:
+            return None
+        try:
+            return _publish(model, staged, manifest)
+        except BaseException:
+            # Its number was not used: another start tries again.
+            if not (model / "1").exists():
+                (model / COUNTER).unlink(missing_ok=True)
+            raise
+
+
 def publish(root: Path, staged: Path, manifest: Manifest) -> Manifest:
     """Turns a staged folder into the next version of the manifest's model.
 
@@ -81,16 +96,26 @@ def publish(root: Path, staged: Path, manifest: Manifest) -> Manifest:
     # A name that is no model's may lead out of the store.
     model = model_folder(root, manifest.name)
     with storing(PLACE), locked(make_model_folder(root, manifest.name)):
-        version = _last_version(model) + 1
-        # The number is spent before it is used: a crash between the two wastes it, never gives it out twice.
-        write_atomically(model / COUNTER, orjson.dumps({"last_version": version}))
-        published = replace(manifest, version=version, files=digest_files(staged))
-        (staged / MANIFEST).write_bytes(published.to_json())
-        open_up(staged, model)
-        _flush(staged)
-        staged.rename(model / str(version))
-        flush_folder(model)
+        return _publish(model, staged, manifest)
+
+
+def _publish(model: Path, staged: Path, manifest: Manifest) -> Manifest:
+    """What `publish` does while it holds the model."""
+    version = _last_version(model) + 1
+    # The number is spent before it is used: a crash between the two wastes it, never gives it out twice.
+    write_atomically(model / COUNTER, orjson.dumps({"last_version": version}))
+    published = replace(manifest, version=version, files=digest_files(staged))
+    (staged / MANIFEST).write_bytes(published.to_json())
+    open_up(staged, model)
+    _flush(staged)
+    staged.rename(model / str(version))
+    flush_folder(model)
     return published
+
+
+def has_had_versions(root: Path, name: str) -> bool:
+    """Whether a model has a version, or had one that was deleted."""
+    return _last_version(model_folder(root, name)) > 0
 
 
 def find_by_job(root: Path, name: str, job_id: str) -> Manifest | None:

@@ -187,3 +187,12 @@ def test_a_client_that_gives_up_leaves_the_server_serving(stored_kinds: Path, tm
                 http.post("/forecast", json=heavy, timeout=0.2)
         forecast(http, model="lstm", series=[1, 2, 3])
         assert "outfielder_forecasts_waiting 0.0" in http.get("/metrics").text
+
+
+def test_no_number_is_below_zero_where_the_request_wants_none(http: httpx.Client) -> None:
+    body = {"model": "lstm", "series": [-0.5, -0.4, -0.6, -0.5, -0.7, -0.6, -0.8, -0.7]}
+    free = http.post("/forecast", json=body).json()["forecasts"][0]["values"]
+    kept = http.post("/forecast", json={**body, "non_negative": True}).json()["forecasts"][0]["values"]
+    assert kept == [max(value, 0) for value in free]
+    assert_problem(http.post("/forecast", json={**body, "season": 3}), 422, "season_not_available", "/season")
+    assert_problem(http.post("/forecast", json={**body, "explain": True}), 422, "explain_not_available", "/explain")

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import numpy as np
@@ -186,6 +186,8 @@ def test_any_series_has_an_answer_or_an_error_of_the_contract(
         ({"mode": "one_step"}, "mode_not_available", "/mode"),
         ({"horizon": 1001}, "horizon_out_of_bounds", "/horizon"),
         ({"freq": "fortnightly"}, "unknown_frequency", "/freq"),
+        ({"freq": "monthly", "horizon": 3}, "unknown_frequency", "/freq"),
+        ({"quantiles": [0.5, 0.9999]}, "level_not_calibrated", "/quantiles/1"),
     ],
 )
 def test_what_is_wrong_is_said(http: httpx.Client, body: dict[str, Any], code: str, pointer: str) -> None:
@@ -226,3 +228,32 @@ def test_a_far_horizon_of_many_series_is_computed_in_small_calls() -> None:
     assert most_rows(12) == 128
     # Of one row's experts, examples and steps there are 240,000 numbers.
     assert 4 <= most_rows(1000) <= 32
+
+
+def test_quantiles_of_a_computed_grid_are_answered(http: httpx.Client) -> None:
+    grid = np.linspace(0.05, 0.95, 19).tolist()  # the tenth is not quite a half
+    [record] = forecast(http, series=AIR_PASSENGERS, quantiles=grid)["forecasts"]
+    assert len(record["quantiles"]) == 19
+    assert (np.diff(np.array(list(record["quantiles"].values())), axis=0) >= 0).all()
+
+
+def test_a_backtest_takes_the_season_of_a_forecast_and_its_horizon(http: httpx.Client) -> None:
+    answer = http.post("/backtest", json={"series": AIR_PASSENGERS, "windows": 1}).json()
+    assert answer["horizon"] == 12
+    assert http.post("/backtest", json={"series": AIR_PASSENGERS, "windows": 1, "season": 4}).json()["horizon"] == 4
+    body = {"series": AIR_PASSENGERS, "windows": 1, "season": 20_000}
+    assert_problem(http.post("/backtest", json=body), 422, "out_of_bounds", "/season")
+
+
+def test_wide_seasons_make_calls_small_and_are_not_taken_for_cheap() -> None:
+    class Engine:
+        def estimate(self, kind: str, rows: int, length: int, horizon: int) -> float:
+            return rows * length / 1e6
+
+    def call(season: int) -> ZeroShotCall:
+        return ZeroShotCall(cast(Any, Engine()), "rollout", 1, Seasons(season))
+
+    rows = [np.zeros(2)] * 1000
+    assert call(1).fit(rows, list(range(1000)), 0, 0)[0] == 128
+    assert call(4000).fit(rows, list(range(1000)), 0, 0)[0] < 16
+    assert call(336).seconds(10, 2) > 50 * call(1).seconds(10, 2)

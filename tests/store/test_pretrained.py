@@ -1,6 +1,7 @@
 """The version that comes with the package goes into stores that never had its model."""
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -36,3 +37,19 @@ def test_a_store_that_cant_be_written_is_left_alone(tmp_path: Path) -> None:
 
 def test_it_is_small_enough_for_a_package() -> None:
     assert sum(path.stat().st_size for path in FOLDER.rglob("*") if path.is_file()) < 25e6
+
+
+def test_what_an_interrupted_start_left_behind_is_no_obstacle(tmp_path: Path) -> None:
+    (tmp_path / "zero-shot").mkdir()
+    assert [published.version for published in publish_pretrained(tmp_path)] == [1]
+
+
+def test_servers_that_start_together_publish_it_once_and_whole(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        published = [one for some in pool.map(lambda _: publish_pretrained(tmp_path), range(4)) for one in some]
+    assert [one.version for one in published] == [1]
+    catalog = Catalog(tmp_path)
+    catalog.refresh()
+    assert catalog.damaged == ()
+    catalog.verify(catalog.resolve("zero-shot"))
+    assert list((tmp_path / ".staging").iterdir()) == []

@@ -29,7 +29,8 @@ class BacktestBody(BaseModel):
     step: Annotated[int, Field(ge=1, le=100_000)] = Field(1, description="Points between two forecasts")
     season: Annotated[int, Field(ge=1, le=100_000)] | None = Field(
         None,
-        description="Points in a season, for seasonal_naive and mase; by default the model's, else the usual one of "
+        description="Points in a season, for seasonal_naive, mase and the zero-shot model; by default the model's, "
+        "else the usual one of "
         "`freq`, else 1",
     )
     level: list[Level] = Field(
