@@ -31,6 +31,8 @@ ROUNDING = 2e-6
 NO_MOVEMENT = 3e-8
 # What is smaller than any movement that is told apart from none.
 TINY = 1e-290
+# Under it squares lose digits, at last all of them.
+LEAST_ROOT = 1e-140
 # Of a level over so many steps a 64-bit number has no decimals left to be rounded.
 MOST_STEPS = 2.0**52
 # What answers may be rounded to: 1, 2 and 5 times each power of ten, so that decimals stay short. Those below 1 are no
@@ -58,7 +60,12 @@ def find_equivariance(hyper_parameters: Mapping[str, Any]) -> Equivariance:
 
 
 class Reference(Protocol):
-    """What was taken off rows."""
+    """What was taken off rows: the unit of one is a number, of several [batch, 1]."""
+
+    @property
+    def unit(self) -> Any:
+        """What differences of values were divided by."""
+        ...
 
     def restore(self, answers: NDArray[np.floating]) -> Array:
         """Answers of normalized rows [batch, ..] in the units of the series, float64."""
@@ -138,7 +145,7 @@ def normalize(series: Array, lengths: Lengths, equivariance: Equivariance) -> tu
         # Of a model that repeats the last value nothing is left to be rounded.
         level = series[:, -1:] if is_whole else np.take_along_axis(series, counts.astype(np.intp) - 1, axis=1)
         moved = _move(series, level, own)
-        movement = unit = np.sqrt(np.einsum("ij,ij->i", moved, moved)[:, None] / counts)
+        movement = unit = _root_mean_squares(moved, counts)
     else:
         mean, movement = _moments(series, own, counts)
         level = _excess(mean, movement)
@@ -162,11 +169,11 @@ def _normalize_one(row: Array, equivariance: Equivariance) -> tuple[Floats, Refe
     if equivariance == "affine":
         level = float(row[-1])
         moved = row - level
-        movement = unit = math.sqrt(float(moved @ moved) / len(row))
+        movement = unit = _root_mean_square(moved)
     else:
         mean = float(np.add.reduce(row)) / len(row)
         moved = row - mean
-        movement = math.sqrt(float(moved @ moved) / len(row))
+        movement = _root_mean_square(moved)
         level = math.copysign(max(abs(mean) - MOST_DEVIATIONS * movement, 0.0), mean)
         moved = row - level if level else row
         unit = math.hypot(mean - level, movement)
@@ -207,7 +214,27 @@ def _moments(values: Array, own: NDArray[np.bool_] | None, counts: NDArray[np.in
     """Means and standard deviations of rows [batch, time], which are 0 where there is no value: both [batch, 1]."""
     mean = np.add.reduce(values, axis=1, keepdims=True) / counts
     around = _move(values, mean, own)
-    return mean, np.sqrt(np.einsum("ij,ij->i", around, around)[:, None] / counts)
+    return mean, _root_mean_squares(around, counts)
+
+
+def _root_mean_squares(moved: Array, counts: NDArray[np.integer]) -> Array:
+    """Of rows [batch, time] which are 0 where there is no value: [batch, 1]."""
+    roots = np.sqrt(np.einsum("ij,ij->i", moved, moved)[:, None] / counts)
+    if np.minimum.reduce(roots, axis=None) < LEAST_ROOT:
+        # The squares of what is so small are no numbers any more.
+        largest = np.abs(moved).max(axis=1, keepdims=True)
+        shares = moved / np.where(largest > 0, largest, 1.0)
+        careful = largest * np.sqrt(np.einsum("ij,ij->i", shares, shares)[:, None] / counts)
+        roots = np.where(roots < LEAST_ROOT, careful, roots)
+    return np.asarray(roots)
+
+
+def _root_mean_square(moved: Array) -> float:
+    """As `_root_mean_squares`, of one row [time]."""
+    root = math.sqrt(float(moved @ moved) / len(moved))
+    if root < LEAST_ROOT:
+        return float(_root_mean_squares(moved[None], np.full((1, 1), len(moved)))[0, 0])
+    return root
 
 
 def _excess(mean: Array, deviation: Array) -> Array:

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from service.domain.normalization import MOST_DEVIATIONS, Equivariance, dominant_level, find_equivariance, normalize
@@ -45,6 +45,7 @@ def test_short_decimals_come_back_exactly(last: float) -> None:
 
 
 @pytest.mark.parametrize("equivariance", FOLLOWING)
+@example(values=[0.0, 3.0374227460169365e-259])
 @given(values=SERIES)
 def test_what_is_put_back_is_what_was_taken_off(equivariance: Equivariance, values: list[float]) -> None:
     series = row(values)
