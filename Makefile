@@ -48,7 +48,7 @@ format: setup  ## Mend what can be mended
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-pretrain: setup  ## Pretrain the zero-shot model that ships in the package (half an hour)
+pretrain: setup  ## Pretrain the zero-shot model that ships in the package (5 minutes)
 	$(BIN)/python -m pretraining
 
 bench-chapter: setup  ## Train every preset as the chapter does, beside the published figures (10 to 20 minutes)
@@ -83,7 +83,7 @@ $(PEERS_STAMP): benchmarks/peers.lock
 bench-accuracy: setup $(PEERS_STAMP)  ## Train on competition series, beside Theta and AutoETS (about an hour and a half)
 	$(BIN)/python -m benchmarks.accuracy --peers $(PEERS)/bin/python
 
-bench-zero-shot: setup $(PEERS_STAMP)  ## Forecasts without training, beside Theta and AutoETS (15 minutes)
+bench-zero-shot: setup $(PEERS_STAMP)  ## Forecasts without training, beside Theta and AutoETS (4 minutes)
 	$(BIN)/python -m benchmarks.zero_shot --peers $(PEERS)/bin/python
 
 bench-robustness: setup  ## What one hostile series does to the others, and intermittent demand (hours)

@@ -5,7 +5,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pretraining.synthetic import Rng, draw_series
+from pretraining.shapes import Rng
+from pretraining.synthetic import draw_series
 from service.domain.seasons import Seasons
 from service.networks.operations import NumPyOperations
 from service.networks.zero_shot import backtest_experts

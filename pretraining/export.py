@@ -47,7 +47,7 @@ def export(
 
     Args:
         residuals: absolute errors in units of the combiner, ascending.
-        factors: what units are multiplied with, for each of `SEASON_GROUPS`.
+        factors: what units are multiplied with, for each group of `service.engines.zero_shot.find_group`.
         facts: `data`, `metrics`, `epochs_run` and `seconds` of the manifest.
 
     Raises:

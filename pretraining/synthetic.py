@@ -10,14 +10,19 @@ and level shifts are ours: published synthetic mixtures lack them, and lose to e
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.signal import lfilter
 
+from pretraining.shapes import (
+    Array,
+    Rng,
+    autoregress,
+    draw_noise,
+    express,
+    log_uniform,
+    polynomial,
+    season,
+)
 from service.domain.seasons import Seasons
-
-Array = NDArray[np.float64]
-Rng = np.random.Generator
-
 
 Family = Callable[[Rng, int, int, Seasons], Array]
 
@@ -32,12 +37,12 @@ def exponential_smoothing(rng: Rng, n: int, time: int, seasons: Seasons) -> Arra
     beta = alpha * rng.beta(1, 6, n) * rng.integers(0, 2, n)
     gamma = (1 - alpha) * rng.beta(1, 8, n) * rng.integers(0, 2, n)
     damping = np.where(rng.random(n) < 0.65, 1.0, rng.uniform(0.8, 1.0, n))
-    sigma = _log_uniform(rng, 0.005, 0.3, n)
+    sigma = log_uniform(rng, 0.005, 0.3, n)
     level = np.zeros(n)
     # Trends are as steep as the noise lets one see them.
-    trend = rng.choice([-0.5, 1.0], n) * sigma * _log_uniform(rng, 0.02, 2.0, n) * (rng.random(n) < 0.75)
-    pattern = season(rng, n, m, seasons) * _log_uniform(rng, 0.02, 1.0, n)[:, None]
-    noise = _noise(rng, n, time) * sigma[:, None]
+    trend = rng.choice([-0.5, 1.0], n) * sigma * log_uniform(rng, 0.02, 2.0, n) * (rng.random(n) < 0.75)
+    pattern = season(rng, n, m, seasons) * log_uniform(rng, 0.02, 1.0, n)[:, None]
+    noise = draw_noise(rng, n, time) * sigma[:, None]
     out = np.empty((n, time))
     for t in range(time):
         phase = t % m
@@ -46,15 +51,15 @@ def exponential_smoothing(rng: Rng, n: int, time: int, seasons: Seasons) -> Arra
         level = expected + alpha * noise[:, t]
         trend = damping * trend + beta * noise[:, t]
         pattern[:, phase] += gamma * noise[:, t]
-    return _express(rng, out)
+    return express(rng, out)
 
 
 def trend_and_season(rng: Rng, n: int, time: int, seasons: Seasons) -> Array:
     """A deterministic trend (straight, broken, saturating, exponential), seasons, and noise that may be correlated."""
     x = np.linspace(0, 1, time)
-    slope = rng.normal(size=(n, 1)) * _log_uniform(rng, 0.05, 3.0, (n, 1))
+    slope = rng.normal(size=(n, 1)) * log_uniform(rng, 0.05, 3.0, (n, 1))
     where = rng.uniform(-0.2, 1.2, (n, 1))
-    width = _log_uniform(rng, 0.05, 0.5, (n, 1))
+    width = log_uniform(rng, 0.05, 0.5, (n, 1))
     trends = np.stack(
         [
             np.zeros((n, time)),
@@ -65,10 +70,10 @@ def trend_and_season(rng: Rng, n: int, time: int, seasons: Seasons) -> Array:
         ]
     )
     out = trends[rng.integers(0, len(trends), n), np.arange(n)]
-    out = out + season(rng, n, time, seasons) * _log_uniform(rng, 0.02, 1.0, (n, 1))
+    out = out + season(rng, n, time, seasons) * log_uniform(rng, 0.02, 1.0, (n, 1))
     phi = rng.choice([0.0, 1.0], n, p=[0.4, 0.6]) * rng.uniform(0, 0.98, n)
-    noise = _autoregress(_noise(rng, n, time), phi)
-    return _express(rng, out + noise * _log_uniform(rng, 0.003, 0.3, (n, 1)))
+    noise = autoregress(draw_noise(rng, n, time), phi)
+    return express(rng, out + noise * log_uniform(rng, 0.003, 0.3, (n, 1)))
 
 
 def seasonal_arima(rng: Rng, n: int, time: int, seasons: Seasons) -> Array:
@@ -78,8 +83,8 @@ def seasonal_arima(rng: Rng, n: int, time: int, seasons: Seasons) -> Array:
     out = rng.normal(size=(n, time + burn))
     for i in range(n):
         n_poles = int(rng.integers(0, 4))
-        ar = _polynomial(rng, n_poles, 0.95)
-        ma = _polynomial(rng, int(rng.integers(0, 3)), 0.9)
+        ar = polynomial(rng, n_poles, 0.95)
+        ma = polynomial(rng, int(rng.integers(0, 3)), 0.9)
         out[i] = lfilter(ma, ar, out[i])
         if m > 1 and rng.random() < 0.5:
             kernel = np.zeros(m + 1)
@@ -89,13 +94,13 @@ def seasonal_arima(rng: Rng, n: int, time: int, seasons: Seasons) -> Array:
     out /= np.maximum(out.std(axis=1, keepdims=True), 1e-9)
     order = rng.choice(3, n, p=[0.35, 0.55, 0.1])
     out = np.where(order[:, None] >= 1, np.cumsum(out, axis=1), out)
-    drift = rng.normal(size=(n, 1)) * _log_uniform(rng, 0.01, 0.5, (n, 1)) * (rng.random((n, 1)) < 0.5)
+    drift = rng.normal(size=(n, 1)) * log_uniform(rng, 0.01, 0.5, (n, 1)) * (rng.random((n, 1)) < 0.5)
     out = out + np.where(order[:, None] >= 1, drift * np.arange(time), 0.0)
     smooth = np.cumsum(out - out.mean(axis=1, keepdims=True), axis=1) / time
     out = np.where(order[:, None] == 2, smooth, out)
     out /= np.maximum(out.std(axis=1, keepdims=True), 1e-9)
-    out = out + season(rng, n, time, seasons) * _log_uniform(rng, 0.05, 5.0, (n, 1)) * (rng.random((n, 1)) < 0.7)
-    return _express(rng, out * _log_uniform(rng, 0.02, 0.5, (n, 1)))
+    out = out + season(rng, n, time, seasons) * log_uniform(rng, 0.05, 5.0, (n, 1)) * (rng.random((n, 1)) < 0.7)
+    return express(rng, out * log_uniform(rng, 0.02, 0.5, (n, 1)))
 
 
 def gaussian_process(rng: Rng, n: int, time: int, seasons: Seasons) -> Array:
@@ -108,7 +113,7 @@ def gaussian_process(rng: Rng, n: int, time: int, seasons: Seasons) -> Array:
     for first in range(0, n, share):
         kernel = np.zeros((knots, knots))
         for _ in range(int(rng.integers(1, 4))):
-            length = float(_log_uniform(rng, 0.02, 1.0, 1)[0])
+            length = float(log_uniform(rng, 0.02, 1.0, 1)[0])
             kind = rng.integers(0, 4)
             if kind == 0:
                 part = np.exp(-0.5 * (gap / length) ** 2)
@@ -126,9 +131,9 @@ def gaussian_process(rng: Rng, n: int, time: int, seasons: Seasons) -> Array:
         if knots < time:
             draws = np.stack([np.interp(np.linspace(0, 1, time), x, one) for one in draws])
         out[first : first + some] = draws
-    out = out + season(rng, n, time, seasons) * _log_uniform(rng, 0.05, 2.0, (n, 1)) * (rng.random((n, 1)) < 0.8)
-    out = out + _noise(rng, n, time) * _log_uniform(rng, 0.01, 0.7, (n, 1))
-    return _express(rng, out * _log_uniform(rng, 0.05, 1.0, (n, 1)))
+    out = out + season(rng, n, time, seasons) * log_uniform(rng, 0.05, 2.0, (n, 1)) * (rng.random((n, 1)) < 0.8)
+    out = out + draw_noise(rng, n, time) * log_uniform(rng, 0.01, 0.7, (n, 1))
+    return express(rng, out * log_uniform(rng, 0.05, 1.0, (n, 1)))
 
 
 def causal_graph(rng: Rng, n: int, time: int, seasons: Seasons) -> Array:
@@ -136,7 +141,7 @@ def causal_graph(rng: Rng, n: int, time: int, seasons: Seasons) -> Array:
     roots = [
         season(rng, n, time, seasons),
         np.cumsum(rng.normal(size=(n, time)), axis=1) / np.sqrt(time),
-        _autoregress(_noise(rng, n, time), rng.uniform(0.5, 0.99, n)) * 0.3,
+        autoregress(draw_noise(rng, n, time), rng.uniform(0.5, 0.99, n)) * 0.3,
     ]
     functions = (lambda v: v, np.tanh, lambda v: np.maximum(v, 0), lambda v: np.maximum(v, 0.1 * v), np.sin, np.abs)
     for _ in range(3):
@@ -144,8 +149,8 @@ def causal_graph(rng: Rng, n: int, time: int, seasons: Seasons) -> Array:
         lagged = [np.roll(root, int(rng.integers(0, 4)), axis=1) for root in roots]
         mixed = sum(weight * root for weight, root in zip(weights, lagged, strict=True)) + rng.normal(size=(n, 1)) * 0.3
         roots.append(functions[int(rng.integers(0, len(functions)))](mixed))
-    out = roots[-1] + _noise(rng, n, time) * _log_uniform(rng, 0.01, 0.3, (n, 1))
-    return _express(rng, out * _log_uniform(rng, 0.1, 0.7, (n, 1)))
+    out = roots[-1] + draw_noise(rng, n, time) * log_uniform(rng, 0.01, 0.3, (n, 1))
+    return express(rng, out * log_uniform(rng, 0.1, 0.7, (n, 1)))
 
 
 def regimes(rng: Rng, n: int, time: int, seasons: Seasons) -> Array:
@@ -154,25 +159,25 @@ def regimes(rng: Rng, n: int, time: int, seasons: Seasons) -> Array:
     jumps = rng.random((n, time)) > stay
     levels = rng.normal(size=(n, time))
     last = np.maximum.accumulate(np.where(jumps, np.arange(time), 0), axis=1)
-    target = np.take_along_axis(levels, last, axis=1) * _log_uniform(rng, 0.1, 2.0, (n, 1))
+    target = np.take_along_axis(levels, last, axis=1) * log_uniform(rng, 0.1, 2.0, (n, 1))
     pull = np.where(rng.random(n) < 0.5, rng.uniform(0.02, 0.3, n), rng.uniform(0.5, 1.0, n))
-    noise = rng.normal(size=(n, time)) * _log_uniform(rng, 0.02, 0.5, (n, 1))
+    noise = rng.normal(size=(n, time)) * log_uniform(rng, 0.02, 0.5, (n, 1))
     out = np.empty((n, time))
     state = target[:, 0]
     for t in range(time):
         state = state + pull * (target[:, t] - state) + noise[:, t]
         out[:, t] = state
-    out = out + season(rng, n, time, seasons) * _log_uniform(rng, 0.05, 1.0, (n, 1)) * (rng.random((n, 1)) < 0.6)
-    return _express(rng, out * 0.3)
+    out = out + season(rng, n, time, seasons) * log_uniform(rng, 0.05, 1.0, (n, 1)) * (rng.random((n, 1)) < 0.6)
+    return express(rng, out * 0.3)
 
 
 def counts(rng: Rng, n: int, time: int, seasons: Seasons) -> Array:
     """Poisson and over-dispersed counts, many of them intermittent, with rates that drift, shift and have a season."""
-    rate = _log_uniform(rng, 0.05, 50.0, (n, 1))
-    walk = np.cumsum(rng.normal(size=(n, time)), axis=1) * _log_uniform(rng, 1e-3, 0.1, (n, 1))
-    pattern = season(rng, n, time, seasons) * _log_uniform(rng, 0.02, 0.8, (n, 1)) * (rng.random((n, 1)) < 0.6)
+    rate = log_uniform(rng, 0.05, 50.0, (n, 1))
+    walk = np.cumsum(rng.normal(size=(n, time)), axis=1) * log_uniform(rng, 1e-3, 0.1, (n, 1))
+    pattern = season(rng, n, time, seasons) * log_uniform(rng, 0.02, 0.8, (n, 1)) * (rng.random((n, 1)) < 0.6)
     mean = rate * np.exp(np.clip(walk + pattern, -3, 3))
-    shape = _log_uniform(rng, 0.5, 50.0, (n, 1))
+    shape = log_uniform(rng, 0.5, 50.0, (n, 1))
     spread = np.where(rng.random((n, 1)) < 0.5, rng.gamma(shape, 1 / shape, (n, time)), 1.0)
     values = rng.poisson(np.minimum(mean * spread, 1e6)).astype(float)
     sizes = np.where(rng.random((n, 1)) < 0.3, rng.gamma(2.0, 2.0, (n, time)).round(), 1.0)
@@ -181,24 +186,24 @@ def counts(rng: Rng, n: int, time: int, seasons: Seasons) -> Array:
 
 def spikes_and_steps(rng: Rng, n: int, time: int, seasons: Seasons) -> Array:
     """Plateaus, and spikes that repeat with the season or at random."""
-    jumps = rng.random((n, time)) < _log_uniform(rng, 0.003, 0.1, (n, 1))
+    jumps = rng.random((n, time)) < log_uniform(rng, 0.003, 0.1, (n, 1))
     steps = np.cumsum(jumps * rng.normal(size=(n, time)), axis=1) * (rng.random((n, 1)) < 0.6)
     m = seasons.short if seasons.short > 1 else int(rng.integers(5, 30))
     phase = (np.arange(time)[None] + rng.integers(0, m, (n, 1))) % m
     width = np.maximum(1, (m * rng.uniform(0.03, 0.3, (n, 1))).astype(int))
-    regular = (phase < width) * rng.choice([-1.0, 1.0], (n, 1)) * _log_uniform(rng, 0.3, 3.0, (n, 1))
+    regular = (phase < width) * rng.choice([-1.0, 1.0], (n, 1)) * log_uniform(rng, 0.3, 3.0, (n, 1))
     at_random = (rng.random((n, time)) < 0.02) * rng.normal(size=(n, time)) * 2
     out = steps + np.where(rng.random((n, 1)) < 0.7, regular, at_random)
-    return _express(rng, (out + _noise(rng, n, time) * _log_uniform(rng, 0.01, 0.5, (n, 1))) * 0.3)
+    return express(rng, (out + draw_noise(rng, n, time) * log_uniform(rng, 0.01, 0.5, (n, 1))) * 0.3)
 
 
 def walks(rng: Rng, n: int, time: int, seasons: Seasons) -> Array:
     """Random walks, with drift and changing volatility, as prices move."""
     del seasons
-    volatility = np.exp(_autoregress(rng.normal(size=(n, time)) * 0.3, np.full(n, 0.9)) * (rng.random((n, 1)) < 0.5))
-    drift = rng.normal(size=(n, 1)) * _log_uniform(rng, 1e-3, 0.3, (n, 1)) * (rng.random((n, 1)) < 0.6)
-    steps = (_noise(rng, n, time) * volatility + drift) * _log_uniform(rng, 0.003, 0.1, (n, 1))
-    return _express(rng, np.cumsum(steps, axis=1))
+    volatility = np.exp(autoregress(rng.normal(size=(n, time)) * 0.3, np.full(n, 0.9)) * (rng.random((n, 1)) < 0.5))
+    drift = rng.normal(size=(n, 1)) * log_uniform(rng, 1e-3, 0.3, (n, 1)) * (rng.random((n, 1)) < 0.6)
+    steps = (draw_noise(rng, n, time) * volatility + drift) * log_uniform(rng, 0.003, 0.1, (n, 1))
+    return express(rng, np.cumsum(steps, axis=1))
 
 
 # How often each family is drawn.
@@ -237,98 +242,6 @@ def draw_series(rng: Rng, n: int, time: int, seasons: Seasons, horizon: int = 0)
     return _record(rng, _shift(rng, out, time - horizon))
 
 
-def season_pattern(rng: Rng, n: int, m: int) -> Array:
-    """Random patterns [n, m] of mean 0 and deviation about 1: a few waves, independent months, or some peaks."""
-    if m == 1:
-        return np.zeros((n, 1))
-    x = np.arange(m) / m
-    top = max(1, m // 2)
-    waves = np.zeros((n, m))
-    n_waves = np.minimum(rng.integers(1, 7, n), top)
-    for k in range(1, min(top, 6) + 1):
-        amplitude = rng.normal(size=(2, n, 1)) / np.sqrt(k) * (k <= n_waves)[:, None]
-        waves += amplitude[0] * np.sin(2 * np.pi * k * x) + amplitude[1] * np.cos(2 * np.pi * k * x)
-    rough = rng.normal(size=(n, m))
-    peaks = np.maximum(rng.normal(size=(n, m)) - 1.0, 0)
-    choice = rng.choice(4, n, p=[0.45, 0.2, 0.15, 0.2])[:, None]
-    out = np.select([choice == 0, choice == 1, choice == 2], [waves, rough, peaks], waves + 0.5 * rough)
-    out = out - out.mean(axis=1, keepdims=True)
-    return np.asarray(out / np.maximum(out.std(axis=1, keepdims=True), 1e-3))
-
-
-def season(rng: Rng, n: int, time: int, seasons: Seasons) -> Array:
-    """Seasons [n, time]: the short one, the long one where there is one; some fade in or change their size."""
-    m = seasons.short
-    if m == 1:
-        return np.zeros((n, time))
-    t = np.arange(time)
-    out = season_pattern(rng, n, m)[:, t % m]
-    if seasons.long:
-        n_days = seasons.long // m
-        days = season_pattern(rng, n, n_days)[:, (t // m) % n_days]
-        size = _log_uniform(rng, 0.05, 1.0, (n, 1)) * (rng.random((n, 1)) < 0.8)
-        is_product = rng.random((n, 1)) < 0.5
-        out = (
-            out * np.where(is_product, np.maximum(1 + size * days, 0), 1.0)
-            + np.where(is_product, 0.3, 1.0) * size * days
-        )
-    if time <= max(m, seasons.long):
-        return np.asarray(out)
-    swing = 1 + rng.normal(size=(n, 1)) * 0.5 * np.linspace(-0.5, 0.5, time) * (rng.random((n, 1)) < 0.3)
-    return np.asarray(out * swing)
-
-
-def _log_uniform(rng: Rng, low: float, high: float, shape: int | tuple[int, ...]) -> Array:
-    return np.exp(rng.uniform(np.log(low), np.log(high), shape))
-
-
-def _noise(rng: Rng, n: int, time: int) -> Array:
-    """Noise of deviation about 1: normal, heavy-tailed, or of changing size."""
-    normal = rng.normal(size=(n, time))
-    heavy = rng.standard_t(3, size=(n, time)) / np.sqrt(3)
-    kind = rng.choice(3, n, p=[0.6, 0.25, 0.15])[:, None]
-    growing = normal * np.linspace(0.4, 1.6, time)
-    return np.select([kind == 0, kind == 1], [normal, heavy], growing)
-
-
-def _autoregress(noise: Array, phi: Array) -> Array:
-    out = np.empty_like(noise)
-    state = noise[:, 0] / np.sqrt(np.maximum(1 - phi**2, 0.02))
-    for t in range(noise.shape[1]):
-        state = phi * state + noise[:, t] if t else state
-        out[:, t] = state
-    return out
-
-
-def _polynomial(rng: Rng, order: int, radius: float) -> Array:
-    """A real polynomial in the lag whose inverse roots lie in a disc: [order + 1], the first coefficient 1."""
-    roots: list[complex] = []
-    while len(roots) < order:
-        size = radius * np.sqrt(rng.random())
-        if order - len(roots) >= 2 and rng.random() < 0.5:
-            root = size * np.exp(1j * rng.uniform(0, np.pi))
-            roots += [root, root.conjugate()]
-        else:
-            roots.append(size * rng.choice([-1.0, 1.0], p=[0.25, 0.75]))
-    return np.real(np.poly(roots)) if roots else np.ones(1)
-
-
-def _express(rng: Rng, shape: Array) -> Array:
-    """Shapes about 0 as series: exponentials, so that seasons multiply; or moved to a level, so that they add."""
-    n = len(shape)
-    shape = shape - shape.mean(axis=1, keepdims=True)
-    largest = np.abs(shape).max(axis=1, keepdims=True)
-    bounded = shape * np.minimum(1.0, 4.0 / np.maximum(largest, 1e-9))
-    as_exponential = np.exp(bounded)
-    deviation = np.maximum(shape.std(axis=1, keepdims=True), 1e-9)
-    # Most series that people measure are positive.
-    lowest = shape.min(axis=1, keepdims=True)
-    positive = shape - lowest + deviation * _log_uniform(rng, 0.05, 30.0, (n, 1))
-    free = shape + rng.normal(size=(n, 1)) * deviation * 3
-    kind = rng.choice(3, n, p=[0.45, 0.4, 0.15])[:, None]
-    return np.select([kind == 0, kind == 1], [as_exponential, positive], free)
-
-
 def _mix(rng: Rng, series: Array) -> Array:
     """Every tenth series is a weighted mean of up to three."""
     n = len(series)
@@ -343,9 +256,9 @@ def _mix(rng: Rng, series: Array) -> Array:
 def _shift(rng: Rng, series: Array, end: int) -> Array:
     """Every fortieth series has clearly another level from a point on that lies shortly before `end`."""
     n, time = series.shape
-    before = np.ceil(_log_uniform(rng, 1, max(2.0, 0.3 * end), (n, 1)))
+    before = np.ceil(log_uniform(rng, 1, max(2.0, 0.3 * end), (n, 1)))
     deviation = np.abs(np.diff(series, axis=1)).mean(axis=1, keepdims=True)
-    size = rng.choice([-1.0, 1.0], (n, 1)) * _log_uniform(rng, 5.0, 25.0, (n, 1)) * deviation
+    size = rng.choice([-1.0, 1.0], (n, 1)) * log_uniform(rng, 5.0, 25.0, (n, 1)) * deviation
     return series + (np.arange(time) >= end - before) * size * (rng.random((n, 1)) < 1 / 40)
 
 
@@ -356,9 +269,9 @@ def _disturb(rng: Rng, series: Array) -> Array:
     position = np.arange(time)
     for _ in range(3):
         first = rng.integers(0, time, (n, 1))
-        length = np.ceil(_log_uniform(rng, 1, max(2.0, min(30.0, 0.15 * time)), (n, 1)))
+        length = np.ceil(log_uniform(rng, 1, max(2.0, min(30.0, 0.15 * time)), (n, 1)))
         is_away = (position >= first) & (position < first + length) & (rng.random((n, 1)) < 1 / 20)
-        size = rng.choice([-1.0, 1.0], (n, 1)) * _log_uniform(rng, 1.5, 15.0, (n, 1)) * deviation
+        size = rng.choice([-1.0, 1.0], (n, 1)) * log_uniform(rng, 1.5, 15.0, (n, 1)) * deviation
         gone = np.where(rng.random((n, 1)) < 0.3, series * rng.uniform(0, 0.7, (n, 1)), series + size)
         series = np.where(is_away, gone, series)
     return series

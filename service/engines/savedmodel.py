@@ -65,8 +65,8 @@ class SavedModelLoader:
             ) from error
 
 
-class SavedModelRuntime:
-    """One loaded SavedModel."""
+class _LoadedModel:
+    """A SavedModel in memory."""
 
     def __init__(self, tensorflow: Any, folder: Path, place: Place = contextlib.nullcontext) -> None:
         """Args: `place` gives the context in which it is loaded and runs."""
@@ -77,6 +77,21 @@ class SavedModelRuntime:
             self._loaded = tensorflow.saved_model.load(str(folder))
         self._signatures = dict(self._loaded.signatures)
 
+    def _integer(self, value: int) -> Any:
+        return self._tf.constant(value, self._tf.int32)
+
+    def _call(self, signature: str, series: Array, lengths: Lengths, **inputs: Any) -> dict[str, Any]:
+        constant = self._tf.constant
+        with self._place():
+            answer: dict[str, Any] = self._signatures[signature](
+                series=constant(series[:, :, None]), lengths=constant(lengths), **inputs
+            )
+        return answer
+
+
+class SavedModelRuntime(_LoadedModel):
+    """One loaded SavedModel of a trained version."""
+
     def estimate(self, kind: Kind, rows: int, length: int, horizon: int) -> float:
         """Infinity: a call takes milliseconds, and first ones of a shape may take seconds."""
         del kind, rows, length, horizon
@@ -86,8 +101,7 @@ class SavedModelRuntime:
         return _array(self._call("forecast_ragged", series, lengths)["forecast"])
 
     def rollout(self, series: Array, lengths: Lengths, horizon: int) -> Array:
-        steps = self._tf.constant(horizon, self._tf.int32)
-        return _array(self._call("rollout", series, lengths, horizon=steps)["forecast"])
+        return _array(self._call("rollout", series, lengths, horizon=self._integer(horizon))["forecast"])
 
     def all_steps(self, series: Array, lengths: Lengths) -> tuple[Array, Lengths]:
         answer = self._call("all_steps", series, lengths)
@@ -113,37 +127,16 @@ class SavedModelRuntime:
             if answer.shape != shape:
                 raise ValueError(f"{name} answered with the shape {answer.shape}, expected {shape}")
 
-    def _call(self, signature: str, series: Array, lengths: Lengths, **inputs: Any) -> dict[str, Any]:
-        constant = self._tf.constant
-        with self._place():
-            answer: dict[str, Any] = self._signatures[signature](
-                series=constant(series[:, :, None]), lengths=constant(lengths), **inputs
-            )
-        return answer
 
-
-class SavedModelZeroShot:
+class SavedModelZeroShot(_LoadedModel):
     """One loaded SavedModel of a zero-shot version."""
 
-    def __init__(self, tensorflow: Any, folder: Path, place: Place = contextlib.nullcontext) -> None:
-        self._tf = tensorflow
-        self._place = place
-        with place():
-            self._loaded = tensorflow.saved_model.load(str(folder))
-        self._signatures = dict(self._loaded.signatures)
-
     def combine(self, series: Array, lengths: Lengths, seasons: Seasons, horizon: int) -> Combined:
-        constant, int32 = self._tf.constant, self._tf.int32
-        inputs = {
-            "series": constant(series[:, :, None]),
-            "lengths": constant(lengths),
-            "season": constant(seasons.short, int32),
-            "horizon": constant(horizon, int32),
-        }
+        numbers = {"season": seasons.short, "horizon": horizon}
         if seasons.long:
-            inputs["long_season"] = constant(seasons.long, int32)
-        with self._place():
-            answer = self._signatures[TWO_SEASONS if seasons.long else ONE_SEASON](**inputs)
+            numbers["long_season"] = seasons.long
+        inputs = {name: self._integer(value) for name, value in numbers.items()}
+        answer = self._call(TWO_SEASONS if seasons.long else ONE_SEASON, series, lengths, **inputs)
         return Combined(*(_array(answer[name]) for name in Combined._fields))
 
 

@@ -1,6 +1,7 @@
 """Engines of the zero-shot model, whose forecasts depend on a season beside the series."""
 
 import time
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
@@ -17,15 +18,14 @@ ARCHITECTURE = "zero_shot"
 # The calls of an engine: with one season, or none; and with a longer one as well.
 ONE_SEASON, TWO_SEASONS = "zero_shot", "zero_shot_two_seasons"
 MEASURED_POINTS, MEASURED_ROWS, MEASURED_STEPS = 120, 32, 12
+# Series without a season, with a short one, and all others are calibrated each by themselves: the longest of a group.
+LONGEST_OF_GROUPS = (1, 6)
+N_GROUPS = len(LONGEST_OF_GROUPS) + 1
 
 
-# Series of a year, of quarters or weeks of work, and of what is measured more often are calibrated each by themselves.
-SEASON_GROUPS = (range(1, 2), range(2, 7), range(7, 10_000))
-
-
-def choose_factor(factors: Sequence[float], season: int) -> float:
-    """That of a season, among those of `SEASON_GROUPS`."""
-    return next((factor for factor, group in zip(factors, SEASON_GROUPS, strict=True) if season in group), factors[-1])
+def find_group(season: int) -> int:
+    """The place of a season among the groups."""
+    return bisect_left(LONGEST_OF_GROUPS, season)
 
 
 class Combined(NamedTuple):
@@ -49,7 +49,7 @@ class Combined(NamedTuple):
 
 
 class ZeroShotRuntime(Protocol):
-    """Computes combined in 32 bits. Thread-safe."""
+    """Combines the experts' forecasts in 32 bits. Thread-safe."""
 
     def combine(self, series: Array, lengths: Lengths, seasons: Seasons, horizon: int) -> Combined:
         """Series [batch, time], right-padded with zeros, all of the same seasons."""
@@ -80,10 +80,10 @@ class ZeroShotEngine:
         normalized, reference = normalize(series, lengths, "scale")
         forecast, unit, weights, errors = self._runtime.combine(normalized, lengths, seasons, horizon)
         assert reference is not None  # only of models that read values as they are
-        size: Any = getattr(reference, "unit", 1.0)
+        size = reference.unit
         return Combined(
             reference.restore(forecast),
-            unit.astype(np.float64) * (size * choose_factor(self._factors, seasons.short)),
+            unit.astype(np.float64) * (size * self._factors[find_group(seasons.short)]),
             weights,
             errors.astype(np.float64) * size,
         )

@@ -52,7 +52,7 @@ class Operations:
 
     def weight(self, variable: Any) -> Tensor:
         """The tensor that stands for a Keras variable."""
-        raise NotImplementedError
+        raise NotImplementedError  # only a library knows: not all of its operations are needed of each, so no ABC
 
     def multiply_add(self, x: Tensor, weights: Tensor, addend: Tensor) -> Tensor:
         """`x @ weights + addend`, all [.., ..] of two axes."""

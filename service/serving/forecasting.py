@@ -6,17 +6,13 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any, NamedTuple, cast
-
-import numpy as np
+from typing import Any, NamedTuple
 
 from service.domain.frequency import check_frequency
-from service.domain.intervals import Spread
 from service.domain.panel import Panel
 from service.domain.seasons import Seasons
 from service.domain.series import NUMBERS_AND_NULL, PostedSeries, split, unpack
 from service.engines.engine import Answers, Engine, Series
-from service.engines.zero_shot import Combined, ZeroShotEngine
 from service.errors import InvalidRequest
 from service.serving.batcher import Batcher
 from service.serving.engine_call import MAX_CELLS, MAX_ROWS, EngineCall
@@ -25,7 +21,13 @@ from service.serving.forecast_plan import ForecastPlan, ForecastRequest, make_fo
 from service.serving.postprocess import SeriesForecast, assemble
 from service.serving.preprocess import PreparedSeries, count_points, prepare_series, raise_if_all_bad
 from service.serving.registry import Registry
-from service.serving.zero_shot import choose_horizon, combine_rows, combine_rows_here, explain, find_first_seasons
+from service.serving.zero_shot import (
+    assemble_combined,
+    choose_horizon,
+    combine_rows,
+    combine_rows_here,
+    find_first_seasons,
+)
 from service.store.manifest import Manifest
 
 # Beyond so many numbers, pure computation goes to a thread: about 2 ms, which other requests would wait for.
@@ -209,7 +211,8 @@ class Forecasting:
         if work.manifest.is_zero_shot:
             seasons = [row.seasons for row in rows if row.values is not None]
             combined, queued, computing = await combine_rows(self._batcher, engine, inputs, seasons, work.plan.horizon)
-            return _Part(_join_combined(work, engine, rows, combined), queued, computing)
+            joined = assemble_combined(rows, combined, engine, work.plan, explained=work.request.explain)
+            return _Part(joined, queued, computing)
         computed = [await self._batcher.run(call, inputs) for call in _calls(work, engine)]
         return _Part(
             _join(work, rows, [call_result.rows for call_result in computed]),
@@ -262,7 +265,8 @@ def _answer_part(work: _Work, engine: Engine, rows: list[PreparedSeries], submit
         seasons = [row.seasons for row in rows if row.values is not None]
         combined = combine_rows_here(engine, inputs, seasons, work.plan.horizon)
         ended = time.perf_counter()
-        return _Part(_join_combined(work, engine, rows, combined), started - submitted, ended - started)
+        joined = assemble_combined(rows, combined, engine, work.plan, explained=work.request.explain)
+        return _Part(joined, started - submitted, ended - started)
     outputs = [call.run_all(inputs) for call in _calls(work, engine)]
     ended = time.perf_counter()
     return _Part(_join(work, rows, outputs), started - submitted, ended - started)
@@ -284,33 +288,6 @@ def _join(work: _Work, rows: list[PreparedSeries], outputs: list[list[Answers]])
     if sequences is not None and not work.plan.rolled_out:
         answers = [steps[-1] for steps in sequences]
     return assemble(rows, answers, sequences, work.plan)
-
-
-def _join_combined(
-    work: _Work, engine: Engine, rows: list[PreparedSeries], combined: list[Combined]
-) -> list[SeriesForecast]:
-    """Series with what the zero-shot model says of those that have no flaw."""
-    combined_rows = iter(combined)
-    by_row = [None if row.values is None else next(combined_rows) for row in rows]
-    measured = [
-        row if combined_row is None else row._replace(spread=Spread(combined_row.unit, False))
-        for row, combined_row in zip(rows, by_row, strict=True)
-    ]
-    answers = [
-        np.maximum(combined_row.forecast, 0.0) if row.is_non_negative else combined_row.forecast
-        for row, combined_row in zip(rows, by_row, strict=True)
-        if combined_row is not None
-    ]
-    names = cast(ZeroShotEngine, engine).experts
-    return [
-        forecast
-        if combined_row is None or forecast.flaw is not None
-        else forecast._replace(
-            season=row.seasons.short,
-            experts=explain(names, combined_row) if work.request.explain else None,
-        )
-        for forecast, row, combined_row in zip(assemble(measured, answers, None, work.plan), rows, by_row, strict=True)
-    ]
 
 
 def _count_answer_values(series: list[PostedSeries], work: "_Work") -> int:

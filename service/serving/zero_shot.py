@@ -5,6 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
+import numpy as np
+
+from service.domain.intervals import Spread
 from service.domain.seasons import NO_SEASON, Seasons, find_seasons
 from service.domain.series import PostedSeries, read_all
 from service.engines.engine import Engine, Series
@@ -12,8 +15,9 @@ from service.engines.zero_shot import Combined, ZeroShotEngine
 from service.errors import Flaw
 from service.serving.batcher import Batcher
 from service.serving.engine_call import EngineCall, pack
-from service.serving.forecast_plan import ForecastRequest
-from service.serving.postprocess import Expert
+from service.serving.forecast_plan import ForecastPlan, ForecastRequest
+from service.serving.postprocess import Expert, SeriesForecast, assemble
+from service.serving.preprocess import PreparedSeries
 
 # Without a season so many steps are forecast.
 HORIZON_WITHOUT_SEASON = 10
@@ -29,10 +33,10 @@ class ZeroShotCall(EngineCall):
     seasons: Seasons = NO_SEASON
 
     def run(self, rows: Sequence[Series]) -> list[Any]:
-        """Rows [time] -> for each its Combined: one engine call."""
+        """Rows [time] -> for each its combined forecast: one engine call."""
         series, lengths = pack(rows)
-        combined_row = cast(ZeroShotEngine, self.engine).combine(series, lengths, self.seasons, self.horizon)
-        return [combined_row.row(i) for i in range(len(rows))]
+        combined = cast(ZeroShotEngine, self.engine).combine(series, lengths, self.seasons, self.horizon)
+        return [combined.row(i) for i in range(len(rows))]
 
     def seconds(self, rows: int, longest: int) -> float:
         # Two seasons cost half as much again.
@@ -84,7 +88,32 @@ def combine_rows_here(
     return combined
 
 
-def explain(names: Sequence[str], combined_row: Combined) -> list[Expert]:
+def assemble_combined(
+    rows: list[PreparedSeries], combined: list[Combined], engine: Engine, plan: ForecastPlan, *, explained: bool
+) -> list[SeriesForecast]:
+    """Joins combined forecasts, one for each row without a flaw, with the series that they are for."""
+    answered = iter(combined)
+    by_row = [None if row.values is None else next(answered) for row in rows]
+    measured = [
+        row if of_row is None else row._replace(spread=Spread(of_row.unit, False))
+        for row, of_row in zip(rows, by_row, strict=True)
+    ]
+    answers = [
+        np.maximum(of_row.forecast, 0.0) if row.is_non_negative else of_row.forecast
+        for row, of_row in zip(rows, by_row, strict=True)
+        if of_row is not None
+    ]
+    names = cast(ZeroShotEngine, engine).experts
+    forecasts = assemble(measured, answers, None, plan)
+    return [
+        forecast
+        if of_row is None or forecast.flaw is not None
+        else forecast._replace(season=row.seasons.short, experts=_explain(names, of_row) if explained else None)
+        for forecast, row, of_row in zip(forecasts, rows, by_row, strict=True)
+    ]
+
+
+def _explain(names: Sequence[str], combined_row: Combined) -> list[Expert]:
     """What a forecast was made of, the heaviest expert first; those without a say are left out."""
     weights, errors = combined_row.weights.tolist(), combined_row.errors.tolist()
     experts = [Expert(*of_one) for of_one in zip(names, weights, errors, strict=True) if of_one[1] > 0]

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from service.networks.experts import EXPERTS, LEVELS, LONG, RATES, TRENDS, run_experts
+from service.networks.experts import EXPERTS, LEVELS, LONG, TRENDS, run_experts
 from service.networks.exponential_smoothing import MOST_POINTS, Smoothing, SmoothingBank
 from service.networks.operations import NumPyOperations
 from service.networks.seasonal_decomposition import decompose
@@ -124,4 +124,3 @@ def test_the_long_season_is_known_to_its_own_experts_alone() -> None:
     for name in LONG:
         np.testing.assert_allclose(forecasts[name], week, atol=2.0)
     assert np.abs(forecasts["seasonal_naive"] - week).mean() > 3
-    assert len(RATES) == len(LEVELS)

@@ -17,7 +17,6 @@ from service.networks.experts import EXPERTS
 from service.networks.operations import NumPyOperations
 from service.networks.zero_shot import (
     N_FEATURES,
-    ORIGINS,
     Combination,
     Combiner,
     ExpertBacktest,
@@ -177,7 +176,6 @@ def test_trials_read_nothing_of_what_comes_after_them() -> None:
     seen = [backtest_experts(XP, *pack([row[:50]]), np.int64(1), None, np.arange(10), np.int64(10)) for row in rows]
     np.testing.assert_allclose(seen[0].forecasts * seen[0].scale[:, None], seen[1].forecasts * seen[1].scale[:, None])
     assert backtest.best[1, 0] * backtest.scale[1, 0] > backtest.best[0, 0] * backtest.scale[0, 0]
-    assert ORIGINS == 4
 
 
 def test_a_repeated_season_and_a_constant_are_repeated() -> None:

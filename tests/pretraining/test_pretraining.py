@@ -9,7 +9,8 @@ from pretraining.calibration import measure_ratios, to_residuals
 from pretraining.examples import STEPS, Examples, draw_examples, make_examples
 from pretraining.export import export
 from pretraining.fit import apply, fit
-from pretraining.synthetic import FAMILIES, Family, draw_series, season
+from pretraining.shapes import season
+from pretraining.synthetic import FAMILIES, Family, draw_series
 from service.domain.season_detection import detect_seasons
 from service.domain.seasons import Seasons
 from service.networks.zero_shot import N_FEATURES, Combiner

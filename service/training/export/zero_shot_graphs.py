@@ -50,7 +50,7 @@ class ZeroShotGraph(tf.Module):
     def __init__(self, combiner: Combiner) -> None:
         super().__init__()
         self._xp = TensorFlowOperations()
-        self._gate = combiner
+        self._combiner = combiner
 
     def signatures(self) -> dict[str, Any]:
         """The SavedModel's signatures by name."""
@@ -89,7 +89,7 @@ class ZeroShotGraph(tf.Module):
     def combine(self, series: Tensor, lengths: Tensor, season: Tensor, horizon: Tensor) -> dict[str, Tensor]:
         """As of `service.engines.zero_shot.ZeroShotRuntime`, with a season of at least 1."""
         xp = self._xp
-        return _outputs(xp, *combine_series(xp, self._gate, series[:, :, 0], lengths, season, None, horizon))
+        return _outputs(xp, *combine_series(xp, self._combiner, series[:, :, 0], lengths, season, None, horizon))
 
     @tf.function(autograph=False, input_signature=[SERIES, LENGTHS, SEASON, LONG_SEASON, HORIZON])
     def combine_two_seasons(
@@ -97,7 +97,7 @@ class ZeroShotGraph(tf.Module):
     ) -> dict[str, Tensor]:
         """With a longer season as well, a multiple of the other."""
         xp = self._xp
-        return _outputs(xp, *combine_series(xp, self._gate, series[:, :, 0], lengths, season, long_season, horizon))
+        return _outputs(xp, *combine_series(xp, self._combiner, series[:, :, 0], lengths, season, long_season, horizon))
 
 
 def make_zero_shot_onnx(combiner: Combiner) -> dict[str, bytes]:
