@@ -34,8 +34,8 @@ HELD_OUT_SERIES = 40_000
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m pretraining", description=__doc__)
-    parser.add_argument("--series", type=int, default=800_000, help="how many synthetic series to learn from")
-    parser.add_argument("--steps", type=int, default=12_000, help="batches to fit to")
+    parser.add_argument("--series", type=int, default=400_000, help="how many synthetic series to learn from")
+    parser.add_argument("--steps", type=int, default=4_000, help="batches to fit to")
     parser.add_argument("--seed", type=int, default=42)
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="that draw series")
     parser.add_argument("--folder", type=Path, default=FOLDER / NAME, help="where the version is written")

@@ -17,14 +17,14 @@ from service.engines.savedmodel import SavedModelZeroShot
 from service.engines.zero_shot import ARCHITECTURE, Combined
 from service.networks.experts import EXPERTS
 from service.networks.operations import NumPyOperations
-from service.networks.zero_shot import Combiner
+from service.networks.pretrained_combiner import COMBINER
+from service.networks.zero_shot import Combiner, flatten
 from service.store.layout import MANIFEST
 from service.store.manifest import Manifest
 from service.training.export.zero_shot_graphs import (
     DEFAULT_HORIZON,
     ZeroShotGraph,
     combine_series,
-    flatten,
     make_zero_shot_onnx,
 )
 
@@ -59,6 +59,7 @@ def export(
         path = folder / graph_path(call)
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(model)
+    np.savez(folder / COMBINER, *flatten(combiner))
     difference = _prove(combiner, folder)
     manifest = Manifest(
         name=NAME,

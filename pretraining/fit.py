@@ -84,7 +84,8 @@ def _loss(
     missed = jnp.abs(batch["targets"] - jax.lax.stop_gradient(combination.forecast))
     surprise = jnp.minimum(missed / combination.unit + jnp.log(combination.unit / batch["unit"][:, None]), 50.0)
     mean = ((error + SHARE_OF_UNIT * surprise) * counted).sum() / counted.sum()
-    return mean + pull * (answer[:, : 2 * len(EXPERTS)] ** 2).mean()
+    moved = answer[:, : 2 * len(EXPERTS)] + jnp.tile(weights["preference"], 2)
+    return mean + pull * (moved**2).mean()
 
 
 def _backtest(batch: Mapping[str, Any]) -> ExpertBacktest:

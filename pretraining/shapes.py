@@ -40,6 +40,7 @@ def season(rng: Rng, n: int, time: int, seasons: Seasons) -> Array:
         days = season_pattern(rng, n, n_days)[:, (t // m) % n_days]
         size = log_uniform(rng, 0.05, 1.0, (n, 1)) * (rng.random((n, 1)) < 0.8)
         is_product = rng.random((n, 1)) < 0.5
+        out = _mix_days(rng, out, season_pattern(rng, n, m)[:, t % m], (t // m) % n_days, n_days)
         out = (
             out * np.where(is_product, np.maximum(1 + size * days, 0), 1.0)
             + np.where(is_product, 0.3, 1.0) * size * days
@@ -48,6 +49,14 @@ def season(rng: Rng, n: int, time: int, seasons: Seasons) -> Array:
         return np.asarray(out)
     swing = 1 + rng.normal(size=(n, 1)) * 0.5 * np.linspace(-0.5, 0.5, time) * (rng.random((n, 1)) < 0.3)
     return np.asarray(out * swing)
+
+
+def _mix_days(rng: Rng, usual: Array, other: Array, day: NDArray[np.integer], n_days: int) -> Array:
+    """Some days have another pattern [n, time] than most: weekends, market days. In every second series."""
+    first, count = rng.integers(0, n_days, (len(usual), 1)), rng.integers(1, max(2, n_days // 2), (len(usual), 1))
+    is_other = (day - first) % n_days < count
+    share = rng.uniform(0.2, 1.0, (len(usual), 1)) * (rng.random((len(usual), 1)) < 0.5)
+    return np.where(is_other, (1 - share) * usual + share * other, usual)
 
 
 def log_uniform(rng: Rng, low: float, high: float, shape: int | tuple[int, ...]) -> Array:

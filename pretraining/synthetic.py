@@ -41,6 +41,7 @@ def exponential_smoothing(rng: Rng, n: int, time: int, seasons: Seasons) -> Arra
     level = np.zeros(n)
     # Trends are as steep as the noise lets one see them.
     trend = rng.choice([-0.5, 1.0], n) * sigma * log_uniform(rng, 0.02, 2.0, n) * (rng.random(n) < 0.75)
+    trend *= _steepness(seasons)
     pattern = season(rng, n, m, seasons) * log_uniform(rng, 0.02, 1.0, n)[:, None]
     noise = draw_noise(rng, n, time) * sigma[:, None]
     out = np.empty((n, time))
@@ -54,10 +55,15 @@ def exponential_smoothing(rng: Rng, n: int, time: int, seasons: Seasons) -> Arra
     return express(rng, out)
 
 
+def _steepness(seasons: Seasons) -> float:
+    """How steep trends are from point to point: in weeks of hours there is little to see of them."""
+    return 0.05 if seasons.long else 1.0
+
+
 def trend_and_season(rng: Rng, n: int, time: int, seasons: Seasons) -> Array:
     """A deterministic trend (straight, broken, saturating, exponential), seasons, and noise that may be correlated."""
     x = np.linspace(0, 1, time)
-    slope = rng.normal(size=(n, 1)) * log_uniform(rng, 0.05, 3.0, (n, 1))
+    slope = rng.normal(size=(n, 1)) * log_uniform(rng, 0.05, 3.0, (n, 1)) * np.sqrt(_steepness(seasons))
     where = rng.uniform(-0.2, 1.2, (n, 1))
     width = log_uniform(rng, 0.05, 0.5, (n, 1))
     trends = np.stack(
@@ -220,7 +226,10 @@ FAMILIES: tuple[tuple[Family, float], ...] = (
 )
 
 
-STEADY_FACTOR, WALKING_FACTOR = 3.0, 2.5
+# Changes of independent noise about a level are correlated by -0.5 with their neighbours.
+STEADY_CORRELATION = -0.4
+STEADY = (trend_and_season, causal_graph, regimes, counts, spikes_and_steps)
+STEADY_FACTOR, WALKING_FACTOR = 6.0, 2.5
 
 
 def draw_series(rng: Rng, n: int, time: int, seasons: Seasons, horizon: int = 0) -> Array:
@@ -230,8 +239,8 @@ def draw_series(rng: Rng, n: int, time: int, seasons: Seasons, horizon: int = 0)
     """
     shares = np.array([share for _, share in FAMILIES])
     if seasons.long:
-        # What is measured every hour mostly returns to its usual day.
-        shares[1] *= STEADY_FACTOR
+        # What is measured every hour mostly returns to its usual day: wandering is rare.
+        shares = np.array([share if family in STEADY else share / STEADY_FACTOR for family, share in FAMILIES])
     if seasons.short == 1:
         # What is measured once a year, or has no season, often walks.
         shares[-1] *= WALKING_FACTOR
@@ -254,12 +263,20 @@ def _mix(rng: Rng, series: Array) -> Array:
 
 
 def _shift(rng: Rng, series: Array, end: int) -> Array:
-    """Every fortieth series has clearly another level from a point on that lies shortly before `end`."""
+    """Every fortieth series has clearly another level from a point on that lies shortly before `end`.
+
+    Of series that keep to a level, whose changes mostly undo each other, every eighth.
+    """
     n, time = series.shape
     before = np.ceil(log_uniform(rng, 1, max(2.0, 0.3 * end), (n, 1)))
     deviation = np.abs(np.diff(series, axis=1)).mean(axis=1, keepdims=True)
     size = rng.choice([-1.0, 1.0], (n, 1)) * log_uniform(rng, 5.0, 25.0, (n, 1)) * deviation
-    return series + (np.arange(time) >= end - before) * size * (rng.random((n, 1)) < 1 / 40)
+    moves = np.diff(series, axis=1)
+    moves = moves - moves.mean(axis=1, keepdims=True)
+    together = (moves[:, 1:] * moves[:, :-1]).sum(axis=1, keepdims=True)
+    together /= np.maximum((moves * moves).sum(axis=1, keepdims=True), 1e-12)
+    share = np.where(together < STEADY_CORRELATION, 1 / 8, 1 / 40)
+    return series + (np.arange(time) >= end - before) * size * (rng.random((n, 1)) < share)
 
 
 def _disturb(rng: Rng, series: Array) -> Array:

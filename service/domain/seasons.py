@@ -1,5 +1,6 @@
 """The seasons of a series: those that come with its frequency, or that are named, or found in it."""
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -8,7 +9,7 @@ from numpy.typing import NDArray
 
 from service.domain.frequency import EVEN_US, parse
 from service.domain.recipes.season_defaults import usual_season
-from service.domain.season_detection import detect_seasons
+from service.domain.season_detection import detect_all_seasons
 
 # A longer season is learnt from two and a little more.
 LONG_SEASONS_NEEDED = 2
@@ -44,19 +45,26 @@ def find_seasons(values: NDArray[np.float64], *, season: int | None = None, freq
     A season that is named is taken; without one that of the frequency; without either, what stands out in the series.
     A longer one comes along where the series holds enough of it: the week of hours, the year of days.
     """
+    return find_all_seasons([values], season=season, freq=freq)[0]
+
+
+def find_all_seasons(
+    rows: Sequence[NDArray[np.float64]], *, season: int | None = None, freq: str | None = None
+) -> list[Seasons]:
+    """As `find_seasons` of each series."""
     if freq is not None:
-        short, long = _of_frequency(freq, season)
-    elif season is None:
-        short, long = detect_seasons(values)
+        found = [_of_frequency(freq, season)] * len(rows)
+    elif season == 1:
+        found = [(1, 0)] * len(rows)
     else:
-        short, long = season, 0
-        if short > 1:
+        found = detect_all_seasons(rows)
+        if season is not None:
             # The week of a day that was named in points.
-            found, longer = detect_seasons(values)
-            long = longer if found == short else 0
-    if long and len(values) < LONG_SEASONS_NEEDED * long + short:
-        long = 0
-    return Seasons(short, long)
+            found = [(season, long if short == season else 0) for short, long in found]
+    return [
+        Seasons(short, long if len(values) >= LONG_SEASONS_NEEDED * long + short else 0)
+        for values, (short, long) in zip(rows, found, strict=True)
+    ]
 
 
 @lru_cache(256)

@@ -12,7 +12,7 @@ import numpy as np
 from service.domain.seasons import Seasons
 from service.engines.engine import Array, Engine, EngineChoice, Kind, Lengths
 from service.engines.normalized import NormalizedEngine
-from service.engines.zero_shot import ARCHITECTURE, ONE_SEASON, TWO_SEASONS, Combined, ZeroShotEngine, to_combined
+from service.engines.zero_shot import ONE_SEASON, TWO_SEASONS, Combined, ZeroShotEngine, to_combined
 from service.errors import EngineNotAvailable, VersionDamaged
 from service.storage.regular_files import read_regular
 from service.store.manifest import Manifest
@@ -69,7 +69,7 @@ class OnnxLoader:
                 f"{why_not(manifest)} Set OUTFIELDER_ENGINE to auto, or train it again."
             )
         try:
-            if manifest.architecture == ARCHITECTURE:
+            if manifest.is_zero_shot:
                 zero_shot = ZeroShotEngine(OnnxZeroShot(folder), manifest)
                 zero_shot.warm()
                 return zero_shot
@@ -85,7 +85,7 @@ class OnnxLoader:
 
 def has_graphs(manifest: Manifest) -> bool:
     """Whether a version was published with graphs for this engine."""
-    call = ONE_SEASON if manifest.architecture == ARCHITECTURE else "forecast"
+    call = ONE_SEASON if manifest.is_zero_shot else "forecast"
     return graph_path(call) in manifest.files
 
 

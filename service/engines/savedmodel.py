@@ -14,7 +14,7 @@ import numpy as np
 from service.domain.seasons import Seasons
 from service.engines.engine import Array, Engine, EngineChoice, Kind, Lengths
 from service.engines.normalized import NormalizedEngine
-from service.engines.zero_shot import ARCHITECTURE, ONE_SEASON, TWO_SEASONS, Combined, ZeroShotEngine
+from service.engines.zero_shot import ONE_SEASON, TWO_SEASONS, Combined, ZeroShotEngine
 from service.errors import VersionDamaged
 from service.store.manifest import Manifest
 
@@ -52,7 +52,7 @@ class SavedModelLoader:
         try:
             if SAVED_MODEL not in manifest.files:
                 raise ValueError(f"{SAVED_MODEL} is not among the files that were published")
-            if manifest.architecture == ARCHITECTURE:
+            if manifest.is_zero_shot:
                 zero_shot = ZeroShotEngine(SavedModelZeroShot(self._tensorflow, folder, place), manifest)
                 zero_shot.warm()
                 return zero_shot

@@ -21,6 +21,8 @@ SHORT = (
     "theta",
     "theta_long",
     "trend",
+    "local_trend",
+    "growth",
     "reverting",
     "mean",
     "seasonal_mean",
@@ -29,19 +31,22 @@ SHORT = (
 # Of the long season; without one they are the seasonal naive forecast, and have no weight.
 LONG = ("seasonal_naive_long", "smoothing_long", "reverting_long", "mean_long")
 EXPERTS = SHORT + LONG
-# What makes no sense of a series without a season.
-SEASONAL_ONLY = ("seasonal_mean", "smoothing_without_season")
+# What makes no sense of a series without a season, or, of changes over a season, is too hasty there.
+SEASONAL_ONLY = ("local_trend", "growth", "seasonal_mean", "smoothing_without_season")
 
 RATES = (0.05, 0.12, 0.25, 0.45, 0.7, 0.95)
 SLOW, MIDDLE, FAST = 1, 2, 4
 LEVELS = tuple(Smoothing(rate) for rate in RATES)
 TRENDS = tuple(Smoothing(rate, of_trend, 0.9) for rate, of_trend in ((0.2, 0.1), (0.5, 0.1), (0.8, 0.1), (0.8, 0.3)))
 # Seasons over which the slope of a straight line is looked for; a series without a season counts as one of four.
-SPANS = (6, 12)
+SPANS = (1, 6, 12)
+LOCAL, MEDIUM, WHOLE = range(3)
 POINTS_WITHOUT_SEASON = 4
 RECENT_SEASONS = 3
 RECENT_CHANGES = 4
 LARGEST_CORRELATION = 0.99
+# How many times as large as the season before a season may be, for its growth to go on; twice that in all.
+LARGEST_GROWTH = 4.0
 TINY = 1e-12
 
 _LEVELS, _BOTH = SmoothingBank(LEVELS), SmoothingBank(LEVELS + TRENDS)
@@ -60,6 +65,7 @@ SIZES = (
     "smoothing_error",
     "deviation",
     "adjusted_deviation",
+    "local_slope",
     "slope",
     "long_slope",
     "level_gap",
@@ -105,18 +111,21 @@ def run_experts(
     recent = _recent_mean(xp, values, adjusted, own, season, phases, level)
     plain = _LEVELS.smooth(xp, values, own)
     plain_level = _weigh(xp, _likely(xp, plain.squared_error, count), plain.level)
-    # Half the slope of each span, and the whole one of the first: [rows, 3, steps].
-    slanted = xp.concatenate([0.5 * slopes, slopes[:, :1]], axis=1)
+    # Half the slope of the longer spans, and the whole one of the shorter: [rows, 4, steps].
+    slanted = xp.concatenate([0.5 * slopes[:, MEDIUM:], slopes[:, MEDIUM:WHOLE], slopes[:, LOCAL:MEDIUM]], axis=1)
     lines = xp.expand_dims(level, 2) + xp.expand_dims(slanted, 2) * xp.expand_dims(lead + ahead, 1)
     flat = xp.zeros_like(damped)
 
     def one(forecast: Tensor) -> Tensor:
         return xp.expand_dims(forecast, 1)
 
-    unseasonal = xp.concatenate([one(level + flat), one(damped), lines, one(reverting), one(mean + flat)], axis=1)
+    trends = xp.concatenate([one(level + flat), one(damped), lines], axis=1)
+    means = xp.concatenate([one(reverting), one(mean + flat)], axis=1)
     parts = [
         one(naive),
-        found.apply(xp, unseasonal, phases),
+        found.apply(xp, trends, phases),
+        one(_grow(xp, values, count, length, unit, ahead, naive)),
+        found.apply(xp, means, phases),
         one(xp.where(count > 2.0 * length - 0.5, recent, naive)),
         one(plain_level + flat),
     ]
@@ -198,6 +207,26 @@ def _slopes(xp: Any, values: Tensor, own: Tensor, unit: Tensor) -> Tensor:
     count = xp.sum(used, axis=2, keepdims=True)
     away = (position - xp.sum(position * used, axis=2, keepdims=True) / count) * used
     return xp.sum(away * xp.expand_dims(values, 1), axis=2) / xp.maximum(xp.sum(away * away, axis=2), TINY)
+
+
+def _grow(xp: Any, values: Tensor, count: Tensor, length: Tensor, unit: Tensor, ahead: Tensor, naive: Tensor) -> Tensor:
+    """The last season, moved on as it has moved from the one before: by a factor where both are positive [rows, steps].
+
+    Without a season the last point moves as it has since `unit` points before it.
+    """
+    time = xp.size(values, 1)
+    position = xp.cast(xp.arange(time) - (time - 1), "float32")
+    is_last = xp.where(position > 0.5 - length, 1.0, 0.0)
+    is_before = xp.where(position > 0.5 - length - unit, 1.0, 0.0) * xp.where(position < 0.5 - unit, 1.0, 0.0)
+    last, before = (xp.sum(values * here, axis=1, keepdims=True) / length for here in (is_last, is_before))
+    seen = xp.where(count > length + unit - 0.5, 1.0, 0.0)
+    is_ratio = xp.where(xp.minimum(last, before) > TINY, seen, 0.0)
+    growth = xp.log(xp.where(is_ratio > 0.5, last, 1.0)) - xp.log(xp.where(is_ratio > 0.5, before, 1.0))
+    seasons_ahead = (xp.floor(ahead / length + 1e-4) + 1.0) * (length / unit)
+    most = float(np.log(LARGEST_GROWTH))
+    growth = xp.minimum(xp.maximum(growth, -most), most)
+    factor = xp.exp(xp.minimum(xp.maximum(growth * seasons_ahead, -2.0 * most), 2.0 * most))
+    return xp.where(is_ratio > 0.5, naive * factor, naive + seen * (last - before) * seasons_ahead)
 
 
 def _revert(

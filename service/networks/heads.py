@@ -7,6 +7,7 @@ import numpy as np
 
 from service.domain.recipes.recipe import Recipe
 from service.networks.cells import Cell
+from service.networks.combiner_head import CombinerHead
 from service.networks.layers import dense, normalize
 from service.networks.operations import State, Tensor
 from service.networks.theta import Theta
@@ -219,7 +220,7 @@ class DecoderHead(keras.layers.Layer):
         return answers[:, :, 0]
 
 
-Head = RepeatHead | RecurrentHead | DenseHead | BaseHead | UnrolledHead | DecoderHead
+Head = RepeatHead | RecurrentHead | DenseHead | BaseHead | CombinerHead | UnrolledHead | DecoderHead
 
 
 def make_head(recipe: Recipe) -> Head:
@@ -239,6 +240,8 @@ def make_head(recipe: Recipe) -> Head:
             return AffineHead(recipe)
         case "residual":
             return ResidualHead(recipe)
+        case "experts":
+            return CombinerHead(recipe)
         case "dense":
             return DenseHead(recipe)
         case readout:

@@ -227,3 +227,18 @@ def _allowed(xp: Any, season: Tensor, has_long: bool) -> Tensor:
 
 def _clip(xp: Any, x: Tensor, most: float) -> Tensor:
     return xp.minimum(xp.maximum(x, -most), most)
+
+
+def flatten(combiner: Combiner) -> list[Array]:
+    """A combiner's arrays: center, scale, power, preference, then kernel and bias of each layer."""
+    layers = [np.asarray(array, np.float32) for layer in combiner.layers for array in layer]
+    return [
+        *(np.asarray(a, np.float32) for a in (combiner.center, combiner.scale, combiner.power, combiner.preference)),
+        *layers,
+    ]
+
+
+def to_combiner(arrays: Sequence[Any]) -> Combiner:
+    """A combiner from its arrays, as `flatten` gives them."""
+    center, scale, power, preference, *layers = arrays
+    return Combiner(list(zip(layers[::2], layers[1::2], strict=True)), center, scale, power, preference)

@@ -12,7 +12,7 @@ from service.domain.calendar import check_starts
 from service.domain.panel import Panel
 from service.domain.recipes.options import MAX_SEASON
 from service.domain.recipes.season_defaults import usual_season
-from service.domain.seasons import NO_SEASON, Seasons, find_seasons
+from service.domain.seasons import NO_SEASON, Seasons, find_all_seasons, find_seasons
 from service.domain.series import Missing, escape, read_numbers, split
 from service.errors import Flaw, InvalidRequest
 from service.serving.forecast_plan import ForecastPlan, ForecastRequest, make_forecast_plan
@@ -82,7 +82,7 @@ class BacktestPlan:
 
     def find_seasons(self, histories: list[NDArray[np.float64]]) -> list[Seasons]:
         """The seasons that the zero-shot model forecasts with, of each history [time]."""
-        return [find_seasons(history, season=self.asked_season, freq=self.freq) for history in histories]
+        return find_all_seasons(histories, season=self.asked_season, freq=self.freq)
 
     def parts(self) -> Iterator[list[Track]]:
         """The series that can be forecast, in parts that are computed at once; at least one a part."""

@@ -4,7 +4,7 @@ import sys
 from typing import NamedTuple
 
 from service.domain.intervals import Spread
-from service.domain.seasons import NO_SEASON, Seasons, find_seasons
+from service.domain.seasons import NO_SEASON, Seasons, find_all_seasons
 from service.domain.series import PostedSeries, read_all
 from service.engines.engine import Series
 from service.errors import Flaw, InvalidRequest
@@ -57,8 +57,6 @@ def prepare_series(
     has_levels = bool(request.level or request.quantiles) and not manifest.is_zero_shot
     rows: list[PreparedSeries] = []
     for posted, read in zip(series, read_all(series, request.missing), strict=True):
-        if rows:
-            first_seasons = None
         if isinstance(read, Flaw):
             rows.append(PreparedSeries(posted.id, posted.pointer, flaw=read))
             continue
@@ -71,19 +69,17 @@ def prepare_series(
                 PreparedSeries(posted.id, posted.pointer, flaw=_misfit(posted.pointer, values, manifest, max_length))
             )
         elif manifest.is_zero_shot:
-            seasons = first_seasons or find_seasons(values, season=request.season, freq=freq)
             is_non_negative = request.non_negative
             rows.append(
                 PreparedSeries(
                     posted.id,
                     posted.pointer,
-                    values[-seasons.points_read :],
+                    values,
                     timestamps,
                     None,
                     end - 1 if end < len(posted.values) else None,
                     None,
                     bool((values >= 0).all()) if is_non_negative is None else is_non_negative,
-                    seasons,
                 )
             )
         else:
@@ -102,7 +98,24 @@ def prepare_series(
                     else request.non_negative,
                 )
             )
+    if manifest.is_zero_shot:
+        return _with_seasons(rows, request, freq, first_seasons)
     return rows
+
+
+def _with_seasons(
+    rows: list[PreparedSeries], request: ForecastRequest, freq: str | None, first_seasons: Seasons | None
+) -> list[PreparedSeries]:
+    """Rows with the seasons of each series, cut to what is read with them."""
+    values = [row.values for row in rows if row.values is not None]
+    known = [] if first_seasons is None or rows[0].values is None else [first_seasons]
+    found = iter(known + find_all_seasons(values[len(known) :], season=request.season, freq=freq))
+    return [
+        row
+        if row.values is None
+        else row._replace(values=row.values[-(seasons := next(found)).points_read :], seasons=seasons)
+        for row in rows
+    ]
 
 
 def count_points(series: list[PostedSeries]) -> int:

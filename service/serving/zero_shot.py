@@ -22,7 +22,7 @@ from service.serving.preprocess import PreparedSeries
 # Without a season so many steps are forecast.
 HORIZON_WITHOUT_SEASON = 10
 # What a point of a row and a step of its forecast take of a call's memory, in cells of `EngineCall`: each row is
-# forecast from five points by fourteen experts, whose errors are counted in three ways.
+# forecast from five points by sixteen experts, whose errors are counted in three ways.
 POINT_CELLS, STEP_CELLS = 6, 12
 
 

@@ -66,8 +66,11 @@ class Manifest:
 
     @property
     def is_zero_shot(self) -> bool:
-        """Whether it forecasts by the season of each series, any number of steps at once."""
-        return self.architecture == "zero_shot"
+        """Whether it forecasts by the season of each series, any number of steps at once.
+
+        A version that was fine-tuned knows the season of its training, as all that are trained.
+        """
+        return self.architecture == "zero_shot" and "experts" in self.hyper_parameters
 
     def to_json(self) -> bytes:
         return orjson.dumps(asdict(self), option=orjson.OPT_INDENT_2)

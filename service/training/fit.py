@@ -49,7 +49,7 @@ def fit(
         keras.utils.set_random_seed(recipe.seed)
         with seeds_of_its_own(recipe.seed):
             network = make_network(recipe)
-    if not recipe.preset.is_fitted:
+    if not recipe.preset.is_fitted or not recipe.epochs:
         return network, []
     if recipe.preset.is_solved:
         started = time.monotonic()

@@ -79,7 +79,7 @@ def continue_fit(
     importance = Importance(prepared.rows, ends, fitted.recipe.season)
     n_members = len(fitted.networks)
     for member, network in zip(_members(fitted.recipe), fitted.networks, strict=True):
-        if not member.preset.is_fitted:
+        if not member.preset.is_fitted or not member.epochs:
             continue
         again = shortened(
             _share_seconds(member, n_members),

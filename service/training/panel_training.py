@@ -124,7 +124,7 @@ def _try_all(
     started = time.monotonic()
     fits: list[Fitted] = []
     for recipe in plan.recipes:
-        if fits and plan.max_seconds is not None and recipe.preset.is_fitted:
+        if fits and plan.max_seconds is not None and recipe.preset.is_fitted and recipe.epochs:
             # What is left must hold another fit and, of all that may be chosen, the end.
             longest = max(fitted.seconds for fitted in fits)
             ending = 2 * REFIT_SHARE * sum(fitted.seconds for fitted in fits)

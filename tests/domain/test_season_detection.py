@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from service.domain.season_detection import detect_seasons
+from service.domain.season_detection import detect_all_seasons, detect_seasons
 from service.domain.seasons import Seasons, find_seasons
 
 Array = NDArray[np.float64]
@@ -96,3 +96,10 @@ def test_what_is_read_grows_with_the_season_and_is_bounded() -> None:
     assert Seasons(48, 336).points_read == 2688
     assert Seasons(7, 364).points_read == 2912
     assert Seasons(600).points_read == 4096
+
+
+@given(st.lists(st.tuples(st.sampled_from([9, 40, 120]), st.integers(0, 10_000)), min_size=1, max_size=8))
+def test_a_season_does_not_depend_on_the_other_series(drawn: list[tuple[int, int]]) -> None:
+    rows = [seasonal(int(np.random.default_rng(seed).integers(2, 15)), n, 0.6, seed)[:n] for n, seed in drawn]
+    rows.append(np.full(40, 3.0))
+    assert detect_all_seasons(rows) == [detect_seasons(row) for row in rows]

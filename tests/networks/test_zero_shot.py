@@ -22,13 +22,13 @@ from service.networks.zero_shot import (
     ExpertBacktest,
     backtest_experts,
     combine,
+    flatten,
+    to_combiner,
 )
 from service.training.export.zero_shot_graphs import (
     ZeroShotGraph,
     combine_series,
-    flatten,
     make_zero_shot_onnx,
-    to_combiner,
 )
 
 Array = NDArray[np.float32]

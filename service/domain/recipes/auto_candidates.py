@@ -13,7 +13,7 @@ from service.domain.recipes.presets import PRESETS
 from service.domain.recipes.recipe import PanelData, Recipe, Scaling
 from service.domain.recipes.resolve import resolve
 from service.domain.recipes.search_space import make_search
-from service.domain.recipes.season_defaults import choose_theta_window, whole_seasons
+from service.domain.recipes.season_defaults import choose_experts_window, choose_theta_window, whole_seasons
 from service.domain.recipes.training_plan import TrainingPlan
 from service.errors import Flaw, InvalidRequest
 
@@ -39,6 +39,10 @@ _FOCUSES = (0.75, 1.0, 0.5) * 2
 # Of longer seasons its window holds two or three, too few for a trend that lasts another season; and layers that
 # correct it would cost minutes.
 _LONGEST_SEASON_OF_THETA = 52
+# The model of forecasts without training: of series without much of a past, and of levels that shift, it knows more.
+_PRETRAINED = "zero_shot"
+# Windows of more points are not fitted to: that would cost minutes, and gains most where there are many short series.
+_LONGEST_FINE_TUNED = 256
 # A linear member costs seconds, and stays sensible where one long series gives a network too little to learn from.
 _LINEAR = "ridge"
 # How often something is asked for every few weeks, no window shows that is meant for the pattern of a week.
@@ -99,14 +103,15 @@ def _candidates(usual: Recipe, lengths: Lengths) -> tuple[Recipe, ...]:
         linear = tuple((window, scaling) for window in (first.window, longer) for scaling in ("standard", "mean"))
     ridges = [_ridge(first, window, scaling) for window, scaling in linear]
     theta, *corrected = _thetas(usual)
+    pretrained = _pretrained(usual, lengths)
     if usual.season > _LONGEST_SEASON_OF_THETA:
         classical = [theta] if usual.horizon < usual.season else []
-        return (first, *classical, *ridges, *others)
+        return (first, *classical, pretrained, *ridges, *others)
     if is_intermittent:
         # Sparse demand has no trend to go on with, and Theta would take it below zero.
-        return (first, *ridges, *others)
+        return (first, pretrained, *ridges, *others)
     turns = [recipe for pair in zip_longest(corrected, others) for recipe in pair if recipe is not None]
-    return (first, theta, *ridges, *turns)
+    return (first, theta, pretrained, *ridges, *turns)
 
 
 def _thetas(usual: Recipe) -> list[Recipe]:
@@ -126,6 +131,27 @@ def _thetas(usual: Recipe) -> list[Recipe]:
         )
         for i, share in enumerate(_FOCUSES)
     ]
+
+
+def _pretrained(usual: Recipe, lengths: Lengths) -> Recipe:
+    """The zero-shot model, fine-tuned where windows are short."""
+    preset = PRESETS[_PRETRAINED]
+    window = choose_experts_window(usual.season, usual.evaluated_horizon, lengths)
+    return replace(
+        usual,
+        architecture=preset.name,
+        readout=preset.readout,
+        units=0,
+        layers=0,
+        dropout=0.0,
+        # Smaller steps than usual, since it does not begin with nothing.
+        learning_rate=usual.learning_rate * preset.learning_rate / PRESETS[_FOR_SERIES].learning_rate,
+        epochs=min(usual.epochs, preset.panel_epochs) if window <= _LONGEST_FINE_TUNED else 0,
+        window=window,
+        focus=0,
+        scaling="mean",
+        min_history=min(usual.min_history, window),
+    )
 
 
 def _ridge(usual: Recipe, window: int, scaling: Scaling) -> Recipe:

@@ -43,6 +43,7 @@ POINT_BYTES = 12 * DOUBLE
 _KEPT: dict[Cell | Literal["layer_norm"], int] = {"simple_rnn": 4, "layer_norm": 7, "lstm": 13, "gru": 9}
 _AT_WORK: dict[Cell | Literal["layer_norm"], int] = {"simple_rnn": 6, "layer_norm": 10, "lstm": 15, "gru": 12}
 _CONVOLUTIONS = 4
+_COMBINER_WEIGHTS = 40_000
 # Gates, and the biases of each.
 _GATES_AND_BIASES: dict[Cell, tuple[int, int]] = {"simple_rnn": (1, 1), "lstm": (4, 1), "gru": (3, 2)}
 
@@ -108,6 +109,8 @@ def count_weights(recipe: Recipe) -> int:
             read = 2 * (recipe.focus or window) + horizon
             blocks = layers * (4 * units * units + 3 * units) + (layers + 1) * 2 * units
             return read * units + units + blocks + (units + 1) * horizon
+        case "experts":
+            return _COMBINER_WEIGHTS
         case "unrolled":
             return _recurrent_weights("gru", window, units, layers) + _norm_weights(recipe) + units + 1
         case "decoder":
@@ -247,6 +250,9 @@ def _numbers_of_a_row(recipe: Recipe) -> tuple[int, int]:
     steps, units, layers = _steps(recipe), recipe.units, recipe.layers
     body, readout = recipe.preset.body, recipe.readout
     answers = 3 * _answers(recipe)
+    if readout == "experts":
+        # Five times the window, with what each of a dozen settings of smoothing errs, and the forecasts of the experts.
+        return (at_once := 5 * (12 * min(recipe.window, 128) + 12 * recipe.window + 40 * recipe.horizon)), at_once
     if readout in ("repeat", "base") or not units:
         # A linear layer at every step reads the window before each.
         read = recipe.window * (recipe.window if recipe.head == "sequence" else 1)

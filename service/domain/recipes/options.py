@@ -46,6 +46,7 @@ AUTO_SECONDS = 600.0
 FITTED = Models("fitted", lambda preset: preset.is_fitted)
 TRAINED = Models("trained", lambda preset: preset.is_fitted and not preset.is_solved)
 DIFFERENCED = Models("differenced", lambda preset: preset.is_fitted and not preset.corrects)
+INITIALIZED = Models("trained, but zero_shot", lambda preset: TRAINED.include(preset) and preset.readout != "experts")
 LAYERED = Models("layered", lambda preset: preset.units > 0)
 NORMALIZED = Models("normalized", lambda preset: preset.units > 0 and not preset.corrects)
 RECURRENT = Models("recurrent", lambda preset: preset.units > 0 and preset.body in RECURRENT_BODIES)
@@ -130,8 +131,8 @@ OPTIONS: tuple[Option, ...] = (
     Option("normalization", Normalization, "Layer or batch normalization of the features", default=OF_PRESET,
            models=NORMALIZED, search=Among(("none", "layer"), _normalizes_between_layers),
            is_auto_choice=True),
-    Option("kernel_initializer", Initializer, "Initializer of the weights", default="glorot_uniform", models=TRAINED,
-           is_auto_choice=True),
+    Option("kernel_initializer", Initializer, "Initializer of the weights", default="glorot_uniform",
+           models=INITIALIZED, is_auto_choice=True),
     Option("readout", AskedReadout, "Of simple_rnn and deep_rnn: a dense layer, or a last recurrent unit",
            default=Derived("`recurrent` where the head is one_step and the scaling none, else `dense`"),
            models=ENDING_IN_RECURRENCE, is_auto_choice=True),

@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 Head = Literal["one_step", "vector", "sequence"]
 Mode = Literal["one_step", "autoregressive", "vector", "sequence"]
 Body = Literal["naive", "linear", "window", "simple_rnn", "lstm", "gru", "conv_gru", "wavenet", "patch_transformer"]
-Readout = Literal["repeat", "base", "dense", "affine", "residual", "recurrent", "decoder", "unrolled"]
+Readout = Literal["repeat", "base", "dense", "affine", "residual", "experts", "recurrent", "decoder", "unrolled"]
 # A forecast that needs no weights, which others begin with.
 Base = Literal["seasonal_naive", "theta"]
 Normalization = Literal["none", "layer", "batch"]
@@ -40,7 +40,8 @@ class Preset:
     `readout` is how features become a forecast: `repeat` the last value, a `dense` layer, a last `recurrent` layer of
     one unit, a `decoder` that is fed its own output (encoder-decoder), `unrolled`: the features are the input of the
     first step of a recurrent layer and zeros that of the others (vector-to-sequence), or the forecast of the `base`: by
-    itself, or with what an `affine` function of the window or `residual` layers add to it.
+    itself, or with what an `affine` function of the window or `residual` layers add to it; or the forecasts of the
+    zero-shot model's `experts`, weighed.
     `batch_size` and `epochs` are those on waves, where an epoch has `fresh_windows` that never come again, or with 0
     all windows of the same series. `panel_epochs` are those on series of one's own, of which each epoch draws other
     windows; `on_panels` names the preset whose sizes it has there.
@@ -88,8 +89,8 @@ class Preset:
 
     @property
     def corrects(self) -> bool:
-        """Whether it begins with the forecast of a base, so that its window holds a season."""
-        return self.readout in ("base", "affine", "residual")
+        """Whether it begins with the forecast of a base or of experts, so that its window holds a season."""
+        return self.readout in ("base", "affine", "residual", "experts")
 
     @property
     def is_fixed_length(self) -> bool:
@@ -222,6 +223,19 @@ PRESETS: dict[str, Preset] = {
             dropout=0.2,
             panel_epochs=20,
             base="theta",
+            heads=("vector",),
+            in_chapter=False,
+        ),
+        Preset(
+            "zero_shot",
+            "The model that forecasts without training, whose weights of classical forecasts are fine-tuned.",
+            "window",
+            "vector",
+            readout="experts",
+            units=0,
+            layers=0,
+            learning_rate=0.0003,
+            panel_epochs=10,
             heads=("vector",),
             in_chapter=False,
         ),

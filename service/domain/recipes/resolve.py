@@ -11,6 +11,7 @@ from service.domain.recipes.options import DEFAULT_HORIZON, DEFAULT_WINDOW, OPTI
 from service.domain.recipes.presets import PRESETS, Head, Preset, Readout
 from service.domain.recipes.recipe import PanelData, Recipe, SyntheticData
 from service.domain.recipes.season_defaults import (
+    choose_experts_window,
     choose_horizon,
     choose_season,
     choose_theta_window,
@@ -118,6 +119,8 @@ def _panel(given: Mapping[str, Any], preset: Preset, head: Head, data: PanelData
     if preset.base == "theta":
         focus = whole_seasons(FOCUS * usual_window, season)
         usual_window = choose_theta_window(season)
+    if preset.readout == "experts":
+        usual_window = choose_experts_window(season, horizon, lengths)
     window: int = given.get("window", usual_window)
     batch_size: int = given.get("batch_size", PANEL_BATCH_SIZE)
     scaling = given.get("scaling", "auto")

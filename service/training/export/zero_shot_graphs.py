@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
 from service.engines.zero_shot import ONE_SEASON, TWO_SEASONS
@@ -137,18 +136,3 @@ def _outputs(xp: Any, backtest: ExpertBacktest, combination: Combination) -> dic
         "weights": xp.mean(combination.weights, axis=2),
         "errors": xp.exp(backtest.log_errors) * (backtest.best * backtest.scale),
     }
-
-
-def to_combiner(arrays: Sequence[np.ndarray[Any, Any]]) -> Combiner:
-    """A combiner from its arrays, as `flatten` gives them."""
-    center, scale, power, preference, *layers = (np.asarray(array, np.float32) for array in arrays)
-    return Combiner(list(zip(layers[::2], layers[1::2], strict=True)), center, scale, power, preference)
-
-
-def flatten(combiner: Combiner) -> list[np.ndarray[Any, Any]]:
-    """A combiner's arrays: center, scale, power, preference, then kernel and bias of each layer."""
-    layers = [np.asarray(array, np.float32) for layer in combiner.layers for array in layer]
-    return [
-        *(np.asarray(a, np.float32) for a in (combiner.center, combiner.scale, combiner.power, combiner.preference)),
-        *layers,
-    ]

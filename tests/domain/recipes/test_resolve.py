@@ -27,6 +27,8 @@ def test_the_presets_keep_the_chapters_rates() -> None:
     rates = {name: resolve({"architecture": name}).learning_rate for name in PRESETS}
     assert rates.pop("simple_rnn") == 0.005
     assert rates.pop("sequence_rnn") == 0.01
+    # Fine-tuning takes smaller steps.
+    assert rates.pop("zero_shot") == 0.0003
     assert set(rates.values()) == {0.001}
 
 
