@@ -101,7 +101,7 @@ def forecast(loaded: Any, rows: list[np.ndarray], horizon: int) -> np.ndarray:
         *(
             pytest.param(request, marks=pytest.mark.exhaustive)
             for request in (
-                {"architecture": "wavenet", "units": 4, "layers": 1, "scaling": "mean"},
+                {"architecture": "wavenet", "units": 4, "layers": 1, "scaling": "robust", "log": True},
                 {"architecture": "mlp"},
                 {"architecture": "ridge"},
                 {"architecture": "theta"},
