@@ -22,10 +22,10 @@ $(STAMP): requirements.lock pyproject.toml
 run: setup  ## Start API and worker, train the starter models, forecast AirPassengers
 	$(BIN)/outfielder up
 
-# Two processes on purpose: each loads TensorFlow. A file's tests stay in one, for what they share.
+# Two processes on purpose: each loads TensorFlow. Which tests stay in one, for what they share, says tests/conftest.py.
 PYTEST := $(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder --durations=15
 
-test: setup  ## Every promise once (8 minutes on two quiet cores), and which tests were slowest
+test: setup  ## Every promise once (6 minutes on two quiet cores), and which tests were slowest
 	$(PYTEST) -m "not exhaustive"
 
 test-all: setup  ## All tests, with the sweeps over all combinations, more examples and programs compiled as in service; before a release

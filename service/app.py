@@ -18,8 +18,9 @@ from fastapi import FastAPI
 
 from service.api.application import make_application
 from service.api.cancellation import WaitingClients
+from service.api.connection_watch import ConnectionLimits, ConnectionWatch
 from service.api.dependencies import Services
-from service.api.http_protocol import ConnectionLimits, ConnectionWatch, ServerConfig
+from service.api.http_protocol import ServerConfig
 from service.api.json_numbers import BodyLimits
 from service.api.lifecycle import Lifecycle
 from service.api.memory_budget import MemoryBudget, settle_allocator

@@ -6,10 +6,14 @@ import os
 import shutil
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from xdist.scheduler import LoadScopeScheduling
+
+from tests.end_to_end.processes import Processes
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
@@ -49,12 +53,39 @@ def pytest_unconfigure() -> None:
     shutil.rmtree(SHARED, ignore_errors=True)
 
 
+# The README goes first: it shows all models of a service that is new.
+README = "tests/end_to_end/test_readme.py"
+# These share one service, API and worker.
+OF_THE_SERVICE = (README, "tests/end_to_end/", "tests/test_cli.py")
 # Of the modules that take long all go first: none is left to one process at the end.
-LONG = ("tests/end_to_end/", "tests/training/", "tests/abuse/", "tests/test_cli.py")
+LONG = (*OF_THE_SERVICE, "tests/training/", "tests/abuse/")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: not item.nodeid.startswith(LONG))
+    order: list[tuple[str, ...]] = [(README,), OF_THE_SERVICE, LONG, ("",)]
+    items.sort(key=lambda item: next(i for i, names in enumerate(order) if item.nodeid.startswith(names)))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadScopeScheduling:
+    return ByModule(config, log)
+
+
+class ByModule(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
+    """A module's tests stay in one process, for what they share; so do all that share the service."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "service" if nodeid.startswith(OF_THE_SERVICE) else nodeid.partition("::")[0]
+
+
+@pytest.fixture(scope="session")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Processes]:
+    """`make run` without the installation, and with the first starter model alone: give models names of their own."""
+    processes = Processes(tmp_path_factory.mktemp("service"), OUTFIELDER_STARTER_MODELS="linear")
+    processes.start("up")
+    processes.wait_until(lambda: "All models are ready" in processes.logs(), "the introduction")
+    yield processes
+    processes.close()
 
 
 def pytest_collection_finish() -> None:

@@ -7,34 +7,25 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from service.cli.first_run import choose_starters
 from service.errors import InvalidRequest
 from service.settings import Settings
 from service.worker import share_of_gpu, shares_of_cores
+from tests.api.server import client
+from tests.end_to_end.commands import Ran, commands
 from tests.end_to_end.processes import Processes
 
 COMMANDS = ("up", "serve", "worker", "train", "forecast", "backtest", "leaderboard", "models", "jobs", "check-store")
 # So many epochs that no test sees their end, none of which takes long.
 LONG: dict[str, Any] = {"architecture": "vector_rnn", "layers": 1, "epochs": 5000, "data": {"n_series": 500}}
 QUICK = ("--scaling", "standard", "--epochs", "2", "--set", 'data={"n_series": 200}')
-
-
-@pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Processes]:
-    processes = Processes(tmp_path_factory.mktemp("cli"), OUTFIELDER_API_KEYS="secret", OUTFIELDER_API_KEY="secret")
-    processes.start("serve")
-    processes.start("worker")
-    processes.wait_until_ready()
-    assert run(processes, "train", "linear", "--name", "demo", *QUICK, "--wait").returncode == 0
-    yield processes
-    processes.close()
 
 
 def seldom(*values: Any) -> list[Any]:
@@ -45,14 +36,9 @@ def seldom(*values: Any) -> list[Any]:
     ]
 
 
-def run(service: Processes | None, *arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [sys.executable, "-m", "service.cli", *arguments],
-        env={**(service.environment if service else {"PATH": "/usr/bin"}), **environment},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
+def run(service: Processes | None, *arguments: str, given: bytes = b"", **environment: str) -> Ran:
+    return commands().run(
+        arguments, {**(service.environment if service else {"PATH": "/usr/bin"}), **environment}, given
     )
 
 
@@ -64,7 +50,8 @@ def as_json(service: Processes, *arguments: str) -> Any:
 
 @pytest.mark.parametrize("command", ["", "train", *seldom(*COMMANDS[:3], *COMMANDS[4:])])
 def test_every_command_explains_itself(command: str) -> None:
-    ran = run(None, *([command] if command else []), "--help")
+    arguments = [sys.executable, "-m", "service.cli", *([command] if command else []), "--help"]
+    ran = subprocess.run(arguments, capture_output=True, text=True, timeout=120)
     assert ran.returncode == 0
     assert "Usage" in ran.stdout
     if not command:
@@ -105,10 +92,10 @@ def test_a_file_is_uploaded_and_trained_on(service: Processes) -> None:
 def test_models_and_jobs_are_listed_for_people_and_machines(service: Processes) -> None:
     table = run(service, "models").stdout.splitlines()
     assert table[0].split()[:2] == ["name", "architecture"]
-    assert any(line.startswith("demo ") for line in table[1:])
-    assert "demo" in [model["name"] for model in as_json(service, "models")["models"]]
+    assert any(line.startswith("linear ") for line in table[1:])
+    assert "linear" in [model["name"] for model in as_json(service, "models")["models"]]
     jobs = as_json(service, "jobs", "--limit", "100")["jobs"]
-    job = next(job for job in jobs if job["model"] == "demo")
+    job = next(job for job in jobs if job["model"] == "linear")
     assert as_json(service, "jobs", job["id"])["status"] == "succeeded"
     assert job["id"] in run(service, "jobs", "--limit", "100").stdout
     assert as_json(service, "jobs", job["id"], "--watch")["id"] == job["id"]
@@ -127,13 +114,13 @@ def test_files_are_forecast(service: Processes, tmp_path: Path) -> None:
     file = tmp_path / "loads.csv"
     rows = "".join(f"north,{day},{100 + step}\n" for step, day in enumerate(days(60)))
     file.write_text(f"\ufeffunique_id,ds,y\n{rows}south,2024-01-01,5\n")
-    ran = run(service, "forecast", str(file), "--model", "demo", "--horizon", "3", "--freq", "D")
+    ran = run(service, "forecast", str(file), "--model", "linear", "--horizon", "3", "--freq", "D")
     assert ran.returncode == 0, ran.stderr
     assert "2024-03-01" in ran.stdout
     assert "south: " in ran.stdout
     assert "at least 50 points" in ran.stdout
     assert "south: It has 1 points" in ran.stderr
-    answer = as_json(service, "forecast", str(file), "--model", "demo", "--horizon", "3")
+    answer = as_json(service, "forecast", str(file), "--model", "linear", "--horizon", "3")
     assert len(answer["forecasts"][0]["values"]) == 3
     assert answer["forecasts"][0]["timestamps"] == ["2024-03-01", "2024-03-02", "2024-03-03"]
 
@@ -145,7 +132,7 @@ def days(n: int) -> list[str]:
 def test_one_series_in_any_file_has_one_forecast(service: Processes, tmp_path: Path) -> None:
     values = [100 + 5 * (step % 7) + step / 4 for step in range(60)]
     table = list(zip(days(60), values, strict=True))
-    arguments = ("forecast", "--model", "demo", "--horizon", "2")
+    arguments = ("forecast", "--model", "linear", "--horizon", "2")
     plain = "".join(f"{day},{value}\n" for day, value in table)
     files: dict[str, tuple[str | bytes, list[str]]] = {
         "plain.csv": (f"ds,y\n{plain}", []),
@@ -173,7 +160,7 @@ def test_one_series_in_any_file_has_one_forecast(service: Processes, tmp_path: P
 
 
 def test_a_json_file_is_a_whole_request_and_options_go_before_it(service: Processes, tmp_path: Path) -> None:
-    request = {"series": [float(step % 7) for step in range(60)], "model": "demo", "horizon": 4, "freq": "h",
+    request = {"series": [float(step % 7) for step in range(60)], "model": "linear", "horizon": 4, "freq": "h",
                "start": "2024-01-01T00:00:00"}  # fmt: skip
     file = tmp_path / "request.json"
     file.write_text(json.dumps(request))
@@ -186,22 +173,14 @@ def test_a_json_file_is_a_whole_request_and_options_go_before_it(service: Proces
 
 
 def test_standard_input_is_a_file_too(service: Processes) -> None:
-    ran = subprocess.run(
-        [sys.executable, "-m", "service.cli", "forecast", "-", "--model", "demo", "--horizon", "1", "--json"],
-        env=service.environment,
-        input="\ufeffWert\n".encode("utf-16-le") + "".join(f"{step % 7},5\n" for step in range(60)).encode("utf-16-le"),
-        capture_output=True,
-        timeout=120,
-        check=False,
-    )
+    arguments = ("forecast", "-", "--model", "linear", "--horizon", "1", "--json")
+    words = "\ufeffWert\n" + "".join(f"{step % 7},5\n" for step in range(60))
+    ran = run(service, *arguments, given=words.encode("utf-16-le"))
     # Decimal commas in one column may as well be two cells.
-    assert b"decimal ','" in ran.stderr
+    assert "decimal ','" in ran.stderr
     assert ran.returncode == 1
     numbers = "".join(f"{step % 7}.5\n" for step in range(60))
-    ran = subprocess.run(
-        [sys.executable, "-m", "service.cli", "forecast", "-", "--model", "demo", "--horizon", "1", "--json"],
-        env=service.environment, input=numbers.encode(), capture_output=True, timeout=120, check=False,
-    )  # fmt: skip
+    ran = run(service, *arguments, given=numbers.encode())
     assert ran.returncode == 0, ran.stderr
     assert len(json.loads(ran.stdout)["forecasts"][0]["values"]) == 1
 
@@ -234,10 +213,10 @@ def test_digits_can_be_said_on_the_command_line(service: Processes, tmp_path: Pa
     file.write_text("y\n" + "".join(f"{975 + step:,}\n".replace(",", ".") for step in range(60)))
     for options, low, high in ((("--thousands", "."), 900, 1200), (("--decimal", ","), 900, 1200)):
         [forecast] = as_json(
-            service, "forecast", str(file), "--model", "demo", "--horizon", "1", *options
+            service, "forecast", str(file), "--model", "linear", "--horizon", "1", *options
         )["forecasts"]  # fmt: skip
         assert low < forecast["values"][0] < high
-    ran = run(service, "forecast", str(file), "--model", "demo", "--decimal", ";")
+    ran = run(service, "forecast", str(file), "--model", "linear", "--decimal", ";")
     assert (ran.returncode, "decimal" in ran.stderr) == (1, True)
     assert run(service, "train", "linear", "--decimal", ",").returncode == 2
 
@@ -269,10 +248,10 @@ def test_a_model_is_measured_on_a_file(service: Processes, tmp_path: Path) -> No
     file = tmp_path / "loads.csv"
     rows = "".join(f"north,{100 + step % 7}\n" for step in range(90))
     file.write_text(f"unique_id,y\n{rows}south,5\n")
-    arguments = ("backtest", str(file), "--model", "demo", "--horizon", "3", "--windows", "5", "--season", "7")
+    arguments = ("backtest", str(file), "--model", "linear", "--horizon", "3", "--windows", "5", "--season", "7")
     ran = run(service, *arguments)
     assert ran.returncode == 0, ran.stderr
-    assert "demo version 1, 5 windows of 3 steps, season 7" in ran.stdout
+    assert "linear version 1, 5 windows of 3 steps, season 7" in ran.stdout
     table = {line.split()[0]: line.split()[1:] for line in ran.stdout.splitlines()[1:]}
     assert table["forecast"] == ["mse", "rmse", "mae", "smape", "mase"]
     # A season that repeats itself exactly is forecast exactly, and has no scale.
@@ -280,7 +259,7 @@ def test_a_model_is_measured_on_a_file(service: Processes, tmp_path: Path) -> No
     assert "south: " in ran.stdout
     answer = as_json(service, *arguments)
     assert list(answer["overall"]) == ["model", "naive", "seasonal_naive", "linear"]
-    refused = run(service, "backtest", str(file), "--model", "demo", "--windows", "0")
+    refused = run(service, "backtest", str(file), "--model", "linear", "--windows", "0")
     assert refused.returncode == 1
     assert "/windows" in refused.stderr
 
@@ -289,7 +268,7 @@ def test_models_and_baselines_are_ranked(service: Processes) -> None:
     ran = run(service, "leaderboard", "--metric", "rmse")
     assert ran.returncode == 0, ran.stderr
     lines = [line.split() for line in ran.stdout.splitlines()]
-    assert any(line[1:] and line[1] == "demo" and line[3] == "linear" for line in lines)
+    assert any(line[1:] and line[1] == "linear" and line[3] == "linear" for line in lines)
     assert any(line[1:] and line[1] == "naive" and line[2] == "baseline" for line in lines)
     (group,) = as_json(service, "leaderboard")["leaderboard"][:1]
     assert group["rows"][0]["rank"] == 1
@@ -301,17 +280,25 @@ def test_what_the_server_refuses_is_told_on_stderr(service: Processes, tmp_path:
     file.write_text("[1, 2, 3]")
     for arguments, words in (
         (("forecast", str(file), "--model", "absent"), "absent"),
-        (("forecast", str(file), "--model", "demo"), "at least 50 points"),
+        (("forecast", str(file), "--model", "linear"), "at least 50 points"),
         (("train", "transformer"), "transformer"),
         (("train", "lstm", "--set", "unitz=3"), "units"),
         (("jobs", "nope"), "nope"),
-        (("models", "--api-key", "wrong"), "401"),
     ):
         ran = run(service, *arguments)
         assert ran.returncode == 1, ran
         assert words in ran.stderr
         assert ran.stdout == ""
         assert "Traceback" not in ran.stderr
+
+
+def test_a_server_with_keys_is_sent_the_one_of_the_environment_or_the_option(tmp_path: Path) -> None:
+    with client(tmp_path / "store", tmp_path / "state", api_keys="secret") as http:
+        url = str(http.base_url)
+        assert run(None, "models", "--url", url, OUTFIELDER_API_KEY="secret").returncode == 0
+        assert run(None, "models", "--url", url, "--api-key", "secret").returncode == 0
+        ran = run(None, "models", "--url", url, "--api-key", "wrong", OUTFIELDER_API_KEY="secret")
+        assert (ran.returncode, ran.stdout, "401" in ran.stderr) == (1, "", True)
 
 
 def test_without_a_server_the_message_says_how_to_start_one(service: Processes) -> None:
@@ -322,14 +309,14 @@ def test_without_a_server_the_message_says_how_to_start_one(service: Processes) 
 
 def test_the_store_is_checked(service: Processes) -> None:
     assert as_json(service, "check-store")["findings"] == []
-    weights = next((service.store / "demo" / "1" / "variables").glob("*.index"))
+    weights = next((service.store / "linear" / "1" / "variables").glob("*.index"))
     content = weights.read_bytes()
     weights.write_bytes(b"damaged")
     try:
         ran = run(service, "check-store", "--json")
         assert ran.returncode == 1
         (finding,) = json.loads(ran.stdout)["findings"]
-        assert (finding["model"], finding["version"]) == ("demo", 1)
+        assert (finding["model"], finding["version"]) == ("linear", 1)
         assert run(service, "check-store").returncode == 1
     finally:
         weights.write_bytes(content)
@@ -416,16 +403,19 @@ def test_a_worker_of_two_jobs_runs_two_at_once_and_lets_others_go_first(tmp_path
         processes.start("serve")
         workers = processes.start("worker", "--jobs", "2")
         processes.wait_until_ready()
-        for name in ("first", "second"):
-            processes.train(**LONG, name=name)
+        # A backtest is a job that compiles nothing. The end of these nobody sees.
+        walks = np.random.default_rng(0).standard_normal((2000, 250)).cumsum(axis=1).round(2).tolist()
+        request = {"model": "zero-shot", "series": walks, "horizon": 3, "season": 7}
+        submitted = [processes.client.post("/backtest", json={**request, "windows": n}) for n in (199, 200)]
+        assert [response.status_code for response in submitted] == [202, 202]
 
         def find_running() -> list[dict[str, Any]]:
             jobs = processes.client.get("/jobs").json()["jobs"]
             found = [job for job in jobs if job["status"] == "running" and epoch_of(job)]
             return found if len(found) == 2 else []
 
-        running = processes.wait_until(find_running, "both in their first epochs")
-        assert {job["model"] for job in running} == {"first", "second"}
+        running = processes.wait_until(find_running, "both at work")
+        assert {job["id"] for job in running} == {response.json()["id"] for response in submitted}
         lists = Path(f"/proc/{workers.pid}/task").glob("*/children")
         children = [int(child) for one in lists for child in one.read_text().split()]
         if sys.platform == "linux":

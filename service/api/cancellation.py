@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from starlette.requests import ClientDisconnect, Request
 
-from service.domain.series import describe
+from service.domain.json_flaws import describe
 from service.errors import BadHeader, DeadlineExceeded
 
 T = TypeVar("T")

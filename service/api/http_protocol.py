@@ -1,7 +1,6 @@
 """Uvicorn's HTTP/1.1 protocol with limits on what a client may send, hold back or leave unread."""
 
 import asyncio
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 from uuid import uuid4
@@ -12,9 +11,9 @@ from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from service.api.memory_budget import SMALL_BYTES, MemoryBudget
+from service.api.connection_watch import ConnectionWatch
+from service.api.memory_budget import SMALL_BYTES
 from service.api.problems import make_problem
-from service.telemetry.metrics import Metrics
 
 # The parser is fed so much at a time: it can't be stopped inside, and this is a hundred small requests.
 PIECE_BYTES = 2048
@@ -25,66 +24,6 @@ LEAST_BYTES_PER_SECOND = 1000
 LINGER_SECONDS = 2.0
 # So many pieces in a row, then others have their turn: a piece may hold hundreds of tiny chunks.
 MOST_PIECES = 16
-LONGEST_SWEEP_SECONDS = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class ConnectionLimits:
-    """Limits for one client.
-
-    `read_seconds` are for a request's headers, and for each further part of its body; `write_seconds` for each part of
-    an answer; `idle_seconds` between two requests.
-    """
-
-    header_bytes: int
-    connections: int
-    read_seconds: float
-    write_seconds: float
-    idle_seconds: float
-
-
-class ConnectionWatch:
-    """Watches a server's connections: counts them, and closes those without progress.
-
-    One timer for all: a timer for each request would cost more than the rest of what is done here.
-    """
-
-    def __init__(self, limits: ConnectionLimits, budget: MemoryBudget, metrics: Metrics) -> None:
-        self.limits = limits
-        self.budget = budget
-        self.metrics = metrics
-        self.connections: set[HttpProtocol] = set()
-        # Those that wait for a request, the longest first.
-        self.idle: dict[HttpProtocol, None] = {}
-        self._timer: asyncio.TimerHandle | None = None
-        self._trimming: asyncio.Future[None] | None = None
-        self._sweep_seconds = min(LONGEST_SWEEP_SECONDS, limits.read_seconds / 4, limits.write_seconds / 4)
-
-    def add(self, protocol: "HttpProtocol") -> bool:
-        """Adds a connection, closing an idle one if there is no room; False if all are busy."""
-        if len(self.connections) >= self.limits.connections:
-            if not self.idle:
-                return False
-            next(iter(self.idle)).drop()
-        self.connections.add(protocol)
-        self.idle[protocol] = None
-        if self._timer is None:
-            self._timer = protocol.loop.call_later(self._sweep_seconds, self._look, protocol.loop)
-        return True
-
-    def remove(self, protocol: "HttpProtocol") -> None:
-        self.connections.discard(protocol)
-        self.idle.pop(protocol, None)
-
-    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
-        now = loop.time()
-        for protocol in list(self.connections):
-            protocol.check(now)
-        trim = self.budget.take_trim()
-        if trim is not None:
-            self._trimming = loop.run_in_executor(None, trim)
-        is_needed = self.connections or self.budget.held_bytes
-        self._timer = loop.call_later(self._sweep_seconds, self._look, loop) if is_needed else None
 
 
 class ServerConfig(uvicorn.Config):

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from service.api.json_numbers import BodyLimits, read_list, to_array
 from service.api.strict_json import Text, complain, explain
-from service.domain.series import PostedSeries, cut, describe, read_numbers
+from service.domain.json_flaws import describe
+from service.domain.series import PostedSeries, cut, read_numbers
 from service.errors import InvalidRequest
 
 # Smaller bodies are parsed whole: in the time that a hop to a thread takes.

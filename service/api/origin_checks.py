@@ -12,7 +12,7 @@ from functools import lru_cache
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.api.problems import make_error_problem
-from service.domain.series import describe
+from service.domain.json_flaws import describe
 from service.errors import HostRefused, OriginRefused, ServiceError, UnsupportedMediaType
 
 LONGEST_HOST = 300

@@ -14,7 +14,7 @@ from service.api.json_series import BULK_BYTES, find_series, stands_here
 from service.api.memory_budget import MemoryHold
 from service.api.strict_json import Text, parse_json
 from service.api.validation import check
-from service.domain.series import describe
+from service.domain.json_flaws import describe
 from service.errors import BodyTooLarge, InvalidRequest, MalformedBody, MalformedJson, UnsupportedMediaType
 
 Body = TypeVar("Body", bound=BaseModel)

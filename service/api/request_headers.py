@@ -4,7 +4,7 @@ import re
 
 from starlette.requests import Request
 
-from service.domain.series import describe
+from service.domain.json_flaws import describe
 from service.errors import InvalidRequest
 
 _PRINTABLE = re.compile(r"[\x20-\x7e]{1,255}\Z")

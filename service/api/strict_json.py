@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 import orjson
 
-from service.domain.series import describe
+from service.domain.json_flaws import describe
 from service.errors import MalformedJson
 
 Text = bytes | bytearray

@@ -8,7 +8,7 @@ from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from service.domain.series import LONGEST_GUESSED, describe, escape, unknown_field
+from service.domain.json_flaws import LONGEST_GUESSED, describe, escape, unknown_field
 from service.errors import MOST_FLAWS, Flaw, InvalidRequest
 
 # pydantic's words that say only which way a bound was passed.

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from service.datasets.arrow_columns import decode, is_text
 from service.datasets.cell_patterns import is_number_like, is_numeric_time_like, is_serial_day_like
-from service.domain.series import MISSING_WORDS
+from service.domain.missing_words import MISSING_WORDS
 from service.domain.timestamps import is_time_like
 
 SAMPLE_TEXTS = 200

@@ -83,3 +83,9 @@ def refuse_column(name: str) -> InvalidRequest:
 def show_name(names: Sequence[str], column: int) -> str:
     """A column's name in a message, or its number where it has none."""
     return quote(names[column]) if names[column].strip() else f"column {column + 1} (without a name)"
+
+
+def show_some(names: Sequence[str], columns: Sequence[int]) -> str:
+    """The names of a few columns in a message."""
+    shown = ", ".join(quote(names[i]) for i in columns[:3])
+    return shown + (", .." if len(columns) > 3 else "")

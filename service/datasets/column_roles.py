@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from service.datasets.arrow_columns import decode, quote
+from service.datasets.column_contents import count_distinct, identifies, repeats
 from service.datasets.column_kinds import INDEX_NAMES, NUMBERS, find_index, kind_of
 from service.datasets.column_names import (
     COLUMNS,
@@ -20,6 +20,7 @@ from service.datasets.column_names import (
     find_named,
     refuse_column,
     show_name,
+    show_some,
 )
 from service.datasets.dataset import Finding
 from service.datasets.file_options import FileOptions
@@ -204,8 +205,8 @@ class _Search:
             raise self._refuse("missing_column", "None of them holds numbers")
         if self.options.format is None and all(PARTS_OF_TIME.fullmatch(self.names[i].strip()) for i in numbers):
             message = (
-                f"The columns {self._some(numbers)} seem to be parts of the times, which go on from row to row. Write "
-                "one row for each time, or set format=wide where each column is a series of its own."
+                f"The columns {show_some(self.names, numbers)} seem to be parts of the times, which go on from row to "
+                "row. Write one row for each time, or set format=wide where each column is a series of its own."
             )
             raise InvalidRequest.at("/columns", "unknown_column", message)
         nameless = next((i for i in numbers if not self.names[i].strip()), None)
@@ -216,7 +217,7 @@ class _Search:
             f"the {len(numbers)} other columns" if len(numbers) > 1 else f"the column {quote(self.names[numbers[0]])}"
         )
         first = "" if time is None else f"{show_name(self.names, time)} holds the times, "
-        message = f"The file was read as wide: {first}{many} hold one series each ({self._some(numbers)})."
+        message = f"The file was read as wide: {first}{many} hold one series each ({show_some(self.names, numbers)})."
         findings = () if self.options.format == "wide" and self.options.time_column else (_assumed(message),)
         return Roles(tuple(numbers), None, time, is_wide=True, findings=findings)
 
@@ -252,7 +253,7 @@ class _Search:
             )
             raise InvalidRequest.at("/columns", "unknown_column", message)
         values = decode(self.table.column(own))
-        if time is None and len(values) > 1 and pc.count_distinct(values).as_py() == len(values):
+        if time is None and len(values) > 1 and count_distinct(values) == len(values):
             message = (
                 f"The column {quote(self.names[own])} holds something else in each row, such as {quote(values[0])}: as "
                 "ids, each series would have one point. If it holds times, write them in ISO 8601, such as 2024-01-31; "
@@ -264,30 +265,19 @@ class _Search:
         return self.names[column].strip().lower() in names
 
     def _repeats(self, time: int) -> bool:
-        column = decode(self.table.column(time))
-        known = pc.drop_null(column)
-        return bool(len(known) > pc.count_distinct(known).as_py())
+        return repeats(self.table.column(time))
+
+    def _identifies(self, column: int, time: int) -> bool:
+        return identifies(self.table.column(column), self.table.column(time))
 
     def _may_be_ids(self, column: int, time: int) -> bool:
         """Whether a text belongs to series rather than to times, as a holiday does: called so, one, or needed."""
         if self._is_called(column, ID_NAMES) or self._repeats(time):
             return True
-        return bool(pc.count_distinct(decode(self.table.column(column))).as_py() <= 1)
-
-    def _identifies(self, column: int, time: int) -> bool:
-        """Whether a column of few different whole numbers and the times name each row once."""
-        values = decode(self.table.column(column))
-        n_rows = len(values)
-        pairs = pa.table({"value": values, "time": decode(self.table.column(time))})
-        n_pairs = pairs.group_by(["value", "time"]).aggregate([]).num_rows
-        return bool(n_pairs == n_rows and 2 * pc.count_distinct(values).as_py() <= n_rows)
-
-    def _some(self, columns: Sequence[int]) -> str:
-        shown = ", ".join(quote(self.names[i]) for i in columns[:3])
-        return shown + (", .." if len(columns) > 3 else "")
+        return count_distinct(self.table.column(column)) <= 1
 
     def _refuse(self, code: str, why: str) -> InvalidRequest:
-        shown = self._some(range(len(self.names)))
+        shown = show_some(self.names, range(len(self.names)))
         return InvalidRequest.at(
             "/columns",
             code,

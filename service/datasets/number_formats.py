@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from service.datasets.arrow_columns import quote
 from service.datasets.dataset import Finding
 from service.datasets.number_cells import Locate, match, show, strip_signs
-from service.domain.series import MISSING_WORDS
+from service.domain.missing_words import MISSING_WORDS
 
 _STANDARD = r"^[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?$"
 # A separator that may be either: one to three digits, no zero before, and exactly three after it.

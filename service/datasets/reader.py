@@ -66,8 +66,8 @@ def main() -> None:
         # Where the machine itself runs short of memory, this process is the one to end.
         Path("/proc/self/oom_score_adj").write_text("1000")
     from service.datasets.file_options import FileOptions
+    from service.datasets.panel_files import write_panel
     from service.datasets.quota import Quota
-    from service.datasets.store import write_panel
     from service.datasets.upload_limits import UploadLimits
     from service.errors import InvalidRequest, UploadsFull
     from service.storage.disk_errors import is_disk_error

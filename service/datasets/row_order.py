@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from service.datasets.dataset import Finding
 from service.datasets.table import Table
 from service.datasets.time_column import Times
-from service.domain.timestamps import format_offset
+from service.domain.start_time import format_offset
 from service.errors import InvalidRequest
 
 # The share of rows with the time of another one beyond which the file is something else than series.

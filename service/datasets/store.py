@@ -1,46 +1,31 @@
 """The folder of uploads: a panel and its facts for each, written atomically."""
 
 import contextlib
-import io
 import logging
 import os
 import re
 import shutil
 import time
 import uuid
-import zipfile
-import zlib
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import BinaryIO
-
-import numpy as np
-import orjson
 
 from service.datasets.dataset import Dataset, Finding
+from service.datasets.panel_files import DAMAGES, FACTS, flush_folder, load_facts, load_panel, write_facts, write_panel
 from service.datasets.quota import INLINE, RESERVED, Quota
 from service.datasets.quota import STAGING as STAGING
 from service.domain.panel import Panel
 from service.errors import DatasetDamaged, DatasetNotFound, InvalidRequest, StorageUnavailable
 from service.storage.disk_errors import is_disk_error, make_storage_error, storing
-from service.storage.private_files import append, create, make_folder
-from service.storage.regular_files import open_regular, read_regular
+from service.storage.private_files import make_folder
 
 logger = logging.getLogger(__name__)
 
 # The store in messages to clients.
 PLACE = "folder of uploads"
-FACTS = "facts.json"
-VALUES = "values.npz"
-# Findings are a thousand at most, and ids as long as a request may be.
-MOST_FACTS_BYTES = 2**28
 # What lies there longer belongs to a process that died.
 LONGEST_UPLOAD_SECONDS = 6 * 3600
-NUMBER_BYTES = 8
-# Of the archive around numbers.
-FRAME_BYTES = 2048
 _ID = re.compile(r"(inline-)?[0-9a-f]{32}\Z")
 _CURSOR = re.compile(r"[0-9]{1,19}-[0-9a-f]{32}\Z")
 
@@ -70,8 +55,8 @@ class DatasetStore:
         """Makes a folder of `scratch`, filled by `write_panel`, a new data set."""
         dataset_id = uuid.uuid4().hex
         with storing(PLACE):
-            dataset = replace(_read_facts(scratch / FACTS), id=dataset_id)
-            _write(scratch / FACTS, orjson.dumps(dataset.to_dict()))
+            dataset = replace(load_facts(scratch), id=dataset_id)
+            write_facts(scratch, dataset)
             self._publish(scratch, dataset_id)
         return dataset
 
@@ -108,23 +93,19 @@ class DatasetStore:
         folder = self._folder(dataset_id)
         self._touch(dataset_id)
         try:
-            with open_regular(folder / VALUES) as file, np.load(file, allow_pickle=False) as archive:
-                flat, lengths, text = archive["flat"], archive["lengths"], archive["text"]
-            names = orjson.loads(text.tobytes())
-            values = tuple(np.split(flat, np.cumsum(lengths)[:-1]))
-            return Panel(tuple(names["ids"]), values, tuple(names["starts"]), names["freq"])
+            return load_panel(folder)
         except OSError as error:
             raise _explain(dataset_id, error) from error
-        except (KeyError, IndexError, TypeError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        except DAMAGES as error:
             raise _damaged(dataset_id) from error
 
     def get(self, dataset_id: str) -> Dataset:
         """A data set's facts. Raises DatasetNotFound, DatasetDamaged."""
         try:
-            return _read_facts(self._folder(dataset_id) / FACTS)
+            return load_facts(self._folder(dataset_id))
         except OSError as error:
             raise _explain(dataset_id, error) from error
-        except (KeyError, TypeError, ValueError) as error:
+        except DAMAGES as error:
             raise _damaged(dataset_id) from error
 
     def page(self, *, limit: int = 50, cursor: str | None = None) -> tuple[list[Dataset], str | None]:
@@ -150,10 +131,10 @@ class DatasetStore:
         datasets = []
         for _, path in before[:limit]:
             try:
-                datasets.append(_read_facts(path))
+                datasets.append(load_facts(path.parent))
             except FileNotFoundError:
                 continue
-            except (OSError, KeyError, TypeError, ValueError):
+            except (OSError, *DAMAGES):
                 logger.warning("the data set %s is damaged", path.parent.name)
         return datasets, before[limit - 1][0] if len(before) > limit else None
 
@@ -194,11 +175,11 @@ class DatasetStore:
 
     def _publish(self, scratch: Path, name: str) -> None:
         """Shows a folder whole, and durably. Raises OSError where the name is taken."""
-        _flush_folder(scratch)
+        flush_folder(scratch)
         with self.quota.locked():
             (scratch / RESERVED).unlink(missing_ok=True)
             scratch.rename(self.root / name)
-        _flush_folder(self.root)
+        flush_folder(self.root)
 
     def _folder(self, dataset_id: str) -> Path:
         if not _ID.match(dataset_id):
@@ -227,60 +208,6 @@ class DatasetStore:
 def name_inline(digest: str) -> str:
     """The id under which a panel with this digest is kept for jobs."""
     return INLINE + digest[:32]
-
-
-def write_panel(
-    folder: Path, panel: Panel, audit: Iterable[Finding], quota: Quota | None = None, beside: int = 0
-) -> None:
-    """Writes a panel and its facts, durably, into a folder of `DatasetStore.scratch`.
-
-    Args:
-        quota: where space is reserved before anything is written.
-        beside: the bytes of what lies in the folder already.
-
-    Raises:
-        UploadsFull, OSError.
-    """
-    names = orjson.dumps({"ids": panel.ids, "starts": panel.starts, "freq": panel.freq})
-    created_at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    facts = Dataset("", created_at, panel.n_series, panel.n_points, panel.freq, tuple(audit))
-    told = orjson.dumps(facts.to_dict())
-    if quota is not None:
-        n_bytes = NUMBER_BYTES * (panel.n_points + panel.n_series) + len(names) + len(told)
-        quota.reserve(folder, beside + n_bytes + FRAME_BYTES)
-    with io.BufferedWriter(create(folder / VALUES)) as file:
-        np.savez(
-            file,
-            flat=np.concatenate([np.asarray(values, np.float64) for values in panel.values]),
-            lengths=np.array([len(values) for values in panel.values], np.int64),
-            text=np.frombuffer(names, np.uint8),
-        )
-        _flush(file)
-    _write(folder / FACTS, told)
-
-
-def _write(path: Path, content: bytes) -> None:
-    with create(path) as file:
-        append(file, content)
-        _flush(file)
-
-
-def _flush(file: BinaryIO) -> None:
-    file.flush()
-    os.fsync(file.fileno())
-
-
-def _flush_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _read_facts(path: Path) -> Dataset:
-    facts = orjson.loads(read_regular(path, MOST_FACTS_BYTES))
-    return Dataset(**{**facts, "audit": tuple(Finding(**finding) for finding in facts["audit"])})
 
 
 def _explain(dataset_id: str, error: OSError) -> DatasetNotFound | StorageUnavailable:

@@ -9,9 +9,9 @@ import numpy as np
 from service.domain.frequency import EVEN_US, Frequency, parse
 from service.domain.frequency_grid import anchor
 from service.domain.series import PostedSeries
+from service.domain.start_time import TimeStamp, format_offset, read_stamp
 from service.domain.time_grids import FIRST_STAMP, LAST_STAMP, EvenGrid, Grid, Places, Stamps, to_us
 from service.domain.time_zones import ahead_of_utc, ahead_of_wall
-from service.domain.timestamps import TimeStamp, format_offset, read_stamp
 from service.errors import Flaw, InvalidRequest
 
 Unit = Literal["s", "ms", "us"]

@@ -1,69 +1,32 @@
 """Series as clients post them, made into arrays: their forms, strict types, missing values, what can't be forecast."""
 
-import json
 import re
 from collections.abc import Iterator
-from difflib import get_close_matches
 from itertools import accumulate, chain, islice
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from service.domain.json_flaws import describe, unknown_field, wrong_type
+from service.domain.json_flaws import escape as escape
+from service.domain.missing_words import MISSING_WORDS
 from service.domain.panel import Panel
 from service.errors import MOST_FLAWS, Flaw, InvalidRequest
 
 Array = NDArray[np.float64]
 Missing = Literal["interpolate", "ffill", "error"]
 
-# No field is as long.
-LONGEST_GUESSED = 40
 LONGEST_ID = 1000
 
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 FLOAT32_TINY = float(np.finfo(np.float32).tiny)
 RECORD_FIELDS = ("id", "values", "start")
 
-# What people write where a value is missing, in small letters.
-MISSING_WORDS = (
-    "",
-    "na",
-    "n/a",
-    "nan",
-    "null",
-    "none",
-    "nil",
-    "-",
-    "#n/a",
-    "missing",
-    "undefined",
-    "nat",
-    "<na>",
-    "#na",
-    "#nv",
-    "n.a.",
-    "k.a.",
-    "\\n",
-    "--",
-    "\u2013",
-    "\u2014",
-    ".",
-    "?",
-)
 # A list of a large body has been read into an array already.
 _LISTS = (list, np.ndarray)
 _DIGITS = re.compile(r"[-+]?[\d.,' \u00a0\u2009\u202f]*\d[\d.,' ]*(?:[eE][-+]?\d+)?%?")
 NUMBERS_AND_NULL = {float, int, type(None)}
-_JSON_TYPES = {
-    type(None): "null",
-    bool: "a boolean",
-    int: "a number",
-    float: "a number",
-    str: "a string",
-    list: "an array",
-    np.ndarray: "an array",
-    dict: "an object",
-}
 
 
 # A tuple: a request may bring a hundred thousand, and a data class takes three times as long to make.
@@ -116,7 +79,7 @@ def split(posted: Any) -> list[PostedSeries]:
         return [PostedSeries("0", "/series", posted)]
     if posted == [] or posted == {}:
         raise InvalidRequest.at("/series", "empty", "There is no series: expected at least one, got none.")
-    raise _wrong_type("/series", "one series, many, series by id, or records", posted)
+    raise wrong_type("/series", "one series, many, series by id, or records", posted)
 
 
 def unpack(panel: Panel, pointer: str) -> list[PostedSeries]:
@@ -200,30 +163,6 @@ def cut(values: Array, ends: NDArray[np.intp]) -> list[Array]:
     return [values[start:stop] for start, stop in zip([0, *stops], stops, strict=False)]
 
 
-def describe(value: Any) -> str:
-    """A JSON value in a message: its type, and itself where it is short."""
-    kind = _JSON_TYPES.get(type(value), "something else")
-    if value is None or isinstance(value, list | dict | np.ndarray):
-        return kind
-    # No more of it is shown.
-    text = json.dumps(value[:50] if isinstance(value, str) else value, ensure_ascii=True)
-    return f"{kind} ({text if len(text) <= 40 else text[:40] + '...'})"
-
-
-def escape(key: str) -> str:
-    """A key as a part of a JSON pointer (RFC 6901)."""
-    return key.replace("~", "~0").replace("/", "~1")
-
-
-def unknown_field(name: str, pointer: str, known: list[str]) -> Flaw:
-    """The flaw of a field that nobody knows, which names the one that may be meant."""
-    # The search takes as long as the name is.
-    close = get_close_matches(name, known, n=1) if len(name) <= LONGEST_GUESSED else []
-    hint = f"Did you mean {close[0]!r}?" if close else f"Fields: {', '.join(known)}."
-    shown = name if len(name) <= 40 else name[:40] + "..."
-    return Flaw(pointer, "unknown_field", f"There is no field {shown!r} here. {hint}")
-
-
 def _all_plain(numbers: Array, ends: NDArray[np.intp]) -> bool:
     """Whether every series, cut from `numbers` at `ends`, can be forecast as it is."""
     # NaN, which stands for null, fails both comparisons.
@@ -296,7 +235,7 @@ def _out_of_range(values: Array, pointer: str) -> Flaw | None:
 def _mistyped(series: PostedSeries) -> Flaw | None:
     for i, value in enumerate(series.values):
         if type(value) not in NUMBERS_AND_NULL:
-            flaw = _wrong_type(f"{series.pointer}/{i}", "a number or null", value).flaws[0]
+            flaw = wrong_type(f"{series.pointer}/{i}", "a number or null", value).flaws[0]
             return _advise(flaw, value)
     return None
 
@@ -328,7 +267,7 @@ def _records(posted: list[Any]) -> Iterator[PostedSeries]:
     for i, record in enumerate(posted):
         pointer = f"/series/{i}"
         if type(record) is not dict:
-            raise _wrong_type(pointer, "an object with id and values, as the others", record)
+            raise wrong_type(pointer, "an object with id and values, as the others", record)
         for field in record:
             if field not in RECORD_FIELDS:
                 raise InvalidRequest([unknown_field(field, f"{pointer}/{escape(field)}", list(RECORD_FIELDS))])
@@ -337,9 +276,9 @@ def _records(posted: list[Any]) -> Iterator[PostedSeries]:
                 raise InvalidRequest.at(f"{pointer}/{field}", "missing_field", f"The record has no {field!r}: add it.")
         name, start = record["id"], record.get("start")
         if type(name) is not str:
-            raise _wrong_type(f"{pointer}/id", "a string", name)
+            raise wrong_type(f"{pointer}/id", "a string", name)
         if start is not None and type(start) is not str:
-            raise _wrong_type(f"{pointer}/start", "an ISO date-time as a string", start)
+            raise wrong_type(f"{pointer}/start", "an ISO date-time as a string", start)
         if len(name) > LONGEST_ID:
             raise InvalidRequest.at(f"{pointer}/id", "out_of_bounds", _describe_id(name))
         if name in seen:
@@ -356,9 +295,5 @@ def _describe_id(name: str) -> str:
 
 def _list(values: Any, pointer: str) -> Any:
     if type(values) not in _LISTS:
-        raise _wrong_type(pointer, "an array of numbers and nulls", values)
+        raise wrong_type(pointer, "an array of numbers and nulls", values)
     return values
-
-
-def _wrong_type(pointer: str, expected: str, value: Any) -> InvalidRequest:
-    return InvalidRequest.at(pointer, "wrong_type", f"Expected {expected}, got {describe(value)}.")

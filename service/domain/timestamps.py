@@ -6,10 +6,7 @@ week or a year is its first day. What can be read in two ways is settled by all 
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from functools import lru_cache
 from typing import Any, Protocol
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +16,7 @@ from service.domain.numeric_times import FIRST_YEAR, KIND_NAMES, LAST_YEAR, read
 from service.domain.time_errors import Assumed, BadTime, show
 from service.domain.time_fields import NO_OFFSET, Fields, join, read_clock, read_days
 from service.domain.time_formats import FIELD_KINDS, LETTERS, MONTH_NAMES, TimeFormat, find_format
-from service.domain.time_grids import DAY_US, to_us
-from service.errors import InvalidRequest
+from service.domain.time_grids import DAY_US
 
 EXPECTED = "expected ISO 8601, such as 2024-01-31 or 2024-01-31T06:00:00+01:00"
 
@@ -50,17 +46,6 @@ class Reading:
     is_date: NDArray[np.bool_]
     is_zulu: NDArray[np.bool_]
     assumed: list[Assumed] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True)
-class TimeStamp:
-    """One time: `wall`, seconds ahead of UTC, the zone's IANA name, and how it was written."""
-
-    wall: np.datetime64
-    offset: int | None
-    zone: str | None
-    is_date: bool
-    is_zulu: bool
 
 
 def read_texts(texts: Texts) -> Reading:
@@ -94,36 +79,6 @@ def read_texts(texts: Texts) -> Reading:
     return reading
 
 
-@lru_cache(maxsize=1024)
-def read_stamp(text: str) -> TimeStamp:
-    """Reads one time.
-
-    Raises:
-        InvalidRequest: at `/start`: it is none, or can be read in two ways.
-    """
-    shown = repr(text[:100])
-    try:
-        reading = read_texts(ListTexts([text]))
-    except BadTime as error:
-        raise _refuse(error.code, f"{shown} is no time that can be read{_explain(error)}.") from None
-    guess = next((assumption for assumption in reading.assumed if assumption.is_guess), None)
-    if guess is not None:
-        message = guess.message.replace("{other}", shown)
-        raise _refuse("ambiguous_timestamp", f"{shown} can be read in several ways. {message} Send ISO 8601.")
-    wall, offset = int(reading.wall[0]), None if reading.offset[0] == NO_OFFSET else int(reading.offset[0])
-    name = str(reading.zone[0]) or None
-    if name is not None:
-        try:
-            wall, offset = _to_zone(name, wall, offset)
-        except (ZoneInfoNotFoundError, ValueError, OSError):
-            message = f"{shown} is of a zone that is not known here: expected an IANA name, such as Europe/Berlin."
-            raise _refuse("bad_timestamp", message) from None
-        except OverflowError:
-            raise _refuse("bad_timestamp", f"{shown} is outside of the years 1 to 9999.") from None
-    is_date = bool(reading.is_date[0]) and name is None and offset is None
-    return TimeStamp(np.datetime64(wall, "us"), offset, name, is_date, bool(reading.is_zulu[0]) and name is None)
-
-
 def is_written_time(text: str) -> bool:
     """Whether a text is of a form that times have, plain numbers among them; there may be no such day."""
     return find_format(clean(text)) is not None
@@ -142,14 +97,6 @@ def is_time_like(text: str) -> bool:
         return error.code != "bad_timestamp"
     year = int(reading.wall[:1].astype("datetime64[us]").astype("datetime64[Y]").astype(np.int64)[0]) + 1970
     return FIRST_YEAR <= year <= LAST_YEAR
-
-
-def format_offset(offset: int) -> str:
-    """Seconds ahead of UTC in ISO 8601."""
-    minutes, seconds = divmod(abs(offset), 60)
-    # Before clocks were set by zones, offsets had seconds.
-    rest = f":{seconds:02}" if seconds else ""
-    return f"{'-' if offset < 0 else '+'}{minutes // 60:02}:{minutes % 60:02}{rest}"
 
 
 def clean(text: str) -> str:
@@ -280,30 +227,3 @@ def _settle_numbers(reading: Reading, taken: NDArray[np.intp], fields: Fields, i
         for assumption in numbered.assumed
     ]
     _check(taken, ok)
-
-
-def _to_zone(name: str, wall: int, offset: int | None) -> tuple[int, int]:
-    """The wall time in a zone, and what it is ahead of UTC there; an offset that is written counts."""
-    zone, epoch = ZoneInfo(name), datetime(1970, 1, 1)
-    local = epoch + timedelta(microseconds=wall)
-    if offset is None:
-        # A wall time that a clock change skips is the one that follows.
-        moment = local.replace(tzinfo=zone).astimezone(UTC).astimezone(zone)
-    else:
-        moment = (local - timedelta(seconds=offset)).replace(tzinfo=UTC).astimezone(zone)
-    ahead = moment.utcoffset()
-    assert ahead is not None
-    return int(to_us(np.array([moment.replace(tzinfo=None)]))[0]), int(ahead.total_seconds())
-
-
-def _explain(error: BadTime) -> str:
-    problem = error.problem.removesuffix(EXPECTED).removesuffix("; ")
-    return f": {problem}" if problem else ""
-
-
-def _refuse(code: str, message: str) -> InvalidRequest:
-    return InvalidRequest.at(
-        "/start",
-        code,
-        f"{message} Send one like 2024-01-31, 2024-01-31T06:00:00Z or 2024-01-31T06:00:00+01:00[Europe/Berlin].",
-    )

@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
+from service.networks.onnx_cells import native_operator
 from service.networks.onnx_graph import BOOL, DOUBLE, FLOAT, INT32, INT64, Builder, ints, scalar
 from service.networks.onnx_tensor import Traced
 from service.networks.operations import CellWeights, LoopStep, NumPyOperations, ScanStep, State, Tensor
@@ -16,8 +16,6 @@ KINDS = {"float32": FLOAT, "float64": DOUBLE, "int32": INT32, "int64": INT64, "b
 # A trip of a loop by itself costs as much as several operators. Behind the first step one trip makes the ten of an
 # autoregression without a horizon.
 STEPS_PER_TRIP = 9
-# Keras' gates are input, forget, cell, output; the operator's are input, output, forget, cell.
-_LSTM_GATES = (0, 3, 1, 2)
 
 
 def _unary(kind: str, function: Callable[[Any], Any]) -> Callable[["OnnxOperations", Any], Any]:
@@ -225,7 +223,7 @@ class OnnxOperations(NumPyOperations):
         """
         if weights.kind == "layer_norm" or (weights.kind == "simple" and self._many and state is None):
             return super().recurrent(weights, x, state, lengths, mask)
-        operator, arrays, attributes = _native(weights)
+        operator, arrays, attributes = native_operator(weights)
         before = [self.op("Unsqueeze", one, ints(0), dtype="float32").name for one in state or []]
         n_states = 2 if weights.kind == "lstm" else 1
         outputs = self.graph.ops(
@@ -301,26 +299,3 @@ def _is_traced(*values: Any) -> bool:
 
 def _dtype_of(*values: Any) -> str:
     return next(value.dtype for value in values if isinstance(value, Traced))
-
-
-def _native(weights: CellWeights) -> tuple[str, list[NDArray[np.float32]], dict[str, Any]]:
-    """The native operator of a cell, its weights and attributes."""
-    kernel, recurrent, bias = weights.kernel, weights.recurrent, weights.bias
-    match weights.kind:
-        case "simple":
-            second, operator, attributes = np.zeros_like(bias), "RNN", {}
-        case "gru":
-            # The gates stand in the same order. Keras applies the reset gate after the recurrent product.
-            second, operator, attributes = weights.recurrent_bias, "GRU", {"linear_before_reset": 1}
-        case "lstm":
-            kernel, recurrent, bias = (_to_lstm_operator(one) for one in (kernel, recurrent, bias))
-            second, operator, attributes = np.zeros_like(bias), "LSTM", {}
-        case _:
-            raise ValueError(f"no operator runs a cell of the kind {weights.kind!r}")
-    both = np.concatenate([bias, second])[None]
-    return operator, [kernel.T[None], recurrent.T[None], both], attributes
-
-
-def _to_lstm_operator(array: NDArray[np.float32]) -> NDArray[np.float32]:
-    gates = np.split(array, 4, axis=-1)
-    return np.concatenate([gates[i] for i in _LSTM_GATES], axis=-1)

@@ -20,7 +20,7 @@ from service.errors import (
 from service.storage.disk_errors import storing
 from service.storage.regular_files import explain, name_kind
 from service.store.damage_record import Damage
-from service.store.damage_scan import Picture, Scanner, read_aliases
+from service.store.damage_scan import Picture, Scanner
 from service.store.digest import digest_file
 from service.store.layout import (
     ALIASES,
@@ -35,6 +35,7 @@ from service.store.layout import (
 from service.store.manifest import Manifest
 from service.store.model_entry import CHAMPION as CHAMPION
 from service.store.model_entry import ModelEntry as ModelEntry
+from service.store.small_files import read_aliases
 
 # What changes the store waits for others who do; a publisher holds a model for a second or two.
 LOCK_SECONDS = 10.0

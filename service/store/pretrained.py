@@ -9,10 +9,10 @@ from pathlib import Path
 
 from service.errors import StorageUnavailable
 from service.storage.regular_files import read_regular
-from service.store.damage_scan import MOST_MANIFEST_BYTES
 from service.store.layout import MANIFEST
 from service.store.manifest import Manifest
 from service.store.publish import has_had_versions, publish_first, staging
+from service.store.small_files import MOST_MANIFEST_BYTES
 
 logger = logging.getLogger(__name__)
 

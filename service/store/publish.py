@@ -13,7 +13,6 @@ import orjson
 
 from service.storage.disk_errors import storing
 from service.storage.regular_files import read_regular
-from service.store.damage_scan import MOST_MANIFEST_BYTES, MOST_SMALL_BYTES, parse_object, read_aliases, read_counter
 from service.store.digest import digest_file
 from service.store.layout import (
     COUNTER,
@@ -32,6 +31,7 @@ from service.store.layout import (
     write_atomically,
 )
 from service.store.manifest import Manifest
+from service.store.small_files import MOST_MANIFEST_BYTES, MOST_SMALL_BYTES, parse_object, read_aliases, read_counter
 
 logger = logging.getLogger(__name__)
 

@@ -109,15 +109,16 @@ def serving(store: Path, folder: Path, **settings: str) -> Iterator[Server]:
     server = Server(f"http://127.0.0.1:{port}", process.pid, log)
     try:
         deadline = time.monotonic() + 120
-        while True:
-            assert process.poll() is None, log.read_text()[-4000:]
-            assert time.monotonic() < deadline, log.read_text()[-4000:]
-            try:
-                if httpx.get(f"{server.url}/readyz").status_code == 200:
-                    break
-            except httpx.TransportError:
-                pass
-            time.sleep(0.2)
+        with httpx.Client(base_url=server.url) as http:
+            while True:
+                assert process.poll() is None, log.read_text()[-4000:]
+                assert time.monotonic() < deadline, log.read_text()[-4000:]
+                try:
+                    if http.get("/readyz").status_code == 200:
+                        break
+                except httpx.TransportError:
+                    pass
+                time.sleep(0.2)
         yield server
         assert process.poll() is None, f"the server died\n{log.read_text()[-4000:]}"
     finally:

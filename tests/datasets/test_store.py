@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.datasets.dataset import Finding
-from service.datasets.store import FACTS, STAGING, VALUES, DatasetStore, write_panel
+from service.datasets.panel_files import FACTS, VALUES, write_panel
+from service.datasets.store import STAGING, DatasetStore
 from service.domain.panel import Panel
 from service.errors import DatasetDamaged, DatasetNotFound, InvalidRequest, StorageUnavailable
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.datasets.time_column import Times, read_times
-from service.domain.timestamps import read_stamp
+from service.domain.start_time import read_stamp
 from service.errors import Flaw, InvalidRequest
 from tests.domain.test_timestamps import FORMS
 

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from service.domain.start_time import read_stamp
 from service.domain.time_errors import BadTime
 from service.domain.time_fields import NO_OFFSET
-from service.domain.timestamps import ListTexts, Reading, is_time_like, is_written_time, read_stamp, read_texts
+from service.domain.timestamps import ListTexts, Reading, is_time_like, is_written_time, read_texts
 from service.errors import InvalidRequest
 
 DAY = "2024-01-31T00:00:00"

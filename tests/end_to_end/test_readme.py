@@ -1,6 +1,5 @@
 """The README, and the guide to series of one's own, against a service that is started as they say."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,16 +11,6 @@ from tests.end_to_end.processes import Processes
 from tests.end_to_end.readme import README, Shell, read_steps, same
 
 GUIDE = Path(__file__).parents[2] / "docs" / "your-series.md"
-
-
-@pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Processes]:
-    """`make run` without the installation, and with the first starter model alone."""
-    processes = Processes(tmp_path_factory.mktemp("readme"), OUTFIELDER_STARTER_MODELS="linear")
-    processes.start("up")
-    processes.wait_until(lambda: "All models are ready" in processes.logs(), "the introduction")
-    yield processes
-    processes.close()
 
 
 def test_the_first_run_prints_what_the_readme_shows(service: Processes) -> None:

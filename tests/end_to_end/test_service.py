@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,20 +14,11 @@ from tests.end_to_end.processes import Processes
 
 WAVE = [round(float(np.sin(0.3 * step)), 4) for step in range(60)]
 QUICK: dict[str, Any] = {"architecture": "linear", "scaling": "standard", "epochs": 2, "data": {"n_series": 200}}
-# Long enough to be caught in the middle: some 40 epochs a minute.
-SLOW: dict[str, Any] = {"architecture": "vector_rnn", "epochs": 500, "data": {"n_series": 2000}}
+# So many epochs that no test sees their end.
+LONG: dict[str, Any] = {"architecture": "vector_rnn", "layers": 1, "epochs": 5000, "data": {"n_series": 500}}
 RNG = np.random.default_rng(0)
-SERIES = {name: (np.sin(np.arange(90) * 0.3) + 0.1 * RNG.standard_normal(90)).round(4).tolist() for name in "abc"}
-
-
-@pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Processes]:
-    processes = Processes(tmp_path_factory.mktemp("service"), OUTFIELDER_BACKTEST_INLINE_POINTS="90")
-    processes.start("serve")
-    processes.start("worker")
-    processes.wait_until_ready()
-    yield processes
-    processes.close()
+# All together are more than is measured at once.
+SERIES = {name: (np.sin(np.arange(4000) * 0.3) + 0.1 * RNG.standard_normal(4000)).round(4).tolist() for name in "abc"}
 
 
 def forecast(service: Processes, **request: Any) -> dict[str, Any]:
@@ -39,11 +29,14 @@ def forecast(service: Processes, **request: Any) -> dict[str, Any]:
 
 
 def test_a_model_is_trained_watched_and_served_without_a_restart(service: Processes) -> None:
+    # Behind another it can't be done before it is asked for.
+    ahead = service.train(**LONG, name="ahead")
     job = service.train(**QUICK, name="first")
     early = service.client.post("/forecast", json={"model": "first", "series": WAVE})
     assert early.status_code == 409
     assert early.json()["errors"][0]["code"] == "still_training"
     assert early.json()["job"]["id"] == job["id"]
+    service.cancel(ahead["id"])
 
     with service.client.stream("GET", f"/jobs/{job['id']}/events", timeout=120) as response:
         assert response.headers["content-type"].startswith("text/event-stream")
@@ -79,7 +72,7 @@ def test_a_second_version_takes_over_and_an_alias_can_hold_the_first(service: Pr
 
 
 def test_cancelling_ends_a_running_job_and_publishes_nothing(service: Processes) -> None:
-    job = service.train(**SLOW, name="cancelled")
+    job = service.train(**LONG, name="cancelled")
     service.wait_until(lambda: (service.job(job["id"])["progress"] or {}).get("epoch", 0) >= 1, "the first epoch")
     service.cancel(job["id"])
     service.wait_for_job(job["id"], "cancelled")
@@ -102,9 +95,9 @@ def test_one_step_models_feed_themselves(service: Processes) -> None:
 
 
 def test_a_backtest_scores_as_the_request_would_have_and_the_worker_goes_on_training(service: Processes) -> None:
-    service.wait_for_job(service.train(**QUICK, name="demo")["id"])
-    service.wait_until(lambda: service.client.get("/models/demo").status_code == 200, "the model")
-    body = {"model": "demo", "horizon": 5, "windows": 4, "season": 21}
+    service.wait_for_job(service.train(**QUICK, name="scored")["id"])
+    service.wait_until(lambda: service.client.get("/models/scored").status_code == 200, "the model")
+    body = {"model": "scored", "horizon": 5, "windows": 4, "season": 21}
     at_once = {}
     for name, values in SERIES.items():
         response = service.client.post("/backtest", json={**body, "series": {name: values}})
@@ -113,56 +106,53 @@ def test_a_backtest_scores_as_the_request_would_have_and_the_worker_goes_on_trai
     submitted = service.client.post("/backtest", json={**body, "series": {**SERIES, "short": [1, 2]}})
     assert submitted.status_code == 202, submitted.text
     job = service.wait_for_job(submitted.json()["id"])
-    assert (job["kind"], job["model"], job["progress"]["epoch"]) == ("backtest", "demo", 3)
+    assert (job["kind"], job["model"], job["progress"]["epoch"]) == ("backtest", "scored", 3)
     result = job["result"]
-    assert (result["model"], result["version"], result["windows"]) == ("demo", 1, 4)
+    assert (result["model"], result["version"], result["windows"]) == ("scored", 1, 4)
     assert result["series"][3]["error"]["pointer"] == "/series/short"
     for one in result["series"][:3]:
         for forecaster in ("model", "naive", "seasonal_naive"):
             assert one[forecaster] == pytest.approx(at_once[one["id"]][forecaster], rel=1e-5)
     assert service.client.get("/jobs").json()["jobs"][0]["result"] is None
-    again = service.wait_for_job(service.train(**QUICK, name="demo")["id"])
+    again = service.wait_for_job(service.train(**QUICK, name="scored")["id"])
     assert again["result"]["version"] == 2
 
 
-def test_a_worker_killed_in_mid_fit_is_no_ones_concern(tmp_path_factory: pytest.TempPathFactory) -> None:
+@pytest.mark.parametrize(
+    "part",
+    [
+        "the worker",
+        # tests/jobs/test_job_supervisor.py kills it as well.
+        pytest.param("what performs its jobs", marks=pytest.mark.exhaustive),
+    ],
+)
+def test_a_worker_killed_in_mid_fit_is_no_ones_concern(service: Processes, part: str) -> None:
     """With the supervisor: the job completes by itself, one version is published."""
-    service = Processes(tmp_path_factory.mktemp("killed"), OUTFIELDER_STARTER_MODELS="none")
-    try:
-        service.start("up")
-        service.wait_until_ready()
-        job = service.train(**{**SLOW, "epochs": 12}, name="phoenix")
-        for attempt, part in ((1, "what performs its jobs"), (2, "the worker")):
-
-            def is_in_mid_fit(attempt: int = attempt) -> bool:
-                found = service.job(job["id"])
-                return bool(found["attempt"] == attempt and (found["progress"] or {}).get("epoch", 0) >= 2)
-
-            service.wait_until(is_in_mid_fit, f"the second epoch of attempt {attempt}")
-            performing = find_processes("--performs", service)
-            (worker,) = set(find_processes("service.cli worker", service)) - set(performing)
-            os.kill(worker if part == "the worker" else performing[0], signal.SIGKILL)
-        done = service.wait_for_job(job["id"])
-        assert done["attempt"] == 3
-        model = service.wait_until(
-            lambda: (r := service.client.get("/models/phoenix")).status_code == 200 and r.json(), "the model"
-        )
-        assert len(model["versions"]) == 1
-        kill_the_api_under_requests(service)
-    finally:
-        service.close()
+    name = "phoenix" if part == "the worker" else "second-phoenix"
+    job = service.train(**{**LONG, "epochs": 100}, name=name)
+    service.wait_until(lambda: (service.job(job["id"])["progress"] or {}).get("epoch", 0) >= 2, "the second epoch")
+    performing = find_processes("--performs", service)
+    (worker,) = set(find_processes("service.cli worker", service)) - set(performing)
+    os.kill(worker if part == "the worker" else performing[0], signal.SIGKILL)
+    done = service.wait_for_job(job["id"])
+    assert done["attempt"] == 2
+    model = service.wait_until(
+        lambda: (r := service.client.get(f"/models/{name}")).status_code == 200 and r.json(), "the model"
+    )
+    assert len(model["versions"]) == 1
 
 
-def kill_the_api_under_requests(service: Processes) -> None:
-    """The API is back by itself, and whatever it answers before and after is whole."""
+def test_a_killed_api_is_back_by_itself_and_whatever_it_answers_is_whole(service: Processes) -> None:
+    before_kill = service.client.get("/models").json()["models"]
     stop = threading.Event()
     answers: list[int] = []
 
     def ask() -> None:
         while not stop.is_set():
             try:
-                response = service.client.post("/forecast", json={"model": "phoenix", "series": WAVE})
+                response = service.client.post("/forecast", json={"model": "linear", "series": WAVE})
             except Exception:  # noqa: BLE001 - a connection may break in any way while the server is dead
+                stop.wait(0.05)
                 continue
             answers.append(response.status_code)
             if response.status_code == 200:
@@ -182,8 +172,7 @@ def kill_the_api_under_requests(service: Processes) -> None:
         for thread in threads:
             thread.join()
     assert set(answers) <= {200, 503}
-    names = [model["name"] for model in service.client.get("/models").json()["models"]]
-    assert names == ["phoenix", "zero-shot"]
+    assert service.client.get("/models").json()["models"] == before_kill
 
 
 def find_processes(command: str, service: Processes) -> list[int]:

@@ -64,9 +64,8 @@ xla_bridge.register_backend_factory("broken", fail, priority=400, fail_quietly=F
 """
 
 
-@pytest.mark.parametrize("fits", [ON_WAVES, ON_SERIES], ids=["waves", "own series"])
-def test_networks_are_fitted_without_tensorflow(fits: str) -> None:
-    done = run(WITHOUT_TENSORFLOW + fits, KERAS_BACKEND="jax")
+def test_networks_are_fitted_without_tensorflow() -> None:
+    done = run(WITHOUT_TENSORFLOW + ON_WAVES + ON_SERIES, KERAS_BACKEND="jax")
     assert done.returncode == 0, done.stderr
 
 
@@ -88,16 +87,17 @@ def test_a_gpu_that_does_not_work_is_told_and_the_processor_fits() -> None:
     assert run(code, JAX_PLATFORMS="broken").returncode == 1
 
 
-@pytest.mark.parametrize("device", ["auto", "cpu"])
-def test_without_a_gpu_the_processor_fits_and_keeps_its_precision(device: str) -> None:
+@pytest.mark.parametrize(
+    ("device", "environment", "preallocates"),
+    [("auto", {}, "false"), ("cpu", {"XLA_PYTHON_CLIENT_PREALLOCATE": "true"}, "true")],
+    ids=["auto", "cpu"],
+)
+def test_without_a_gpu_the_processor_fits_and_keeps_its_precision_and_memory_is_taken_as_it_is_needed(
+    device: str, environment: dict[str, str], preallocates: str
+) -> None:
     code = (
         f"from service.training.device import *; choose_device({device!r}); import jax; "
-        "print(describe_device(), has_gpu(), jax.config.jax_default_matmul_precision)"
+        "print(describe_device(), has_gpu(), jax.config.jax_default_matmul_precision, "
+        "os.environ['XLA_PYTHON_CLIENT_PREALLOCATE'])"
     )
-    assert run(code).stdout.split() == ["cpu", "False", "None"]
-
-
-def test_a_gpus_memory_is_taken_as_it_is_needed() -> None:
-    code = "from service.training.device import *; choose_device(); print(os.environ['XLA_PYTHON_CLIENT_PREALLOCATE'])"
-    assert run(code).stdout.strip() == "false"
-    assert run(code, XLA_PYTHON_CLIENT_PREALLOCATE="true").stdout.strip() == "true"
+    assert run(code, **environment).stdout.split() == ["cpu", "False", "None", preallocates]

@@ -106,7 +106,7 @@ OPTIONS: list[Any] = [
     *({"architecture": name} for name in OTHERS),
     pytest.param({"architecture": "deep_rnn", "readout": "dense"}, marks=EXHAUSTIVE),
     {"architecture": "lstm", "normalization": "layer", "layers": 1},
-    {"architecture": "gru", "normalization": "batch", "layers": 2},
+    pytest.param({"architecture": "gru", "normalization": "batch", "layers": 2}, marks=EXHAUSTIVE),
     {"architecture": "wavenet", "normalization": "batch", "layers": 1},
     pytest.param(
         {"architecture": "wavenet", "head": "vector", "normalization": "layer", "layers": 1}, marks=EXHAUSTIVE

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.domain.recipes.auto_candidates import make_training_plan
-from service.domain.recipes.memory_estimate import check_memory, count_weights, estimate
+from service.domain.recipes.memory_estimate import check_memory, estimate
+from service.domain.recipes.network_size import count_weights
 from service.domain.recipes.presets import PRESETS
 from service.domain.recipes.recipe import PanelData, Recipe
 from service.errors import InvalidRequest
@@ -36,8 +37,17 @@ HEADS: list[tuple[str, dict[str, Any]]] = [
 HEADS += [(name, sizes) for name in ("deep_rnn", "encoder_decoder", "vector_to_sequence") for sizes in SIZES[:2]]
 
 
-@pytest.mark.parametrize("own", [False, True], ids=["waves", "own series"])
-@pytest.mark.parametrize(("architecture", "options"), HEADS)
+# Every preset with every head and size on waves; on series of one's own, which may have another window, as it is.
+CASES = [
+    pytest.param(
+        architecture, options, own, marks=pytest.mark.exhaustive if own and {"units", "head"} & options.keys() else ()
+    )
+    for own in (False, True)
+    for architecture, options in HEADS
+]
+
+
+@pytest.mark.parametrize(("architecture", "options", "own"), CASES)
 def test_weights_are_counted_as_networks_have_them(architecture: str, options: dict[str, Any], own: bool) -> None:
     if own and architecture == "flagship":
         options = {**options, "window": 20}

@@ -2,8 +2,8 @@
 
 import os
 import signal
-import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import tensorflow as tf
@@ -21,9 +21,16 @@ from tests.training.recorder import Recorder
 SMALL = {"data": {"n_series": 100}}
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def trainer(bench: Bench) -> Trainer:
     return bench.trainer
+
+
+@pytest.fixture(scope="module")
+def demo(trainer: Trainer) -> tuple[dict[str, Any], Recorder]:
+    """The result of a job, and what it told."""
+    run = Recorder("job-1")
+    return trainer.train(linear("demo"), run), run
 
 
 def linear(name: str, **fields: object) -> TrainingPlan:
@@ -32,10 +39,11 @@ def linear(name: str, **fields: object) -> TrainingPlan:
     )
 
 
-def test_a_job_becomes_a_version_that_says_how_it_was_made(trainer: Trainer) -> None:
-    run = Recorder("job-1")
+def test_a_job_becomes_a_version_that_says_how_it_was_made(
+    trainer: Trainer, demo: tuple[dict[str, Any], Recorder]
+) -> None:
     made = linear("demo")
-    result = trainer.train(made, run)
+    result, run = demo
     assert (result["model"], result["version"], result["gate"]) == ("demo", 1, None)
     assert [report.epoch for report in run.reports] == [0, 1, 2]
     assert run.reports[-1].eta_seconds == 0
@@ -57,12 +65,12 @@ def test_a_job_becomes_a_version_that_says_how_it_was_made(trainer: Trainer) -> 
     assert 500 < forecast.mean() < 1300
 
 
-def test_a_job_that_is_run_again_after_it_published_publishes_nothing_more(trainer: Trainer) -> None:
-    first = trainer.train(linear("again"), Recorder("job-2"))
-    run = Recorder("job-2")
-    assert trainer.train(linear("again"), run) == first
+def test_a_job_that_is_run_again_after_it_published_publishes_nothing_more(
+    trainer: Trainer, demo: tuple[dict[str, Any], Recorder]
+) -> None:
+    run = Recorder("job-1")
+    assert trainer.train(linear("demo"), run) == demo[0]
     assert run.reports == []
-    assert trainer.train(linear("again"), Recorder("job-3"))["version"] == 2
 
 
 def test_a_stopped_job_publishes_nothing(trainer: Trainer) -> None:
@@ -82,15 +90,15 @@ def exporting_processes() -> list[int]:
     ]
 
 
-def test_the_exporting_process_is_replaced_when_it_dies(trainer: Trainer) -> None:
-    trainer.train(linear("phoenix"), Recorder("job-5"))
+@pytest.mark.usefixtures("demo")
+def test_the_exporting_process_is_replaced_when_it_dies_and_another_job_publishes_another_version(
+    trainer: Trainer,
+) -> None:
     (process,) = exporting_processes()
     os.kill(process, signal.SIGKILL)
-    until = time.monotonic() + 60
-    while " Z " not in Path(f"/proc/{process}/stat").read_text():
-        assert time.monotonic() < until
-        time.sleep(0.01)
-    assert trainer.train(linear("phoenix"), Recorder("job-6"))["version"] == 2
+    # With all of its threads.
+    os.waitid(os.P_PID, process, os.WEXITED | os.WNOWAIT)
+    assert trainer.train(linear("demo"), Recorder("job-6"))["version"] == 2
 
 
 def test_a_fit_that_diverges_is_a_failed_job_and_no_model(trainer: Trainer) -> None:

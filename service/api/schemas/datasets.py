@@ -11,7 +11,7 @@ from pydantic.dataclasses import dataclass
 from service.api.schemas.forecast import SeriesJson
 from service.datasets.dataset import Dataset
 from service.datasets.file_options import FileOptions, read_options
-from service.domain.series import escape, unknown_field
+from service.domain.json_flaws import escape, unknown_field
 from service.errors import Flaw, InvalidRequest
 
 

@@ -8,9 +8,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSche
 from pydantic_core import PydanticCustomError
 
 from service.api.validation import check
+from service.domain.json_flaws import describe
 from service.domain.recipes.options import MAX_SEASON
 from service.domain.recipes.presets import Mode
-from service.domain.series import Missing, describe
+from service.domain.series import Missing
 from service.serving.forecast_plan import AskedMode, ForecastRequest
 from service.serving.forecasting import Forecast
 from service.serving.postprocess import SeriesForecast

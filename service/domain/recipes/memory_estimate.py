@@ -7,15 +7,12 @@ are to be right within a factor of two, and rather too high.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, assert_never
 
-from service.domain.recipes.presets import Body
+from service.domain.recipes.network_size import count_answers, count_layers_in_one, count_row_numbers, count_weights
 from service.domain.recipes.recipe import PanelData, Recipe
 from service.domain.recipes.search_space import change
 from service.domain.recipes.training_plan import TrainingPlan
 from service.errors import InvalidRequest
-
-Cell = Literal["simple_rnn", "lstm", "gru"]
 
 FLOAT = 4
 DOUBLE = 8
@@ -24,7 +21,7 @@ PROCESSES_BYTES = 3 * 2**29
 # Of a compiled program, and of each of its layers.
 PROGRAM_BYTES = 100 * 2**20
 LAYER_BYTES = 12 * 2**20
-# Batches that one call of a program takes (`service.training.compiled.fitting`), and copies of them on their way.
+# Batches that one call of a program takes (`service.training.jax_trainer.fitting`), and copies of them on their way.
 BATCHES_AT_ONCE = 16
 BATCH_COPIES = 3
 # Rows of a call in validation, and most windows that a fit on series of one's own is watched on.
@@ -39,13 +36,6 @@ EXPORT_COPIES = 10
 SLOTS = {"adam": 2, "nadam": 2, "rmsprop": 1, "sgd": 0}
 # Of the points of one's own series: as they are read, filled, joined, scaled, and counted.
 POINT_BYTES = 12 * DOUBLE
-# Numbers for each unit, step and row: what a layer keeps for the way back, and what the layer at work holds besides.
-_KEPT: dict[Cell | Literal["layer_norm"], int] = {"simple_rnn": 4, "layer_norm": 7, "lstm": 13, "gru": 9}
-_AT_WORK: dict[Cell | Literal["layer_norm"], int] = {"simple_rnn": 6, "layer_norm": 10, "lstm": 15, "gru": 12}
-_CONVOLUTIONS = 4
-_COMBINER_WEIGHTS = 40_000
-# Gates, and the biases of each.
-_GATES_AND_BIASES: dict[Cell, tuple[int, int]] = {"simple_rnn": (1, 1), "lstm": (4, 1), "gru": (3, 2)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,94 +85,6 @@ def estimate(plan: TrainingPlan) -> MemoryEstimate:
     )
 
 
-def count_weights(recipe: Recipe) -> int:
-    """The weights of a recipe's network, those of an ensemble's members together; never too few."""
-    if recipe.members:
-        return sum(count_weights(member) for member in recipe.members)
-    units, layers, window, horizon = recipe.units, recipe.layers, recipe.window, recipe.horizon
-    match recipe.readout:
-        case "repeat" | "base":
-            return 0
-        case "affine":
-            return (window + 1) * horizon
-        case "residual":
-            read = 2 * (recipe.focus or window) + horizon
-            blocks = layers * (4 * units * units + 3 * units) + (layers + 1) * 2 * units
-            return read * units + units + blocks + (units + 1) * horizon
-        case "experts":
-            return _COMBINER_WEIGHTS
-        case "unrolled":
-            return _recurrent_weights("gru", window, units, layers) + _norm_weights(recipe) + units + 1
-        case "decoder":
-            return 2 * _body_weights(recipe) + _norm_weights(recipe) + (units + 1) * horizon
-        case "recurrent":
-            last = _recurrent_weights(_cell(recipe.preset.body), units, 1, 1)
-            return _body_weights(recipe) + last + _norm_weights(recipe) + (units + 1) * horizon
-        case "dense":
-            if recipe.preset.body == "linear":
-                return (window + 1) * horizon
-            return _body_weights(recipe) + _norm_weights(recipe) + (units + 1) * horizon
-        case _:
-            assert_never(recipe.readout)
-
-
-def _norm_weights(recipe: Recipe) -> int:
-    # A transformer normalises once more behind its last block.
-    count = recipe.layers * _layers_in_one(recipe.preset.body) + (recipe.preset.body == "patch_transformer")
-    return count * {"none": 0, "layer": 2, "batch": 4}[recipe.normalization] * recipe.units
-
-
-def _body_weights(recipe: Recipe) -> int:
-    """The weights below the readout, normalisation aside."""
-    units, layers = recipe.units, recipe.layers
-    match recipe.preset.body:
-        case "simple_rnn" | "lstm" | "gru" as cell:
-            return _recurrent_weights(cell, 1, units, layers)
-        case "conv_gru":
-            return (recipe.preset.kernel + 1) * units + _recurrent_weights("gru", units, units, layers)
-        case "wavenet":
-            first, others = 2 * units + units, 2 * units * units + units
-            return first + (_CONVOLUTIONS * layers - 1) * others
-        case "patch_transformer":
-            return (recipe.preset.kernel + 1) * units + layers * (8 * units * units + 7 * units)
-        case "naive" | "linear" | "window" as body:
-            raise ValueError(f"a {body} body has no weights below a {recipe.readout} readout")
-        case _:
-            assert_never(recipe.preset.body)
-
-
-def _layers_in_one(body: Body) -> int:
-    """Layers of the network in one that the recipe counts."""
-    match body:
-        case "wavenet":
-            return _CONVOLUTIONS
-        case "patch_transformer":
-            return 2
-        case "naive" | "linear" | "window" | "simple_rnn" | "lstm" | "gru" | "conv_gru":
-            return 1
-        case _:
-            assert_never(body)
-
-
-def _cell(body: Body) -> Cell:
-    """What a recurrent body repeats at each step. Raises ValueError for another body."""
-    match body:
-        case "simple_rnn" | "lstm" | "gru":
-            return body
-        case "conv_gru":
-            return "gru"
-        case "naive" | "linear" | "window" | "wavenet" | "patch_transformer":
-            raise ValueError(f"a {body} body has no recurrent cell")
-        case _:
-            assert_never(body)
-
-
-def _recurrent_weights(cell: Cell, inputs: int, units: int, layers: int) -> int:
-    gates, biases = _GATES_AND_BIASES[cell]
-    first = gates * units * (inputs + units + biases)
-    return first + (layers - 1) * gates * units * (2 * units + biases)
-
-
 def _largest(recipe: Recipe, plan: TrainingPlan) -> Recipe:
     """The largest network and batch that a search may try; without one the recipe itself."""
     if plan.search is None:
@@ -195,23 +97,13 @@ def _largest(recipe: Recipe, plan: TrainingPlan) -> Recipe:
     return change(recipe, options)
 
 
-def _answers(recipe: Recipe) -> int:
-    """Numbers that a network learns to answer for each row."""
-    return _steps(recipe) * recipe.horizon if recipe.head == "sequence" else recipe.horizon
-
-
-def _steps(recipe: Recipe) -> int:
-    """Steps that the layers go through for each row."""
-    return max(1, recipe.window // recipe.preset.stride)
-
-
 def _waves_bytes(recipe: Recipe) -> float:
     waves = recipe.waves
     points = waves.n_series * waves.n_steps
     # Sines are computed in doubles, a few at a time.
     made = points * (3 * DOUBLE + FLOAT)
     cut = waves.n_series * (recipe.window + recipe.horizon)
-    answers = waves.n_series * _answers(recipe)
+    answers = waves.n_series * count_answers(recipe)
     # The windows as they were and scaled, and the forecasts of them all, which are scored in doubles.
     kept = FLOAT * points + 4 * FLOAT * cut + FLOAT * answers + 4 * DOUBLE * waves.n_series * recipe.horizon
     return max(made, kept) + _batch_bytes(recipe)
@@ -223,13 +115,13 @@ def _panel_bytes(data: PanelData, recipes: Sequence[Recipe]) -> float:
         3 * DOUBLE * max(recipe.window for recipe in recipes),
         DOUBLE * len(recipes) * max(recipe.evaluated_horizon for recipe in recipes),
     )
-    watched = MOST_WATCHED * FLOAT * 3 * max(min(recipe.window + _answers(recipe), 20_000) for recipe in recipes)
+    watched = MOST_WATCHED * FLOAT * 3 * max(min(recipe.window + count_answers(recipe), 20_000) for recipe in recipes)
     solved = max((3 * DOUBLE * recipe.window**2 for recipe in recipes if recipe.preset.is_solved), default=0)
     return POINT_BYTES * data.n_points + scored + watched + solved + max(_batch_bytes(recipe) for recipe in recipes)
 
 
 def _batch_bytes(recipe: Recipe) -> float:
-    return BATCHES_AT_ONCE * BATCH_COPIES * FLOAT * recipe.batch_size * (recipe.window + 2 * _answers(recipe))
+    return BATCHES_AT_ONCE * BATCH_COPIES * FLOAT * recipe.batch_size * (recipe.window + 2 * count_answers(recipe))
 
 
 def _weight_bytes(recipe: Recipe) -> float:
@@ -241,47 +133,14 @@ def _weight_bytes(recipe: Recipe) -> float:
 
 def _activation_bytes(recipe: Recipe) -> float:
     """What a step of training holds, or a call of validation, where that is more."""
-    training, forecasting = _numbers_of_a_row(recipe)
+    training, forecasting = count_row_numbers(recipe)
     return FLOAT * max(training * recipe.batch_size, forecasting * ROWS_AT_ONCE)
-
-
-def _numbers_of_a_row(recipe: Recipe) -> tuple[int, int]:
-    """Numbers that a network holds for one row: to go forwards and back, and forwards alone."""
-    steps, units, layers = _steps(recipe), recipe.units, recipe.layers
-    body, readout = recipe.preset.body, recipe.readout
-    answers = 3 * _answers(recipe)
-    if readout == "experts":
-        # Five times the window, with what each of a dozen settings of smoothing errs, and the forecasts of the experts.
-        return (at_once := 5 * (12 * min(recipe.window, 128) + 12 * recipe.window + 40 * recipe.horizon)), at_once
-    if readout in ("repeat", "base") or not units:
-        # A linear layer at every step reads the window before each.
-        read = recipe.window * (recipe.window if recipe.head == "sequence" else 1)
-        return answers + 3 * read, answers + 2 * read
-    if body in ("window", "linear") and readout != "unrolled":
-        read = 2 * recipe.window * (recipe.window if recipe.head == "sequence" else 1)
-        at_once = recipe.window if recipe.head == "sequence" else 1
-        return answers + 3 * read + at_once * units * (10 * layers + 4), answers + 2 * read + at_once * 8 * units
-    if body == "wavenet":
-        features = steps * units
-        return answers + features * (4 * _CONVOLUTIONS * layers + 6), answers + 8 * features
-    if body == "patch_transformer":
-        # Of each of four heads, how each patch looks at each.
-        features, looks = steps * units, 4 * steps * steps
-        return answers + features * (24 * layers + 6) + 3 * layers * looks, answers + 8 * features + 3 * looks
-    cell = "gru" if readout == "unrolled" else _cell(body)
-    kind = "layer_norm" if cell == "simple_rnn" and recipe.normalization == "layer" else cell
-    features = units * (steps if readout != "unrolled" else recipe.horizon)
-    if readout == "decoder":
-        features += units * recipe.horizon
-    norms = 2 * layers if recipe.normalization != "none" else 0
-    kept = _KEPT[kind] * layers + norms
-    return answers + features * (kept + _AT_WORK[kind]), answers + features * (_AT_WORK[kind] + 2)
 
 
 def _program_bytes(recipe: Recipe) -> float:
     if not recipe.preset.is_fitted or recipe.preset.is_solved:
         return 0
-    return PROGRAM_BYTES + LAYER_BYTES * _layers_in_one(recipe.preset.body) * recipe.layers
+    return PROGRAM_BYTES + LAYER_BYTES * count_layers_in_one(recipe.preset.body) * recipe.layers
 
 
 def _shapes(recipes: Sequence[Recipe]) -> list[Recipe]:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from service.domain.recipes.memory_estimate import count_weights
+from service.domain.recipes.network_size import count_weights
 from service.domain.recipes.presets import PRESETS, Body, Readout
 from service.domain.recipes.recipe import Recipe
 from service.domain.recipes.resolve import resolve
