@@ -127,7 +127,7 @@ def _add_up(
     network: Network, train: TrainingSet, usual: RobustFit, filled: RobustFit, on_batch: Callable[[], None]
 ) -> _Sums:
     """The sums of all windows that are no outliers to `usual`; targets that are missing are what `filled` says."""
-    width, horizon = network.head.window, network.horizon
+    width, horizon = network.head.focus, network.horizon
     sums = _Sums(0.0, np.zeros(width), np.zeros(horizon), np.zeros((width, width)), np.zeros((width, horizon)))
     for inputs, targets, given in _chunks(train):
         x, base = _parts(network, inputs)
