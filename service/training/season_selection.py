@@ -10,7 +10,8 @@ from service.domain.recipes.recipe import Recipe
 from service.domain.recipes.training_plan import TrainingPlan
 from service.networks.operations import NumPyOperations
 from service.networks.two_seasons import TwoSeasons
-from service.training.data.panel_split import PreparedPanel
+from service.training.data.panel_split import PreparedPanel, ScoredWindows
+from service.training.panel_fit import forecast_seasonally
 from service.training.window_scores import choose_metric, measure_windows, summarize
 
 logger = logging.getLogger(__name__)
@@ -36,12 +37,24 @@ def choose_seasons(plan: TrainingPlan, prepared: PreparedPanel) -> TrainingPlan:
     if recipe is None or not plan.with_one_season:
         return plan
     short, long = recipe.seasons
+    if not recipe.preset.corrects:
+        # What reads differences is compared by what they are from.
+        of_long, of_short = (_repeat(prepared, season) for season in (long, short))
+        logger.info("repeating %d points validates at %.4f, %d at %.4f", long, of_long, short, of_short)
+        return _settle(plan, knows_both=of_long <= of_short * (1 - LEAST_GAIN))
     # A mean over more days errs less whatever their weekdays: so days are repeated also as if a week had one day less.
     of_both, *others = (_error(recipe, prepared, short, other) for other in (long, short, long - short))
     logger.info("repeating %d and %d points validates at %.4f, others at %.4f", short, long, of_both, min(others))
-    if of_both <= min(others) * (1 - LEAST_GAIN):
-        return replace(plan, with_one_season=())
-    return replace(plan, recipes=plan.with_one_season, with_one_season=())
+    return _settle(plan, knows_both=of_both <= min(others) * (1 - LEAST_GAIN))
+
+
+def _settle(plan: TrainingPlan, *, knows_both: bool) -> TrainingPlan:
+    return replace(plan, recipes=plan.recipes if knows_both else plan.with_one_season, with_one_season=())
+
+
+def _repeat(prepared: PreparedPanel, season: int) -> float:
+    """What repeating a season errs on validation windows."""
+    return _measure(prepared, prepared.validation, forecast_seasonally(prepared, prepared.validation, season))
 
 
 def _error(recipe: Recipe, prepared: PreparedPanel, short: int, long: int) -> float:
@@ -59,6 +72,10 @@ def _error(recipe: Recipe, prepared: PreparedPanel, short: int, long: int) -> fl
     unit = np.where(unit > 0, unit, 1.0)
     formula = TwoSeasons(recipe.window, short, long, prepared.horizon)
     answers = formula.forecast(NumPyOperations(), (moved / unit).astype(np.float32), own.astype(np.float32))
+    return _measure(prepared, windows.take(some), answers.astype(np.float64) * unit + level)
+
+
+def _measure(prepared: PreparedPanel, windows: ScoredWindows, forecasts: Array) -> float:
     metric = choose_metric(prepared)
-    errors = measure_windows(windows.take(some), answers.astype(np.float64) * unit + level, metric)
+    errors = measure_windows(windows, forecasts, metric)
     return summarize(np.minimum(errors[~np.isnan(errors)], MOST_ERROR), metric)

@@ -98,7 +98,7 @@ def test_the_same_request_trains_the_same_model_of_two_seasons(bench: Bench) -> 
     np.testing.assert_array_equal(forecast(first, series), forecast(again, series))
 
 
-@pytest.mark.parametrize("architecture", ["mlp", "ridge", "theta", "auto"])
+@pytest.mark.parametrize("architecture", ["mlp", "ridge", "theta", "auto", "lstm"])
 def test_a_week_that_says_nothing_is_left_out(architecture: str) -> None:
     for has_week in (True, False):
         series = two_hourly(has_week=has_week)

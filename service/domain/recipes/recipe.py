@@ -53,7 +53,7 @@ class Recipe:
 
     `window` and `horizon` are points; `patience` is epochs without a better validation loss before training stops, or
     None for no early stopping. `season` is points, 1 for none; `seasons` are a short and a long one that the
-    base knows, as the day and the week of hours, or none. On a panel, `evaluated_horizon` is how many steps are scored
+    model knows, as the day and the week of hours, or none. On a panel, `evaluated_horizon` is how many steps are scored
     and calibrated (beyond the model's own horizon by roll-out), `min_history` the fewest points that a training
     window reads; under `chosen_on_validation` scaling, log and difference are only where the choice begins; `refit`
     goes on with all points once everything has been measured. `focus` is how many of a window's newest points the
@@ -114,7 +114,7 @@ class Recipe:
     @property
     def lag(self) -> int:
         """How far apart the values are whose difference the model reads; 0 where it reads the values themselves."""
-        return {"none": 0, "first": 1, "seasonal": self.season}[self.difference]
+        return {"none": 0, "first": 1, "seasonal": max((self.season, *self.seasons))}[self.difference]
 
     @property
     def min_length(self) -> int:

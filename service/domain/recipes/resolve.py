@@ -135,7 +135,7 @@ def _panel(
         focus = whole_seasons(FOCUS * usual_window, season)
         usual_window = choose_theta_window(season)
     seasons = _seasons(given, preset, season, horizon, data, lengths) if knows_two_seasons else ()
-    if seasons:
+    if seasons and preset.corrects:
         usual_window, focus = choose_window_of_two(seasons, horizon, lengths)
     window: int = given.get("window", usual_window)
     batch_size: int = given.get("batch_size", PANEL_BATCH_SIZE)
@@ -146,7 +146,7 @@ def _panel(
     is_level = preset.is_baseline or not chosen or data.is_intermittent
     usual = "none" if is_level else "first" if season == 1 else "seasonal"
     difference = given.get("difference", usual)
-    lag = {"none": 0, "first": 1, "seasonal": season}[difference]
+    lag = {"none": 0, "first": 1, "seasonal": max((season, *seasons))}[difference]
     if "window" not in given and lag > 1:
         # So that as many differences are left as values would have been read.
         window += lag
@@ -175,12 +175,16 @@ def _panel(
 def _seasons(
     given: Mapping[str, Any], preset: Preset, season: int, horizon: int, data: PanelData, lengths: Lengths
 ) -> tuple[int, ...]:
-    """The two seasons that the base of a preset knows, where it has one and a window for them."""
+    """The two seasons that a preset's base knows, or of which it reads differences against the longer one."""
     # Of sparse demand single repetitions tell little.
-    if not preset.corrects or data.is_intermittent:
+    if (not preset.is_fitted and not preset.corrects) or preset.is_baseline or data.is_intermittent:
         return ()
     seasons = choose_seasons(data.freq, season, horizon, lengths)
-    return seasons if "window" not in given or given["window"] >= sum(seasons) else ()
+    if preset.corrects:
+        return seasons if "window" not in given or given["window"] >= sum(seasons) else ()
+    # Differences are against the long season, where nobody has said what is to be read.
+    is_free = given.keys().isdisjoint(("window", "scaling", "difference"))
+    return seasons if is_free and season == min(seasons, default=0) else ()
 
 
 def _min_history(
