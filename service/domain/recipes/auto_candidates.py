@@ -149,7 +149,7 @@ def _candidates_of_two_seasons(usual: Recipe) -> tuple[Recipe, ...]:
     n_networks = len(_SPANS_AND_SCALINGS)
     corrected = [correcting(_CORRECTED, n_networks + i, *read) for i, read in enumerate(_SPANS_OF_CORRECTED)]
     ridges = [reading(_ridge(usual, usual.window, scaling), span, scaling) for span, scaling in _SPANS_OF_LINEAR]
-    turns = [recipe for pair in zip_longest(others, corrected) for recipe in pair if recipe is not None]
+    turns = [recipe for pair in zip_longest(corrected, others) for recipe in pair if recipe is not None]
     return (first, *ridges, *turns)
 
 
