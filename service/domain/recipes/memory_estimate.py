@@ -43,6 +43,8 @@ POINT_BYTES = 12 * DOUBLE
 _KEPT: dict[Cell | Literal["layer_norm"], int] = {"simple_rnn": 4, "layer_norm": 7, "lstm": 13, "gru": 9}
 _AT_WORK: dict[Cell | Literal["layer_norm"], int] = {"simple_rnn": 6, "layer_norm": 10, "lstm": 15, "gru": 12}
 _CONVOLUTIONS = 4
+# Repetitions times the points that they are tried from, and copies of a window while its seasons are taken off.
+_REPETITIONS_TRIED, _DECOMPOSED = 80, 20
 # Gates, and the biases of each.
 _GATES_AND_BIASES: dict[Cell, tuple[int, int]] = {"simple_rnn": (1, 1), "lstm": (4, 1), "gru": (3, 2)}
 
@@ -250,6 +252,9 @@ def _numbers_of_a_row(recipe: Recipe) -> tuple[int, int]:
     steps, units, layers = _steps(recipe), recipe.units, recipe.layers
     body, readout = recipe.preset.body, recipe.readout
     answers = 3 * _answers(recipe)
+    if recipe.seasons and recipe.preset.corrects:
+        # What a base of two seasons tries, from each of its origins; or what it decomposes.
+        answers += 3 * _REPETITIONS_TRIED * min(recipe.horizon, max(recipe.seasons)) + _DECOMPOSED * recipe.window
     if readout in ("repeat", "base") or not units:
         # A linear layer at every step reads the window before each.
         read = recipe.window * (recipe.window if recipe.head == "sequence" else 1)
