@@ -11,7 +11,7 @@ from service.domain.recipes.training_plan import TrainingPlan
 from service.networks.operations import NumPyOperations
 from service.networks.two_seasons import TwoSeasons
 from service.training.data.panel_split import PreparedPanel, ScoredWindows
-from service.training.panel_fit import forecast_seasonally
+from service.training.panel_fit import fit_panel, forecast_seasonally
 from service.training.window_scores import choose_metric, measure_windows, summarize
 
 logger = logging.getLogger(__name__)
@@ -28,7 +28,7 @@ MOST_ERROR = 20.0
 def choose_seasons(plan: TrainingPlan, prepared: PreparedPanel) -> TrainingPlan:
     """The plan, with recipes of one season where those of two can't be told to be better.
 
-    No network is fitted for it: what is compared are the forecasts that networks would correct.
+    No network is fitted for it: what is compared are forecasts that networks would correct, or of a formula its own.
 
     Args:
         prepared: the panel, cut for the plan's first recipe.
@@ -37,6 +37,11 @@ def choose_seasons(plan: TrainingPlan, prepared: PreparedPanel) -> TrainingPlan:
     if recipe is None or not plan.with_one_season:
         return plan
     short, long = recipe.seasons
+    if not recipe.preset.is_fitted:
+        # There is nothing to fit: its own forecasts can be compared.
+        of_two, of_one = (_forecast(either, prepared) for either in (recipe, plan.with_one_season[0]))
+        logger.info("%s of two seasons validates at %.4f, of one at %.4f", recipe.architecture, of_two, of_one)
+        return _settle(plan, knows_both=of_two <= of_one * (1 - LEAST_GAIN))
     if not recipe.preset.corrects:
         # What reads differences is compared by what they are from.
         of_long, of_short = (_repeat(prepared, season) for season in (long, short))
@@ -50,6 +55,12 @@ def choose_seasons(plan: TrainingPlan, prepared: PreparedPanel) -> TrainingPlan:
 
 def _settle(plan: TrainingPlan, *, knows_both: bool) -> TrainingPlan:
     return replace(plan, recipes=plan.recipes if knows_both else plan.with_one_season, with_one_season=())
+
+
+def _forecast(recipe: Recipe, prepared: PreparedPanel) -> float:
+    """What a recipe without weights errs on validation windows."""
+    fitted = fit_panel(recipe, prepared, on_batch=lambda: None, on_epoch=lambda epoch: None)
+    return _measure(prepared, prepared.validation, fitted.validation)
 
 
 def _repeat(prepared: PreparedPanel, season: int) -> float:

@@ -91,6 +91,9 @@ def choose_seasons(
     """
     if season == 1:
         return ()
+    if freq is not None and horizon >= season == longer_season(freq, usual_season(freq)):
+        # To one who has named the week, and asks for all of it, the day within it says nothing more.
+        return ()
     short = season
     if freq is not None:
         usual = usual_season(freq)

@@ -73,6 +73,12 @@ def test_hours_have_a_day_and_a_week_where_series_hold_enough(
     assert choose_seasons(freq, season, 48, [length] * 5) == seasons
 
 
+def test_who_names_the_week_and_asks_for_all_of_it_gets_the_week_alone() -> None:
+    assert choose_seasons("30min", 336, 335, [3696]) == (48, 336)
+    assert choose_seasons("30min", 336, 336, [3696]) == ()
+    assert choose_seasons("30min", 48, 336, [3696]) == (48, 336)
+
+
 @given(
     st.sampled_from((("h", 24), ("30min", 48), ("15min", 96), ("D", 7))),
     st.integers(1, 400),
