@@ -1,6 +1,7 @@
 """Turns the body of POST /train into jobs: reads the data, makes the plan. Blocks; not for the event loop."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -167,6 +168,11 @@ def _settle(
         # What would fail the job is said at once.
         usual = made.recipes[0]
         shortage = describe_shortage_of(values, usual.evaluated_horizon, usual.horizon, usual.min_history)
+        if shortage is not None and made.with_one_season:
+            # Which read less.
+            made = replace(made, recipes=made.with_one_season, with_one_season=())
+            usual = made.recipes[0]
+            shortage = describe_shortage_of(values, usual.evaluated_horizon, usual.horizon, usual.min_history)
         if shortage is not None:
             raise InvalidRequest.at("/data", "nothing_to_score", shortage)
     for recipe in made.recipes if data is None else ():

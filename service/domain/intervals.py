@@ -43,17 +43,22 @@ class Spread(NamedTuple):
     is_still: bool
 
 
-def measure_spread(history: Array, season: int, window: int) -> Spread:
+def measure_spread(history: Array, season: int, window: int, *, is_steady: bool = False) -> Spread:
     """How much a series moves, beyond what repeats and grows: history [time], at least one point.
 
     The mean absolute deviation of the seasonal differences of its last three seasons (within its last `window` points)
     from their mean, so that steady growth, which a model forecasts, counts little. Where there are few differences
     their mean magnitude, where it is no longer than a season differences of neighbours, of one point its magnitude.
+
+    `is_steady` takes the geometric mean of that and of the same over all of the history. Of one long series three weeks
+    of which one has a holiday are a unit that rises after the errors have, and falls when they are as usual again.
     """
     history = history.astype(np.float64)
     largest = float(np.abs(history).max())
     noise = RELATIVE_FLOOR * largest
     now = _deviation(history[-window:][-(SEASONS * season if season > 1 else POINTS) :], season)
+    if is_steady:
+        now = math.sqrt(now * _deviation(history, season))
     before = _usual_deviation(history, season)
     if now > max(STILL_SHARE * before, noise):
         return Spread(now, False)

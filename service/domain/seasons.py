@@ -7,8 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from service.domain.frequency import EVEN_US, parse
-from service.domain.recipes.season_defaults import usual_season
+from service.domain.recipes.season_defaults import longer_season, usual_season
 from service.domain.season_detection import detect_all_seasons
 
 # A longer season is learnt from two and a little more.
@@ -18,7 +17,6 @@ LONG_SEASONS_NEEDED = 2
 SEASONS_READ, WEEKS_READ = 8, 20
 WEEKS = (5, 6, 7)
 POINTS_READ_WITHOUT_SEASON, MOST_POINTS_READ = 200, 4096
-DAYS_OF_WEEK, WEEKS_OF_YEAR = 7, 52
 
 
 class Seasons(NamedTuple):
@@ -71,17 +69,4 @@ def find_all_seasons(
 def _of_frequency(freq: str, season: int | None) -> tuple[int, int]:
     """The usual season of a frequency, or one that is named, and the season beyond it."""
     short = usual_season(freq) if season is None else season
-    return short, _longer(freq, short)
-
-
-def _longer(freq: str, short: int) -> int:
-    """The season beyond the usual one of a frequency, 0 for none."""
-    if short == 1:
-        return 0
-    frequency = parse(freq)
-    if frequency.is_shorter_than_a_day and EVEN_US["D"] == short * frequency.count * EVEN_US[frequency.unit]:
-        return DAYS_OF_WEEK * short
-    if frequency.unit == "D" and frequency.count == 1 and short == DAYS_OF_WEEK:
-        # Whole weeks, so that weekdays stay where they are.
-        return WEEKS_OF_YEAR * DAYS_OF_WEEK
-    return 0
+    return short, longer_season(freq, short)

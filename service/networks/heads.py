@@ -11,6 +11,8 @@ from service.networks.combiner_head import CombinerHead
 from service.networks.layers import dense, normalize
 from service.networks.operations import State, Tensor
 from service.networks.theta import Theta
+from service.networks.two_season_theta import TwoSeasonTheta
+from service.networks.two_seasons import TwoSeasons
 
 
 class RepeatHead(keras.layers.Layer):
@@ -54,7 +56,7 @@ class DenseHead(keras.layers.Layer):
 
 
 class BaseHead(keras.layers.Layer):
-    """The forecast of a base: Theta, or seasonal naive (naive where the window holds no season).
+    """The forecast of a base: Theta, repetitions of two seasons, or seasonal naive (naive where there is no season).
 
     Features are a window's values and, for each, whether it is one (`service.networks.backbones.WindowBackbone`).
     """
@@ -65,10 +67,9 @@ class BaseHead(keras.layers.Layer):
         self.focus = recipe.focus or recipe.window
         self.horizon = recipe.horizon
         self.season = recipe.season
-        is_theta = {"seasonal_naive": False, "theta": True}[recipe.preset.base]
-        self.theta = Theta(recipe.window, recipe.season, recipe.horizon) if is_theta else None
+        self.formula = _make_formula(recipe)
         # How many numbers the layers read that correct it.
-        self.width = 2 * self.focus + (recipe.horizon if is_theta else 0)
+        self.width = 2 * self.focus + (0 if self.formula is None else recipe.horizon)
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         self.built = True
@@ -77,10 +78,10 @@ class BaseHead(keras.layers.Layer):
         return self.base(xp, features)
 
     def base(self, xp: Any, features: Tensor) -> Tensor:
-        """[.., 2 window] -> [.., horizon]; of Theta [batch, 2 window]."""
+        """[.., 2 window] -> [.., horizon]; of another than seasonal naive [batch, 2 window]."""
         values, own = features[..., : self.window], features[..., self.window :]
-        if self.theta is not None:
-            return self.theta.forecast(xp, values, own)
+        if self.formula is not None:
+            return self.formula.forecast(xp, values, own)
         season = values[..., self.window - self.season :]
         known = own[..., self.window - self.season :]
         season = xp.where(known > 0, season, values[..., -1:])
@@ -89,14 +90,24 @@ class BaseHead(keras.layers.Layer):
     def read(self, xp: Any, features: Tensor) -> tuple[list[Tensor], Tensor]:
         """What the layers read that correct the base, and the forecast of the base [.., horizon].
 
-        They read the newest values from their mean, zero where there is none, whether there is one, and, of Theta, its
-        forecast.
+        They read the newest values from their mean, zero where there is none, whether there is one, and the forecast of
+        a base that is more than one of them again.
         """
         values, own = features[..., self.window - self.focus : self.window], features[..., -self.focus :]
         count = xp.sum(own, axis=-1, keepdims=True)
         mean = xp.sum(values, axis=-1, keepdims=True) / xp.maximum(count, 1.0)
         base = self.base(xp, features)
-        return [(values - mean) * own, own] + ([] if self.theta is None else [base - mean]), base
+        return [(values - mean) * own, own] + ([] if self.formula is None else [base - mean]), base
+
+
+def _make_formula(recipe: Recipe) -> Theta | TwoSeasonTheta | TwoSeasons | None:
+    """What computes the base; None for seasonal naive."""
+    is_theta = {"seasonal_naive": False, "theta": True}[recipe.preset.base]
+    if recipe.seasons:
+        short, long = recipe.seasons
+        formula = TwoSeasonTheta if is_theta else TwoSeasons
+        return formula(recipe.window, short, long, recipe.horizon)
+    return Theta(recipe.window, recipe.season, recipe.horizon) if is_theta else None
 
 
 class AffineHead(BaseHead):
@@ -108,7 +119,7 @@ class AffineHead(BaseHead):
         self.answer = keras.layers.Dense(recipe.horizon, kernel_initializer="zeros")
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
-        self.answer.build((None, self.window))
+        self.answer.build((None, self.focus))
         self.built = True
 
     def forward(self, xp: Any, features: Tensor) -> Tensor:

@@ -106,7 +106,8 @@ def find_quantile_widths(
 def find_spread(manifest: Manifest, history: NDArray[np.floating]) -> Spread:
     """The unit of the half widths, of a series whose past [time] this is: as the version was calibrated."""
     calibration = manifest.calibration or {"season": 1, "window": manifest.window}
-    return intervals.measure_spread(history, calibration["season"], calibration["window"])
+    is_steady = bool(calibration.get("is_steady"))
+    return intervals.measure_spread(history, calibration["season"], calibration["window"], is_steady=is_steady)
 
 
 def never_negative(manifest: Manifest, history: NDArray[np.floating]) -> bool:

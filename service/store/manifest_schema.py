@@ -107,6 +107,7 @@ class Calibration(_Part):
     residuals: Residuals
     still_residuals: Annotated[list[list[Residual]] | None, AfterValidator(_check_order)] = None
     non_negative: bool = False
+    is_steady: bool = False
     part: str = ""
 
 

@@ -3,7 +3,8 @@
 With as many series as make the usual levels trustworthy the residuals are those of the test windows: they are the
 newest, and the model that made them had seen all that came before, as the published one has. Coverage is then measured
 across series: each half of them by intervals from the other half. With fewer series the residuals are those of the
-validation windows, of which each series has several, and coverage is measured on the test windows.
+validation windows, of which each series has several, and coverage is measured on the test windows. What is then weighed
+on those windows is calibrated by forecasts whose weights come from others of them (`panel_training.choose_fits`).
 
 Series that are still at a window's origin are calibrated apart from those that move: `service.domain.intervals`.
 """
@@ -52,13 +53,16 @@ def calibrate(
 
     Args:
         validation, test: forecasts of the windows of those parts [n, horizon]; the ones of test by a model that had
-            seen all before them, or else `recipe.refit` is false.
+            seen all before them, or else `recipe.refit` is false; those of validation were not made by what was chosen
+            on the same windows.
     """
+    from_test = recipe.refit and len(prepared.test) >= ENOUGH_ORIGINS
+    # From one origin to the next only a spread over weeks that are alike tells more than it disturbs.
+    season, is_steady = max((recipe.season, *recipe.seasons)), bool(recipe.seasons) and not from_test
     by_part = [
-        _residuals(prepared, windows, forecasts, recipe)
+        _residuals(prepared, windows, forecasts, season, recipe.longest_window, is_steady=is_steady)
         for windows, forecasts in ((prepared.validation, validation), (prepared.test, test))
     ]
-    from_test = recipe.refit and len(prepared.test) >= ENOUGH_ORIGINS
     used = by_part[1] if from_test else by_part[0]
     every = np.ones(len(used.windows), bool)
     if from_test:
@@ -68,19 +72,22 @@ def calibrate(
     else:
         covered = _coverage(used, every, by_part[1], np.ones(len(prepared.test), bool))
     calibration = {
-        "season": recipe.season,
+        "season": season,
         "window": recipe.longest_window,
         "part": "test" if from_test else "validation",
         "residuals": _ascending(used.scaled(~used.is_still)),
         "non_negative": bool((prepared.rows.flat >= 0).all()),
         "still_residuals": _ascending(used.scaled(used.is_still)),
+        **({"is_steady": True} if is_steady else {}),
     }
     return calibration, dict(sorted(covered.items()))
 
 
-def _residuals(prepared: PreparedPanel, windows: ScoredWindows, forecasts: Array, recipe: Recipe) -> Residuals:
+def _residuals(
+    prepared: PreparedPanel, windows: ScoredWindows, forecasts: Array, season: int, window: int, *, is_steady: bool
+) -> Residuals:
     spreads: list[Spread] = [
-        measure_spread(prepared.rows.history(int(i), int(end)), recipe.season, recipe.longest_window)
+        measure_spread(prepared.rows.history(int(i), int(end)), season, window, is_steady=is_steady)
         for i, end in zip(windows.series, windows.ends, strict=True)
     ]
     units, still = (

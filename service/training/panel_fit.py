@@ -32,13 +32,17 @@ MOST_WATCHED_VALUES = 20_000_000
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Fitted:
-    """A fitted recipe: one network, or one for each member; its validation forecasts [n, horizon] and seconds."""
+    """A fitted recipe: one network, or one for each member; its validation forecasts [n, horizon] and seconds.
+
+    `cross_weighed` are those forecasts with weights that come from other windows, where there are weights.
+    """
 
     recipe: Recipe
     networks: list[Network]
     epochs: list[Epoch]
     validation: Array
     seconds: float
+    cross_weighed: Array | None = None
 
 
 def fit_panel(
@@ -161,8 +165,8 @@ def _readable(windows: ScoredWindows, member: Recipe) -> tuple[Positions, Positi
     return windows.series[enough], windows.ends[enough]
 
 
-def combine(fitted: Sequence[Fitted], weights: Sequence[float], name: str) -> Fitted:
-    """Fits as one ensemble, whose forecast is the weighted mean of theirs."""
+def combine(fitted: Sequence[Fitted], weights: Sequence[float], name: str, cross_weighed: Array) -> Fitted:
+    """Fits as one ensemble, whose forecast is the weighted mean of theirs; `cross_weighed` as of `Fitted`."""
     # It is called after a member that learns, where there is one.
     first = next((candidate.recipe for candidate in fitted if candidate.recipe.preset.is_fitted), fitted[0].recipe)
     members = tuple(
@@ -177,4 +181,5 @@ def combine(fitted: Sequence[Fitted], weights: Sequence[float], name: str) -> Fi
         [epoch for candidate in fitted for epoch in candidate.epochs],
         np.average([candidate.validation for candidate in fitted], axis=0, weights=weights),
         sum(candidate.seconds for candidate in fitted),
+        cross_weighed,
     )

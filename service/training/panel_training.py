@@ -12,6 +12,7 @@ from service.domain.metrics import score
 from service.domain.normalization import normalize
 from service.domain.recipes.recipe import Recipe
 from service.domain.recipes.training_plan import TrainingPlan
+from service.domain.series import Missing
 from service.errors import TrainingFailed
 from service.networks.network import Network
 from service.store.catalog import Catalog
@@ -22,6 +23,7 @@ from service.training.panel_fit import Fitted, combine, continue_fit, fit_panel,
 from service.training.progress import REFIT_SHARE, ProgressReporter, refit_epochs
 from service.training.promotion import judge
 from service.training.reference_forecast import forecast
+from service.training.season_selection import choose_seasons
 from service.training.training_result import TrainingResult
 from service.training.tuning import tune
 from service.training.window_scores import choose_metric, measure_windows, summarize
@@ -29,6 +31,7 @@ from service.training.window_scores import choose_metric, measure_windows, summa
 logger = logging.getLogger(__name__)
 
 Array = NDArray[np.float64]
+Rows = NDArray[np.int64]
 
 # What validation says over one horizon of one series may be luck by this share; over many, by this over the root of
 # their number.
@@ -53,7 +56,13 @@ def train_on_panel(
         TrainingFailed: the series are too short, or a fit gives no finite numbers.
     """
     data = plan.recipes[0].own_data
-    prepared = prepare_panel(values, plan.recipes[0], "interpolate" if data is None else data.missing)
+    missing: Missing = "interpolate" if data is None else data.missing
+    prepared = prepare_panel(values, plan.recipes[0], missing)
+    settled = choose_seasons(plan, prepared)
+    if settled.recipes != plan.recipes:
+        prepared = prepare_panel(values, settled.recipes[0], missing)
+        reporter.replace(settled)
+    plan = settled
     best = _search(plan, prepared, on_batch, reporter)
     recipe = best.recipe
     baselines = score_baselines(recipe, prepared)
@@ -69,7 +78,8 @@ def train_on_panel(
     if len(prepared.test):
         tested = forecast_windows(recipe, best.networks, prepared, prepared.test)
     # Of a gap as long as the test only validation tells how far forecasts are off.
-    calibration, covered = calibrate(recipe, prepared, best.validation, tested)
+    honest = best.validation if best.cross_weighed is None else best.cross_weighed
+    calibration, covered = calibrate(recipe, prepared, honest, tested)
     if len(prepared.test):
         metrics["test"] = {**_score(prepared.test, tested), "coverage": covered}
     metrics["baselines"] = baselines
@@ -167,11 +177,36 @@ def choose_fits(fits: Sequence[Fitted], prepared: PreparedPanel, name: str) -> F
     alone = min(fits, key=lambda fitted: _measure(fitted.validation, prepared))
     if _measure(alone.validation, prepared) < loss * needed:
         chosen = [alone]
-    return chosen[0] if len(chosen) == 1 else combine(chosen, weigh_fits(chosen, prepared), name)
+    if len(chosen) == 1:
+        return chosen[0]
+    cross_weighed = np.empty_like(chosen[0].validation)
+    for block, others in split_windows(prepared.validation):
+        weights = weigh_fits(chosen, prepared, others)
+        cross_weighed[block] = np.average([fitted.validation[block] for fitted in chosen], axis=0, weights=weights)
+    return combine(chosen, weigh_fits(chosen, prepared), name, cross_weighed)
 
 
-def weigh_fits(fits: Sequence[Fitted], prepared: PreparedPanel) -> list[float]:
-    """The weights of fits in their mean, which add up to one.
+def split_windows(windows: ScoredWindows) -> list[tuple[Rows, Rows]]:
+    """Windows in two blocks, each with windows of the other one: the older and the newer origins of every series.
+
+    With a block come those of the other one that share no target with it, or, of a long horizon, all. Of series with
+    one origin each every other one is a block; of a single window both are it.
+    """
+    newest = np.zeros(windows.series.max() + 1, np.int64)
+    np.maximum.at(newest, windows.series, windows.ends)
+    ages = newest[windows.series] - windows.ends
+    is_old = ages > np.median(ages) if ages.any() else np.arange(len(windows)) % 2 == 1
+    old, new = np.flatnonzero(is_old), np.flatnonzero(~is_old)
+    if not len(old):
+        return [(new, new)]
+    horizon = windows.actual.shape[1] if ages.any() else 0
+    older = old[ages[old] >= ages[new].max() + horizon]
+    newer = new[ages[new] + horizon <= ages[old].min()]
+    return [(new, older if len(older) else old), (old, newer if len(newer) else new)]
+
+
+def weigh_fits(fits: Sequence[Fitted], prepared: PreparedPanel, rows: Rows | None = None) -> list[float]:
+    """The weights of fits in their mean, which add up to one; by all validation windows, or some rows of them.
 
     A kind's weight is the inverse square of what the mean of its fits errs on validation, the one of J. Bates and
     C. Granger, "The Combination of Forecasts", 1969; or, where that is one horizon of one series, as much as another
@@ -181,12 +216,12 @@ def weigh_fits(fits: Sequence[Fitted], prepared: PreparedPanel) -> list[float]:
     for fitted in fits:
         kinds.setdefault(fitted.recipe.architecture, []).append(fitted)
     errors = np.array(
-        [_measure(np.mean([fitted.validation for fitted in alike], axis=0), prepared) for alike in kinds.values()]
+        [_measure(np.mean([fitted.validation for fitted in alike], axis=0), prepared, rows) for alike in kinds.values()]
     )
     # Relative to the best, which may err by nothing, or by more than can be counted.
     is_best = errors == errors.min()
     squares = np.where(is_best, 1.0, (errors.min() / np.where(is_best, 1.0, errors)) ** 2)
-    doubt = _doubt(prepared.validation)
+    doubt = _doubt(prepared.validation if rows is None else prepared.validation.take(rows))
     shares = doubt / len(kinds) + (1 - doubt) * squares / squares.sum()
     of_kind = dict(zip(kinds, shares, strict=True))
     return [float(of_kind[kind := fitted.recipe.architecture] / len(kinds[kind])) for fitted in fits]
@@ -212,8 +247,8 @@ def _loss(fits: Sequence[Fitted], prepared: PreparedPanel) -> float:
     return _measure(forecasts, prepared)
 
 
-def _measure(forecasts: Array, prepared: PreparedPanel) -> float:
-    """What validation says of forecasts [n, horizon]; infinity where they are not finite.
+def _measure(forecasts: Array, prepared: PreparedPanel, rows: Rows | None = None) -> float:
+    """What validation, or some rows of it, says of forecasts [n, horizon]; infinity where they are not finite.
 
     No window counts as more than `MOST_ERROR`: what nobody could forecast is not to hide what kinds differ by.
     """
@@ -221,6 +256,8 @@ def _measure(forecasts: Array, prepared: PreparedPanel) -> float:
     errors = measure_windows(prepared.validation, forecasts, metric)
     if not np.isfinite(forecasts).all():
         return float("inf")
+    if rows is not None and not np.isnan(errors[rows]).all():
+        errors = errors[rows]
     errors = errors[~np.isnan(errors)]
     if metric != "mae":
         errors = np.minimum(errors, MOST_ERROR**2 if metric == "rmsse" else MOST_ERROR)

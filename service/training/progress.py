@@ -28,9 +28,7 @@ class ProgressReporter:
         self._run = run
         self._done = 0
         self._seconds: list[float] = []
-        members = [member for recipe in plan.recipes for member in (recipe.members or (recipe,))]
-        self._total = sum(member.epochs for member in members) * (plan.search.trials if plan.search else 1)
-        self._total += 2 * sum(refit_epochs(member.epochs) for member in members if member.refit)
+        self._total = _count_epochs(plan)
         self.trials: list[dict[str, Any]] | None = [] if plan.search else None
         self._last: tuple[float | None, float | None, float | None] = (None, None, None)
         self._tell()
@@ -54,10 +52,21 @@ class ProgressReporter:
         trials = None if self.trials is None else list(self.trials)
         self._run.report(Progress(self._done, self._total, *self._last, trials))
 
+    def replace(self, plan: TrainingPlan) -> None:
+        """Counts the epochs of another plan, which has taken the first one's place before its first fit."""
+        self._total = _count_epochs(plan)
+        self._tell()
+
     def skip(self, epochs: int) -> None:
         """Takes epochs off that will not be run after all."""
         self._total = max(self._done, self._total - epochs)
         self._tell()
+
+
+def _count_epochs(plan: TrainingPlan) -> int:
+    members = [member for recipe in plan.recipes for member in (recipe.members or (recipe,))]
+    total = sum(member.epochs for member in members) * (plan.search.trials if plan.search else 1)
+    return total + 2 * sum(refit_epochs(member.epochs) for member in members if member.refit)
 
 
 def refit_epochs(epochs: int) -> int:

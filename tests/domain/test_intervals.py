@@ -53,10 +53,25 @@ def unit(history: np.ndarray, season: int) -> float:
     return measure_spread(history, season, len(history)).unit
 
 
-@given(st.floats(0.01, 1e6), st.integers(1, 12), st.integers(2, 40))
-def test_the_spread_follows_the_scale_of_the_series(factor: float, season: int, length: int) -> None:
+@given(st.floats(0.01, 1e6), st.integers(1, 12), st.integers(2, 40), st.booleans())
+def test_the_spread_follows_the_scale_of_the_series(factor: float, season: int, length: int, is_steady: bool) -> None:
     history = np.random.default_rng(length).standard_normal(length)
-    assert unit(history * factor, season) == pytest.approx(unit(history, season) * factor)
+    plain, moved = (
+        measure_spread(values, season, length, is_steady=is_steady).unit for values in (history, history * factor)
+    )
+    assert moved == pytest.approx(plain * factor)
+
+
+def test_a_steady_spread_is_between_that_of_the_last_seasons_and_that_of_all() -> None:
+    rng = np.random.default_rng(1)
+    history = np.concatenate([rng.standard_normal(500), 4 * rng.standard_normal(30)])
+    recent, steady, whole = (
+        measure_spread(history, 10, 30).unit,
+        measure_spread(history, 10, 30, is_steady=True).unit,
+        float(np.abs(np.diff(history.reshape(-1, 10), axis=0)).mean()),
+    )
+    assert steady == pytest.approx((recent * whole) ** 0.5, rel=0.05)
+    assert whole < steady < recent
 
 
 def test_a_trend_and_a_season_are_no_spread_and_noise_is() -> None:

@@ -438,6 +438,7 @@ CHANGED: dict[str, Any] = {
     "log": True,
     "difference": "first",
     "season": 4,
+    "seasons": (4, 8),
     "evaluated_horizon": 30,
     "min_history": 5,
     "focus": 8,

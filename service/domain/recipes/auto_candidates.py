@@ -30,6 +30,19 @@ _WINDOWS_AND_SCALINGS: tuple[tuple[float, Scaling], ...] = (
     (1.5, "standard"),
     (0.75, "mean"),
 )
+# Of series with two seasons: how much of the window the layers read that correct the base.
+_SPANS_AND_SCALINGS: tuple[tuple[str, Scaling], ...] = (
+    ("weeks", "standard"),
+    ("week", "mean"),
+    ("days", "standard"),
+    ("weeks", "mean"),
+    ("window", "standard"),
+    ("days", "mean"),
+)
+_SPANS_OF_LINEAR: tuple[tuple[str, Scaling], ...] = (("weeks", "standard"), ("week", "mean"), ("days", "standard"))
+# Layers that correct the Theta method cost twice as much, and differ enough if there are a few.
+_SPANS_OF_CORRECTED: tuple[tuple[str, Scaling], ...] = (("weeks", "mean"), ("days", "standard"))
+_DAYS_READ = 4
 _FOR_SERIES = "mlp"
 # The Theta method by itself and as what networks correct: they err differently again. Their layers read these shares of
 # the usual window.
@@ -41,7 +54,7 @@ _FOCUSES = (0.75, 1.0, 0.5) * 2
 _LONGEST_SEASON_OF_THETA = 52
 # The model of forecasts without training: of series without much of a past, and of levels that shift, it knows more.
 _PRETRAINED = "zero_shot"
-# Windows of more points are not fitted to: that would cost minutes, and gains most where there are many short series.
+# Windows of more points are not fitted to: that would cost minutes, and gains most of many short series.
 _LONGEST_FINE_TUNED = 256
 # A linear member costs seconds, and stays sensible where one long series gives a network too little to learn from.
 _LINEAR = "ridge"
@@ -57,9 +70,18 @@ def make_training_plan(
     request: Mapping[str, Any], data: PanelData | None = None, lengths: Lengths | None = None
 ) -> TrainingPlan:
     """The plan of a training request; arguments and errors as of `service.domain.recipes.resolve.resolve`."""
+    plan = _plan(request, data, lengths, knows_two_seasons=True)
+    if not any(recipe.seasons for recipe in plan.recipes):
+        return plan
+    return replace(plan, with_one_season=_plan(request, data, lengths, knows_two_seasons=False).recipes)
+
+
+def _plan(
+    request: Mapping[str, Any], data: PanelData | None, lengths: Lengths | None, *, knows_two_seasons: bool
+) -> TrainingPlan:
     given = {key: value for key, value in request.items() if value is not None}
     if given["architecture"] != AUTO:
-        recipe = resolve(given, data, lengths)
+        recipe = resolve(given, data, lengths, knows_two_seasons=knows_two_seasons)
         if given["architecture"] == FLAGSHIP and lengths is not None and given.keys().isdisjoint(_CHOSEN):
             return TrainingPlan(recipe.name, _candidates(recipe, lengths), given.get("max_seconds"))
         tune = given.get("tune")
@@ -76,12 +98,15 @@ def make_training_plan(
     if data is None or lengths is None:
         recipes = tuple(resolve({**given, "architecture": architecture}) for architecture in _FOR_WAVES)
     else:
-        recipes = _candidates(resolve({**given, "architecture": _FOR_SERIES}, data, lengths), lengths)
+        usual = resolve({**given, "architecture": _FOR_SERIES}, data, lengths, knows_two_seasons=knows_two_seasons)
+        recipes = _candidates(usual, lengths)
     return TrainingPlan(name, recipes, seconds)
 
 
 def _candidates(usual: Recipe, lengths: Lengths) -> tuple[Recipe, ...]:
     """What is fitted, the quick ones early, so that of every kind there is one when the time runs out."""
+    if usual.seasons:
+        return _candidates_of_two_seasons(usual, _pretrained(usual, lengths))
     longest = int(max(usual.window, np.quantile(lengths, 0.9) - 2 * usual.evaluated_horizon))
     networks: list[Recipe] = []
     for i, (share, scaling) in enumerate(_WINDOWS_AND_SCALINGS):
@@ -114,6 +139,25 @@ def _candidates(usual: Recipe, lengths: Lengths) -> tuple[Recipe, ...]:
     return (first, theta, pretrained, *ridges, *turns)
 
 
+def _candidates_of_two_seasons(usual: Recipe, pretrained: Recipe) -> tuple[Recipe, ...]:
+    """As `_candidates`, of series with a season beyond the usual one."""
+    short, long = usual.seasons
+    spans = {"days": _DAYS_READ * short, "week": long + short, "weeks": 2 * long + short, "window": usual.window}
+
+    def reading(recipe: Recipe, span: str, scaling: Scaling) -> Recipe:
+        return replace(recipe, focus=min(spans[span], usual.window), scaling=scaling)
+
+    def correcting(architecture: str, seed: int, span: str, scaling: Scaling) -> Recipe:
+        return replace(reading(usual, span, scaling), architecture=architecture, seed=usual.seed + seed)
+
+    first, *others = (correcting(_FOR_SERIES, i, *read) for i, read in enumerate(_SPANS_AND_SCALINGS))
+    n_networks = len(_SPANS_AND_SCALINGS)
+    corrected = [correcting(_CORRECTED, n_networks + i, *read) for i, read in enumerate(_SPANS_OF_CORRECTED)]
+    ridges = [reading(_ridge(usual, usual.window, scaling), span, scaling) for span, scaling in _SPANS_OF_LINEAR]
+    turns = [recipe for pair in zip_longest(corrected, others) for recipe in pair if recipe is not None]
+    return (first, pretrained, *ridges, *turns)
+
+
 def _thetas(usual: Recipe) -> list[Recipe]:
     """The Theta method, and networks that correct it."""
     window = choose_theta_window(usual.season)
@@ -136,7 +180,7 @@ def _thetas(usual: Recipe) -> list[Recipe]:
 def _pretrained(usual: Recipe, lengths: Lengths) -> Recipe:
     """The zero-shot model, fine-tuned where windows are short."""
     preset = PRESETS[_PRETRAINED]
-    window = choose_experts_window(usual.season, usual.evaluated_horizon, lengths)
+    window = choose_experts_window(usual.seasons or (usual.season,), usual.evaluated_horizon, lengths)
     return replace(
         usual,
         architecture=preset.name,

@@ -6,7 +6,7 @@ are to be right within a factor of two, and rather too high.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from service.domain.recipes.network_size import count_answers, count_layers_in_one, count_row_numbers, count_weights
 from service.domain.recipes.recipe import PanelData, Recipe
@@ -72,6 +72,9 @@ def check_memory(plan: TrainingPlan, limit_bytes: int) -> None:
 
 def estimate(plan: TrainingPlan) -> MemoryEstimate:
     """The most memory that a plan's fits take, one after the other; the networks are kept for the choice among them."""
+    if plan.with_one_season:
+        plans = plan, replace(plan, recipes=plan.with_one_season)
+        return max((estimate(replace(either, with_one_season=())) for either in plans), key=lambda needed: needed.total)
     recipes = [member for recipe in plan.recipes for member in (recipe.members or (recipe,))]
     tried = [_largest(recipe, plan) for recipe in recipes]
     own = plan.recipes[0].own_data

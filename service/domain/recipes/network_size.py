@@ -14,6 +14,8 @@ Cell = Literal["simple_rnn", "lstm", "gru"]
 _KEPT: dict[Cell | Literal["layer_norm"], int] = {"simple_rnn": 4, "layer_norm": 7, "lstm": 13, "gru": 9}
 _AT_WORK: dict[Cell | Literal["layer_norm"], int] = {"simple_rnn": 6, "layer_norm": 10, "lstm": 15, "gru": 12}
 _CONVOLUTIONS = 4
+# Repetitions times the points that they are tried from, and copies of a window while its seasons are taken off.
+_REPETITIONS_TRIED, _DECOMPOSED = 80, 20
 _COMBINER_WEIGHTS = 40_000
 # A window is forecast from five points by sixteen experts, with twelve settings of smoothing over so many points.
 _ORIGINS, _EXPERTS, _SETTINGS, _SMOOTHED = 5, 16, 12, 128
@@ -30,7 +32,7 @@ def count_weights(recipe: Recipe) -> int:
         case "repeat" | "base":
             return 0
         case "affine":
-            return (window + 1) * horizon
+            return ((recipe.focus or window) + 1) * horizon
         case "residual":
             read = 2 * (recipe.focus or window) + horizon
             blocks = layers * (4 * units * units + 3 * units) + (layers + 1) * 2 * units
@@ -57,6 +59,9 @@ def count_row_numbers(recipe: Recipe) -> tuple[int, int]:
     steps, units, layers = _steps(recipe), recipe.units, recipe.layers
     body, readout = recipe.preset.body, recipe.readout
     answers = 3 * count_answers(recipe)
+    if recipe.seasons and recipe.preset.corrects:
+        # What a base of two seasons tries, from each of its origins; or what it decomposes.
+        answers += 3 * _REPETITIONS_TRIED * min(recipe.horizon, max(recipe.seasons)) + _DECOMPOSED * recipe.window
     if readout == "experts":
         smoothed = _SETTINGS * min(recipe.window, _SMOOTHED)
         numbers = _ORIGINS * (smoothed + _SETTINGS * recipe.window + 3 * _EXPERTS * recipe.horizon)

@@ -102,7 +102,8 @@ def check_wave_recipe(given: Mapping[str, Any], recipe: Recipe) -> list[Flaw]:
 
 
 def _short_window(given: Mapping[str, Any], recipe: Recipe, otherwise: str) -> list[Flaw]:
-    if recipe.preset.base == "theta" and recipe.window > LONGEST_THETA_WINDOW:
+    # With two seasons they grow with that of a few days.
+    if recipe.preset.base == "theta" and not recipe.seasons and recipe.window > LONGEST_THETA_WINDOW:
         return [
             Flaw(
                 "/window" if "window" in given else otherwise,

@@ -52,8 +52,9 @@ class Recipe:
     """All that decides a trained model. The same recipe gives the same model on the CPU.
 
     `window` and `horizon` are points; `patience` is epochs without a better validation loss before training stops, or
-    None for no early stopping. `season` is points, 1 for none. On a panel, `evaluated_horizon` is how many steps are
-    scored and calibrated (beyond the model's own horizon by roll-out), `min_history` the fewest points that a training
+    None for no early stopping. `season` is points, 1 for none; `seasons` are a short and a long one that the
+    model knows, as the day and the week of hours, or none. On a panel, `evaluated_horizon` is how many steps are scored
+    and calibrated (beyond the model's own horizon by roll-out), `min_history` the fewest points that a training
     window reads; under `chosen_on_validation` scaling, log and difference are only where the choice begins; `refit`
     goes on with all points once everything has been measured. `focus` is how many of a window's newest points the
     layers read that correct a base which reads the whole window, 0 for all. `max_windows` is how many windows an epoch
@@ -85,6 +86,7 @@ class Recipe:
     log: bool = False
     difference: Difference = "none"
     season: int = 1
+    seasons: tuple[int, ...] = ()
     evaluated_horizon: int = 0
     min_history: int = 1
     focus: int = 0
@@ -112,7 +114,7 @@ class Recipe:
     @property
     def lag(self) -> int:
         """How far apart the values are whose difference the model reads; 0 where it reads the values themselves."""
-        return {"none": 0, "first": 1, "seasonal": self.season}[self.difference]
+        return {"none": 0, "first": 1, "seasonal": max((self.season, *self.seasons))}[self.difference]
 
     @property
     def min_length(self) -> int:
@@ -161,7 +163,8 @@ class Recipe:
         data = fields["data"]
         kind = SyntheticData if data["kind"] == "synthetic" else PanelData
         members = tuple(cls.from_dict(member) for member in fields.get("members", ()))
-        return cls(**{**fields, "data": kind(**data), "members": members})
+        seasons = tuple(fields.get("seasons", ()))
+        return cls(**{**fields, "data": kind(**data), "seasons": seasons, "members": members})
 
 
 def weight_shares(members: Sequence[Recipe]) -> list[float]:

@@ -14,8 +14,10 @@ from service.domain.recipes.season_defaults import (
     choose_experts_window,
     choose_horizon,
     choose_season,
+    choose_seasons,
     choose_theta_window,
     choose_window,
+    choose_window_of_two,
     whole_seasons,
 )
 from service.errors import InvalidRequest
@@ -27,13 +29,20 @@ PANEL_BATCH_SIZE = 128
 FOCUS = 0.75
 
 
-def resolve(request: Mapping[str, Any], data: PanelData | None = None, lengths: Lengths | None = None) -> Recipe:
+def resolve(
+    request: Mapping[str, Any],
+    data: PanelData | None = None,
+    lengths: Lengths | None = None,
+    *,
+    knows_two_seasons: bool = True,
+) -> Recipe:
     """Settles every option of a training request whose types and ranges are already checked.
 
     Args:
         request: the fields of `POST /train`; only `architecture` is required, None counts as not given.
         data: the user's series, where the request is to train on them.
         lengths: how many points each of them has, leading nulls not counted.
+        knows_two_seasons: whether what has a base knows the season beyond the usual one too, where there is one.
 
     Raises:
         InvalidRequest: an unknown architecture, or options that don't fit each other; one flaw for each.
@@ -53,7 +62,7 @@ def resolve(request: Mapping[str, Any], data: PanelData | None = None, lengths: 
         recipe = _settle(given, preset, head, _synthetic(given, preset, head))
         flaws += check_wave_recipe(given, recipe)
     else:
-        recipe = _settle(given, preset, head, _panel(given, preset, head, data, lengths))
+        recipe = _settle(given, preset, head, _panel(given, preset, head, data, lengths, knows_two_seasons))
         flaws += check_panel_recipe(given, recipe, lengths)
     if flaws:
         raise InvalidRequest(flaws)
@@ -110,7 +119,14 @@ def _synthetic(given: Mapping[str, Any], preset: Preset, head: Head) -> dict[str
     }
 
 
-def _panel(given: Mapping[str, Any], preset: Preset, head: Head, data: PanelData, lengths: Lengths) -> dict[str, Any]:
+def _panel(
+    given: Mapping[str, Any],
+    preset: Preset,
+    head: Head,
+    data: PanelData,
+    lengths: Lengths,
+    knows_two_seasons: bool,
+) -> dict[str, Any]:
     """Season, horizon and window from frequency and lengths where they are not given; the rest as panels want it."""
     season: int = given.get("season", choose_season(data.freq, lengths))
     horizon: int = given.get("horizon", choose_horizon(season, lengths))
@@ -119,8 +135,11 @@ def _panel(given: Mapping[str, Any], preset: Preset, head: Head, data: PanelData
     if preset.base == "theta":
         focus = whole_seasons(FOCUS * usual_window, season)
         usual_window = choose_theta_window(season)
+    seasons = _seasons(given, preset, season, horizon, data, lengths) if knows_two_seasons else ()
+    if seasons and preset.corrects:
+        usual_window, focus = choose_window_of_two(seasons, horizon, lengths)
     if preset.readout == "experts":
-        usual_window = choose_experts_window(season, horizon, lengths)
+        usual_window = choose_experts_window(seasons or (season,), horizon, lengths)
     window: int = given.get("window", usual_window)
     batch_size: int = given.get("batch_size", PANEL_BATCH_SIZE)
     scaling = given.get("scaling", "auto")
@@ -130,7 +149,7 @@ def _panel(given: Mapping[str, Any], preset: Preset, head: Head, data: PanelData
     is_level = preset.is_baseline or not chosen or data.is_intermittent
     usual = "none" if is_level else "first" if season == 1 else "seasonal"
     difference = given.get("difference", usual)
-    lag = {"none": 0, "first": 1, "seasonal": season}[difference]
+    lag = {"none": 0, "first": 1, "seasonal": max((season, *seasons))}[difference]
     if "window" not in given and lag > 1:
         # So that as many differences are left as values would have been read.
         window += lag
@@ -140,13 +159,14 @@ def _panel(given: Mapping[str, Any], preset: Preset, head: Head, data: PanelData
         "horizon": 1 if head == "one_step" else horizon,
         "evaluated_horizon": horizon,
         "season": season,
+        "seasons": seasons,
         "focus": min(focus, window) if preset.is_fitted else 0,
         "scaling": ("mean" if own_choice else "standard" if preset.is_fitted else "none")
         if scaling == "auto"
         else scaling,
         "difference": difference,
         "chosen_on_validation": chosen,
-        "min_history": _min_history(preset, season, window, horizon, lag, lengths),
+        "min_history": _min_history(preset, seasons or (season,), window, horizon, lag, lengths),
         "loss": "mse" if preset.is_solved else given.get("loss", "mse" if data.is_intermittent else "mae"),
         "batch_size": batch_size,
         "max_windows": given.get("max_windows", BATCHES_PER_EPOCH * batch_size),
@@ -155,14 +175,31 @@ def _panel(given: Mapping[str, Any], preset: Preset, head: Head, data: PanelData
     }
 
 
-def _min_history(preset: Preset, season: int, window: int, horizon: int, lag: int, lengths: Lengths) -> int:
+def _seasons(
+    given: Mapping[str, Any], preset: Preset, season: int, horizon: int, data: PanelData, lengths: Lengths
+) -> tuple[int, ...]:
+    """The two seasons that a preset's base knows, or of which it reads differences against the longer one."""
+    # Of sparse demand single repetitions tell little.
+    if (not preset.is_fitted and not preset.corrects) or preset.is_baseline or data.is_intermittent:
+        return ()
+    seasons = choose_seasons(data.freq, season, horizon, lengths)
+    if preset.corrects:
+        return seasons if "window" not in given or given["window"] >= sum(seasons) else ()
+    # Differences are against the long season, where nobody has said what is to be read.
+    is_free = given.keys().isdisjoint(("window", "scaling", "difference"))
+    return seasons if is_free and season == min(seasons, default=0) else ()
+
+
+def _min_history(
+    preset: Preset, seasons: tuple[int, ...], window: int, horizon: int, lag: int, lengths: Lengths
+) -> int:
     """The fewest points that a training window reads: two seasons, less where that would leave out short series."""
     if preset.is_fixed_length:
         return window
     least = lag + preset.kernel
     # Most short series should be validated, and every other one trained on.
     affordable = min(int(np.quantile(lengths, 0.1)) - 2 * horizon, int(np.median(lengths)) - 3 * horizon)
-    return max(least, min(window, max(2 * season, 4), affordable))
+    return max(least, min(window, max(sum(seasons) + seasons[-1], 4), affordable))
 
 
 def _readout(given: Mapping[str, Any], preset: Preset, head: Head, scaling: str) -> Readout:

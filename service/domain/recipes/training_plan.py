@@ -12,13 +12,15 @@ from service.domain.recipes.search_space import TuningSearch
 class TrainingPlan:
     """One recipe, or several of which validation chooses, also in combination, within `max_seconds`.
 
-    With a `search` it is one recipe, whose options are tuned.
+    With a `search` it is one recipe, whose options are tuned. `with_one_season` takes the place of recipes that know
+    two seasons, where the longer one says nothing of the series.
     """
 
     name: str
     recipes: tuple[Recipe, ...]
     max_seconds: float | None = None
     search: TuningSearch | None = None
+    with_one_season: tuple[Recipe, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -26,14 +28,20 @@ class TrainingPlan:
             "recipes": [recipe.to_dict() for recipe in self.recipes],
             "max_seconds": self.max_seconds,
             "search": None if self.search is None else self.search.to_dict(),
+            "with_one_season": [recipe.to_dict() for recipe in self.with_one_season],
         }
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> "TrainingPlan":
         """Rebuilds what `to_dict` gave."""
         recipes = tuple(Recipe.from_dict(recipe) for recipe in fields["recipes"])
-        # A job that was queued by an older server has none.
+        # A job that was queued by an older server has neither of these.
         search = fields.get("search")
+        with_one_season = tuple(Recipe.from_dict(recipe) for recipe in fields.get("with_one_season", ()))
         return cls(
-            fields["name"], recipes, fields["max_seconds"], None if search is None else TuningSearch.from_dict(search)
+            fields["name"],
+            recipes,
+            fields["max_seconds"],
+            None if search is None else TuningSearch.from_dict(search),
+            with_one_season,
         )

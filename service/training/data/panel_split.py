@@ -33,6 +33,10 @@ class ScoredWindows:
     def __len__(self) -> int:
         return len(self.series)
 
+    def take(self, rows: NDArray[np.int64]) -> "ScoredWindows":
+        """Some of the windows, by their positions."""
+        return ScoredWindows(self.series[rows], self.ends[rows], self.actual[rows], self.scale[rows])
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PreparedPanel:

@@ -94,6 +94,11 @@ class WindowSampler:
         return self._recipe.window - self._recipe.lag
 
     @property
+    def is_tried(self) -> bool:
+        """Whether the recipe's base is tried on each window's own past."""
+        return bool(self._recipe.seasons)
+
+    @property
     def n_windows(self) -> int:
         """How many different windows there are."""
         return int(self._counts.sum())

@@ -7,7 +7,9 @@ from service.domain.recipes.options import MAX_SEASON
 from service.domain.recipes.season_defaults import (
     choose_horizon,
     choose_season,
+    choose_seasons,
     choose_window,
+    choose_window_of_two,
     usual_season,
 )
 
@@ -51,3 +53,43 @@ def test_monthly_series_get_four_years_to_read_and_two_to_forecast() -> None:
     assert choose_horizon(12, [150] * 9) == 24
     assert choose_window(12, 24, [150] * 9) == 48
     assert choose_window(336, 336, [3696]) == 672
+
+
+@pytest.mark.parametrize(
+    ("freq", "season", "length", "seasons"),
+    [
+        ("h", 24, 700, (24, 168)), ("h", 24, 336, (24, 168)), ("h", 24, 335, ()), ("60min", 24, 700, (24, 168)),
+        ("2h", 12, 400, (12, 84)), ("30min", 48, 1500, (48, 336)), ("15min", 96, 3000, (96, 672)),
+        # A season that is named: the week by itself, whose day is known, or one that has nothing to do with the day.
+        ("30min", 336, 3696, (48, 336)), ("h", 168, 700, (24, 168)), ("h", 12, 700, ()), ("h", 1, 700, ()),
+        ("5min", 288, 9000, ()), ("min", 60, 9000, ()), ("D", 7, 1100, (7, 364)), ("D", 7, 400, ()), ("B", 5, 1100, ()),
+        ("W", 52, 900, ()), ("MS", 12, 900, ()), ("QS", 4, 900, ()), ("YS", 1, 900, ()),
+        (None, 24, 700, (24, 168)), (None, 48, 1500, (48, 336)), (None, 12, 900, ()), ("nonsense", 24, 700, ()),
+    ],
+)  # fmt: skip
+def test_hours_have_a_day_and_a_week_where_series_hold_enough(
+    freq: str | None, season: int, length: int, seasons: tuple[int, ...]
+) -> None:
+    assert choose_seasons(freq, season, 48, [length] * 5) == seasons
+
+
+def test_who_names_the_week_and_asks_for_all_of_it_gets_the_week_alone() -> None:
+    assert choose_seasons("30min", 336, 335, [3696]) == (48, 336)
+    assert choose_seasons("30min", 336, 336, [3696]) == ()
+    assert choose_seasons("30min", 48, 336, [3696]) == (48, 336)
+
+
+@given(
+    st.sampled_from((("h", 24), ("30min", 48), ("15min", 96), ("D", 7))),
+    st.integers(1, 400),
+    st.lists(st.integers(100, 5000), min_size=1, max_size=9),
+)
+def test_a_window_of_two_seasons_holds_both_and_leaves_two_horizons(
+    usual: tuple[str, int], horizon: int, lengths: list[int]
+) -> None:
+    seasons = choose_seasons(usual[0], usual[1], horizon, lengths)
+    if not seasons:
+        return
+    window, read = choose_window_of_two(seasons, horizon, lengths)
+    assert sum(seasons) <= read <= window
+    assert window + 2 * horizon <= np.quantile(lengths, 0.9)
