@@ -104,7 +104,9 @@ class Settings(BaseSettings):
         description="What `outfielder up` trains first when the store is empty: `all`, `none`, or names.",
     )
     pretrained: bool = Field(
-        True, description="Whether a store that never had the zero-shot model gets the one that comes with the package."
+        True,
+        description="Whether a store that lacks the zero-shot model of the package gets it, also beside that of an "
+        "earlier package.",
     )
     engine: Literal["auto", "savedmodel", "onnx"] = Field(
         "auto", description="The engine that runs the models; `auto` is the fastest that can run a version."

@@ -1,4 +1,4 @@
-"""Publishes the versions that lie in the package into a store that has none of their models."""
+"""Publishes the versions that lie in the package into a store that lacks them."""
 
 import logging
 import shutil
@@ -11,7 +11,7 @@ from service.errors import StorageUnavailable
 from service.storage.regular_files import read_regular
 from service.store.layout import MANIFEST
 from service.store.manifest import Manifest
-from service.store.publish import has_had_versions, publish_first, staging
+from service.store.publish import lacks_packaged, publish_packaged, staging
 from service.store.small_files import MOST_MANIFEST_BYTES
 
 logger = logging.getLogger(__name__)
@@ -20,7 +20,9 @@ FOLDER = Path(__file__).parents[1] / "pretrained"
 
 
 def publish_pretrained(root: Path, folder: Path = FOLDER) -> list[Manifest]:
-    """Publishes each model of the package that the store never had: one that somebody deleted stays away.
+    """Publishes each model of the package that the store never had, or has from an earlier package.
+
+    One that somebody deleted stays away.
 
     Returns:
         What was published. A store that can't be written gets nothing, and the log says so.
@@ -28,7 +30,7 @@ def publish_pretrained(root: Path, folder: Path = FOLDER) -> list[Manifest]:
     published = []
     for source in sorted(path.parent for path in folder.glob(f"*/{MANIFEST}")):
         manifest = Manifest.from_json(read_regular(source / MANIFEST, MOST_MANIFEST_BYTES))
-        if has_had_versions(root, manifest.name):
+        if not lacks_packaged(root, manifest):
             continue
         staged: Path | None = None
         try:
@@ -36,8 +38,8 @@ def publish_pretrained(root: Path, folder: Path = FOLDER) -> list[Manifest]:
             staged = staging(root, f"pretrained-{manifest.name}-{uuid.uuid4().hex}")
             shutil.copytree(source, staged, dirs_exist_ok=True, ignore=shutil.ignore_patterns(MANIFEST))
             now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-            first = publish_first(root, staged, replace(manifest, created_at=now))
-            published += [] if first is None else [first]
+            added = publish_packaged(root, staged, replace(manifest, created_at=now))
+            published += [] if added is None else [added]
         except (OSError, StorageUnavailable) as error:
             logger.warning("the model %r of the package can't be put into the store: %s", manifest.name, error)
         finally:

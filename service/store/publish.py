@@ -65,17 +65,18 @@ def sweep(root: Path, *, older_than_seconds: float = 86_400.0) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def publish_first(root: Path, staged: Path, manifest: Manifest) -> Manifest | None:
-    """As `publish`, where the model never had a version; else nothing is done, and None returned."""
+def publish_packaged(root: Path, staged: Path, manifest: Manifest) -> Manifest | None:
+    """As `publish`, of a version that lies in the package and that the store lacks: `lacks_packaged`; else None."""
     model = model_folder(root, manifest.name)
     with storing(PLACE), locked(make_model_folder(root, manifest.name)):
-        if _last_version(model) > 0:
+        if not lacks_packaged(root, manifest):
             return None
+        is_first = _last_version(model) == 0
         try:
             return _publish(model, staged, manifest)
         except BaseException:
             # Its number was not used: another start tries again.
-            if not (model / "1").exists():
+            if is_first and not (model / "1").exists():
                 (model / COUNTER).unlink(missing_ok=True)
             raise
 
@@ -113,9 +114,21 @@ def _publish(model: Path, staged: Path, manifest: Manifest) -> Manifest:
     return published
 
 
-def has_had_versions(root: Path, name: str) -> bool:
-    """Whether a model has a version, or had one that was deleted."""
-    return _last_version(model_folder(root, name)) > 0
+def lacks_packaged(root: Path, manifest: Manifest) -> bool:
+    """Whether a version of the package should be published: the model never had one, or only others of the package.
+
+    Where somebody trained a version under its name, or deleted the newest, nothing is added.
+    """
+    model = model_folder(root, manifest.name)
+    last = _last_version(model)
+    if last == 0:
+        return True
+    present = list(_manifests(model))
+    return (
+        any(one.version == last for one in present)
+        and all(one.job_id is None for one in present)
+        and all(one.data.get("digest") != manifest.data.get("digest") for one in present)
+    )
 
 
 def find_by_job(root: Path, name: str, job_id: str) -> Manifest | None:

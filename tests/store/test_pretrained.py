@@ -1,12 +1,16 @@
-"""The version that comes with the package goes into stores that never had its model."""
+"""The version that comes with the package goes into stores that never had its model, or an earlier one of it."""
 
 import os
+import shutil
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from service.store.catalog import Catalog
+from service.store.layout import MANIFEST
+from service.store.manifest import Manifest
 from service.store.pretrained import FOLDER, publish_pretrained
 
 
@@ -27,6 +31,41 @@ def test_a_model_that_somebody_deleted_stays_away(tmp_path: Path) -> None:
     catalog.refresh()
     catalog.delete_version("zero-shot", 1)
     assert publish_pretrained(tmp_path) == []
+
+
+def an_earlier_package(folder: Path) -> Path:
+    """A copy of the package's versions that was pretrained otherwise."""
+    shutil.copytree(FOLDER, folder)
+    (path,) = folder.glob(f"*/{MANIFEST}")
+    manifest = Manifest.from_json(path.read_bytes())
+    path.write_bytes(replace(manifest, data={**manifest.data, "digest": "0" * 64}).to_json())
+    return folder
+
+
+def test_a_newer_package_adds_its_version_once_and_an_older_one_none(tmp_path: Path) -> None:
+    earlier, root = an_earlier_package(tmp_path / "earlier"), tmp_path / "store"
+    assert [one.version for one in publish_pretrained(root, earlier)] == [1]
+    assert [one.version for one in publish_pretrained(root)] == [2]
+    # As where servers of both packages share a store.
+    assert publish_pretrained(root, earlier) == publish_pretrained(root) == []
+    catalog = Catalog(root)
+    catalog.refresh()
+    assert catalog.resolve("zero-shot").version == 2
+
+
+def test_a_newer_package_leaves_a_model_alone_that_somebody_deleted_from_or_trained(tmp_path: Path) -> None:
+    earlier = an_earlier_package(tmp_path / "earlier")
+    for change in ("deleted", "trained"):
+        root = tmp_path / change
+        publish_pretrained(root, earlier)
+        if change == "deleted":
+            catalog = Catalog(root)
+            catalog.refresh()
+            catalog.delete_version("zero-shot", 1)
+        else:
+            (path,) = root.glob(f"zero-shot/1/{MANIFEST}")
+            path.write_bytes(replace(Manifest.from_json(path.read_bytes()), job_id="job-1").to_json())
+        assert publish_pretrained(root) == []
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
