@@ -57,11 +57,9 @@ def measure_spread(history: Array, season: int, window: int, *, is_steady: bool 
     largest = float(np.abs(history).max())
     noise = RELATIVE_FLOOR * largest
     now = _deviation(history[-window:][-(SEASONS * season if season > 1 else POINTS) :], season)
-    if is_steady:
-        now = math.sqrt(now * _deviation(history, season))
     before = _usual_deviation(history, season)
     if now > max(STILL_SHARE * before, noise):
-        return Spread(now, False)
+        return Spread(math.sqrt(now * _deviation(history, season)) if is_steady else now, False)
     # It may repeat itself exactly: then differences of neighbours say how much it moves, and at last its level.
     units = (before, _usual_deviation(history, 1), largest)
     return Spread(next((unit for unit in units if unit > noise), 0.0), True)

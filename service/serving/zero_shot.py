@@ -23,7 +23,7 @@ from service.serving.preprocess import PreparedSeries
 HORIZON_WITHOUT_SEASON = 10
 # What a point of a row and a step of its forecast take of a call's memory, in cells of `EngineCall`: each row is
 # forecast from five points by sixteen experts, whose errors are counted in three ways.
-POINT_CELLS, STEP_CELLS = 6, 12
+POINT_CELLS, STEP_CELLS = 6, 14
 
 
 @dataclass(frozen=True, slots=True)

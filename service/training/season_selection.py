@@ -37,9 +37,11 @@ def choose_seasons(plan: TrainingPlan, prepared: PreparedPanel) -> TrainingPlan:
     if recipe is None or not plan.with_one_season:
         return plan
     short, long = recipe.seasons
-    if not recipe.preset.is_fitted:
-        # There is nothing to fit: its own forecasts can be compared.
-        of_two, of_one = (_forecast(either, prepared) for either in (recipe, plan.with_one_season[0]))
+    if not recipe.preset.is_fitted or recipe.readout == "experts":
+        # There is nothing to fit, or it begins with what was pretrained: its own forecasts can be compared.
+        of_two, of_one = (
+            _forecast(replace(either, epochs=0), prepared) for either in (recipe, plan.with_one_season[0])
+        )
         logger.info("%s of two seasons validates at %.4f, of one at %.4f", recipe.architecture, of_two, of_one)
         return _settle(plan, knows_both=of_two <= of_one * (1 - LEAST_GAIN))
     if not recipe.preset.corrects:

@@ -11,7 +11,7 @@ from service.domain.recipes.option_checks import Lengths
 from service.domain.recipes.options import AUTO_SECONDS, OPTIONS
 from service.domain.recipes.presets import PRESETS
 from service.domain.recipes.recipe import PanelData, Recipe, Scaling
-from service.domain.recipes.resolve import resolve
+from service.domain.recipes.resolve import WINDOW_OF_EXPERTS, resolve
 from service.domain.recipes.search_space import make_search
 from service.domain.recipes.season_defaults import choose_experts_window, choose_theta_window, whole_seasons
 from service.domain.recipes.training_plan import TrainingPlan
@@ -55,7 +55,7 @@ _LONGEST_SEASON_OF_THETA = 52
 # The model of forecasts without training: of series without much of a past, and of levels that shift, it knows more.
 _PRETRAINED = "zero_shot"
 # Windows of more points are not fitted to: that would cost minutes, and gains most of many short series.
-_LONGEST_FINE_TUNED = 256
+_LONGEST_FINE_TUNED = WINDOW_OF_EXPERTS
 # A linear member costs seconds, and stays sensible where one long series gives a network too little to learn from.
 _LINEAR = "ridge"
 # How often something is asked for every few weeks, no window shows that is meant for the pattern of a week.

@@ -25,6 +25,8 @@ from service.errors import InvalidRequest
 # Batches of an epoch on a panel: as many windows are drawn anew each time.
 BATCHES_PER_EPOCH = 100
 PANEL_BATCH_SIZE = 128
+# Of longer windows of experts an epoch has as many batches less, down to so many.
+WINDOW_OF_EXPERTS, FEWEST_BATCHES = 256, 10
 # Where a base reads the whole window, the layers that correct it read so much of what would be theirs alone.
 FOCUS = 0.75
 
@@ -169,7 +171,7 @@ def _panel(
         "min_history": _min_history(preset, seasons or (season,), window, horizon, lag, lengths),
         "loss": "mse" if preset.is_solved else given.get("loss", "mse" if data.is_intermittent else "mae"),
         "batch_size": batch_size,
-        "max_windows": given.get("max_windows", BATCHES_PER_EPOCH * batch_size),
+        "max_windows": given.get("max_windows", _n_batches(preset, window) * batch_size),
         "refit": given.get("refit", True) and preset.is_fitted,
         "data": data,
     }
@@ -184,10 +186,19 @@ def _seasons(
         return ()
     seasons = choose_seasons(data.freq, season, horizon, lengths)
     if preset.corrects:
-        return seasons if "window" not in given or given["window"] >= sum(seasons) else ()
+        # Experts of the long season are learnt from two of them.
+        least = sum(seasons) + (max(seasons, default=0) if preset.readout == "experts" else 0)
+        return seasons if given.get("window", least) >= least else ()
     # Differences are against the long season, where nobody has said what is to be read.
     is_free = given.keys().isdisjoint(("window", "scaling", "difference"))
     return seasons if is_free and season == min(seasons, default=0) else ()
+
+
+def _n_batches(preset: Preset, window: int) -> int:
+    """Batches of an epoch: fewer where experts forecast from five points of long windows, which takes its time."""
+    if preset.readout != "experts" or window <= WINDOW_OF_EXPERTS:
+        return BATCHES_PER_EPOCH
+    return max(FEWEST_BATCHES, BATCHES_PER_EPOCH * WINDOW_OF_EXPERTS // window)
 
 
 def _min_history(
@@ -199,7 +210,11 @@ def _min_history(
     least = lag + preset.kernel
     # Most short series should be validated, and every other one trained on.
     affordable = min(int(np.quantile(lengths, 0.1)) - 2 * horizon, int(np.median(lengths)) - 3 * horizon)
-    return max(least, min(window, max(sum(seasons) + seasons[-1], 4), affordable))
+    wanted = sum(seasons) + seasons[-1]
+    if len(seasons) > 1:
+        # What is left to draw windows from is a long season at least.
+        wanted = min(wanted, max(sum(seasons), affordable - seasons[-1]))
+    return max(least, min(window, max(wanted, 4), affordable))
 
 
 def _readout(given: Mapping[str, Any], preset: Preset, head: Head, scaling: str) -> Readout:

@@ -91,8 +91,8 @@ def choose_seasons(
 ) -> tuple[int, ...]:
     """The season and the one beyond it, or before it where it is a week of hours; nothing where there is only one.
 
-    Nothing also where most series, without the horizon that tests, don't hold a long season from before a horizon that
-    validates: whether they repeat it could not be told.
+    Nothing also where most series, without the horizons that test, validate and are learnt, don't hold two long seasons
+    and a little more: whether they repeat it could not be told.
     """
     if season == 1:
         return ()
@@ -107,8 +107,8 @@ def choose_seasons(
     else:
         # The hours and half-hours of a day, which are hardly anything else.
         long = _DAYS_A_WEEK * season if season in _POINTS_OF_DAYS else 0
-    needed = long + short + min(horizon, long)
-    return (short, long) if 0 < long <= _LONGEST_SEASON and np.median(lengths) - 2 * horizon >= needed else ()
+    holds_both = np.median(lengths) - 3 * horizon >= 2 * long + short
+    return (short, long) if 0 < long <= _LONGEST_SEASON and holds_both else ()
 
 
 def choose_horizon(season: int, lengths: NDArray[np.int64] | Sequence[int]) -> int:

@@ -1,9 +1,10 @@
 from typing import Any
 
+import numpy as np
 import pytest
 
 from service.domain.recipes.presets import PRESETS
-from service.domain.recipes.recipe import Recipe
+from service.domain.recipes.recipe import PanelData, Recipe
 from service.domain.recipes.resolve import resolve
 from service.errors import InvalidRequest
 
@@ -75,3 +76,24 @@ def test_options_that_do_not_fit_are_named_one_by_one(
     request_: dict[str, Any], expected: list[tuple[str, str]]
 ) -> None:
     assert codes(request_) == expected
+
+
+@pytest.mark.parametrize("architecture", ["mlp", "ridge", "zero_shot", "lstm"])
+@pytest.mark.parametrize("freq", ["h", "D", "30min"])
+@pytest.mark.parametrize("horizon", [1, 24, 300])
+@pytest.mark.parametrize("length", [200, 450, 700, 1000, 1500, 3000])
+def test_two_seasons_are_taken_only_where_enough_windows_are_left_to_learn_from(
+    architecture: str, freq: str, horizon: int, length: int
+) -> None:
+    data = PanelData("series", "id", "digest", 5, 5 * length, freq)
+    lengths = np.full(5, length)
+    request = {"architecture": architecture, "horizon": horizon}
+    try:
+        resolve(request, data, lengths, knows_two_seasons=False)
+    except InvalidRequest:
+        return
+    recipe = resolve(request, data, lengths)
+    if recipe.seasons:
+        assert length - 3 * horizon - recipe.min_history + 1 >= recipe.seasons[-1]
+        if architecture == "zero_shot":
+            assert recipe.window >= sum(recipe.seasons) + recipe.seasons[-1]

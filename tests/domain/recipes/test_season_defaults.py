@@ -58,7 +58,7 @@ def test_monthly_series_get_four_years_to_read_and_two_to_forecast() -> None:
 @pytest.mark.parametrize(
     ("freq", "season", "length", "seasons"),
     [
-        ("h", 24, 700, (24, 168)), ("h", 24, 336, (24, 168)), ("h", 24, 335, ()), ("60min", 24, 700, (24, 168)),
+        ("h", 24, 700, (24, 168)), ("h", 24, 504, (24, 168)), ("h", 24, 503, ()), ("60min", 24, 700, (24, 168)),
         ("2h", 12, 400, (12, 84)), ("30min", 48, 1500, (48, 336)), ("15min", 96, 3000, (96, 672)),
         # A season that is named: the week by itself, whose day is known, or one that has nothing to do with the day.
         ("30min", 336, 3696, (48, 336)), ("h", 168, 700, (24, 168)), ("h", 12, 700, ()), ("h", 1, 700, ()),
