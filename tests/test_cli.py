@@ -404,7 +404,7 @@ def test_a_worker_of_two_jobs_runs_two_at_once_and_lets_others_go_first(tmp_path
         workers = processes.start("worker", "--jobs", "2")
         processes.wait_until_ready()
         # A backtest is a job that compiles nothing. The end of these nobody sees.
-        walks = np.random.default_rng(0).standard_normal((2000, 250)).cumsum(axis=1).round(2).tolist()
+        walks = np.random.default_rng(0).standard_normal((1200, 250)).cumsum(axis=1).round(2).tolist()
         request = {"model": "zero-shot", "series": walks, "horizon": 3, "season": 7}
         submitted = [processes.client.post("/backtest", json={**request, "windows": n}) for n in (199, 200)]
         assert [response.status_code for response in submitted] == [202, 202]

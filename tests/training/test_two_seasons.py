@@ -177,7 +177,7 @@ def test_weights_for_a_block_of_windows_come_from_the_other_one(
 
 def test_intervals_of_one_long_series_cover_what_they_say(bench: Bench) -> None:
     covered = []
-    for seed in range(6):
+    for seed in range(3):
         (values,) = two_hourly(n_series=1, weeks=16, seed=seed)
         result = fit([values[:-WEEK]], bench, architecture="ridge", horizon=DAY)
         assert result.calibration is not None

@@ -46,9 +46,7 @@ AUTO_SECONDS = 600.0
 FITTED = Models("fitted", lambda preset: preset.is_fitted)
 TRAINED = Models("trained", lambda preset: preset.is_fitted and not preset.is_solved)
 DIFFERENCED = Models("differenced", lambda preset: preset.is_fitted and not preset.corrects)
-INITIALIZED = Models(
-    "trained from the beginning", lambda preset: TRAINED.include(preset) and preset.readout != "experts"
-)
+INITIALIZED = Models("trained from scratch", lambda preset: TRAINED.include(preset) and preset.readout != "experts")
 LAYERED = Models("layered", lambda preset: preset.units > 0)
 NORMALIZED = Models("normalized", lambda preset: preset.units > 0 and not preset.corrects)
 RECURRENT = Models("recurrent", lambda preset: preset.units > 0 and preset.body in RECURRENT_BODIES)
