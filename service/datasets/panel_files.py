@@ -79,15 +79,6 @@ def load_facts(folder: Path) -> Dataset:
     return Dataset(**{**facts, "audit": tuple(Finding(**finding) for finding in facts["audit"])})
 
 
-def flush_folder(folder: Path) -> None:
-    """Makes a folder's entries durable."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def _write(path: Path, content: bytes) -> None:
     with create(path) as file:
         append(file, content)

@@ -12,12 +12,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from service.datasets.dataset import Dataset, Finding
-from service.datasets.panel_files import DAMAGES, FACTS, flush_folder, load_facts, load_panel, write_facts, write_panel
+from service.datasets.panel_files import DAMAGES, FACTS, load_facts, load_panel, write_facts, write_panel
 from service.datasets.quota import INLINE, RESERVED, Quota
 from service.datasets.quota import STAGING as STAGING
 from service.domain.panel import Panel
 from service.errors import DatasetDamaged, DatasetNotFound, InvalidRequest, StorageUnavailable
 from service.storage.disk_errors import is_disk_error, make_storage_error, storing
+from service.storage.durability import flush_folder
 from service.storage.private_files import make_folder
 
 logger = logging.getLogger(__name__)

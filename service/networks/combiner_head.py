@@ -6,7 +6,6 @@ import keras
 import numpy as np
 
 from service.domain.recipes.recipe import Recipe
-from service.domain.seasons import LONG_SEASONS_NEEDED
 from service.networks.operations import Tensor
 from service.networks.pretrained_combiner import load_combiner
 from service.networks.zero_shot import backtest_experts, combine, to_combiner
@@ -25,11 +24,8 @@ class CombinerHead(keras.layers.Layer):
         super().__init__(**kwargs)
         self.window = recipe.window
         self.horizon = recipe.horizon
-        seasons = recipe.seasons or (recipe.season,)
-        self.short = seasons[0]
-        # A longer season is learnt from two and a little more.
-        has_long = len(seasons) > 1 and recipe.window >= LONG_SEASONS_NEEDED * seasons[1] + seasons[0]
-        self.long = seasons[1] if has_long else None
+        seasons: tuple[int, ...] = recipe.seasons or (recipe.season,)
+        self.short, self.long = seasons[0], None if len(seasons) == 1 else seasons[1]
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         self.arrays = []

@@ -1,4 +1,4 @@
-"""Classical forecasts of many series at once: the experts whose expert_forecasts the zero-shot model weighs.
+"""Classical forecasts of many series at once: the experts whose forecasts the zero-shot model weighs.
 
 Each is a formula that needs no fit by iteration: settings of exponential smoothing are averaged by their likelihood.
 Sources: exponential smoothing with damped trends, E. S. Gardner and E. McKenzie, 1985; the Theta method as smoothing

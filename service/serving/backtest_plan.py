@@ -9,11 +9,12 @@ from numpy.typing import NDArray
 
 from service.domain.backtest import Rolling, Track, make_track
 from service.domain.calendar import check_starts
+from service.domain.json_flaws import escape
 from service.domain.panel import Panel
 from service.domain.recipes.options import MAX_SEASON
 from service.domain.recipes.season_defaults import usual_season
 from service.domain.seasons import NO_SEASON, Seasons, find_all_seasons, find_seasons
-from service.domain.series import Missing, escape, read_numbers, split
+from service.domain.series import Missing, read_numbers, split
 from service.errors import Flaw, InvalidRequest
 from service.serving.forecast_plan import ForecastPlan, ForecastRequest, make_forecast_plan
 from service.serving.forecasting import ForecastLimits

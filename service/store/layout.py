@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from service.errors import StorageUnavailable
+from service.storage.durability import flush_folder
 
 # The store in messages to clients.
 PLACE = "model store"
@@ -125,15 +126,6 @@ def open_up(folder: Path, model: Path) -> None:
     folder_mode, file_mode = _folder_mode(model), _file_mode(model)
     for path in (folder, *folder.rglob("*")):
         _permit(path, folder_mode if path.is_dir() else file_mode)
-
-
-def flush_folder(folder: Path) -> None:
-    """Makes the folder's entries durable."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _permit(path: Path, mode: int) -> None:

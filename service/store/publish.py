@@ -12,6 +12,7 @@ from pathlib import Path
 import orjson
 
 from service.storage.disk_errors import storing
+from service.storage.durability import flush_folder
 from service.storage.regular_files import read_regular
 from service.store.digest import digest_file
 from service.store.layout import (
@@ -20,7 +21,6 @@ from service.store.layout import (
     MOST_VERSION,
     PLACE,
     STAGING,
-    flush_folder,
     is_name,
     locked,
     make_model_folder,

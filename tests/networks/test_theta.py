@@ -1,49 +1,17 @@
 """The Theta method against its formulas written out for one series, and against what must hold of any forecast."""
 
 from collections.abc import Callable
-from functools import partial
 
-import jax
 import numpy as np
-import onnxruntime
 import pytest
-import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from service.networks.jax_operations import JaxOperations
-from service.networks.onnx_graph import FLOAT
-from service.networks.onnx_operations import OnnxOperations
-from service.networks.operations import NumPyOperations
-from service.networks.tensorflow_operations import TensorFlowOperations
 from service.networks.theta import LEAST_RATIO, RATES, SPANS, Theta
+from tests.networks.formulas import by_jax, by_numpy, by_onnx, by_tensorflow
 
 Array = NDArray[np.float64]
-
-
-def by_tensorflow(theta: Theta, values: Array, own: Array) -> Array:
-    values, own = (tf.constant(one.astype(np.float32)) for one in (values, own))
-    return np.asarray(theta.forecast(TensorFlowOperations(), values, own), np.float64)
-
-
-def by_jax(theta: Theta, values: Array, own: Array) -> Array:
-    forecast = jax.jit(partial(theta.forecast, JaxOperations({}, [], None)))
-    return np.asarray(forecast(values.astype(np.float32), own.astype(np.float32)), np.float64)
-
-
-def by_numpy(theta: Theta, values: Array, own: Array) -> Array:
-    return np.asarray(theta.forecast(NumPyOperations(), values.astype(np.float32), own.astype(np.float32)), np.float64)
-
-
-def by_onnx(theta: Theta, values: Array, own: Array) -> Array:
-    xp = OnnxOperations()
-    forecast = theta.forecast(xp, xp.traced("values"), xp.traced("own")).name
-    shape = (FLOAT, ["batch", values.shape[1]])
-    model = xp.graph.model({"values": shape, "own": shape}, {"forecast": (forecast, FLOAT)})
-    session = onnxruntime.InferenceSession(model)
-    answer = session.run(None, {"values": values.astype(np.float32), "own": own.astype(np.float32)})[0]
-    return np.asarray(answer, np.float64)
 
 
 def written_out(history: Array, window: int, season: int, horizon: int) -> Array:

@@ -1,51 +1,18 @@
 """Repetitions of two seasons against the method written out for one series, and what must hold of their forecast."""
 
 from collections.abc import Callable
-from functools import partial
 
-import jax
 import numpy as np
-import onnxruntime
 import pytest
-import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from service.networks.jax_operations import JaxOperations
-from service.networks.onnx_graph import FLOAT
-from service.networks.onnx_operations import OnnxOperations
-from service.networks.operations import NumPyOperations
-from service.networks.tensorflow_operations import TensorFlowOperations
 from service.networks.two_seasons import TwoSeasons
+from tests.networks.formulas import by_jax, by_numpy, by_onnx, by_tensorflow
 
 Array = NDArray[np.float64]
 Repeat = Callable[[Array, int], Array | None]
-
-
-def by_numpy(seasons: TwoSeasons, values: Array, own: Array) -> Array:
-    answer = seasons.forecast(NumPyOperations(), values.astype(np.float32), own.astype(np.float32))
-    return np.asarray(answer, np.float64)
-
-
-def by_tensorflow(seasons: TwoSeasons, values: Array, own: Array) -> Array:
-    values, own = (tf.constant(array.astype(np.float32)) for array in (values, own))
-    return np.asarray(seasons.forecast(TensorFlowOperations(), values, own), np.float64)
-
-
-def by_jax(seasons: TwoSeasons, values: Array, own: Array) -> Array:
-    forecast = jax.jit(partial(seasons.forecast, JaxOperations({}, [], None)))
-    return np.asarray(forecast(values.astype(np.float32), own.astype(np.float32)), np.float64)
-
-
-def by_onnx(seasons: TwoSeasons, values: Array, own: Array) -> Array:
-    xp = OnnxOperations()
-    forecast = seasons.forecast(xp, xp.traced("values"), xp.traced("own")).name
-    shape = (FLOAT, ["batch", values.shape[1]])
-    model = xp.graph.model({"values": shape, "own": shape}, {"forecast": (forecast, FLOAT)})
-    session = onnxruntime.InferenceSession(model)
-    answer = session.run(None, {"values": values.astype(np.float32), "own": own.astype(np.float32)})[0]
-    return np.asarray(answer, np.float64)
 
 
 def written_out(y: Array, window: int, short: int, long: int, horizon: int) -> Array:

@@ -162,10 +162,7 @@ def _thetas(usual: Recipe) -> list[Recipe]:
     """The Theta method, and networks that correct it."""
     window = choose_theta_window(usual.season)
     looking_back = replace(usual, window=window, scaling="mean", min_history=min(usual.min_history, window))
-    preset = PRESETS[_CLASSICAL]
-    theta = replace(
-        looking_back, architecture=preset.name, readout=preset.readout, units=0, layers=0, dropout=0.0, epochs=0
-    )
+    theta = replace(_without_layers(looking_back, _CLASSICAL), epochs=0)
     return [theta] + [
         replace(
             looking_back,
@@ -182,12 +179,7 @@ def _pretrained(usual: Recipe, lengths: Lengths) -> Recipe:
     preset = PRESETS[_PRETRAINED]
     window = choose_experts_window(usual.seasons or (usual.season,), usual.evaluated_horizon, lengths)
     return replace(
-        usual,
-        architecture=preset.name,
-        readout=preset.readout,
-        units=0,
-        layers=0,
-        dropout=0.0,
+        _without_layers(usual, _PRETRAINED),
         # Smaller steps than usual, since it does not begin with nothing.
         learning_rate=usual.learning_rate * preset.learning_rate / PRESETS[_FOR_SERIES].learning_rate,
         epochs=min(usual.epochs, preset.panel_epochs) if window <= _LONGEST_FINE_TUNED else 0,
@@ -199,17 +191,17 @@ def _pretrained(usual: Recipe, lengths: Lengths) -> Recipe:
 
 
 def _ridge(usual: Recipe, window: int, scaling: Scaling) -> Recipe:
-    preset = PRESETS[_LINEAR]
     return replace(
-        usual,
-        architecture=preset.name,
-        readout=preset.readout,
-        units=0,
-        layers=0,
-        dropout=0.0,
+        _without_layers(usual, _LINEAR),
         loss="mse",
         epochs=1,
         window=window,
         scaling=scaling,
         min_history=min(usual.min_history, window),
     )
+
+
+def _without_layers(usual: Recipe, architecture: str) -> Recipe:
+    """A recipe of an architecture that has no layers of its own."""
+    readout = PRESETS[architecture].readout
+    return replace(usual, architecture=architecture, readout=readout, units=0, layers=0, dropout=0.0)

