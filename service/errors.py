@@ -149,6 +149,12 @@ class DatasetNotFound(NotFound):
     code = "dataset_not_found"
 
 
+class SeriesNotFound(NotFound):
+    """The upload has no series of this id."""
+
+    code = "series_not_found"
+
+
 class DatasetDamaged(DatasetNotFound):
     """The upload is there, but its files are not what was written."""
 

@@ -4,13 +4,15 @@ import io
 import os
 import zipfile
 import zlib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 import orjson
+from numpy.typing import NDArray
 
 from service.datasets.dataset import Dataset, Finding
 from service.datasets.quota import Quota
@@ -27,6 +29,21 @@ NUMBER_BYTES = 8
 FRAME_BYTES = 2048
 # Raised by a file that is not what was written.
 DAMAGES = (KeyError, IndexError, TypeError, ValueError, EOFError, zipfile.BadZipFile, zlib.error)
+
+
+# What of the numbers is read at once where only some of them are kept.
+BLOCK_POINTS = 2**17
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Outline:
+    """A panel without its values: the fields are as of `Panel`, `lengths` are the points of each series."""
+
+    ids: tuple[str, ...]
+    lengths: tuple[int, ...]
+    starts: tuple[str | None, ...]
+    freq: str | None
+    has_starts: bool
 
 
 def write_panel(
@@ -71,6 +88,49 @@ def load_panel(folder: Path) -> Panel:
     names = orjson.loads(text.tobytes())
     values = tuple(np.split(flat, np.cumsum(lengths)[:-1]))
     return Panel(tuple(names["ids"]), values, tuple(names["starts"]), names["freq"])
+
+
+def load_outline(folder: Path) -> Outline:
+    """What `write_panel` wrote, without the numbers. Raises as `load_panel`."""
+    with open_regular(folder / VALUES) as file, np.load(file, allow_pickle=False) as archive:
+        lengths, text = archive["lengths"], archive["text"]
+    names = orjson.loads(text.tobytes())
+    has_starts = any(start is not None for start in names["starts"])
+    return Outline(tuple(names["ids"]), tuple(lengths.tolist()), tuple(names["starts"]), names["freq"], has_starts)
+
+
+def load_series(folder: Path, outline: Outline, places: Collection[int]) -> list[NDArray[np.float64]]:
+    """The values [time] of some series of a panel, without the memory that the others would take.
+
+    Args:
+        places: which ones, ascending.
+
+    Raises:
+        OSError, and one of `DAMAGES`: as `load_panel`. Numbers that are left out are read, for the archive's checksum.
+    """
+    ends = np.cumsum(outline.lengths)
+    bounds = [(int(ends[place]) - outline.lengths[place], int(ends[place])) for place in places]
+    kept = [np.empty(stop - start) for start, stop in bounds]
+    with open_regular(folder / VALUES) as file, zipfile.ZipFile(file) as archive, archive.open("flat.npy") as flat:
+        version = np.lib.format.read_magic(flat)
+        read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, kind = read_header(flat)
+        if shape != (int(ends[-1]),) or kind != np.float64:
+            raise ValueError("the numbers are not those of the outline")
+        first, waiting = 0, list(zip(bounds, kept, strict=True))
+        while content := flat.read(NUMBER_BYTES * BLOCK_POINTS):
+            block = np.frombuffer(content, np.float64)
+            stop = first + len(block)
+            for (begin, end), values in waiting:
+                if begin >= stop:
+                    break
+                start, until = max(begin, first), min(end, stop)
+                values[start - begin : until - begin] = block[start - first : until - first]
+            waiting = [(bound, values) for bound, values in waiting if bound[1] > stop]
+            first = stop
+    if waiting:
+        raise EOFError("the numbers end early")
+    return kept
 
 
 def load_facts(folder: Path) -> Dataset:

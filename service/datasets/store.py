@@ -7,12 +7,25 @@ import re
 import shutil
 import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from service.datasets.dataset import Dataset, Finding
-from service.datasets.panel_files import DAMAGES, FACTS, load_facts, load_panel, write_facts, write_panel
+from service.datasets.panel_files import (
+    DAMAGES,
+    FACTS,
+    Outline,
+    load_facts,
+    load_outline,
+    load_panel,
+    load_series,
+    write_facts,
+    write_panel,
+)
 from service.datasets.quota import INLINE, RESERVED, Quota
 from service.datasets.quota import STAGING as STAGING
 from service.domain.panel import Panel
@@ -91,23 +104,25 @@ class DatasetStore:
         Raises:
             DatasetNotFound, DatasetDamaged.
         """
-        folder = self._folder(dataset_id)
-        self._touch(dataset_id)
-        try:
+        with self._reading(dataset_id) as folder:
+            self._touch(dataset_id)
             return load_panel(folder)
-        except OSError as error:
-            raise _explain(dataset_id, error) from error
-        except DAMAGES as error:
-            raise _damaged(dataset_id) from error
+
+    def outline(self, dataset_id: str) -> Outline:
+        """What `load` gives, without the values. Raises as `load`."""
+        with self._reading(dataset_id) as folder:
+            self._touch(dataset_id)
+            return load_outline(folder)
+
+    def load_series(self, dataset_id: str, outline: Outline, places: Collection[int]) -> list[NDArray[np.float64]]:
+        """The values [time] of some series of a data set, at ascending places of its outline. Raises as `load`."""
+        with self._reading(dataset_id) as folder:
+            return load_series(folder, outline, places)
 
     def get(self, dataset_id: str) -> Dataset:
         """A data set's facts. Raises DatasetNotFound, DatasetDamaged."""
-        try:
-            return load_facts(self._folder(dataset_id))
-        except OSError as error:
-            raise _explain(dataset_id, error) from error
-        except DAMAGES as error:
-            raise _damaged(dataset_id) from error
+        with self._reading(dataset_id) as folder:
+            return load_facts(folder)
 
     def page(self, *, limit: int = 50, cursor: str | None = None) -> tuple[list[Dataset], str | None]:
         """Data sets, newest first, and the cursor of the next page. Damaged ones are left out.
@@ -163,6 +178,17 @@ class DatasetStore:
             for made in (self.root, folder.parent, folder):
                 make_folder(made)
         return folder
+
+    @contextlib.contextmanager
+    def _reading(self, dataset_id: str) -> Iterator[Path]:
+        """The folder of a data set; what its files do wrong inside is told as the data set's fault."""
+        folder = self._folder(dataset_id)
+        try:
+            yield folder
+        except OSError as error:
+            raise _explain(dataset_id, error) from error
+        except DAMAGES as error:
+            raise _damaged(dataset_id) from error
 
     def _list(self) -> list[str]:
         """The names of uploads."""

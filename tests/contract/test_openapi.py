@@ -32,6 +32,7 @@ ROUTES = {
     "POST /datasets",
     "GET /datasets",
     "GET /datasets/{dataset_id}",
+    "GET /datasets/{dataset_id}/series",
     "DELETE /datasets/{dataset_id}",
     "GET /models",
     "GET /models/{name}",

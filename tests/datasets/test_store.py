@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from service.datasets import panel_files
 from service.datasets.dataset import Finding
 from service.datasets.panel_files import FACTS, VALUES, write_panel
 from service.datasets.store import STAGING, DatasetStore
@@ -201,3 +202,47 @@ def test_what_is_kept_is_for_its_owner_alone(tmp_path: Path) -> None:
     store.scratch()
     for path in (store.root, *store.root.rglob("*")):
         assert path.stat().st_mode & 0o777 == (0o700 if path.is_dir() else 0o600), path
+
+
+@given(
+    st.lists(st.lists(st.none() | st.floats(allow_nan=False), min_size=1, max_size=9), min_size=1, max_size=9),
+    st.integers(1, 7),
+    st.data(),
+)
+def test_some_series_of_a_panel_are_read_as_if_all_were(
+    tmp_path_factory: pytest.TempPathFactory, lists: list[list[float]], block: int, data: st.DataObject
+) -> None:
+    store = DatasetStore(tmp_path_factory.mktemp("datasets"))
+    values = tuple(np.array(one, np.float64) for one in lists)
+    dataset = store.add(Panel(tuple(map(str, range(len(values)))), values, (None,) * len(values), None))
+    places = sorted(data.draw(st.sets(st.integers(0, len(values) - 1), min_size=1)))
+    outline = store.outline(dataset.id)
+    with pytest.MonkeyPatch.context() as patch:
+        # So small that series begin and end anywhere in a block.
+        patch.setattr(panel_files, "BLOCK_POINTS", block)
+        read = store.load_series(dataset.id, outline, places)
+    assert outline.lengths == tuple(map(len, values))
+    for place, series in zip(places, read, strict=True):
+        np.testing.assert_array_equal(series, values[place])
+
+
+def test_series_of_a_damaged_file_are_never_read_in_part(store: DatasetStore) -> None:
+    dataset = store.add(Panel(("a", "b"), (np.arange(1000.0), np.arange(1000.0)), (None, None), None))
+    outline = store.outline(dataset.id)
+    path = store.root / dataset.id / VALUES
+    content = bytearray(path.read_bytes())
+    # Inside the second series: whoever reads the first alone learns of it too.
+    content[content.index(np.float64(777).tobytes(), 8000)] ^= 0xFF
+    path.write_bytes(content)
+    for places in ([0], [1], [0, 1]):
+        with pytest.raises(DatasetDamaged):
+            store.load_series(dataset.id, outline, places)
+    path.write_bytes(content[: len(content) // 2])
+    with pytest.raises(DatasetDamaged):
+        store.outline(dataset.id)
+    with pytest.raises(DatasetDamaged):
+        store.load_series(dataset.id, outline, [0])
+    store.delete(dataset.id)
+    for read in (lambda: store.outline(dataset.id), lambda: store.load_series(dataset.id, outline, [0])):
+        with pytest.raises(DatasetNotFound):
+            read()

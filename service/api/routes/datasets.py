@@ -9,17 +9,21 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from service.api.dependencies import Injected
 from service.api.json_response import json_response, list_response
 from service.api.openapi import problems, request_body
+from service.api.record_stream import choose_and_hold, write_page
 from service.api.request_body import JSON, read_media_type, stream_body
+from service.api.response_stream import StreamedAnswer
 from service.api.schemas.datasets import (
     DatasetAnswer,
     DatasetBody,
     DatasetsAnswer,
     FileQuery,
+    SeriesPageAnswer,
     refuse_for_json,
     summarize,
 )
 from service.datasets.posted_series import keep_posted
 from service.datasets.reader import CSV, PARQUET
+from service.datasets.series_page import join_page
 from service.errors import DatasetDamaged, DatasetInUse
 
 router = APIRouter(tags=["datasets"])
@@ -79,6 +83,23 @@ async def list_datasets(
 async def get_dataset(dataset_id: str, services: Injected) -> Response:
     """An upload and what its audit found."""
     return json_response((await asyncio.to_thread(services.datasets.get, dataset_id)).to_dict())
+
+
+@router.get("/datasets/{dataset_id}/series", response_model=SeriesPageAnswer, responses=problems(404, 422, 429, 503))
+async def get_series(
+    dataset_id: str,
+    request: Request,
+    services: Injected,
+    ids: Annotated[list[str], Query(alias="id", description="Only series of these ids")] = [],  # noqa: B006
+    limit: Annotated[int, Query(ge=1, le=100)] = 10,
+    cursor: str | None = None,
+) -> Response:
+    """An upload's series with their values and times, in its order. A page of long series has fewer than `limit`."""
+    outline = await asyncio.to_thread(services.datasets.outline, dataset_id)
+    page = await choose_and_hold(request, services, outline, ids, limit=limit, cursor=cursor)
+    values = await asyncio.to_thread(services.datasets.load_series, dataset_id, outline, page.places)
+    pieces = await asyncio.to_thread(write_page, join_page(outline, page, values), page.next_cursor)
+    return StreamedAnswer(pieces)
 
 
 @router.delete("/datasets/{dataset_id}", status_code=204, responses=problems(404, 409, 503))

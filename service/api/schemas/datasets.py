@@ -118,6 +118,27 @@ class DatasetsAnswer(BaseModel):
     next_cursor: str | None
 
 
+class SeriesRecordAnswer(BaseModel):
+    """A series as it was read."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    id: str
+    values: list[float | None] = Field(description="[time]; null where a value is missing")
+    freq: str | None = Field(description="A pandas offset alias; null where it is not known")
+    start: str | None = Field(description="The time of the first point; null where it is not known")
+    timestamps: list[str] | None = Field(description="[time]; with freq and start")
+
+
+class SeriesPageAnswer(BaseModel):
+    """Series of an upload, in its order."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    series: list[SeriesRecordAnswer]
+    next_cursor: str | None
+
+
 def summarize(dataset: Dataset) -> dict[str, Any]:
     """A DatasetSummary to be written."""
     facts = dataset.to_dict()
