@@ -155,6 +155,10 @@ class SeriesNotFound(NotFound):
     code = "series_not_found"
 
 
+class ExampleNotFound(NotFound):
+    code = "example_not_found"
+
+
 class DatasetDamaged(DatasetNotFound):
     """The upload is there, but its files are not what was written."""
 

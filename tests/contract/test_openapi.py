@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from service.api.schemas.backtest import BacktestAnswer
 from service.api.schemas.datasets import DatasetAnswer, DatasetsAnswer
+from service.api.schemas.examples import ExampleAnswer, ExamplesAnswer
 from service.api.schemas.forecast import ForecastAnswer
 from service.api.schemas.leaderboard import LeaderboardAnswer
 from service.api.schemas.models import ModelAnswer, ModelsAnswer
@@ -34,6 +35,8 @@ ROUTES = {
     "GET /datasets/{dataset_id}",
     "GET /datasets/{dataset_id}/series",
     "DELETE /datasets/{dataset_id}",
+    "GET /examples",
+    "GET /examples/{name}",
     "GET /models",
     "GET /models/{name}",
     "GET /models/{name}/versions/{version}",
@@ -126,6 +129,8 @@ def test_every_example_runs_as_it_is(schema: dict[str, Any], http: httpx.Client)
         ("GET", "/leaderboard", None, LeaderboardAnswer),
         ("POST", "/datasets", {"series": [[1, None, 3]]}, DatasetAnswer),
         ("GET", "/datasets", None, DatasetsAnswer),
+        ("GET", "/examples", None, ExamplesAnswer),
+        ("GET", "/examples/waves", None, ExampleAnswer),
         ("GET", "/models", None, ModelsAnswer),
         ("GET", "/models/lstm", None, ModelAnswer),
         ("POST", "/train", {"architecture": "gru"}, JobAnswer),
