@@ -10,7 +10,8 @@ from service.api.problems import make_error_problem
 from service.errors import Unauthorized
 
 OPEN_PATHS = frozenset({"/", "/docs", "/openapi.json", "/healthz", "/readyz", "/metrics"})
-OPEN_PREFIX = "/docs/"
+# What a browser loads before somebody can enter a key.
+OPEN_PREFIXES = ("/docs/", "/web/")
 
 
 class KeyMiddleware:
@@ -40,4 +41,4 @@ class KeyMiddleware:
 
 
 def _is_open(path: str) -> bool:
-    return path in OPEN_PATHS or path.startswith(OPEN_PREFIX)
+    return path in OPEN_PATHS or path.startswith(OPEN_PREFIXES)

@@ -6,7 +6,7 @@ from importlib.resources import files
 
 from fastapi import APIRouter, Request, Response
 from fastapi.openapi.docs import get_swagger_ui_html
-from fastapi.responses import FileResponse, RedirectResponse
+from fastapi.responses import FileResponse
 from starlette.exceptions import HTTPException
 
 from service.api.dependencies import Injected
@@ -59,11 +59,6 @@ async def metrics(services: Injected) -> Response:
         use = await asyncio.to_thread(services.datasets.quota.measure)
         services.metrics.set_uploads(use.total, services.settings.all_uploads_bytes)
     return Response(services.metrics.render(), media_type=CONTENT_TYPE)
-
-
-@router.get("/", include_in_schema=False)
-async def root(services: Injected) -> Response:
-    return RedirectResponse(services.locate("/docs"))
 
 
 @router.get("/docs", include_in_schema=False)

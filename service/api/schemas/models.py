@@ -45,6 +45,9 @@ class ModelAnswer(BaseModel):
     horizon: int
     min_length: int = Field(description="The least number of points that it can forecast from")
     scaling: str
+    calibrated_horizon: int | None = Field(
+        description="Steps that it has prediction intervals for: 0 if for none, null if for any"
+    )
     engine: str | None = Field(
         description="The engine that runs the current version; null if OUTFIELDER_ENGINE allows none that can"
     )
@@ -97,7 +100,14 @@ def to_json(entry: ModelEntry, choose: Callable[[Manifest], EngineChoice], *, is
         "horizon": shown.horizon,
         "min_length": shown.min_length,
         "scaling": shown.scaling,
+        "calibrated_horizon": _calibrated_horizon(shown),
         "engine": choice.engine,
         "engine_reason": choice.reason,
         "metrics": shown.metrics,
     }
+
+
+def _calibrated_horizon(manifest: Manifest) -> int | None:
+    if manifest.calibration is None:
+        return 0
+    return None if manifest.is_zero_shot else len(manifest.calibration["residuals"])

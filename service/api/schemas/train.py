@@ -1,11 +1,12 @@
 """The body of POST /train, and what a job looks like."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, create_model, model_validator
 from pydantic_core import PydanticCustomError
 
 from service.api.schemas.forecast import SeriesJson
+from service.api.schemas.train_choices import describe_architectures, describe_default
 from service.domain.recipes.option import REQUIRED, Option
 from service.domain.recipes.options import OPTIONS, WAVES
 from service.domain.series import Missing
@@ -62,7 +63,7 @@ class TrainRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    architecture: str = Field(
+    architecture: Annotated[str, WithJsonSchema(describe_architectures())] = Field(
         max_length=100,
         description="A preset, `auto` for the best of a few, or `chapter` for one job for each of the chapter's models",
     )
@@ -97,8 +98,12 @@ def _make_field(option: Option) -> tuple[Any, Any]:
             __doc__=option.description,
             **_make_fields(option.fields),
         )
-        return kind | None, None
-    known: dict[str, Any] = {"description": option.description, **option.bounds.given()}
+        return kind | None, Field(None, json_schema_extra=describe_default(option))
+    known: dict[str, Any] = {
+        "description": option.description,
+        "json_schema_extra": describe_default(option),
+        **option.bounds.given(),
+    }
     if option.is_nullable:
         return option.type | None, Field(None, **known)
     return option.type, Field(... if option.default is REQUIRED else option.default, **known)

@@ -1,0 +1,144 @@
+// A series and where it goes: models overlaid, intervals, a test against what really came, and the code of it.
+
+import { html, useEffect, useMemo, useState } from "./html.js";
+import { Chart } from "./chart.js";
+import { CodeBlock } from "./code.js";
+import { loadData, loadSeries } from "./data.js";
+import { DataPanel } from "./data_panel.js";
+import { forecastSeries } from "./forecast_request.js";
+import { buildChart } from "./forecast_chart.js";
+import { formatNumber, formatPercent } from "./format.js";
+import { makeLink, replaceLink } from "./link.js";
+import { CopyButton, Problem, TextField, nameOf, useAsync } from "./parts.js";
+import { score } from "./scores.js";
+
+export const FIRST_EXAMPLE = "example:air-passengers";
+const MODES = [["auto", "as suits the model"], ["one_step", "one step"], ["autoregressive", "autoregressive"], ["vector", "vector"], ["sequence", "sequence"]];
+const DEFAULT_HOLDOUT = 10;
+const MOST_LISTED = 300;
+
+export function ForecastView({ query, models, modelsError }) {
+  const asked = readQuery(query, models);
+  const change = (changes) => replaceLink(makeLink("forecast", { ...query, ...changes }));
+  const data = useAsync((signal) => loadData(asked.data, signal), [asked.data]);
+  const source = data.value?.ref === asked.data ? data.value : null;
+  const chosen = useAsync((signal) => (source ? loadSeries(source, asked.series, signal) : Promise.resolve(null)), [source, asked.series]);
+  const series = source ? chosen.value : null;
+  const holdout = series ? readHoldout(asked.holdout, series, source) : 0;
+
+  const names = asked.models.join(",");
+  const forecasts = useAsync(
+    (signal) => (series && names
+      ? Promise.all(asked.models.map((name) => forecastSeries({ ...asked, model: name, series, source, holdout, models }, signal)))
+      : Promise.resolve([])),
+    [series, names, asked.mode, asked.horizon, asked.level, asked.freq, holdout],
+  );
+  const results = forecasts.value || [];
+  const chart = useMemo(
+    () => (series ? buildChart({ series, source, results, holdout }) : null),
+    [series, source, forecasts.value, holdout],
+  );
+  const title = series ? `${source.title}${source.nSeries > 1 ? `, ${series.id}` : ""}` : "";
+  return html`<div class="view">
+    <h1 class="visually-hidden">Forecast</h1>
+    <${DataPanel} value=${asked.data} source=${source} onChange=${(ref) => change({ data: ref, series: undefined, holdout: asked.holdout ? "season" : undefined })}>
+      ${source && source.nSeries > 1 && html`<${SeriesChoice} source=${source} series=${series} onChange=${(id) => change({ series: id })} />`}
+    </${DataPanel}>
+    <${Problem} error=${data.error || chosen.error || modelsError} />
+    <div class="split">
+      <section class="panel settings" aria-label="Settings">
+        <${ModelChoice} models=${models} chosen=${asked.models} onChange=${(after) => change({ models: after.join(",") })} />
+        <div class="row">
+          <${TextField} label="Horizon" inputmode="numeric" value=${asked.horizon} placeholder="the model's" onChange=${(horizon) => change({ horizon: horizon.trim() })} disabled=${Boolean(holdout)} />
+          <${TextField} label="Intervals, in percent" value=${asked.level} placeholder="none" onChange=${(level) => change({ level: level.trim() || "none" })} />
+        </div>
+        <label class="field"><span>Mode</span><select value=${asked.mode} onChange=${(event) => change({ mode: event.currentTarget.value === "auto" ? undefined : event.currentTarget.value })}>
+          ${MODES.map(([word, label]) => html`<option value=${word}>${label}</option>`)}</select></label>
+        <label class="check"><input type="checkbox" checked=${Boolean(holdout)} onChange=${(event) => change({ holdout: event.currentTarget.checked ? "season" : undefined })} />
+          <span>Test yourself: hide the last points and compare</span></label>
+        ${holdout > 0 && html`<${TextField} label="Hidden points" inputmode="numeric" value=${String(holdout)} onChange=${(count) => change({ holdout: count.trim() })} />`}
+      </section>
+      <section class="panel result" aria-label="Forecast" aria-busy=${String(forecasts.busy || data.busy)}>
+        ${chart && html`<${Chart} title=${`Forecast of ${title}`} ...${chart} height=${360} />`}
+        ${!series && !data.error && html`<p class="hint" role="status">Loading the series…</p>`}
+        ${results.map((result) => html`<${Outcome} key=${result.model} result=${result} />`)}
+        ${holdout > 0 && series && html`<${HoldoutTable} series=${series} source=${source} results=${results} holdout=${holdout} />`}
+      </section>
+    </div>
+    ${series && html`<section class="panel" aria-label="Code">
+      <div class="row between"><h2>The same from your program</h2><${CopyButton} text=${location.href} label="Copy a link to this view" /></div>
+      <${CodeBlock} results=${results} />
+    </section>`}
+  </div>`;
+}
+
+function readQuery(query, models) {
+  const fallback = models.find((model) => model.is_default)?.name || models[0]?.name;
+  const known = new Set(models.map((model) => model.name));
+  const wanted = (query.models || "").split(",").filter(Boolean);
+  return {
+    data: query.data || FIRST_EXAMPLE,
+    series: query.series || "",
+    models: wanted.length ? wanted.filter((name) => known.has(name.split("@")[0])) : fallback ? [fallback] : [],
+    mode: query.mode || "auto",
+    horizon: query.horizon || "",
+    level: query.level === "none" ? "" : query.level || "80, 95",
+    holdout: query.holdout || "",
+    freq: query.freq || "",
+  };
+}
+
+/** How many points are hidden: as many as somebody says, else a season, or ten; always less than half of the series. */
+function readHoldout(text, series, source) {
+  if (!text) return 0;
+  const usual = source.season || { MS: 12, ME: 12, QS: 4, QE: 4, D: 7, h: 24, "30min": 48, B: 5, W: 13 }[source.freq] || DEFAULT_HOLDOUT;
+  const count = /^\d+$/.test(text) ? Number(text) : usual;
+  return Math.max(1, Math.min(count, Math.floor(series.values.length / 2)));
+}
+
+function SeriesChoice({ source, series, onChange }) {
+  const at = source.series.findIndex((other) => other.id === series?.id);
+  const step = (by) => { const next = source.series[at + by]; if (next) onChange(next.id); };
+  return html`<div class="row series-choice">
+    <label class="field inline"><span>Series</span>
+      <input list="series-ids" value=${series?.id || ""} onChange=${(event) => onChange(event.currentTarget.value)} /></label>
+    <datalist id="series-ids">${source.series.slice(0, MOST_LISTED).map((other) => html`<option value=${other.id}></option>`)}</datalist>
+    <button type="button" class="quiet" disabled=${at <= 0} onClick=${() => step(-1)} aria-label="The series before">←</button>
+    <button type="button" class="quiet" disabled=${at < 0 || at + 1 >= source.series.length} onClick=${() => step(1)} aria-label="The next series">→</button>
+    <span class="hint">${at + 1} of ${source.nSeries.toLocaleString("en")}</span>
+  </div>`;
+}
+
+function ModelChoice({ models, chosen, onChange }) {
+  const toggle = (name, isOn) => onChange(isOn ? [...chosen, name] : chosen.filter((other) => other !== name));
+  const sorted = [...models].sort((a, b) => b.is_default - a.is_default);
+  return html`<fieldset class="models"><legend>Models</legend>
+    ${sorted.map((model) => html`<label class="check" key=${model.name}>
+      <input type="checkbox" checked=${chosen.includes(nameOf(model))} onChange=${(event) => toggle(nameOf(model), event.currentTarget.checked)} />
+      <span>${nameOf(model)}${model.is_default ? html` <small>default</small>` : ""}${model.architecture !== model.name.replace("-", "_") ? html` <small>${model.architecture}</small>` : ""}</span></label>`)}
+    ${chosen.filter((name) => !models.some((model) => nameOf(model) === name)).map((name) => html`<label class="check" key=${name}><input type="checkbox" checked onChange=${() => toggle(name, false)} /><span>${name}</span></label>`)}
+    ${models.length === 0 && html`<p class="hint">The store is empty. <a href="#/train">Train a model</a>.</p>`}
+  </fieldset>`;
+}
+
+function Outcome({ result }) {
+  if (result.error) return html`<div><strong>${result.model}</strong><${Problem} error=${result.error} /></div>`;
+  const { season, experts } = result.forecast;
+  return html`<p class="outcome"><strong>${result.model}</strong> version ${result.answer.version}, ${result.answer.horizon} ${result.answer.horizon === 1 ? "step" : "steps"}${result.answer.rolled_out ? ", rolled out" : ""}${season > 1 ? `, season of ${season} points` : ""}, ${formatNumber(result.answer.timing_ms.queue + result.answer.timing_ms.compute, 2)} ms in the service.
+    ${result.note && html` <span class="hint">${result.note}</span>`}
+    ${experts && html`<span class="hint"> Made of ${experts.filter((expert) => expert.weight >= 0.05).sort((a, b) => b.weight - a.weight).slice(0, 4).map((expert) => `${expert.name} ${Math.round(expert.weight * 100)} %`).join(", ")} and others.</span>`}
+  </p>`;
+}
+
+/** Errors on the hidden points, beside those of the naive forecasts. */
+function HoldoutTable({ series, source, results, holdout }) {
+  const rows = score({ series, results, holdout, season: results.map((result) => result.forecast?.season).find((season) => season > 1) || source.season || 1 });
+  const levels = Object.keys(rows.find((row) => row.coverage)?.coverage || {});
+  const best = Math.min(...rows.filter((row) => row.mae !== null).map((row) => row.mae));
+  return html`<div class="scroll" tabindex="0" role="region" aria-label="Errors on the hidden points"><table>
+    <caption>Errors on the ${holdout} hidden points; the smaller, the better</caption>
+    <thead><tr><th scope="col">Forecast</th><th scope="col">MAE</th><th scope="col">RMSE</th><th scope="col">MASE</th>${levels.length > 0 && html`<th scope="col">Inside ${levels.join(" / ")} %</th>`}</tr></thead>
+    <tbody>${rows.map((row) => html`<tr class=${row.mae === best ? "best" : ""}><th scope="row">${row.name}</th><td>${formatNumber(row.mae)}</td><td>${formatNumber(row.rmse)}</td><td>${formatNumber(row.mase, 3)}</td>
+      ${levels.length > 0 && html`<td>${row.coverage ? levels.map((level) => formatPercent(row.coverage[level])).join(" / ") : "–"}</td>`}</tr>`)}</tbody>
+  </table></div>`;
+}
