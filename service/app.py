@@ -32,6 +32,7 @@ from service.engines.loaders import make_loader
 from service.errors import DatabaseUnavailable, InsecureServer
 from service.jobs.queue import JobQueue
 from service.listener import BACKLOG, check_exposure, format_url, is_loopback, listen
+from service.serving.activations import Activations
 from service.serving.backtesting import Backtesting
 from service.serving.batcher import Batcher
 from service.serving.forecasting import Forecasting, ForecastLimits
@@ -98,6 +99,7 @@ def create_app(
         batcher=batcher,
         forecasting=forecasting,
         backtesting=backtesting,
+        activations=Activations(registry, catalog),
         jobs=jobs,
         datasets=datasets,
         uploader=uploader,

@@ -21,6 +21,7 @@ from service.api.origin_checks import OriginMiddleware
 from service.api.problems import make_error_problem, make_internal_problem, make_problem
 from service.api.proxy import CorsMiddleware, RootPathMiddleware
 from service.api.routes import (
+    activations,
     backtest,
     datasets,
     examples,
@@ -36,7 +37,7 @@ from service.api.upgrade_refusal import UpgradeRefusalMiddleware
 from service.api.validation import invalid
 from service.errors import InvalidRequest, ServiceError
 
-ROUTES = (forecast, backtest, train, jobs, datasets, examples, models, leaderboard, operations, page)
+ROUTES = (forecast, backtest, activations, train, jobs, datasets, examples, models, leaderboard, operations, page)
 # Those that the framework's way to them would slow down.
 FAST_ROUTES = ((forecast, "POST", "/forecast"),)
 DESCRIPTION = "Post a series, get a forecast; post a training job, get a better model."

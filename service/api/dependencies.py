@@ -13,6 +13,7 @@ from service.api.request_body import BodyReader
 from service.datasets.store import DatasetStore
 from service.datasets.upload import Uploader
 from service.jobs.queue import JobQueue
+from service.serving.activations import Activations
 from service.serving.backtesting import Backtesting
 from service.serving.batcher import Batcher
 from service.serving.forecasting import Forecasting
@@ -32,6 +33,7 @@ class Services:
     batcher: Batcher
     forecasting: Forecasting
     backtesting: Backtesting
+    activations: Activations
     jobs: JobQueue
     datasets: DatasetStore
     uploader: Uploader

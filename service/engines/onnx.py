@@ -208,6 +208,11 @@ class _Graphs:
 
 
 def _open(path: Path) -> Any:
+    return open_session(read_regular(path, MOST_GRAPH_BYTES))
+
+
+def open_session(content: bytes) -> Any:
+    """A session of a graph, with one thread."""
     # It would keep a number for this machine in the home folder, and report to its maker how it is used.
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     import onnxruntime
@@ -215,9 +220,7 @@ def _open(path: Path) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3
-    return onnxruntime.InferenceSession(
-        read_regular(path, MOST_GRAPH_BYTES), options, providers=["CPUExecutionProvider"]
-    )
+    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 
 
 def _zeros(length: int) -> tuple[Array, Lengths]:

@@ -60,7 +60,7 @@ AT_HOME = {
     "tensorflow": {"networks/tensorflow_operations.py", "training", "engines/savedmodel.py"},
     "keras": {"networks", "training", "worker.py"},
     "jax": {"networks/jax_operations.py", "networks/jax_recurrences.py", "training"},
-    "onnx": {"networks/onnx_graph.py"},
+    "onnx": {"networks/onnx_graph.py", "engines/activations.py"},
     "onnxruntime": {"engines"},
     "prometheus_client": {"telemetry"},
     "pyarrow": {"datasets"},
@@ -139,6 +139,6 @@ def test_every_process_logs_in_the_format_of_the_settings() -> None:
         assert "json=settings.logs_json" in keywords, file
 
 
-def test_the_api_process_starts_without_tensorflow_keras_and_pyarrow() -> None:
-    code = "import sys, service.app; sys.exit(bool({'tensorflow', 'keras', 'pyarrow'} & sys.modules.keys()))"
+def test_the_api_process_starts_without_tensorflow_keras_pyarrow_and_onnx() -> None:
+    code = "import sys, service.app; sys.exit(bool({'tensorflow', 'keras', 'pyarrow', 'onnx'} & sys.modules.keys()))"
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0

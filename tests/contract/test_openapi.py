@@ -10,6 +10,7 @@ import httpx
 import pytest
 from pydantic import BaseModel
 
+from service.api.schemas.activations import ActivationsAnswer
 from service.api.schemas.backtest import BacktestAnswer
 from service.api.schemas.datasets import DatasetAnswer, DatasetsAnswer
 from service.api.schemas.examples import ExampleAnswer, ExamplesAnswer
@@ -19,12 +20,14 @@ from service.api.schemas.models import ModelAnswer, ModelsAnswer
 from service.api.schemas.problem import Problem
 from service.api.schemas.train import JobAnswer, JobsAnswer
 from tests.api.server import client
+from tests.engines.versions import add_fast_version
 from tests.serving.models import add_kinds
 
 DOCS = (Path(__file__).parents[2] / "docs" / "api.md").read_text()
 ROUTES = {
     "POST /forecast",
     "POST /backtest",
+    "POST /activations",
     "POST /train",
     "GET /jobs",
     "GET /jobs/{job_id}",
@@ -54,6 +57,7 @@ ROUTES = {
 def http(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     folder = tmp_path_factory.mktemp("contract")
     add_kinds(folder / "store")
+    add_fast_version(folder / "store", "gru")
     with client(folder / "store", folder / "state") as http:
         yield http
 
@@ -126,6 +130,7 @@ def test_every_example_runs_as_it_is(schema: dict[str, Any], http: httpx.Client)
     [
         ("POST", "/forecast", {"series": [[1, 2], []], "all_steps": True, "freq": "D", "start": "2026-01-01"}, None),
         ("POST", "/backtest", {"model": "lstm", "series": [[1, 2, 4, 3] * 5, []]}, BacktestAnswer),
+        ("POST", "/activations", {"model": "gru", "series": [1, 2, 4, 3] * 5}, ActivationsAnswer),
         ("GET", "/leaderboard", None, LeaderboardAnswer),
         ("POST", "/datasets", {"series": [[1, None, 3]]}, DatasetAnswer),
         ("GET", "/datasets", None, DatasetsAnswer),

@@ -1,6 +1,7 @@
 """Versions with graphs for the fast engine, as a worker publishes them."""
 
 import shutil
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from tempfile import mkdtemp
@@ -25,8 +26,8 @@ def exported(architecture: str) -> tuple[Path, dict[str, Any]]:
     return folder, add_graphs(graph, recipe, folder, [waves(4, 50)])
 
 
-def add_fast_version(root: Path, name: str, architecture: str = "gru") -> Manifest:
-    """Publishes a preset with fresh weights."""
+def add_fast_version(root: Path, name: str, architecture: str = "gru", **fields: Any) -> Manifest:
+    """Publishes a preset with fresh weights; `fields` are what its manifest says otherwise."""
     recipe = resolve({"architecture": architecture})
     staged = staging(root, f"job-of-{name}")
     folder, engines = exported(architecture)
@@ -56,4 +57,4 @@ def add_fast_version(root: Path, name: str, architecture: str = "gru") -> Manife
         parameters=1,
         engines=engines,
     )
-    return publish(root, staged, manifest)
+    return publish(root, staged, replace(manifest, **fields))
