@@ -4,13 +4,14 @@ import { html, render, useEffect, useRef, useState } from "./html.js";
 import { keepKey, onKeyNeeded, readKey } from "./api.js";
 import { CompareView } from "./compare_view.js";
 import { ForecastView } from "./forecast_view.js";
+import { LearnView } from "./learn_view.js";
 import { useLink } from "./link.js";
 import { ModelsView } from "./models_view.js";
 import { useModels } from "./parts.js";
 import { applyTheme, readTheme } from "./theme.js";
 import { TrainView } from "./train_view.js";
 
-const VIEWS = { forecast: ["Forecast", ForecastView], train: ["Train", TrainView], models: ["Models", ModelsView], compare: ["Compare", CompareView] };
+const VIEWS = { forecast: ["Forecast", ForecastView], train: ["Train", TrainView], models: ["Models", ModelsView], compare: ["Compare", CompareView], learn: ["Learn", LearnView] };
 const THEMES = { system: "Auto", light: "Light", dark: "Dark" };
 
 function App() {
@@ -49,7 +50,7 @@ function App() {
 
 /** The data that are looked at stay the same from view to view. */
 function carry(link, view) {
-  if (!link.query.data || view === "models") return "";
+  if (!link.query.data || view === "models" || view === "learn") return "";
   return `?data=${encodeURIComponent(link.query.data).replace(/%3A/g, ":")}`;
 }
 

@@ -143,7 +143,7 @@ function configure({ x, lines, bands, timed, split, height, compact, logY }) {
     padding: [8, 8, 0, 0],
     cursor: { drag: { x: !compact, y: false, dist: 5 }, points: { size: 7 }, y: false },
     axes: [
-      { ...axis, space: compact ? 60 : 70, size: compact ? 26 : 34, values: timed ? undefined : (u, ticks) => ticks.map((tick) => (Number.isInteger(tick) ? tick.toLocaleString("en") : "")) },
+      { ...axis, space: compact ? 60 : 70, size: timed ? 46 : compact ? 26 : 34, values: timed ? undefined : (u, ticks) => ticks.map((tick) => (Number.isInteger(tick) ? tick.toLocaleString("en") : "")) },
       { ...axis, size: (u, words) => AXIS_MARGIN + Math.max(0, ...(words || []).map((word) => word.length)) * (compact ? 6 : 7), values: (u, ticks) => ticks.map((tick) => (tick === null ? "" : formatNumber(tick))) },
     ],
     hooks: {
