@@ -169,9 +169,11 @@ class NumPyOperations(Operations, ArrayOperations):
         return 0.5 * (1 + np.tanh(0.5 * x))
 
     def gelu(self, x: Tensor) -> Tensor:
-        from math import erf, sqrt
+        from math import sqrt
 
-        return (0.5 * x * (1 + np.vectorize(erf)(x / sqrt(2)))).astype(x.dtype)
+        from scipy.special import erf
+
+        return (0.5 * x * (1 + erf(x / sqrt(2)))).astype(x.dtype)
 
     def scan(self, step: ScanStep, state: State, values: Tensor, lengths: Tensor | None) -> tuple[Tensor, State]:
         outputs = []
