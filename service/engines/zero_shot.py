@@ -43,9 +43,35 @@ class Combined(NamedTuple):
     weights: Any
     errors: Any
 
-    def row(self, i: int) -> "Combined":
-        """Of one series: as above, without the batch."""
-        return Combined(self.forecast[i], self.unit[i], self.weights[i], self.errors[i])
+    def row(self, i: int) -> "CombinedRow":
+        return CombinedRow(self, i)
+
+
+class CombinedRow(NamedTuple):
+    """What the model says of one of the series. Of many, hardly anybody asks for more than the forecast."""
+
+    batch: Combined
+    place: int
+
+    @property
+    def forecast(self) -> Any:
+        """[horizon]."""
+        return self.batch.forecast[self.place]
+
+    @property
+    def unit(self) -> Any:
+        """[horizon]."""
+        return self.batch.unit[self.place]
+
+    @property
+    def weights(self) -> Any:
+        """[experts]."""
+        return self.batch.weights[self.place]
+
+    @property
+    def errors(self) -> Any:
+        """[experts]."""
+        return self.batch.errors[self.place]
 
 
 class ZeroShotRuntime(Protocol):
