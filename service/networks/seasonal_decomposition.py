@@ -52,8 +52,6 @@ def decompose(xp: Any, values: Tensor, own: Tensor, season: Tensor) -> Season:
     least = xp.min(xp.where(own > 0.5, values, mean), axis=1, keepdims=True)
     is_positive = xp.where(least > LEAST_RATIO * mean, 1.0, 0.0)
     whole = _find_whole(xp, time, count, season)
-    n_whole = xp.sum(whole, axis=1, keepdims=True)
-    seen_twice = xp.where(count > 2.0 * length - 0.5, 1.0, 0.0) * xp.where(length > 1.5, 1.0, 0.0)
 
     # From here on rows are the last axis, so that sums over seasons, and running ones, are of many neighbours at once.
     def turn(x: Tensor) -> Tensor:
@@ -68,11 +66,12 @@ def decompose(xp: Any, values: Tensor, own: Tensor, season: Tensor) -> Season:
 
     means = _season_mean(xp, turn((values - mean) * own), season)
     unfolded, whole = fold(turn(values)), fold(turn(whole))
-    mean, is_positive, n_whole, seen_twice = (turn(x) for x in (mean, is_positive, n_whole, seen_twice))  # [1, rows]
+    mean, is_positive = turn(mean), turn(is_positive)  # [1, rows], as all that a row has one of
     years = xp.sum(whole, axis=0)  # [season, rows]
-    zeros = xp.zeros_like(years)
+    zeros = 0.0 * years
     level = fold(means) + (mean + zeros)
-    is_seen = xp.where(xp.min(years, axis=0, keepdims=True) > 0.5, seen_twice, 0.0)
+    n_whole = xp.sum(years, axis=0, keepdims=True)
+    is_seen = xp.where(xp.min(years, axis=0, keepdims=True) > xp.where(length > 1.5, 0.5, LARGEST), 1.0, 0.0)
     years = xp.maximum(years, 1.0)
     share_of_noise = xp.mean(1.0 / years, axis=0, keepdims=True) / xp.maximum(n_whole - length, 1.0)
 
@@ -121,7 +120,7 @@ def _season_mean(xp: Any, values: Tensor, season: Tensor) -> Tensor:
 
 
 def _find_whole(xp: Any, time: Tensor, count: Tensor, season: Tensor) -> Tensor:
-    """1 where the season around a position is known as a whole, else 0: [rows, time].
+    """1 where the season around a position is known as a whole, else 0; 0 for less than two seasons: [rows, time].
 
     Args:
         count: how many of the last values are known, [rows, 1].
@@ -129,7 +128,8 @@ def _find_whole(xp: Any, time: Tensor, count: Tensor, season: Tensor) -> Tensor:
     far, near = _starts(season)
     position = xp.arange(time)
     is_early = xp.where(position <= time - season + near, 1.0, 0.0)
-    enough = xp.cast(time + far - position, "float32")  # with so many known the windows begin inside
+    # With so many known the windows begin inside.
+    enough = xp.cast(xp.maximum(time + far - position, 2 * season), "float32")
     return xp.where(count > enough - 0.5, is_early, 0.0)
 
 
