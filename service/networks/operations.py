@@ -54,6 +54,10 @@ class Operations:
         """The tensor that stands for a Keras variable."""
         raise NotImplementedError  # only a library knows: not all of its operations are needed of each, so no ABC
 
+    def pick_numbers(self, values: Tensor, positions: Tensor) -> Tensor:
+        """As `pick`, of values [batch, time] without further axes."""
+        return self.pick(values, positions)
+
     def multiply_add(self, x: Tensor, weights: Tensor, addend: Tensor) -> Tensor:
         """`x @ weights + addend`, all [.., ..] of two axes."""
         return self.matmul(x, weights) + addend
