@@ -19,6 +19,7 @@ const FIELD = 1 + DILATIONS.reduce((sum, gap) => sum + gap, 0);
 export function ReceptiveFieldLesson({ models }) {
   return html`<p>WaveNet has no memory. Its layers combine two points each: neighbours in the first layer, points two apart in the second, then four, then eight, and once more from the start. So the last output depends on ${FIELD} points (1 + 2 × (1 + 2 + 4 + 8)), and on nothing before. A GRU could remember everything, but what lies far back fades.</p>
     <${Dilations} />
+    <p class="hint">The first of two such stacks, seen from its last output: 16 points.</p>
     <${Needs} names=${MODELS.map(([name]) => name)} models=${models}><${Influence} /></${Needs}>`;
 }
 
@@ -39,7 +40,7 @@ function Influence() {
   }, [value]);
   if (error) return html`<${Problem} error=${error} />`;
   if (!chart) return html`<p class="hint" role="status">Asking for ${POINTS + 1} forecasts of each model…</p>`;
-  return html`<p>Here each of the last ${POINTS} points of a wave was moved by ${NUDGE}, one at a time, and both models were asked again. The chart shows how much the forecast of the next value moved, per unit, on a logarithmic axis. The dashed line is WaveNet's ${FIELD}th point. What little it still notices beyond is not its layers: these models are scaled by the mean and the standard deviation of all ${POINTS} points.</p>
+  return html`<p>Here each of the last ${POINTS} points of a wave was moved by ${NUDGE}, one at a time, and both models were asked again. The chart shows how much the forecast of the next value moved, per unit, on a logarithmic axis. The dashed line is the ${FIELD}st point, WaveNet's last. What little it still notices beyond is not its layers: these models are scaled by the mean and the standard deviation of all ${POINTS} points.</p>
     <${Chart} title="How much the forecast moves with a point" ...${chart} xLabel="points before the forecast" height=${260} downloads=${false} />
     <button type="button" onClick=${() => setSeed(seed + 1)}>Another wave</button>`;
 }
