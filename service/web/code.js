@@ -46,6 +46,6 @@ export function CodeBlock({ results }) {
         <button type="button" class="quiet" aria-pressed=${String(language === name)} onClick=${() => setLanguage(name)}>${name}</button>`)}</div>
       <${CopyButton} text=${code} label="Copy the code" />
     </div>
-    <pre tabindex="0" role="region" aria-label="Code">${code.length > LONGEST_SHOWN ? `${code.slice(0, LONGEST_SHOWN)} … (the copy has all)` : code}</pre>
+    <pre tabindex="0" role="region" aria-label="The code">${code.length > LONGEST_SHOWN ? `${code.slice(0, LONGEST_SHOWN)} … (the copy has all)` : code}</pre>
   </div>`;
 }
