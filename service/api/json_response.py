@@ -26,6 +26,11 @@ def json_response(value: Any, status: int = 200, headers: Mapping[str, str] | No
     return Response(body, status, headers, "application/json")
 
 
+def json_text_response(body: bytes) -> Response:
+    """An answer whose JSON has been written."""
+    return _JsonAnswer(body)
+
+
 def list_response(
     noun: str,
     items: list[Any],

@@ -1,6 +1,7 @@
 """The answers of the open inference protocol's `infer`."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,12 +10,13 @@ from numpy.typing import NDArray
 
 from service.api.protocols.infer_request import ALL_STEPS, FLOATS, FORECAST, IDS, TIMESTAMPS, Infer, WantedOutput
 from service.api.protocols.series_tensors import pad_steps, stack
-from service.api.protocols.tensors import BYTES, SIZE, find_datatype, write_strings
+from service.api.protocols.tensors import BYTES, DATATYPES, SIZE, write_strings
 from service.api.response_stream import PIECE_VALUES
 from service.domain.json_flaws import describe
 from service.errors import InvalidRequest
 from service.serving.forecasting import Forecast
 from service.serving.interval_widths import format_level
+from service.serving.postprocess import SeriesForecast
 
 Values = NDArray[Any] | list[str]
 
@@ -35,72 +37,75 @@ def write_answer(infer: Infer, forecast: Forecast) -> InferAnswer:
         head["id"] = infer.id
     plan = forecast.plan
     head["parameters"] = {"mode": plan.mode, "horizon": plan.horizon, "rolled_out": plan.rolled_out}
-    pieces = [_dumps(head)[:-1] + b',"outputs":[']
+    entries: list[dict[str, Any]] = []
     binary: list[bytes] = []
+    n_values = 0
     for i, output in enumerate(wanted):
         if output.name not in made:
             raise _refuse(output.name, i, made)
         shape, values = made[output.name]()
-        entry: dict[str, Any] = {
-            "name": output.name,
-            "datatype": BYTES if isinstance(values, list) else find_datatype(values),
-            "shape": list(shape),
-        }
-        comma = b"," if i else b""
+        datatype = BYTES if isinstance(values, list) else DATATYPES[values.dtype]
+        entry: dict[str, Any] = {"name": output.name, "datatype": datatype, "shape": shape}
         if output.is_binary:
             data = write_strings(values) if isinstance(values, list) else values.tobytes()
             binary.append(data)
-            pieces.append(comma + _dumps({**entry, "parameters": {SIZE: len(data)}}))
+            entry["parameters"] = {SIZE: len(data)}
         else:
-            pieces.append(comma + _dumps(entry)[:-1] + b',"data":[')
-            pieces += _write_flat(values)
-            pieces.append(b"]}")
-    pieces.append(b"]}")
-    header = b"".join(pieces) if binary else b""
-    return InferAnswer([header, *binary], len(header)) if binary else InferAnswer(pieces, None)
+            entry["data"] = values if isinstance(values, list) else values.reshape(-1)
+            n_values += len(entry["data"])
+        entries.append(entry)
+    is_short = n_values <= PIECE_VALUES
+    pieces = [_dumps({**head, "outputs": entries})] if is_short else list(_write_long(head, entries))
+    if not binary:
+        return InferAnswer(pieces, None)
+    header = b"".join(pieces)
+    return InferAnswer([header, *binary], len(header))
 
 
-Made = dict[str, Callable[[], tuple[tuple[int, ...], Values]]]
+Shaped = tuple[tuple[int, ...], Values]
+Made = dict[str, Callable[[], Shaped]]
 
 
 def _make_outputs(infer: Infer, forecast: Forecast) -> Made:
     """What there is to be given, by name, each made when it is asked for: its shape and its values."""
     series = forecast.series
+    first = series[0]
     dtype = FLOATS[infer.datatype]
-
-    def numbers(make: Callable[[], NDArray[np.floating]]) -> Callable[[], tuple[tuple[int, ...], Values]]:
-        def convert() -> tuple[tuple[int, ...], Values]:
-            array = make()
-            with np.errstate(over="ignore"):
-                converted = array.astype(dtype, copy=False)
-            if not np.isfinite(converted).all():
-                raise InvalidRequest.at(
-                    "/parameters/output_datatype",
-                    "out_of_range",
-                    "The answer leaves the range of 32-bit numbers: ask for FP64.",
-                )
-            return converted.shape, converted
-
-        return convert
-
-    made: Made = {FORECAST: numbers(lambda: stack(series))}
-    for level in series[0].intervals or ():
+    made: Made = {FORECAST: lambda: _convert(stack(series), dtype)}
+    for level in first.intervals or ():
         for side, kind in enumerate(("lower", "upper")):
-            made[f"{kind}_{level}"] = numbers(
-                lambda level=level, side=side: np.stack([row.intervals[level][side] for row in series])  # type: ignore[misc,index]
-            )
-    for quantile in series[0].quantiles or ():
-        made[f"quantile_{quantile}"] = numbers(
-            lambda quantile=quantile: np.stack([row.quantiles[quantile] for row in series])  # type: ignore[misc,index]
-        )
-    if series[0].timestamps is not None:
+            made[f"{kind}_{level}"] = partial(_make_bound, series, level, side, dtype)
+    for quantile in first.quantiles or ():
+        made[f"quantile_{quantile}"] = partial(_make_quantile, series, quantile, dtype)
+    if first.timestamps is not None:
         stamps = [stamp for row in series for stamp in row.timestamps or ()]
         made[TIMESTAMPS] = lambda: ((len(series), forecast.plan.horizon), stamps)
-    if series[0].sequence is not None:
-        made[ALL_STEPS] = numbers(lambda: _stack_steps(forecast))
-    if infer.ids is not None or any(output.name == IDS for output in infer.outputs):
+    if first.sequence is not None:
+        made[ALL_STEPS] = lambda: _convert(_stack_steps(forecast), dtype)
+    if infer.ids is not None or (infer.outputs and IDS in {output.name for output in infer.outputs}):
         made[IDS] = lambda: ((len(series),), [row.id for row in series])
     return made
+
+
+def _make_bound(series: Sequence[SeriesForecast], level: str, side: int, dtype: type[np.floating]) -> Shaped:
+    return _convert(np.stack([row.intervals[level][side] for row in series if row.intervals is not None]), dtype)
+
+
+def _make_quantile(series: Sequence[SeriesForecast], quantile: str, dtype: type[np.floating]) -> Shaped:
+    return _convert(np.stack([row.quantiles[quantile] for row in series if row.quantiles is not None]), dtype)
+
+
+def _convert(array: NDArray[np.floating], dtype: type[np.floating]) -> Shaped:
+    """The shape of an array, and its numbers. Raises InvalidRequest where they are too large for the type."""
+    with np.errstate(over="ignore"):
+        converted = array.astype(dtype, copy=False)
+    if dtype is np.float32 and not np.isfinite(converted).all():
+        raise InvalidRequest.at(
+            "/parameters/output_datatype",
+            "out_of_range",
+            "The answer leaves the range of 32-bit numbers: ask for FP64.",
+        )
+    return converted.shape, converted
 
 
 def _stack_steps(forecast: Forecast) -> NDArray[np.floating]:
@@ -126,10 +131,20 @@ def _refuse(name: str, i: int, made: Made) -> InvalidRequest:
     )
 
 
-def _write_flat(values: Values) -> Iterator[bytes]:
-    flat = values if isinstance(values, list) else values.reshape(-1)
-    for first in range(0, len(flat), PIECE_VALUES):
-        yield (b"," if first else b"") + _dumps(flat[first : first + PIECE_VALUES])[1:-1]
+def _write_long(head: dict[str, Any], entries: list[dict[str, Any]]) -> Iterator[bytes]:
+    """The JSON of an answer in pieces, so that none takes long to write."""
+    yield _dumps(head)[:-1] + b',"outputs":['
+    for i, entry in enumerate(entries):
+        comma = b"," if i else b""
+        flat = entry.pop("data", None)
+        if flat is None:
+            yield comma + _dumps(entry)
+            continue
+        yield comma + _dumps(entry)[:-1] + b',"data":['
+        for first in range(0, len(flat), PIECE_VALUES):
+            yield (b"," if first else b"") + _dumps(flat[first : first + PIECE_VALUES])[1:-1]
+        yield b"]}"
+    yield b"]}"
 
 
 def _dumps(value: Any) -> bytes:

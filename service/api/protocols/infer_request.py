@@ -3,8 +3,9 @@
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from service.serving.forecast_plan import ForecastRequest
 
 # The path names the model; KServe's client names it here as well.
 FIELDS = ("id", "parameters", "inputs", "outputs", "model_name", "model_version")
+KNOWN = set(FIELDS)
 INPUTS = ("series", "lengths", "horizon", "ids")
 # Parameters with the names and meanings of /forecast; lists may be texts, as the protocol's own have no lists.
 LISTS = ("level", "quantiles")
@@ -29,22 +31,21 @@ BINARY_OUTPUT, DATATYPE = "binary_data_output", "output_datatype"
 # They say how a request is to be queued, which it is not here; the time that a client gives is a header.
 IGNORED = ("priority", "timeout", "content_type", "headers")
 PARAMETERS = (*OPTIONS, BINARY_OUTPUT, DATATYPE, *IGNORED)
-FLOATS = {"FP64": np.float64, "FP32": np.float32}
+FLOATS: dict[str, type[np.floating]] = {"FP64": np.float64, "FP32": np.float32}
 FORECAST, IDS, TIMESTAMPS, ALL_STEPS = "forecast", "ids", "timestamps", "all_steps"
 LONGEST_ID = 1000
+KNOWN_REQUESTS = 256
 _BOUND = re.compile(r"(lower|upper|quantile)_([0-9]{1,2}(?:\.[0-9]{1,8})?)\Z")
 
 
-@dataclass(frozen=True, slots=True)
-class WantedOutput:
+class WantedOutput(NamedTuple):
     """An output that the request names, and whether its data are to be bytes."""
 
     name: str
     is_binary: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Infer:
+class Infer(NamedTuple):
     """What an `infer` asks for.
 
     Attributes:
@@ -76,9 +77,9 @@ def read_infer(
     Raises:
         InvalidRequest.
     """
-    for field in body:
-        if field not in FIELDS:
-            raise InvalidRequest([unknown_field(field, f"/{field[:100]}", list(FIELDS))])
+    if not body.keys() <= KNOWN:
+        unknown = next(field for field in body if field not in KNOWN)
+        raise InvalidRequest([unknown_field(unknown, f"/{unknown[:100]}", list(FIELDS))])
     if body.get("model_name") not in (None, name):
         raise InvalidRequest.at(
             "/model_name",
@@ -247,6 +248,8 @@ def _read_options(
         ) from None
 
 
+# Most requests of a client differ in their series alone.
+@lru_cache(KNOWN_REQUESTS)
 def _with_version(asked: ForecastRequest, name: str, version: int | str | None) -> ForecastRequest:
     return replace(asked, model=name, version=version)
 

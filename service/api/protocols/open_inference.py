@@ -6,7 +6,7 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 from service.api.dependencies import Injected, Services
-from service.api.json_response import json_response
+from service.api.json_response import json_response, json_text_response
 from service.api.protocols.infer_answer import write_answer
 from service.api.protocols.infer_request import Infer, read_infer
 from service.api.protocols.series_tensors import drop_last_axis, forecast_all
@@ -21,6 +21,8 @@ from service.store.manifest import Manifest
 router = APIRouter(include_in_schema=False)
 MODEL, VERSION = "/v2/models/{name}", "/v2/models/{name}/versions/{version}"
 HEADER_LENGTH = "Inference-Header-Content-Length"
+BYTES_TYPE = "application/octet-stream"
+LENGTH_BYTES = HEADER_LENGTH.lower().encode()
 EXTENSIONS = ["binary_tensor_data", "model_configuration", "parameters"]
 # What Triton calls the engines.
 PLATFORMS = {"onnx": "onnxruntime_onnx", "savedmodel": "tensorflow_savedmodel"}
@@ -130,7 +132,7 @@ async def list_versions(services: Injected) -> Response:
 async def infer(request: Request, services: Injected) -> Response:
     """Forecasts of tensors."""
     name, version = request.path_params["name"], _read_version(request)
-    length = request.headers.get(HEADER_LENGTH)
+    length = next((value.decode("latin-1") for key, value in request.scope["headers"] if key == LENGTH_BYTES), None)
 
     def read(text: Text) -> Infer:
         header, rest = _split(text, length)
@@ -144,10 +146,13 @@ async def infer(request: Request, services: Injected) -> Response:
     )
     if answer.header_bytes is not None:
         headers = {HEADER_LENGTH: str(answer.header_bytes)}
-        return StreamedAnswer(answer.pieces, "application/octet-stream", headers)
+        if forecast.is_large:
+            return StreamedAnswer(answer.pieces, BYTES_TYPE, headers)
+        # In one piece, as all of it is sent at once then.
+        return Response(b"".join(answer.pieces), headers=headers, media_type=BYTES_TYPE)
     if forecast.is_large:
         return StreamedAnswer(answer.pieces)
-    return Response(b"".join(answer.pieces), media_type="application/json")
+    return json_text_response(b"".join(answer.pieces))
 
 
 for path in (MODEL + "/infer", VERSION + "/infer"):

@@ -29,7 +29,8 @@ PIECE_BYTES = 2**18
 PART_SERIES = 128
 _LISTS = (list, np.ndarray)
 _THREE_AXES = re.compile(rb'"(?:instances|inputs|series|data)"\s*:\s*\[\s*\[\s*\[')
-_ONE_NUMBER = re.compile(rb"\[\s*([-+0-9.eE]+|null)\s*\]")
+# In a list: a shape or lengths of one number are members of an object.
+_ONE_NUMBER = re.compile(rb"([\[,]\s*)\[\s*([-+0-9.eE]+|null)\s*\]")
 
 
 def drop_last_axis(text: Text) -> Text:
@@ -45,7 +46,7 @@ def drop_last_axis(text: Text) -> Text:
     while first < len(text):
         # Between two pieces other threads get the interpreter.
         stop = text.find(b"]", first + PIECE_BYTES) + 1 or len(text)
-        pieces.append(_ONE_NUMBER.sub(rb"\1", text[first:stop]))
+        pieces.append(_ONE_NUMBER.sub(rb"\1\2", text[first:stop]))
         first = stop
     return b"".join(pieces)
 
@@ -60,7 +61,7 @@ def read_row(value: Any, pointer: str) -> Row:
         return value
     if not isinstance(value, list):
         raise wrong_type(pointer, "a series: an array of numbers and nulls", value)
-    if not any(isinstance(item, _LISTS) for item in value):
+    if set(map(type, value)).isdisjoint(_LISTS):
         return value
     row = []
     for i, item in enumerate(value):
@@ -185,6 +186,8 @@ async def forecast(request: Request, services: Services, posted: Any, asked: For
 
 def stack(series: Sequence[SeriesForecast]) -> NDArray[np.floating]:
     """Forecasts [batch, horizon]."""
+    if len(series) == 1 and series[0].values is not None:
+        return series[0].values[None]
     return np.stack([of_row.values for of_row in series if of_row.values is not None])
 
 

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request, Response
 from numpy.typing import NDArray
 
 from service.api.dependencies import Injected, Services
-from service.api.json_response import json_response
+from service.api.json_response import json_response, json_text_response
 from service.api.protocols.season_signatures import combine_with_seasons
 from service.api.protocols.series_tensors import drop_last_axis, forecast_all, pad_steps, stack
 from service.api.protocols.tensorflow_predict import Prediction, read_prediction, write_prediction
@@ -51,7 +51,7 @@ async def predict(request: Request, services: Injected) -> Response:
     pieces = write_prediction(outputs, by_row=prediction.by_row)
     if sum(array.size for array in outputs.values()) > LARGE_VALUES:
         return StreamedAnswer(await asyncio.to_thread(list, pieces))
-    return Response(b"".join(pieces), media_type="application/json")
+    return json_text_response(b"".join(pieces))
 
 
 for path in ("/v1/models/{name}:{verb}", VERSION + ":{verb}", LABEL + ":{verb}"):

@@ -17,9 +17,12 @@ NUMBERS = {
     "FP64": "<f8", "FP32": "<f4", "FP16": "<f2", "INT64": "<i8", "INT32": "<i4", "INT16": "<i2", "INT8": "<i1",
     "UINT64": "<u8", "UINT32": "<u4", "UINT16": "<u2", "UINT8": "<u1",
 }  # fmt: skip
+DATATYPES = {np.dtype(code): name for name, code in NUMBERS.items()}
 BYTES = "BYTES"
+EXPECTED = {**NUMBERS, BYTES: ""}
 FIELDS = ("name", "shape", "datatype", "parameters", "data")
-MOST_AXES = 3
+REQUIRED, KNOWN = set(FIELDS[:3]), set(FIELDS)
+MOST_AXES, MOST_SIZE = 3, 2**40
 SIZE = "binary_data_size"
 # How long the string is that follows, in bytes.
 LENGTH_BYTES = 4
@@ -48,20 +51,16 @@ def read_tensor(entry: Any, pointer: str, rest: memoryview) -> tuple[Tensor, int
     """
     if not isinstance(entry, dict):
         raise wrong_type(pointer, "an object with name, shape, datatype and data", entry)
-    for field in entry:
-        if field not in FIELDS:
-            raise InvalidRequest([unknown_field(field, f"{pointer}/{field[:100]}", list(FIELDS))])
-    for field in FIELDS[:3]:
-        if field not in entry:
-            raise InvalidRequest.at(f"{pointer}/{field}", "missing_field", f"The input has no {field!r}: add it.")
+    if not REQUIRED <= entry.keys() <= KNOWN:
+        raise _refuse_fields(entry, pointer)
     name, datatype = entry["name"], entry["datatype"]
     if type(name) is not str:
         raise wrong_type(f"{pointer}/name", "a string", name)
-    if datatype not in (*NUMBERS, BYTES):
+    if type(datatype) is not str or datatype not in EXPECTED:
         raise InvalidRequest.at(
             f"{pointer}/datatype",
             "unknown_choice",
-            f"Expected a datatype of {', '.join((*NUMBERS, BYTES))}, got {describe(datatype)}.",
+            f"Expected a datatype of {', '.join(EXPECTED)}, got {describe(datatype)}.",
         )
     shape = _read_shape(entry["shape"], f"{pointer}/shape")
     parameters = entry.get("parameters") or {}
@@ -92,22 +91,24 @@ def read_tensor(entry: Any, pointer: str, rest: memoryview) -> tuple[Tensor, int
     return Tensor(name, pointer, shape, _read_bytes(rest[:size], shape, datatype, place)), size
 
 
-def find_datatype(array: NDArray[Any]) -> str:
-    """The datatype of an array of numbers."""
-    kind = np.dtype(array.dtype).newbyteorder("<").str.replace("|", "<")
-    return next(name for name, code in NUMBERS.items() if code == kind)
-
-
 def write_strings(strings: list[str]) -> bytes:
     """BYTES, each string behind its length."""
     encoded = [text.encode() for text in strings]
     return b"".join(len(text).to_bytes(LENGTH_BYTES, "little") + text for text in encoded)
 
 
+def _refuse_fields(entry: dict[str, Any], pointer: str) -> InvalidRequest:
+    unknown = next((field for field in entry if field not in KNOWN), None)
+    if unknown is not None:
+        return InvalidRequest([unknown_field(unknown, f"{pointer}/{unknown[:100]}", list(FIELDS))])
+    missing = next(field for field in FIELDS[:3] if field not in entry)
+    return InvalidRequest.at(f"{pointer}/{missing}", "missing_field", f"The input has no {missing!r}: add it.")
+
+
 def _read_shape(shape: Any, pointer: str) -> tuple[int, ...]:
     sizes = shape.tolist() if isinstance(shape, np.ndarray) else shape
-    is_list = isinstance(sizes, list) and len(sizes) <= MOST_AXES
-    if not is_list or any(type(size) is not int or not 0 <= size < 2**40 for size in sizes):
+    is_list = isinstance(sizes, list) and len(sizes) <= MOST_AXES and set(map(type, sizes)) <= {int}
+    if not is_list or (sizes and not 0 <= min(sizes) <= max(sizes) < MOST_SIZE):
         raise wrong_type(pointer, f"an array of up to {MOST_AXES} sizes, whole numbers", shape)
     return tuple(sizes)
 
@@ -130,7 +131,10 @@ def _flatten(data: Any, shape: tuple[int, ...], pointer: str) -> NDArray[np.floa
         return data
     if not isinstance(data, list):
         raise wrong_type(pointer, "an array of numbers", data)
-    if any(isinstance(item, list | np.ndarray) for item in data):
+    types = set(map(type, data))
+    if types <= NUMBERS_AND_NULL:
+        return to_array(data)
+    if not types.isdisjoint((list, np.ndarray)):
         if not shape or len(data) != shape[0]:
             expected = f"{shape[0]} arrays" if shape else "numbers"
             raise InvalidRequest.at(
@@ -142,10 +146,8 @@ def _flatten(data: Any, shape: tuple[int, ...], pointer: str) -> NDArray[np.floa
             _check_count(len(part), shape[1:], "numbers", f"{pointer}/{i}")
             parts.append(part)
         return np.concatenate(parts) if parts else np.empty(0)
-    if not set(map(type, data)) <= NUMBERS_AND_NULL:
-        i = next(i for i, item in enumerate(data) if type(item) not in NUMBERS_AND_NULL)
-        raise wrong_type(f"{pointer}/{i}", "a number or null", data[i])
-    return to_array(data)
+    i = next(i for i, item in enumerate(data) if type(item) not in NUMBERS_AND_NULL)
+    raise wrong_type(f"{pointer}/{i}", "a number or null", data[i])
 
 
 def _flatten_strings(data: Any, pointer: str) -> list[str]:

@@ -332,6 +332,24 @@ def test_many_series_in_bytes_get_the_numbers_of_a_few(http: httpx.Client) -> No
     np.testing.assert_allclose(read(answer), forecast, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("indent", [None, 1])
+def test_large_nested_tensors_of_three_axes_keep_the_shapes_beside_them(http: httpx.Client, indent: int | None) -> None:
+    row = np.random.default_rng(3).normal(100, 10, 20_000).round(4).tolist()
+    expected = native_values(http, model="lstm", series=[row[:-5]], horizon=3)
+    column = [[[value] for value in row]]
+    inputs = [
+        {"name": "series", "shape": [1, 20_000, 1], "datatype": "FP64", "data": column},
+        tensor([19_995], "INT32", "lengths"),
+        tensor([3], "INT32", "horizon"),
+    ]
+    response = http.post("/v2/models/lstm/infer", content=json.dumps({"inputs": inputs}, indent=indent))
+    assert response.status_code == 200, response.text
+    np.testing.assert_allclose(read(response.json()), expected, rtol=1e-6)
+    body = {"signature_name": "rollout", "inputs": {"series": column, "lengths": [19_995], "horizon": [3]}}
+    predicted = http.post("/v1/models/lstm:predict", content=json.dumps(body, indent=indent))
+    np.testing.assert_allclose(predicted.json()["outputs"], expected, rtol=1e-6)
+
+
 FLOATS = st.floats(-1e6, 1e6, width=32)
 
 
