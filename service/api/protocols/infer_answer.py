@@ -9,7 +9,7 @@ import orjson
 from numpy.typing import NDArray
 
 from service.api.protocols.infer_request import ALL_STEPS, FLOATS, FORECAST, IDS, TIMESTAMPS, Infer, WantedOutput
-from service.api.protocols.series_tensors import pad_steps, stack
+from service.api.protocols.series_tensors import stack
 from service.api.protocols.tensors import BYTES, DATATYPES, SIZE, write_strings
 from service.api.response_stream import PIECE_VALUES
 from service.domain.json_flaws import describe
@@ -109,14 +109,15 @@ def _convert(array: NDArray[np.floating], dtype: type[np.floating]) -> Shaped:
 
 
 def _stack_steps(forecast: Forecast) -> NDArray[np.floating]:
-    padded, counts = pad_steps(forecast.series)
-    if (counts != counts[0]).any():
+    sequences = [row.sequence for row in forecast.series if row.sequence is not None]
+    counts = {len(sequence) for sequence in sequences}
+    if len(counts) > 1:
         raise InvalidRequest.at(
             "/outputs",
             "out_of_bounds",
-            f"The output {ALL_STEPS!r} is of series of one length: these have {counts.min()} to {counts.max()} points.",
+            f"The output {ALL_STEPS!r} is of series of one length: these have {min(counts)} to {max(counts)} points.",
         )
-    return padded
+    return np.stack(sequences)
 
 
 def _refuse(name: str, i: int, made: Made) -> InvalidRequest:

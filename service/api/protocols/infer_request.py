@@ -184,7 +184,8 @@ def _read_outputs(outputs: Any, is_binary: bool) -> list[WantedOutput]:
         return []
     if not isinstance(outputs, list):
         raise wrong_type("/outputs", "an array of objects with names", outputs)
-    wanted = []
+    wanted: list[WantedOutput] = []
+    names = set()
     for i, entry in enumerate(outputs):
         if not isinstance(entry, dict) or type(entry.get("name")) is not str:
             raise wrong_type(f"/outputs/{i}", "an object with a name", entry)
@@ -196,6 +197,9 @@ def _read_outputs(outputs: Any, is_binary: bool) -> list[WantedOutput]:
                 f"Expected an output named {FORECAST}, {IDS}, {TIMESTAMPS}, {ALL_STEPS}, or a bound such as lower_80, "
                 f"upper_80 or quantile_0.9; got {describe(name)}.",
             )
+        if name in names:
+            raise InvalidRequest.at(f"/outputs/{i}/name", "duplicate_id", f"The output {name!r} is named twice.")
+        names.add(name)
         parameters = check_parameters(entry.get("parameters"), f"/outputs/{i}/parameters")
         for key in ("classification", "shared_memory_region"):
             if parameters.get(key):

@@ -191,10 +191,22 @@ def stack(series: Sequence[SeriesForecast]) -> NDArray[np.floating]:
     return np.stack([of_row.values for of_row in series if of_row.values is not None])
 
 
-def pad_steps(series: Sequence[SeriesForecast]) -> tuple[NDArray[np.floating], NDArray[np.int32]]:
-    """The forecasts at all steps [batch, steps, horizon], zeros behind a series' own, and how many are its own."""
+def pad_steps(series: Sequence[SeriesForecast], most_values: int) -> tuple[NDArray[np.floating], NDArray[np.int32]]:
+    """The forecasts at all steps [batch, steps, horizon], zeros behind a series' own, and how many are its own.
+
+    Raises:
+        InvalidRequest: with the zeros there would be more values than may be.
+    """
     sequences = [of_row.sequence for of_row in series if of_row.sequence is not None]
     counts = np.array([len(sequence) for sequence in sequences], np.int32)
+    n_values = len(counts) * int(counts.max()) * sequences[0].shape[1]
+    if n_values > most_values:
+        raise InvalidRequest.at(
+            "/series",
+            "answer_too_large",
+            f"The answer would hold {n_values} numbers, zeros behind shorter series included: expected at most "
+            f"{most_values}. Send series of about one length together.",
+        )
     padded = np.zeros((len(sequences), counts.max(), sequences[0].shape[1]), sequences[0].dtype)
     for i, sequence in enumerate(sequences):
         padded[i, : len(sequence)] = sequence

@@ -111,7 +111,8 @@ async def _compute(
     )
     answer = await forecast_all(request, services, prediction.series, asked)
     if is_all_steps:
-        padded, steps = await asyncio.to_thread(pad_steps, answer.series)
+        most_values = services.settings.max_answer_values
+        padded, steps = await asyncio.to_thread(pad_steps, answer.series, most_values)
         return {"forecast": padded, "steps": steps}
     stacked: NDArray[np.floating] = (
         await asyncio.to_thread(stack, answer.series) if answer.is_large else stack(answer.series)

@@ -66,6 +66,13 @@ def test_bytes_hold_no_more_series_and_values_than_json(store: Path, tmp_path: P
             assert_refused(http.post(PATHS[1], content=header + bytes(size), headers=headers), 400, word)
 
 
+def test_padding_can_not_make_an_answer_larger_than_may_be(store: Path, tmp_path: Path) -> None:
+    instances = [{"series": [1.0] * 50, "lengths": 50}, *({"series": [1.0], "lengths": 1} for _ in range(2))]
+    with client(store, tmp_path, max_answer_values=1000) as http:
+        response = http.post(PATHS[0], json={"signature_name": "all_steps", "instances": instances})
+        assert_refused(response, 400, "1500 numbers", "at most 1000")
+
+
 def test_a_deadline_holds(http: httpx.Client) -> None:
     path = PATHS[1]
     headers = {"X-Request-Timeout-Ms": "soon"}

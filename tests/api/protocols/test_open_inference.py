@@ -227,6 +227,8 @@ def test_forecasts_at_all_steps_are_an_output(http: httpx.Client) -> None:
     answer = infer(http, inputs=[tensor(SERIES)], outputs=[{"name": "all_steps"}])
     expected = [record["sequence"] for record in records]
     np.testing.assert_allclose(read(answer, "all_steps"), expected, rtol=1e-6)
+    ragged = {"inputs": [tensor(SERIES), tensor([6, 4], "INT32", "lengths")], "outputs": [{"name": "all_steps"}]}
+    assert_refused(http.post("/v2/models/lstm/infer", json=ragged), 400, "one length", "4 to 6")
 
 
 @pytest.mark.parametrize(("encoding", "compress"), [("gzip", gzip.compress), ("deflate", zlib.compress)])
@@ -278,6 +280,7 @@ REFUSED: list[tuple[dict[str, Any], list[str]]] = [
     ({"inputs": [FIRST], "outputs": [{"name": "timestamps"}]}, ["`freq` and `start`"]),
     ({"inputs": [FIRST], "outputs": [{"name": "lower_80"}]}, ["calibration"]),
     ({"inputs": [FIRST], "outputs": [{"name": "forecast", "parameters": {"classification": 3}}]}, ["no classes"]),
+    ({"inputs": [FIRST], "outputs": [{"name": "forecast"}] * 2}, ["/outputs/1/name", "named twice"]),
     ({"inputs": [FIRST], "id": 3}, ["/id"]),
     ({"inputs": [FIRST], "model_name": "gru"}, ["/model_name", "'lstm'"]),
 ]
