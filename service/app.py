@@ -33,6 +33,7 @@ from service.errors import DatabaseUnavailable, InsecureServer
 from service.jobs.queue import JobQueue
 from service.listener import BACKLOG, check_exposure, format_url, is_loopback, listen
 from service.serving.activations import Activations
+from service.serving.anomalies import Anomalies
 from service.serving.backtesting import Backtesting
 from service.serving.batcher import Batcher
 from service.serving.forecasting import Forecasting, ForecastLimits
@@ -100,6 +101,7 @@ def create_app(
         forecasting=forecasting,
         backtesting=backtesting,
         activations=Activations(registry, catalog),
+        anomalies=Anomalies(registry, batcher, limits),
         jobs=jobs,
         datasets=datasets,
         uploader=uploader,

@@ -22,6 +22,7 @@ from service.api.problems import make_error_problem, make_internal_problem, make
 from service.api.proxy import CorsMiddleware, RootPathMiddleware
 from service.api.routes import (
     activations,
+    anomalies,
     backtest,
     datasets,
     examples,
@@ -37,7 +38,20 @@ from service.api.upgrade_refusal import UpgradeRefusalMiddleware
 from service.api.validation import invalid
 from service.errors import InvalidRequest, ServiceError
 
-ROUTES = (forecast, backtest, activations, train, jobs, datasets, examples, models, leaderboard, operations, page)
+ROUTES = (
+    forecast,
+    anomalies,
+    backtest,
+    activations,
+    train,
+    jobs,
+    datasets,
+    examples,
+    models,
+    leaderboard,
+    operations,
+    page,
+)
 # Those that the framework's way to them would slow down.
 FAST_ROUTES = ((forecast, "POST", "/forecast"),)
 DESCRIPTION = "Post a series, get a forecast; post a training job, get a better model."

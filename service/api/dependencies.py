@@ -14,6 +14,7 @@ from service.datasets.store import DatasetStore
 from service.datasets.upload import Uploader
 from service.jobs.queue import JobQueue
 from service.serving.activations import Activations
+from service.serving.anomalies import Anomalies
 from service.serving.backtesting import Backtesting
 from service.serving.batcher import Batcher
 from service.serving.forecasting import Forecasting
@@ -34,6 +35,7 @@ class Services:
     forecasting: Forecasting
     backtesting: Backtesting
     activations: Activations
+    anomalies: Anomalies
     jobs: JobQueue
     datasets: DatasetStore
     uploader: Uploader

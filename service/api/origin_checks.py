@@ -23,7 +23,7 @@ PROBES = frozenset({"/healthz", "/readyz"})
 # What a page can send without asking: the media types of forms.
 FORMS = (b"application/x-www-form-urlencoded", b"multipart/form-data", b"text/plain")
 # They refuse forms themselves, and say what to send.
-READERS = frozenset({"/forecast", "/backtest", "/activations", "/train", "/datasets"})
+READERS = frozenset({"/forecast", "/anomalies", "/backtest", "/activations", "/train", "/datasets"})
 # What browsers call a request that another page caused.
 FOREIGN_SITES = frozenset({b"cross-site", b"same-site"})
 
