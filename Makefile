@@ -22,8 +22,9 @@ $(STAMP): requirements.lock pyproject.toml
 run: setup  ## Start API and worker, train the starter models, forecast AirPassengers
 	$(BIN)/outfielder up
 
-# Two processes on purpose: each loads TensorFlow. Which tests stay in one, for what they share, says tests/conftest.py.
-PYTEST := $(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder --durations=15
+# Two processes that compute, for each loads TensorFlow, and one for tests that wait. Which stay in one process, for what
+# they share, says tests/conftest.py.
+PYTEST := $(BIN)/python -m pytest -n 3 --dist loadscope --no-loadscope-reorder --durations=15
 
 test: setup  ## Every promise once (6 minutes on two quiet cores), and which tests were slowest
 	$(PYTEST) -m "not exhaustive"

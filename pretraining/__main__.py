@@ -1,12 +1,14 @@
 """Pretrains the zero-shot model on synthetic series and writes the version that ships in the package.
 
 Run it with `make pretrain`: five minutes on two cores. The same seed and libraries give the same version. Its choices
-are validated on synthetic series that it was not fitted to, and on M1.
+are validated on synthetic series that it was not fitted to, and on M1. `python -m pretraining --again` keeps the
+weights and writes the graphs anew, where only how they are computed has changed.
 """
 
 import argparse
 import os
 import shutil
+import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -19,7 +21,7 @@ from numpy.typing import NDArray
 from benchmarks.machine import describe_machine
 from pretraining.calibration import find_factor, measure_ratios, to_residuals
 from pretraining.examples import KINDS, Examples, draw_examples
-from pretraining.export import NAME, digest_combiner, export
+from pretraining.export import NAME, export, export_again
 from pretraining.fit import apply, fit
 from pretraining.validation import Set, load_m1, mean_scaled_error, pack, to_examples
 from service.engines.zero_shot import N_GROUPS, find_group
@@ -39,7 +41,13 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=42)
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="that draw series")
     parser.add_argument("--folder", type=Path, default=FOLDER / NAME, help="where the version is written")
+    parser.add_argument(
+        "--again", action="store_true", help="only write the version in the folder anew, with the weights it has"
+    )
     arguments = parser.parse_args()
+    if arguments.again:
+        _write_again(arguments.folder)
+        return
     started = time.monotonic()
     print(describe_machine(), flush=True)
     parts = -(-arguments.series // PART_SERIES)
@@ -83,7 +91,6 @@ def main() -> None:
     facts = {
         "data": {
             "kind": "synthetic",
-            "digest": digest_combiner(combiner),
             "n_series": len(examples.features),
             "freq": None,
         },
@@ -96,6 +103,16 @@ def main() -> None:
     )
     size = sum(path.stat().st_size for path in arguments.folder.rglob("*") if path.is_file())
     print(f"\n{manifest.parameters} weights, {size / 1e6:.1f} MB in {arguments.folder}", flush=True)
+
+
+def _write_again(folder: Path) -> None:
+    with tempfile.TemporaryDirectory() as place:
+        into = Path(place, NAME)
+        into.mkdir()
+        manifest = export_again(folder, into)
+        shutil.rmtree(folder)
+        shutil.copytree(into, folder)
+    print(f"{manifest.parameters} weights in {folder}, ONNX differs by {manifest.engines['onnx']['difference']:.1e}")
 
 
 def _join(parts: list[Examples]) -> Examples:

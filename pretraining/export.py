@@ -2,7 +2,7 @@
 
 import hashlib
 import importlib.metadata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from service.engines.zero_shot import ARCHITECTURE, Combined
 from service.networks.experts import EXPERTS
 from service.networks.operations import NumPyOperations
 from service.networks.pretrained_combiner import COMBINER
-from service.networks.zero_shot import Combiner, flatten
+from service.networks.zero_shot import Combiner, flatten, to_combiner
 from service.store.layout import MANIFEST
 from service.store.manifest import Manifest
 from service.training.export.zero_shot_graphs import (
@@ -48,14 +48,16 @@ def export(
     Args:
         residuals: absolute errors in units of the combiner, ascending.
         factors: what units are multiplied with, for each group of `service.engines.zero_shot.find_group`.
-        facts: `data`, `metrics`, `epochs_run` and `seconds` of the manifest.
+        facts: `data`, `metrics`, `epochs_run` and `seconds` of the manifest. The digest of `data` is added: of the
+            combiner and of the graphs, so that stores get a version whose graphs alone are new.
 
     Raises:
         RuntimeError: an engine's numbers differ from NumPy's.
     """
     graph = ZeroShotGraph(combiner)
     tf.saved_model.save(graph, str(folder), signatures=graph.signatures())
-    for call, model in make_zero_shot_onnx(combiner).items():
+    models = make_zero_shot_onnx(combiner)
+    for call, model in models.items():
         path = folder / graph_path(call)
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(model)
@@ -93,15 +95,36 @@ def export(
             "part": "synthetic and M1",
         },
         engines={onnx.NAME: {"difference": difference}},
-        **facts,
+        **{**facts, "data": {**facts["data"], "digest": _digest(combiner, models.values())}},
     )
     (folder / MANIFEST).write_bytes(manifest.to_json())
     return manifest
 
 
-def digest_combiner(combiner: Combiner) -> str:
-    """SHA-256 of a combiner's numbers."""
-    return hashlib.sha256(b"".join(array.tobytes() for array in flatten(combiner))).hexdigest()
+def export_again(folder: Path, into: Path) -> Manifest:
+    """Writes a version anew from its own weights, with the graphs that today's code makes of them.
+
+    Args:
+        folder: the version.
+        into: an empty folder.
+    """
+    manifest = Manifest.from_json((folder / MANIFEST).read_bytes())
+    with np.load(folder / COMBINER) as archive:
+        combiner = to_combiner([archive[name] for name in archive.files])
+    assert manifest.calibration is not None  # `export` wrote it
+    return export(
+        combiner,
+        into,
+        residuals=manifest.calibration["residuals"][0],
+        factors=manifest.hyper_parameters["unit_factors"],
+        facts={name: getattr(manifest, name) for name in ("data", "metrics", "epochs_run", "seconds")},
+        seed=manifest.seed,
+    )
+
+
+def _digest(combiner: Combiner, graphs: Iterable[bytes]) -> str:
+    """SHA-256 of a combiner's numbers and of graphs."""
+    return hashlib.sha256(b"".join((*(array.tobytes() for array in flatten(combiner)), *graphs))).hexdigest()
 
 
 def _prove(combiner: Combiner, folder: Path) -> float:

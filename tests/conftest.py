@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -58,12 +59,22 @@ README = "tests/end_to_end/test_readme.py"
 # These share one service, API and worker.
 OF_THE_SERVICE = (README, "tests/end_to_end/", "tests/page/", "tests/test_cli.py")
 # Of the modules that take long all go first: none is left to one process at the end.
-LONG = (*OF_THE_SERVICE, "tests/training/", "tests/abuse/")
+LONG = ("tests/training/", "tests/abuse/")
+# These start processes of their own, compute nothing of what others share, and wait: they go last.
+WAITING = (
+    "tests/contract/test_add_an_architecture.py",
+    "tests/training/export/test_client.py",
+    "tests/training/test_device.py",
+    "tests/datasets/",
+    "tests/test_",
+    "tests/jobs/",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    order: list[tuple[str, ...]] = [(README,), OF_THE_SERVICE, LONG, ("",)]
-    items.sort(key=lambda item: next(i for i, names in enumerate(order) if item.nodeid.startswith(names)))
+    ranks = [(README, 0), *((name, 1) for name in OF_THE_SERVICE), *((name, 4) for name in WAITING)]
+    ranks += [*((name, 2) for name in LONG), ("", 3)]
+    items.sort(key=lambda item: next(rank for name, rank in ranks if item.nodeid.startswith(name)))
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -76,6 +87,12 @@ class ByModule(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
 
     def _split_scope(self, nodeid: str) -> str:
         return "service" if nodeid.startswith(OF_THE_SERVICE) else nodeid.partition("::")[0]
+
+    def _assign_work_unit(self, node: Any) -> None:
+        # Beside two processes that compute, a third begins at the end, with what waits.
+        if node.gateway.id not in ("gw0", "gw1"):
+            self.workqueue.move_to_end(next(reversed(self.workqueue)), last=False)
+        super()._assign_work_unit(node)
 
 
 @pytest.fixture(scope="session")

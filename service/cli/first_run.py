@@ -56,7 +56,7 @@ def introduce(client: Client, starters: Sequence[str], say: Say) -> None:
     started = time.monotonic()
     while not client.is_ready():
         time.sleep(POLL_SECONDS)
-    say(f"Outfielder listens on {client.url} (docs: {client.url}/docs)")
+    say(f"Open {client.url} in a browser to see forecasts and training. The API's docs: {client.url}/docs")
     ready = {model["name"] for model in client.models()}
     shown = 0
     if UNTRAINED_MODEL in ready:

@@ -53,7 +53,7 @@ _LEVELS, _BOTH = SmoothingBank(LEVELS), SmoothingBank(LEVELS + TRENDS)
 
 
 class ExpertForecasts(NamedTuple):
-    """Forecasts [rows, experts, steps], and what was noticed of each row [rows, facts]: `SHARES`, then `SIZES`."""
+    """Forecasts [rows, experts, steps], and what was noticed of each series [series, facts]: `SHARES`, then `SIZES`."""
 
     forecasts: Tensor
     facts: Tensor
@@ -76,7 +76,14 @@ SIZES = (
 
 
 def run_experts(
-    xp: Any, values: Tensor, own: Tensor, season: Tensor, long_season: Tensor | None, steps: Tensor
+    xp: Any,
+    values: Tensor,
+    own: Tensor,
+    season: Tensor,
+    long_season: Tensor | None,
+    steps: Tensor,
+    *,
+    rows_per_series: int = 1,
 ) -> ExpertForecasts:
     """Forecasts series that end at the last column.
 
@@ -86,6 +93,7 @@ def run_experts(
         season: points, an integer of at least 1; 1 for none.
         long_season: a multiple of it, or None for none.
         steps: the steps to forecast [steps], integers, 0 for the first.
+        rows_per_series: how many rows behind each other are of one series; what is noticed is of the first of them.
     """
     time = xp.size(values, 1)
     count = xp.sum(own, axis=1, keepdims=True)
@@ -106,8 +114,8 @@ def run_experts(
     lead = _weigh(xp, of_levels, (1.0 - xp.exp(count * np.log(1 - rates))) / rates)
     damped = _damp(xp, smoothed, of_trends, ahead)
     unit = xp.where(length > 1.5, length, float(POINTS_WITHOUT_SEASON))
-    slopes = _slopes(xp, adjusted, own, unit)  # [rows, spans]
-    reverting, mean, correlation, deviation = _revert(xp, adjusted, own, count, ahead)
+    reverting, mean, around, correlation, total = _revert(xp, adjusted, own, count, ahead)
+    slopes = _slopes(xp, around, count, unit)  # [rows, spans]
     recent = _recent_mean(xp, values, adjusted, own, season, phases, level)
     plain = _LEVELS.smooth(xp, values, own)
     plain_level = _weigh(xp, _likely(xp, plain.squared_error, count), plain.level)
@@ -135,24 +143,37 @@ def run_experts(
     else:
         more, long_kept, long_correlation = _of_long_season(xp, values, own, count, long_season, steps, naive)
         parts += more
-    own_mean = xp.sum(values, axis=1, keepdims=True) / count
-    spread = (values - own_mean) * own
-    sizes_of_slopes = xp.abs(slopes) * unit
-    facts = [
+    n_series = xp.size(values, 0) // rows_per_series
+
+    def now(x: Tensor) -> Tensor:
+        """The first row of each series: [series, ..]."""
+        return xp.reshape(x, (n_series, rows_per_series, -1))[:, 0]
+
+    noticed = [
         found.kept,
         found.is_ratio,
         correlation,
         long_kept,
         long_correlation,
-        xp.sum(xp.where(xp.abs(values) < 1e-9, own, 0.0), axis=1, keepdims=True) / count,
         _weigh(xp, of_levels, rates[None]),
         xp.sqrt(xp.min(smoothed.squared_error[:, : len(LEVELS)], axis=1, keepdims=True)),
-        xp.sqrt(xp.sum(spread * spread, axis=1, keepdims=True) / count),
-        deviation,
-        sizes_of_slopes,
+        xp.sqrt(total / count),
+        xp.abs(slopes) * unit,
         xp.abs(smoothed.level[:, FAST : FAST + 1] - smoothed.level[:, SLOW : SLOW + 1]),
         xp.abs(adjusted[:, -1:] - smoothed.level[:, MIDDLE : MIDDLE + 1]),
         _recent_change(xp, adjusted, own),
+    ]
+    of_now = now(xp.concatenate(noticed, axis=1))
+    values, own, count = now(values), now(own), now(count)
+    own_mean = xp.sum(values, axis=1, keepdims=True) / count
+    spread = (values - own_mean) * own
+    n_before = SHARES.index("zeros")
+    facts = [
+        of_now[:, :n_before],
+        xp.sum(xp.where(xp.abs(values) < 1e-9, own, 0.0), axis=1, keepdims=True) / count,
+        of_now[:, n_before : n_before + 2],
+        xp.sqrt(xp.sum(spread * spread, axis=1, keepdims=True) / count),
+        of_now[:, n_before + 2 :],
         xp.abs(own_mean),
     ]
     return ExpertForecasts(xp.concatenate(parts, axis=1), xp.concatenate(facts, axis=1))
@@ -169,7 +190,7 @@ def _of_long_season(
     found = decompose(xp, values, own, season)
     smoothed = _LEVELS.smooth(xp, found.adjusted, own)
     level = _weigh(xp, _likely(xp, smoothed.squared_error, count), smoothed.level)
-    reverting, mean, correlation, _ = _revert(xp, found.adjusted, own, count, ahead)
+    reverting, mean, _, correlation, _ = _revert(xp, found.adjusted, own, count, ahead)
     flat = xp.zeros_like(reverting)
     unseasonal = [xp.expand_dims(forecast, 1) for forecast in (level + flat, reverting, mean + flat)]
     repeated = xp.where(count > length - 0.5, xp.take(values, time - season + phases, axis=1), naive)
@@ -198,15 +219,21 @@ def _damp(xp: Any, smoothed: Smoothed, weights: Tensor, ahead: Tensor) -> Tensor
     return level + trend * sums
 
 
-def _slopes(xp: Any, values: Tensor, own: Tensor, unit: Tensor) -> Tensor:
-    """The slopes of straight lines through the last points, by least squares: [rows, spans]."""
-    time = xp.size(values, 1)
-    position = xp.cast(xp.arange(time) - (time - 1), "float32")
-    spans = np.array(SPANS, np.float32)[:, None] * unit  # [spans, 1]
-    used = xp.expand_dims(own, 1) * xp.where(position > 0.5 - spans, 1.0, 0.0)  # [rows, spans, time]
-    count = xp.sum(used, axis=2, keepdims=True)
-    away = (position - xp.sum(position * used, axis=2, keepdims=True) / count) * used
-    return xp.sum(away * xp.expand_dims(values, 1), axis=2) / xp.maximum(xp.sum(away * away, axis=2), TINY)
+def _slopes(xp: Any, around: Tensor, count: Tensor, unit: Tensor) -> Tensor:
+    """The slopes of straight lines through the last points, by least squares: [rows, spans].
+
+    Args:
+        around: values less their mean, 0 where there is none [rows, time].
+    """
+    time = xp.size(around, 1)
+    back = xp.expand_dims(xp.cast(time - 1 - xp.arange(time), "float32"), 1)  # [time, 1]
+    spans = np.array(SPANS, np.float32) * unit
+    used = xp.where(back < spans - 0.5, 1.0, 0.0)  # [time, spans]
+    n_used = xp.minimum(count, spans)  # [rows, spans]
+    # The points stand from 0 to `n_used - 1` before the end: mean and squares of that are known.
+    sums = xp.matmul(around, xp.concatenate([used, back * used], axis=1))
+    away = 0.5 * (n_used - 1.0) * sums[:, : len(SPANS)] - sums[:, len(SPANS) :]
+    return away / xp.maximum(n_used * (n_used * n_used - 1.0) / 12.0, TINY)
 
 
 def _grow(xp: Any, values: Tensor, count: Tensor, length: Tensor, unit: Tensor, ahead: Tensor, naive: Tensor) -> Tensor:
@@ -218,7 +245,9 @@ def _grow(xp: Any, values: Tensor, count: Tensor, length: Tensor, unit: Tensor, 
     position = xp.cast(xp.arange(time) - (time - 1), "float32")
     is_last = xp.where(position > 0.5 - length, 1.0, 0.0)
     is_before = xp.where(position > 0.5 - length - unit, 1.0, 0.0) * xp.where(position < 0.5 - unit, 1.0, 0.0)
-    last, before = (xp.sum(values * here, axis=1, keepdims=True) / length for here in (is_last, is_before))
+    here = xp.concatenate([xp.expand_dims(is_last, 1), xp.expand_dims(is_before, 1)], axis=1)
+    means = xp.matmul(values, here) / length
+    last, before = means[:, :1], means[:, 1:]
     seen = xp.where(count > length + unit - 0.5, 1.0, 0.0)
     is_ratio = xp.where(xp.minimum(last, before) > TINY, seen, 0.0)
     growth = xp.log(xp.where(is_ratio > 0.5, last, 1.0)) - xp.log(xp.where(is_ratio > 0.5, before, 1.0))
@@ -231,8 +260,12 @@ def _grow(xp: Any, values: Tensor, count: Tensor, length: Tensor, unit: Tensor, 
 
 def _revert(
     xp: Any, values: Tensor, own: Tensor, count: Tensor, ahead: Tensor
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """A return to the mean as fast as neighbours are correlated [rows, steps]; mean, correlation and deviation."""
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """A return to the mean as fast as neighbours are correlated [rows, steps].
+
+    Returns:
+        That, the mean, what is around it [rows, time], the correlation, and the sum of squares.
+    """
     mean = xp.sum(values, axis=1, keepdims=True) / count
     around = (values - mean) * own
     total = xp.sum(around * around, axis=1, keepdims=True)
@@ -240,7 +273,7 @@ def _revert(
     correlation = xp.minimum(xp.maximum(shared / xp.maximum(total, TINY), 0.0), LARGEST_CORRELATION)
     # An exponent of a logarithm: not all libraries raise to a power of a tensor.
     fading = xp.exp((ahead + 1.0) * xp.log(correlation + TINY))
-    return mean + fading * (values[:, -1:] - mean), mean, correlation, xp.sqrt(total / count)
+    return mean + fading * (values[:, -1:] - mean), mean, around, correlation, total
 
 
 def _recent_change(xp: Any, values: Tensor, own: Tensor) -> Tensor:
@@ -259,11 +292,12 @@ def _recent_mean(
     rows, time = xp.size(values, 0), xp.size(values, 1)
     n_seasons = xp.minimum(time // season, RECENT_SEASONS)
     first = time - n_seasons * season
+    values, adjusted, own = values[:, first:], adjusted[:, first:], own[:, first:]
 
-    def phase_mean(x: Tensor) -> Tensor:
-        return xp.sum(xp.reshape(x[:, first:], (rows, n_seasons, season)), axis=1)
+    def by_phase(x: Tensor) -> Tensor:
+        """Sums [season, rows]."""
+        return xp.sum(xp.reshape(xp.transpose(x, (1, 0)), (n_seasons, season, rows)), axis=0)
 
-    seen = phase_mean(own)
-    by_phase = phase_mean(values) / xp.maximum(seen, 1.0)
-    base = xp.sum(phase_mean(adjusted), axis=1, keepdims=True) / xp.maximum(xp.sum(seen, axis=1, keepdims=True), 1.0)
-    return xp.take(by_phase, phases, axis=1) + (level - base)
+    means = xp.take(by_phase(values) / xp.maximum(by_phase(own), 1.0), phases, axis=0)
+    base = xp.sum(adjusted, axis=1, keepdims=True) / xp.maximum(xp.sum(own, axis=1, keepdims=True), 1.0)
+    return xp.transpose(means, (1, 0)) + (level - base)

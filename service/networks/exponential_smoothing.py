@@ -35,7 +35,7 @@ class Smoothed(NamedTuple):
 
 
 class SmoothingBank:
-    """Several settings, as matrices for windows of `MOST_POINTS`; those of shorter ones are their last corners."""
+    """Several settings, as matrices for windows of `MOST_POINTS`; those of shorter ones are corners of them."""
 
     def __init__(self, settings: tuple[Smoothing, ...]) -> None:
         self._count = len(settings)
@@ -60,19 +60,29 @@ class SmoothingBank:
         used = xp.minimum(time, MOST_POINTS)
         values, own = values[:, time - used :], own[:, time - used :]
         count = xp.maximum(xp.sum(own, axis=1, keepdims=True), 1.0)
-        position = xp.cast(xp.arange(used) - (used - 1), "float32")
-        is_first = xp.where(xp.abs(position + (count - 1.0)) < 0.5, 1.0, 0.0)
-        first = xp.sum(values * is_first, axis=1, keepdims=True)
+        first = xp.pick_numbers(values, used - xp.cast(count, "int32"))  # [rows, 1]
         moved = (values - first) * own  # [rows, used]
+        # Before the first value everything is 0, the errors too. They follow from no later value: a quarter less work.
+        # Of a single position both halves are that one, where the error is always 0.
+        half = used // 2
+        end = xp.maximum(half, 1)
+        squares = self._square(xp, moved[:, :end], 0, end) + self._square(xp, moved, half, used)
         start = MOST_POINTS - used
-        kernel = xp.reshape(xp.constant(self._errors)[start:, :, start:], (used, self._count * used))
-        # Before the first value everything is 0, the errors too.
-        errors = xp.reshape(xp.matmul(moved, kernel), (xp.size(values, 0), self._count, used))
         return Smoothed(
             xp.matmul(moved, xp.constant(self._level)[start:]) + first,
             xp.matmul(moved, xp.constant(self._trend)[start:]),
-            xp.sum(errors * errors, axis=2) / count,
+            squares / count,
         )
+
+    def _square(self, xp: Any, moved: Tensor, begin: Tensor, end: Tensor) -> Tensor:
+        """The sums of squared errors of each setting, from one position to another: [rows, settings].
+
+        Args:
+            moved: the values up to the latter, [rows, end].
+        """
+        kernel = xp.reshape(xp.constant(self._errors)[:end, :, begin:end], (end, self._count * (end - begin)))
+        errors = xp.reshape(xp.matmul(moved, kernel), (xp.size(moved, 0), self._count, end - begin))
+        return xp.sum(errors * errors, axis=2)
 
 
 def _respond(setting: Smoothing) -> tuple[Any, Any, Any]:

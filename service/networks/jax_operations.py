@@ -37,6 +37,9 @@ class JaxOperations(Operations, ArrayOperations):
         # Of lengths, which slices want as numbers.
         return min(x, y) if isinstance(x, int) and isinstance(y, int) else jnp.minimum(x, y)
 
+    def maximum(self, x: Any, y: Any) -> Any:
+        return max(x, y) if isinstance(x, int) and isinstance(y, int) else jnp.maximum(x, y)
+
     def relu(self, x: Array) -> Array:
         # The gradient at 0 is 0, as in Keras; that of a maximum is a half.
         return jax.nn.relu(x)

@@ -54,6 +54,10 @@ class Operations:
         """The tensor that stands for a Keras variable."""
         raise NotImplementedError  # only a library knows: not all of its operations are needed of each, so no ABC
 
+    def pick_numbers(self, values: Tensor, positions: Tensor) -> Tensor:
+        """As `pick`, of values [batch, time] without further axes."""
+        return self.pick(values, positions)
+
     def multiply_add(self, x: Tensor, weights: Tensor, addend: Tensor) -> Tensor:
         """`x @ weights + addend`, all [.., ..] of two axes."""
         return self.matmul(x, weights) + addend
@@ -169,9 +173,11 @@ class NumPyOperations(Operations, ArrayOperations):
         return 0.5 * (1 + np.tanh(0.5 * x))
 
     def gelu(self, x: Tensor) -> Tensor:
-        from math import erf, sqrt
+        from math import sqrt
 
-        return (0.5 * x * (1 + np.vectorize(erf)(x / sqrt(2)))).astype(x.dtype)
+        from scipy.special import erf
+
+        return (0.5 * x * (1 + erf(x / sqrt(2)))).astype(x.dtype)
 
     def scan(self, step: ScanStep, state: State, values: Tensor, lengths: Tensor | None) -> tuple[Tensor, State]:
         outputs = []

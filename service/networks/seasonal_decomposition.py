@@ -12,12 +12,13 @@ from service.networks.operations import Tensor
 # A season is one of ratios only where no value is under this share of the mean.
 LEAST_RATIO = 1e-3
 TINY = 1e-12
+LARGEST = 1e30
 
 
 class Season(NamedTuple):
     """The season of each row.
 
-    `adjusted` [rows, time] are the values without it; `factors` [rows, season] what each phase has above the level, or
+    `adjusted` [rows, time] are the values without it; `factors` [season, rows] what each phase has above the level, or
     as a share of it where `is_ratio` [rows, 1] is 1; `kept` [rows, 1] how much of them the noise left, 0 to 1.
     """
 
@@ -28,8 +29,10 @@ class Season(NamedTuple):
 
     def apply(self, xp: Any, forecast: Tensor, phases: Tensor) -> Tensor:
         """Puts the season onto forecasts [rows, forecasts, steps] of adjusted values; phases [steps]."""
-        ahead = xp.expand_dims(xp.take(self.factors, phases, axis=1), 1)
-        return xp.where(xp.expand_dims(self.is_ratio, 2) > 0.5, forecast * (1.0 + ahead), forecast + ahead)
+        ahead = xp.transpose(xp.take(self.factors, phases, axis=0), (1, 0))
+        is_ratio = self.is_ratio > 0.5
+        factor, shift = xp.where(is_ratio, 1.0 + ahead, 1.0), xp.where(is_ratio, 0.0, ahead)
+        return forecast * xp.expand_dims(factor, 1) + xp.expand_dims(shift, 1)
 
 
 def decompose(xp: Any, values: Tensor, own: Tensor, season: Tensor) -> Season:
@@ -48,69 +51,88 @@ def decompose(xp: Any, values: Tensor, own: Tensor, season: Tensor) -> Season:
     mean = xp.sum(values, axis=1, keepdims=True) / count
     least = xp.min(xp.where(own > 0.5, values, mean), axis=1, keepdims=True)
     is_positive = xp.where(least > LEAST_RATIO * mean, 1.0, 0.0)
-    level, n_seen = _season_mean(xp, (values - mean) * own, own, season)
-    level = level + mean
-    whole = xp.where(n_seen > length - 0.25, own, 0.0)
+    whole = _find_whole(xp, time, count, season)
+
+    # From here on rows are the last axis, so that sums over seasons, and running ones, are of many neighbours at once.
+    def turn(x: Tensor) -> Tensor:
+        return xp.transpose(x, (1, 0))
 
     def fold(x: Tensor) -> Tensor:
-        return xp.reshape(x, (rows, time // season, season))  # [rows, seasons, season]
+        return xp.reshape(x, (time // season, season, rows))
 
-    years = xp.sum(fold(whole), axis=1)  # [rows, season]
-    n_whole = xp.sum(whole, axis=1, keepdims=True)
-    is_seen = xp.where(xp.min(years, axis=1, keepdims=True) > 0.5, 1.0, 0.0)
-    is_seen = is_seen * xp.where(count > 2.0 * length - 0.5, 1.0, 0.0) * xp.where(length > 1.5, 1.0, 0.0)
+    def total(folded: Tensor) -> Tensor:
+        """The sum of squares of each row: [1, rows]."""
+        return xp.sum(xp.reshape(folded * folded, (time, rows)), axis=0, keepdims=True)
+
+    means = _season_mean(xp, turn((values - mean) * own), season)
+    unfolded, whole = fold(turn(values)), fold(turn(whole))
+    mean, is_positive = turn(mean), turn(is_positive)  # [1, rows], as all that a row has one of
+    years = xp.sum(whole, axis=0)  # [season, rows]
+    zeros = 0.0 * years
+    level = fold(means) + (mean + zeros)
+    n_whole = xp.sum(years, axis=0, keepdims=True)
+    is_seen = xp.where(xp.min(years, axis=0, keepdims=True) > xp.where(length > 1.5, 0.5, LARGEST), 1.0, 0.0)
+    years = xp.maximum(years, 1.0)
+    share_of_noise = xp.mean(1.0 / years, axis=0, keepdims=True) / xp.maximum(n_whole - length, 1.0)
 
     def shrink(around: Tensor) -> tuple[Tensor, Tensor]:
-        """Factors [rows, season], and how much of them is kept [rows, 1]."""
-        folded = fold(around * whole)
-        factors = xp.sum(folded, axis=1) / xp.maximum(years, 1.0)
-        factors = factors - xp.mean(factors, axis=1, keepdims=True)
-        rest = (folded - xp.expand_dims(factors, 1)) * fold(whole)
-        freedom = xp.maximum(n_whole - length, 1.0)
-        variance = xp.sum(xp.sum(rest * rest, axis=2), axis=1, keepdims=True) / freedom
-        noise = variance * xp.mean(1.0 / xp.maximum(years, 1.0), axis=1, keepdims=True)
-        signal = xp.sum(factors * factors, axis=1, keepdims=True) / xp.maximum(length - 1.0, 1.0)
+        """Factors [season, rows] of what is around the level, and how much of them is kept [1, rows]."""
+        factors = xp.sum(around, axis=0) / years
+        factors = factors - xp.mean(factors, axis=0, keepdims=True)
+        noise = total((around - factors) * whole) * share_of_noise
+        signal = xp.sum(factors * factors, axis=0, keepdims=True) / xp.maximum(length - 1.0, 1.0)
         kept = xp.maximum(1.0 - noise / xp.maximum(signal, TINY), 0.0) * is_seen
         return factors * kept, kept
 
-    differences, kept_of_differences = shrink(values - level)
-    level_or_one = xp.where(level > TINY, level, 1.0)
-    ratios, kept_of_ratios = shrink(xp.where(is_positive > 0.5, values / level_or_one - 1.0, 0.0))
-    left_by_differences = fold((values - level) * whole) - xp.expand_dims(differences, 1) * fold(whole)
-    left_by_ratios = fold((values - level) * whole) - fold(level * whole) * xp.expand_dims(ratios, 1)
-    is_better = xp.where(_total(xp, left_by_ratios) <= _total(xp, left_by_differences), is_positive, 0.0)
+    around = (unfolded - level) * whole
+    differences, kept_of_differences = shrink(around)
+    # Where there are no ratios, any numbers that are finite.
+    least_level = xp.where(is_positive > 0.5, TINY, LARGEST) + zeros
+    ratios, kept_of_ratios = shrink((unfolded / xp.where(level > least_level, level, 1.0) - 1.0) * whole)
+    left_by_differences = around - differences * whole
+    left_by_ratios = around - level * whole * ratios
+    is_better = xp.where(total(left_by_ratios) <= total(left_by_differences), is_positive, 0.0)
     is_ratio = xp.where(kept_of_ratios > 0, is_better, 0.0)
-    factors = xp.where(is_ratio > 0.5, ratios, differences)
-    by_year = xp.expand_dims(factors, 1)
-    without_ratios = fold(values) / xp.maximum(1.0 + by_year, LEAST_RATIO)
-    adjusted = xp.where(xp.expand_dims(is_ratio, 2) > 0.5, without_ratios, fold(values) - by_year)
+    by_ratio = is_ratio > 0.5
+    divisor = xp.where(by_ratio, xp.maximum(1.0 + ratios, LEAST_RATIO), 1.0)
+    adjusted = (unfolded - xp.where(by_ratio, 0.0, differences)) / divisor
     return Season(
-        xp.reshape(adjusted, (rows, time)) * own,
-        factors,
-        is_ratio,
-        xp.where(is_ratio > 0.5, kept_of_ratios, kept_of_differences),
+        turn(xp.reshape(adjusted, (time, rows))) * own,
+        xp.where(by_ratio, ratios, differences),
+        turn(is_ratio),
+        turn(xp.where(by_ratio, kept_of_ratios, kept_of_differences)),
     )
 
 
-def _season_mean(xp: Any, values: Tensor, own: Tensor, season: Tensor) -> tuple[Tensor, Tensor]:
-    """The mean over a whole season centred at each position, and how many points of it there are: [rows, time].
+def _season_mean(xp: Any, values: Tensor, season: Tensor) -> Tensor:
+    """The mean over a whole season centred at each position [time, rows], 0 outside.
 
     Of an even season half of each outermost point counts: the mean of two windows, one of which begins a point later.
     """
-    time = xp.size(values, 1)
-    starts = (season // 2, season - 1 - season // 2)  # how far before each position its windows begin
-    sums = []
-    for x in (values, own):
-        total = xp.pad(xp.cumsum(xp.pad(x, season, season), axis=1), 1, 0)  # [rows, time + 2 season + 1]
-        windows = []
-        for start in starts:
-            before = season - start
-            after = before + season
-            windows.append(total[:, after : after + time] - total[:, before : before + time])
-        sums.append(0.5 * (windows[0] + windows[1]))
-    return sums[0] / xp.cast(season, "float32"), sums[1]
+    time = xp.size(values, 0)
+    sums = xp.cumsum(xp.pad(values, season + 1, season, axis=0), axis=0)  # [time + 2 season + 1, rows]
+    windows = []
+    for start in _starts(season):
+        before = season - start
+        after = before + season
+        windows.append(sums[after : after + time] - sums[before : before + time])
+    return 0.5 * (windows[0] + windows[1]) / xp.cast(season, "float32")
 
 
-def _total(xp: Any, x: Tensor) -> Tensor:
-    """The sum of squares of each row: [rows, 1]."""
-    return xp.sum(xp.sum(x * x, axis=2), axis=1, keepdims=True)
+def _find_whole(xp: Any, time: Tensor, count: Tensor, season: Tensor) -> Tensor:
+    """1 where the season around a position is known as a whole, else 0; 0 for less than two seasons: [rows, time].
+
+    Args:
+        count: how many of the last values are known, [rows, 1].
+    """
+    far, near = _starts(season)
+    position = xp.arange(time)
+    is_early = xp.where(position <= time - season + near, 1.0, 0.0)
+    # With so many known the windows begin inside.
+    enough = xp.cast(xp.maximum(time + far - position, 2 * season), "float32")
+    return xp.where(count > enough - 0.5, is_early, 0.0)
+
+
+def _starts(season: Tensor) -> tuple[Tensor, Tensor]:
+    """How far before each position the two windows of its season begin, the longer way first."""
+    return season // 2, season - 1 - season // 2

@@ -97,6 +97,10 @@ def backtest_experts(
     width = (time + longest - 1) // longest * longest
     length = xp.cast(season, "float32")
     known = xp.cast(lengths, "float32")
+    count = xp.expand_dims(known, 1)
+    magnitude = xp.sum(xp.abs(series), axis=1, keepdims=True) / count
+    scale = xp.where(magnitude > 0, magnitude, 1.0)  # [batch, 1]
+    series = series / scale
     shifts = _origins(xp, known, length, xp.cast(horizon, "float32"))  # [batch, origins], integers
     zeros = xp.expand_dims(lengths - lengths, 1)
     all_shifts = xp.concatenate([zeros, shifts], axis=1)
@@ -104,36 +108,40 @@ def backtest_experts(
     positions = xp.expand_dims(ends, 2) + (xp.arange(width) - width)  # [batch, 1 + origins, width]
     own = xp.where(positions >= 0, 1.0, 0.0)
     within = xp.reshape(xp.maximum(positions, 0), (batch, (1 + ORIGINS) * width))
-    values = xp.reshape(xp.pick(series, xp.minimum(within, time - 1)), (batch, 1 + ORIGINS, width)) * own
-    count = xp.expand_dims(known, 1)
-    magnitude = xp.sum(xp.abs(values[:, 0]), axis=1, keepdims=True) / count
-    scale = xp.where(magnitude > 0, magnitude, 1.0)  # [batch, 1]
-    values = values / xp.expand_dims(scale, 2)
+    values = xp.reshape(xp.pick_numbers(series, within), (batch, 1 + ORIGINS, width)) * own
 
     rows = batch * (1 + ORIGINS)
     expert_forecasts = run_experts(
-        xp, xp.reshape(values, (rows, width)), xp.reshape(own, (rows, width)), season, long_season, steps
+        xp,
+        xp.reshape(values, (rows, width)),
+        xp.reshape(own, (rows, width)),
+        season,
+        long_season,
+        steps,
+        rows_per_series=1 + ORIGINS,
     )
     n_steps = xp.size(steps, 0)
     n_experts = len(EXPERTS)
     forecasts = xp.reshape(expert_forecasts.forecasts, (batch, 1 + ORIGINS, n_experts, n_steps))
-    facts = xp.reshape(expert_forecasts.facts, (batch, 1 + ORIGINS, len(SHARES) + len(SIZES)))[:, 0]
+    facts = expert_forecasts.facts
 
     targets = xp.expand_dims(ends[:, 1:], 2) + steps  # [batch, origins, steps]
     is_known = xp.where(targets < xp.expand_dims(xp.expand_dims(lengths, 1), 2), 1.0, 0.0)
     within = xp.minimum(xp.reshape(targets, (batch, ORIGINS * n_steps)), time - 1)
-    actual = xp.reshape(xp.pick(series, within), (batch, ORIGINS, n_steps)) / xp.expand_dims(scale, 2)
+    actual = xp.reshape(xp.pick_numbers(series, within), (batch, ORIGINS, n_steps))
     errors = xp.abs(forecasts[:, 1:] - xp.expand_dims(actual, 2)) * xp.expand_dims(is_known, 2)
 
     allowed = _allowed(xp, length, long_season is not None)
     shares, sizes = facts[:, : len(SHARES)], facts[:, len(SHARES) :]
     prior = PRIOR_FACTOR * (sizes[:, :1] + LEAST_UNIT)
     # Errors over all steps and origins, over the first third of the steps, and from the latest origin.
-    is_near = xp.where(steps * 3 <= horizon - 1, is_known, 0.0)
-    is_latest = xp.where(xp.expand_dims(shifts <= shifts[:, :1], 2), is_known, 0.0)
-    counted = _stack_first(xp, is_known, is_near, is_latest)  # [batch, 3, origins, steps]
-    total = xp.sum(xp.sum(xp.expand_dims(errors, 1) * xp.expand_dims(counted, 3), axis=4), axis=2)
-    n_counted = xp.expand_dims(xp.sum(xp.sum(counted, axis=3), axis=2), 2)  # [batch, 3, 1]
+    is_near = xp.where(steps * 3 <= horizon - 1, 1.0, 0.0)
+    of_steps = xp.expand_dims(is_near, 1) * np.array([[0, 1]], np.float32) + np.array([[1, 0]], np.float32)
+    is_latest = xp.where(shifts <= shifts[:, :1], 1.0, 0.0)
+    total = _count_latest(xp, xp.matmul(errors, of_steps), xp.expand_dims(is_latest, 2))
+    total = xp.transpose(total, (0, 2, 1))  # [batch, 3, experts]
+    n_counted = _count_latest(xp, xp.matmul(is_known, of_steps), is_latest)
+    n_counted = xp.expand_dims(n_counted, 2)  # [batch, 3, 1]
     n_known = n_counted[:, :1]
     # Drawn to what smoothing errs where few are known.
     means = (total / xp.maximum(n_counted, 1.0) * n_known + xp.expand_dims(prior, 2) * PRIOR_POINTS) / (
@@ -171,9 +179,17 @@ def backtest_experts(
     return ExpertBacktest(now, xp.concatenate(features, axis=1), log_errors, allowed, best, scale)
 
 
-def _stack_first(xp: Any, *tensors: Tensor) -> Tensor:
-    """Tensors [batch, ..] as one [batch, tensors, ..]."""
-    return xp.concatenate([xp.expand_dims(tensor, 1) for tensor in tensors], axis=1)
+def _count_latest(xp: Any, sums: Tensor, is_latest: Tensor) -> Tensor:
+    """Sums over origins, of [batch, origins, .., sums], and of the first one that from the latest origin alone.
+
+    Args:
+        is_latest: 1 for the latest origin, [batch, origins, ..].
+
+    Returns:
+        [batch, .., sums + 1].
+    """
+    latest = xp.sum(sums[..., :1] * xp.expand_dims(is_latest, -1), axis=1)
+    return xp.concatenate([xp.sum(sums, axis=1), latest], axis=-1)
 
 
 def combine(xp: Any, combiner: Combiner, backtest: ExpertBacktest, steps: Tensor, horizon: Tensor) -> Combination:

@@ -209,7 +209,7 @@ class Forecasting:
             return _Part(assemble(rows, [], None, work.plan), 0.0, 0.0)
         engine = await self._registry.engine(work.manifest)
         if work.manifest.is_zero_shot:
-            seasons = [row.seasons for row in rows if row.values is not None]
+            seasons = [row.seasons for row in rows if row.seasons is not None]
             combined, queued, computing = await combine_rows(self._batcher, engine, inputs, seasons, work.plan.horizon)
             joined = assemble_combined(rows, combined, engine, work.plan, explained=work.request.explain)
             return _Part(joined, queued, computing)
@@ -262,7 +262,7 @@ def _answer_part(work: _Work, engine: Engine, rows: list[PreparedSeries], submit
     started = time.perf_counter()
     inputs = _inputs(rows)
     if work.manifest.is_zero_shot:
-        seasons = [row.seasons for row in rows if row.values is not None]
+        seasons = [row.seasons for row in rows if row.seasons is not None]
         combined = combine_rows_here(engine, inputs, seasons, work.plan.horizon)
         ended = time.perf_counter()
         joined = assemble_combined(rows, combined, engine, work.plan, explained=work.request.explain)

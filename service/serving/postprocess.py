@@ -65,7 +65,9 @@ def assemble(
     is_finite = not answers or np.maximum.reduce(magnitudes, axis=None) <= FLOAT32_MAX
     if is_finite and len(answers) == len(rows) and sequences is None and not plan.has_spread:
         return [
-            SeriesForecast(row.id, forecast, row.timestamps, None, None, None, row.starts_after)
+            SeriesForecast(
+                row.id, forecast, row.timestamps, None, None, None, row.starts_after, None, _find_season(row)
+            )
             for row, forecast in zip(rows, values, strict=True)
         ]
     overflown = frozenset() if is_finite else frozenset(np.nonzero(~(magnitudes <= FLOAT32_MAX))[0].tolist())
@@ -82,12 +84,24 @@ def assemble(
             quantiles = _find_quantiles(row, values[i], plan) if plan.quantile_widths else None
             forecasts.append(
                 SeriesForecast(
-                    row.id, values[i], row.timestamps, sequence, intervals, None, row.starts_after, quantiles
+                    row.id,
+                    values[i],
+                    row.timestamps,
+                    sequence,
+                    intervals,
+                    None,
+                    row.starts_after,
+                    quantiles,
+                    _find_season(row),
                 )
             )
         else:
             forecasts.append(SeriesForecast(row.id, flaw=overflow(row.pointer)))
     return forecasts
+
+
+def _find_season(row: PreparedSeries) -> int | None:
+    return None if row.seasons is None else row.seasons.short
 
 
 def _surround(row: PreparedSeries, values: Answers, plan: ForecastPlan) -> dict[str, tuple[Bounds, Bounds]]:

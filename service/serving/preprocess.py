@@ -3,8 +3,10 @@
 import sys
 from typing import NamedTuple
 
+import numpy as np
+
 from service.domain.intervals import Spread
-from service.domain.seasons import NO_SEASON, Seasons, find_all_seasons
+from service.domain.seasons import Seasons, find_all_seasons
 from service.domain.series import PostedSeries, read_all
 from service.engines.engine import Series
 from service.errors import Flaw, InvalidRequest
@@ -19,7 +21,8 @@ class PreparedSeries(NamedTuple):
 
     `starts_after` is the index of the last number that was posted, where nulls follow it: the forecast begins there.
     With levels, `spread` says how much the whole series moves; `is_non_negative` that no number of its forecast may be
-    below zero, or no bound of its intervals. `seasons` are those that the zero-shot model forecasts with.
+    below zero, or no bound of its intervals. `seasons` are those that the zero-shot model forecasts with, None for
+    others.
     """
 
     id: str
@@ -30,7 +33,7 @@ class PreparedSeries(NamedTuple):
     starts_after: int | None = None
     spread: Spread | None = None
     is_non_negative: bool = False
-    seasons: Seasons = NO_SEASON
+    seasons: Seasons | None = None
 
 
 def prepare_series(
@@ -69,19 +72,8 @@ def prepare_series(
                 PreparedSeries(posted.id, posted.pointer, flaw=_misfit(posted.pointer, values, manifest, max_length))
             )
         elif manifest.is_zero_shot:
-            is_non_negative = request.non_negative
-            rows.append(
-                PreparedSeries(
-                    posted.id,
-                    posted.pointer,
-                    values,
-                    timestamps,
-                    None,
-                    end - 1 if end < len(posted.values) else None,
-                    None,
-                    bool((values >= 0).all()) if is_non_negative is None else is_non_negative,
-                )
-            )
+            starts_after = end - 1 if end < len(posted.values) else None
+            rows.append(PreparedSeries(posted.id, posted.pointer, values, timestamps, None, starts_after))
         else:
             rows.append(
                 PreparedSeries(
@@ -106,14 +98,25 @@ def prepare_series(
 def _with_seasons(
     rows: list[PreparedSeries], request: ForecastRequest, freq: str | None, first_seasons: Seasons | None
 ) -> list[PreparedSeries]:
-    """Rows with the seasons of each series, cut to what is read with them."""
+    """Rows with the seasons of each series and whether it was ever negative, cut to what is read with them."""
     values = [row.values for row in rows if row.values is not None]
     known = [] if first_seasons is None or rows[0].values is None else [first_seasons]
     found = iter(known + find_all_seasons(values[len(known) :], season=request.season, freq=freq))
+    told = request.non_negative
     return [
         row
         if row.values is None
-        else row._replace(values=row.values[-(seasons := next(found)).points_read :], seasons=seasons)
+        else PreparedSeries(
+            row.id,
+            row.pointer,
+            row.values[-(seasons := next(found)).points_read :],
+            row.timestamps,
+            None,
+            row.starts_after,
+            None,
+            bool(np.minimum.reduce(row.values) >= 0) if told is None else told,
+            seasons,
+        )
         for row in rows
     ]
 

@@ -11,7 +11,7 @@ from service.domain.intervals import Spread
 from service.domain.seasons import NO_SEASON, Seasons, find_seasons
 from service.domain.series import PostedSeries, read_all
 from service.engines.engine import Engine, Series
-from service.engines.zero_shot import Combined, ZeroShotEngine
+from service.engines.zero_shot import CombinedRow, ZeroShotEngine
 from service.errors import Flaw
 from service.serving.batcher import Batcher
 from service.serving.engine_call import EngineCall, pack
@@ -62,7 +62,7 @@ def make_calls(engine: Engine, seasons: Sequence[Seasons], horizon: int) -> list
 
 async def combine_rows(
     batcher: Batcher, engine: Engine, rows: Sequence[Series], seasons: Sequence[Seasons], horizon: int
-) -> tuple[list[Combined], float, float]:
+) -> tuple[list[CombinedRow], float, float]:
     """Combined forecasts of rows [time], and the seconds that they waited and were computed in."""
     calls = make_calls(engine, seasons, horizon)
     computed = await asyncio.gather(*(batcher.run(call, [rows[i] for i in places]) for call, places in calls))
@@ -79,7 +79,7 @@ async def combine_rows(
 
 def combine_rows_here(
     engine: Engine, rows: Sequence[Series], seasons: Sequence[Seasons], horizon: int
-) -> list[Combined]:
+) -> list[CombinedRow]:
     """As `combine_rows`, in this thread."""
     combined: list[Any] = [None] * len(rows)
     for call, places in make_calls(engine, seasons, horizon):
@@ -89,31 +89,32 @@ def combine_rows_here(
 
 
 def assemble_combined(
-    rows: list[PreparedSeries], combined: list[Combined], engine: Engine, plan: ForecastPlan, *, explained: bool
+    rows: list[PreparedSeries], combined: list[CombinedRow], engine: Engine, plan: ForecastPlan, *, explained: bool
 ) -> list[SeriesForecast]:
     """Joins combined forecasts, one for each row without a flaw, with the series that they are for."""
     answered = iter(combined)
     by_row = [None if row.values is None else next(answered) for row in rows]
-    measured = [
-        row if of_row is None else row._replace(spread=Spread(of_row.unit, False))
-        for row, of_row in zip(rows, by_row, strict=True)
-    ]
+    if plan.has_spread:
+        rows = [
+            row if of_row is None else row._replace(spread=Spread(of_row.unit, False))
+            for row, of_row in zip(rows, by_row, strict=True)
+        ]
     answers = [
         np.maximum(of_row.forecast, 0.0) if row.is_non_negative else of_row.forecast
         for row, of_row in zip(rows, by_row, strict=True)
         if of_row is not None
     ]
+    forecasts = assemble(rows, answers, None, plan)
+    if not explained:
+        return forecasts
     names = cast(ZeroShotEngine, engine).experts
-    forecasts = assemble(measured, answers, None, plan)
     return [
-        forecast
-        if of_row is None or forecast.flaw is not None
-        else forecast._replace(season=row.seasons.short, experts=_explain(names, of_row) if explained else None)
-        for forecast, row, of_row in zip(forecasts, rows, by_row, strict=True)
+        forecast if of_row is None or forecast.flaw is not None else forecast._replace(experts=_explain(names, of_row))
+        for forecast, of_row in zip(forecasts, by_row, strict=True)
     ]
 
 
-def _explain(names: Sequence[str], combined_row: Combined) -> list[Expert]:
+def _explain(names: Sequence[str], combined_row: CombinedRow) -> list[Expert]:
     """What a forecast was made of, the heaviest expert first; those without a say are left out."""
     weights, errors = combined_row.weights.tolist(), combined_row.errors.tolist()
     experts = [Expert(*of_one) for of_one in zip(names, weights, errors, strict=True) if of_one[1] > 0]

@@ -20,6 +20,7 @@ from service.training.data.window_sampler import Importance, WindowSampler
 from service.training.epoch import Epoch
 from service.training.fit import fit
 from service.training.progress import REFIT_SHARE, refit_epochs
+from service.training.reference_forecast import Forecaster
 from service.training.scaling_selection import choose_transform
 
 Array = NDArray[np.float64]
@@ -110,9 +111,6 @@ def forecast_windows(
     recipe: Recipe, networks: Sequence[Network], prepared: PreparedPanel, windows: ScoredWindows
 ) -> Array:
     """Forecasts of scored windows: [n, horizon]."""
-    # Its graphs are TensorFlow's, which fitting does without.
-    from service.training.reference_forecast import Forecaster
-
     inputs = prepared.rows.inputs(windows.series, windows.ends, recipe.longest_window)
     return Forecaster(recipe, networks).forecast(inputs, prepared.horizon)
 

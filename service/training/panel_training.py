@@ -22,7 +22,6 @@ from service.training.epoch import Epoch
 from service.training.panel_fit import Fitted, combine, continue_fit, fit_panel, forecast_windows, score_baselines
 from service.training.progress import REFIT_SHARE, ProgressReporter, refit_epochs
 from service.training.promotion import judge
-from service.training.reference_forecast import forecast
 from service.training.season_selection import choose_seasons
 from service.training.training_result import TrainingResult
 from service.training.tuning import tune
@@ -97,7 +96,7 @@ def train_on_panel(
             "season": recipe.season,
         },
         len(best.epochs),
-        _proofs(recipe, best.networks, prepared),
+        _proof_series(recipe, prepared),
         calibration,
         gate,
         measured,
@@ -264,17 +263,15 @@ def _measure(forecasts: Array, prepared: PreparedPanel, rows: Rows | None = None
     return summarize(errors, metric)
 
 
-def _proofs(
-    recipe: Recipe, networks: list[Network], prepared: PreparedPanel
-) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
-    """The newest points of a few series, of the window's length and of a shorter odd one, with forecasts for them."""
+def _proof_series(recipe: Recipe, prepared: PreparedPanel) -> list[NDArray[np.float32]]:
+    """The newest points of a few series, of the window's length and of a shorter odd one."""
     rows = prepared.rows
     longest = min(recipe.longest_window, int(rows.lengths.max()))
-    proofs = []
+    found = []
     for length in sorted({longest, max(recipe.min_length, longest // 2 + 1)}):
         series = np.flatnonzero(rows.lengths >= length)[:PROOF_SERIES]
         inputs, _ = normalize(
             rows.inputs(series, rows.lengths[series], length), np.full(len(series), length), recipe.equivariance
         )
-        proofs.append((inputs, forecast(recipe, networks, inputs)))
-    return proofs
+        found.append(inputs)
+    return found

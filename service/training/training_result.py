@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from service.domain.recipes.recipe import Recipe
 from service.networks.network import Network
+from service.training.reference_forecast import forecast
 
 Array = NDArray[np.float32]
 
@@ -16,7 +17,7 @@ Array = NDArray[np.float32]
 class TrainingResult:
     """A fitted recipe with all that its manifest will say.
 
-    `proofs` are series [n, time] with the trained networks' forecasts for them [n, horizon], both in the user's units.
+    `proof_series` [n, time] are what an export is proved by, in the user's units.
     `measured_weights` are those that the metrics belong to, where the fit went on after measuring.
     """
 
@@ -25,10 +26,15 @@ class TrainingResult:
     metrics: dict[str, Any]
     data: dict[str, Any]
     epochs_run: int
-    proofs: list[tuple[Array, Array]]
+    proof_series: list[Array]
     calibration: dict[str, Any] | None = None
     gate: dict[str, Any] | None = None
     measured_weights: list[Array] | None = None
+
+    @property
+    def proofs(self) -> list[tuple[Array, Array]]:
+        """The series with the trained networks' forecasts for them [n, horizon], for which programs are compiled."""
+        return [(series, forecast(self.recipe, self.networks, series)) for series in self.proof_series]
 
     @property
     def weights(self) -> list[Array]:

@@ -8,13 +8,11 @@ from numpy.typing import NDArray
 
 from service.domain.recipes.recipe import Recipe
 from service.domain.recipes.training_plan import TrainingPlan
-from service.networks.network import Network
 from service.training.data.wave_data import WaveData, prepare_waves
 from service.training.data.wave_sampler import WaveSampler
 from service.training.epoch import Epoch
 from service.training.fit import fit
 from service.training.progress import ProgressReporter
-from service.training.reference_forecast import forecast
 from service.training.training_result import TrainingResult
 from service.training.tuning import tune
 from service.training.wave_scores import score_waves
@@ -69,12 +67,12 @@ def _train(recipe: Recipe, on_batch: Callable[[], None], on_epoch: Callable[[Epo
             "season": None,
         },
         len(epochs),
-        _proofs(recipe, networks, waves),
+        _proof_series(recipe, waves),
     )
 
 
-def _proofs(recipe: Recipe, networks: list[Network], waves: WaveData) -> list[tuple[Array, Array]]:
-    """Test series of the window's length and of a shorter odd one, with the trained network's forecasts for them."""
+def _proof_series(recipe: Recipe, waves: WaveData) -> list[Array]:
+    """Test series of the window's length and of a shorter odd one."""
     inputs = waves.test.inputs[:PROOF_SERIES]
     lengths = {recipe.window, max(recipe.min_length, recipe.window // 2 + 1)}
-    return [(part := inputs[:, -length:], forecast(recipe, networks, part)) for length in sorted(lengths)]
+    return [inputs[:, -length:] for length in sorted(lengths)]

@@ -4,13 +4,15 @@ import { html, render, useEffect, useRef, useState } from "./html.js";
 import { keepKey, onKeyNeeded, readKey } from "./api.js";
 import { CompareView } from "./compare_view.js";
 import { ForecastView } from "./forecast_view.js";
+import { Glossary } from "./glossary.js";
+import { LearnView } from "./learn_view.js";
 import { useLink } from "./link.js";
 import { ModelsView } from "./models_view.js";
 import { useModels } from "./parts.js";
 import { applyTheme, readTheme } from "./theme.js";
 import { TrainView } from "./train_view.js";
 
-const VIEWS = { forecast: ["Forecast", ForecastView], train: ["Train", TrainView], models: ["Models", ModelsView], compare: ["Compare", CompareView] };
+const VIEWS = { forecast: ["Forecast", ForecastView], train: ["Train", TrainView], models: ["Models", ModelsView], compare: ["Compare", CompareView], learn: ["Learn", LearnView] };
 const THEMES = { system: "Auto", light: "Light", dark: "Dark" };
 
 function App() {
@@ -24,8 +26,11 @@ function App() {
   useEffect(() => onKeyNeeded(setAsksKey), []);
   useEffect(() => {
     document.title = `${title} · Outfielder`;
-    // Whoever listens to the page hears that another view has come.
-    if (!isFirst.current) main.current.focus();
+    // Whoever listens to the page hears that another view has come; whoever sees it, sees its beginning.
+    if (!isFirst.current) {
+      main.current.focus({ preventScroll: true });
+      window.scrollTo(0, 0);
+    }
     isFirst.current = false;
   }, [name]);
   const isKeyMissing = error?.status === 401;
@@ -33,24 +38,20 @@ function App() {
     <a class="skip" href="#main" onClick=${(event) => { event.preventDefault(); main.current.focus(); }}>Skip to the content</a>
     <header class="top">
       <a class="brand" href="#/forecast"><img src="web/icon.svg" alt="" width="28" height="28" /><span>Outfielder</span></a>
-      <nav aria-label="Views"><ul>${Object.entries(VIEWS).map(([key, [label]]) => html`<li><a href=${`#/${key}${carry(link, key)}`} aria-current=${key === name ? "page" : undefined}>${label}</a></li>`)}</ul></nav>
+      <nav aria-label="Views"><ul>${Object.entries(VIEWS).map(([key, [label]]) => html`<li><a href=${`#/${key}`} aria-current=${key === name ? "page" : undefined}>${label}</a></li>`)}</ul></nav>
       <div class="top-tools">
         <a href="docs">API</a>
-        <button type="button" class="quiet" onClick=${() => setAsksKey("Requests carry this key.")}>${readKey() ? "Key set" : "Key"}</button>
+        <button type="button" class="quiet" onClick=${() => setAsksKey("Only services that ask for a key need one. It is sent with every request.")}>${readKey() ? "Key set" : "Key"}</button>
         <${ThemeChoice} />
       </div>
     </header>
     <main id="main" tabindex="-1" ref=${main}>
       ${isKeyMissing && !readKey() && html`<p class="problem" role="alert">This service asks for an API key. <button type="button" onClick=${() => setAsksKey("This service asks for an API key.")}>Enter it</button></p>`}
       ${(models.length > 0 || !busy || error) && html`<${View} key=${name} query=${link.query} rest=${link.rest} models=${models} modelsError=${error} reloadModels=${reload} />`}
+      <${Glossary} />
     </main>
+    <p id="chart-keys" class="visually-hidden">Plus and minus zoom, 0 shows all, the arrows go from point to point, with Shift they move the part that is shown.</p>
     ${asksKey && html`<${KeyDialog} reason=${asksKey} onClose=${() => setAsksKey("")} />`}`;
-}
-
-/** The data that are looked at stay the same from view to view. */
-function carry(link, view) {
-  if (!link.query.data || view === "models") return "";
-  return `?data=${encodeURIComponent(link.query.data).replace(/%3A/g, ":")}`;
 }
 
 function ThemeChoice() {

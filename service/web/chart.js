@@ -1,6 +1,6 @@
 // Lines and bands over time or index, with zoom, hover, a legend, and the numbers as a table.
 
-import { html, useEffect, useMemo, useRef, useState } from "./html.js";
+import { html, useEffect, useRef, useState } from "./html.js";
 import { saveCsv, savePng } from "./download.js";
 import { formatNumber, formatStamp } from "./format.js";
 import { DataTable } from "./table.js";
@@ -81,23 +81,24 @@ export function Chart({ title, x, lines, bands = [], timed = false, view = null,
     if (!after.delete(label)) after.add(label);
     return after;
   });
-  const columns = useMemo(() => toColumns(x, lines, bands, timed, xLabel), [x, lines, bands, timed, xLabel]);
+  // Of many points it takes a while, and most people never ask for them.
+  const columns = () => toColumns(x, lines, bands, timed, xLabel);
   const last = lines.length ? summarize(lines) : "";
   return html`
     <figure class=${compact ? "chart compact" : "chart"}>
       <figcaption class=${compact ? "chart-title" : "visually-hidden"}>${title}</figcaption>
       <div class="chart-area" ref=${place} tabindex=${compact ? undefined : 0} role="img"
-        aria-label=${`${title}. ${last}${compact ? "" : " Plus and minus zoom, arrows move, 0 shows all."}`}
-        onKeyDown=${compact ? undefined : (event) => onKey(event, plot.current)}></div>
-      <div class="readout" ref=${readout} aria-live="off"></div>
+        aria-label=${`${title}. ${last}`}
+        onKeyDown=${compact ? undefined : (event) => onKey(event, plot.current)} aria-describedby=${compact ? undefined : "chart-keys"}></div>
+      <div class="readout" ref=${readout} aria-live=${compact ? "off" : "polite"}></div>
       ${!compact && html`<div class="chart-bar">
         <${Legend} lines=${lines} bands=${bands} hidden=${hidden} onToggle=${toggle} yLabel=${yLabel} />
         <div class="chart-tools">
           <button type="button" class="quiet" onClick=${() => zoomBy(plot.current, ZOOM_STEP)} aria-label="Zoom in" title="Zoom in (or drag over a part)">+</button>
           <button type="button" class="quiet" onClick=${() => zoomBy(plot.current, 1 / ZOOM_STEP)} aria-label="Zoom out" title="Zoom out">−</button>
-          <button type="button" class="quiet" onClick=${() => showAll(plot.current)}>All</button>
+          <button type="button" class="quiet" onClick=${() => showAll(plot.current)} title="Show all (0)">All</button>
           ${downloads && html`
-            <button type="button" class="quiet" onClick=${() => saveCsv(`${title}.csv`, columns)}>CSV</button>
+            <button type="button" class="quiet" onClick=${() => saveCsv(`${title}.csv`, columns())}>CSV</button>
             <button type="button" class="quiet" onClick=${() => savePng(`${title}.png`, plot.current, title, lines)}>PNG</button>`}
         </div>
       </div>`}
@@ -143,7 +144,7 @@ function configure({ x, lines, bands, timed, split, height, compact, logY }) {
     padding: [8, 8, 0, 0],
     cursor: { drag: { x: !compact, y: false, dist: 5 }, points: { size: 7 }, y: false },
     axes: [
-      { ...axis, space: compact ? 60 : 70, size: compact ? 26 : 34, values: timed ? undefined : (u, ticks) => ticks.map((tick) => (Number.isInteger(tick) ? tick.toLocaleString("en") : "")) },
+      { ...axis, space: compact ? 60 : 70, size: timed ? 46 : compact ? 26 : 34, values: timed ? undefined : (u, ticks) => ticks.map((tick) => (Number.isInteger(tick) ? tick.toLocaleString("en") : "")) },
       { ...axis, size: (u, words) => AXIS_MARGIN + Math.max(0, ...(words || []).map((word) => word.length)) * (compact ? 6 : 7), values: (u, ticks) => ticks.map((tick) => (tick === null ? "" : formatNumber(tick))) },
     ],
     hooks: {
@@ -185,7 +186,8 @@ function onKey(event, u) {
   if (!u || event.ctrlKey || event.metaKey || event.altKey) return;
   const actions = {
     "+": () => zoomBy(u, ZOOM_STEP), "=": () => zoomBy(u, ZOOM_STEP), "-": () => zoomBy(u, 1 / ZOOM_STEP),
-    0: () => showAll(u), ArrowLeft: () => move(u, -1), ArrowRight: () => move(u, 1),
+    0: () => showAll(u),
+    ArrowLeft: () => (event.shiftKey ? move(u, -1) : point(u, -1)), ArrowRight: () => (event.shiftKey ? move(u, 1) : point(u, 1)),
   };
   if (!actions[event.key]) return;
   event.preventDefault();
@@ -212,6 +214,16 @@ function move(u, direction) {
   const step = ((max - min) / 10) * direction;
   const shift = direction < 0 ? Math.max(step, x[0] - min) : Math.min(step, x[x.length - 1] - max);
   u.setScale("x", { min: min + shift, max: max + shift });
+}
+
+/** Puts the pointer on the next point, whose values are then read out. */
+function point(u, direction) {
+  const x = u.data[0];
+  const from = u.cursor.idx ?? (direction > 0 ? -1 : x.length);
+  const at = Math.min(Math.max(from + direction, 0), x.length - 1);
+  const { min, max } = u.scales.x;
+  if (x[at] < min || x[at] > max) move(u, direction);
+  u.setCursor({ left: u.valToPos(x[at], "x"), top: 0 });
 }
 
 function showAll(u) {

@@ -1,60 +1,65 @@
 // Which model is best: a backtest of chosen models on chosen series, and the scores that the store remembers.
 
-import { html, useMemo, useState } from "./html.js";
+import { html, useEffect, useMemo, useState } from "./html.js";
 import { get, post, put } from "./api.js";
 import { Chart } from "./chart.js";
-import { loadData, toPosted } from "./data.js";
+import { lastRef, loadData, toPosted } from "./data.js";
 import { DataPanel } from "./data_panel.js";
 import { buildChart } from "./forecast_chart.js";
 import { forecastSeries } from "./forecast_request.js";
-import { FIRST_EXAMPLE } from "./forecast_view.js";
 import { formatNumber, formatPercent } from "./format.js";
 import { makeLink, replaceLink } from "./link.js";
-import { Badge, Problem, TextField, hasIntervals, nameOf, useAsync } from "./parts.js";
+import { ModelChoice } from "./model_choice.js";
+import { Badge, Problem, TextField, checkCount, hasIntervals, useAsync } from "./parts.js";
 
 const LEVELS = [80, 95];
 const MULTIPLES = 6;
+// Of each small chart, at least.
+const SHOWN_POINTS = 40;
+const USUAL_WINDOWS = "5";
 const JOB_POLL_MS = 1000;
 const BASELINES = { seasonal_naive: "seasonal naive", naive: "naive", linear: "linear regression" };
 
 export function CompareView({ query, models, modelsError, reloadModels }) {
-  const data = query.data || FIRST_EXAMPLE;
+  const data = query.data || lastRef();
   const change = (changes) => replaceLink(makeLink("compare", { ...query, ...changes }));
   const loaded = useAsync((signal) => loadData(data, signal), [data]);
   const source = loaded.value?.ref === data ? loaded.value : null;
   const names = (query.models || "").split(",").filter(Boolean);
   const chosen = names.length ? names : models.filter((model) => model.is_default).map((model) => model.name);
   const [state, setState] = useState({ busy: "", error: null, rows: null });
-  const [windows, setWindows] = useState("5");
-  const [horizon, setHorizon] = useState("");
+  const windows = query.windows || USUAL_WINDOWS;
+  const shortest = findShortest(models, chosen);
+  const horizon = query.horizon || (shortest ? String(shortest.horizon) : "");
 
   const run = async () => {
     const rows = [];
-    setState({ busy: "Measuring…", error: null, rows: null });
     // One after the other: each asks for the whole machine.
     for (const name of chosen) {
-      setState((before) => ({ ...before, busy: `Measuring ${name}…` }));
+      setState({ busy: `Measuring ${name}…`, error: null, rows: null });
       rows.push(await backtest(name, { source, horizon: horizon || (rows.find((row) => row.answer)?.answer.horizon ?? ""), windows, models }));
     }
     setState({ busy: "", error: null, rows });
   };
+  // Who comes back to a comparison finds it again.
+  useEffect(() => {
+    if (query.run && source && chosen.length && !state.rows && !state.busy) run();
+  }, [source]);
   return html`<div class="view">
     <h1 class="visually-hidden">Compare</h1>
-    <${DataPanel} value=${data} source=${source} onChange=${(ref) => { setState({ busy: "", error: null, rows: null }); change({ data: ref }); }} />
+    <${DataPanel} value=${data} source=${source} onChange=${(ref) => { setState({ busy: "", error: null, rows: null }); change({ data: ref, run: undefined }); }} />
     <${Problem} error=${loaded.error || modelsError} />
     <div class="split">
       <section class="panel settings" aria-label="Settings">
-        <fieldset class="models"><legend>Models</legend>${choices(models, chosen).map((name) => html`<label class="check" key=${name}>
-          <input type="checkbox" checked=${chosen.includes(name)} onChange=${(event) => change({ models: (event.currentTarget.checked ? [...chosen, name] : chosen.filter((other) => other !== name)).join(",") })} /><span>${name}</span></label>`)}</fieldset>
-        <div class="row">
-          <${TextField} label="Horizon" inputmode="numeric" value=${horizon} placeholder="the first model's" onChange=${setHorizon} />
-          <${TextField} label="Origins" inputmode="numeric" value=${windows} onChange=${setWindows} hint="forecasts of each series" />
-        </div>
-        <button type="button" class="primary" disabled=${!source || !chosen.length || Boolean(state.busy)} onClick=${run}>${state.busy || "Compare"}</button>
+        <${ModelChoice} models=${models} chosen=${chosen} onChange=${(after) => change({ models: after.join(","), run: undefined })} />
+        <${TextField} label="Horizon: steps ahead" inputmode="numeric" value=${horizon} placeholder="one season" check=${checkCount(1, 1000)} onChange=${(text) => change({ horizon: text, run: undefined })}
+          hint=${!query.horizon && shortest ? `as ${shortest.name} was trained for` : ""} />
+        <${TextField} label="Origins: forecasts of each series" inputmode="numeric" value=${windows} check=${checkCount(1, 1000)} onChange=${(text) => change({ windows: text, run: undefined })} />
+        <button type="button" class="primary" disabled=${!source || !chosen.length || Boolean(state.busy)} onClick=${() => { change({ run: "1" }); run(); }}>${state.busy || "Compare"}</button>
       </section>
       <section class="panel result" aria-label="Comparison" aria-live="polite" aria-busy=${String(Boolean(state.busy))}>
         ${!state.rows && html`<p class="hint">A backtest forecasts the last points of every series from what was known before, several times, and counts the errors. The naive forecasts are measured on the same points.</p>`}
-        ${state.rows && html`<${Ranking} rows=${state.rows} models=${models} reload=${reloadModels} />`}
+        ${state.rows && html`<${Ranking} rows=${state.rows} models=${models} reload=${reloadModels} /><${Seen} rows=${state.rows} source=${source} />`}
       </section>
     </div>
     ${state.rows && source && html`<${Multiples} source=${source} rows=${state.rows} data=${data} />`}
@@ -62,8 +67,11 @@ export function CompareView({ query, models, modelsError, reloadModels }) {
   </div>`;
 }
 
-/** All models, and versions that somebody named. */
-const choices = (models, chosen) => [...new Set([...models.map(nameOf), ...chosen])];
+/** The chosen model that was trained for the fewest steps: further ahead it would be judged by what it never learned. */
+function findShortest(models, chosen) {
+  const trained = chosen.map((name) => models.find((model) => model.name === name.split("@")[0])).filter((model) => model && model.architecture !== "zero_shot" && model.horizon > 1);
+  return trained.sort((a, b) => a.horizon - b.horizon)[0];
+}
 
 /** {name, answer} or {name, error}. */
 async function backtest(name, { source, horizon, windows, models }) {
@@ -98,6 +106,7 @@ async function measure(body) {
 
 function Ranking({ rows, models, reload }) {
   const [error, setError] = useState(null);
+  const [done, setDone] = useState(null);
   const good = rows.filter((row) => row.answer);
   const first = good[0]?.answer;
   const ranked = [
@@ -107,9 +116,11 @@ function Ranking({ rows, models, reload }) {
   const isDefault = (name) => models.find((model) => model.name === name)?.is_default;
   const promote = async (name) => {
     const [model, version] = name.split("@");
+    const before = models.find((other) => other.is_default)?.name;
     try {
       if (version) await put(`/models/${model}/aliases/champion`, { version: Number(version) });
       await put("/models/default", { name: model });
+      setDone({ name, before: before === model ? "" : before });
       setError(null);
     } catch (problem) {
       setError(problem);
@@ -117,17 +128,29 @@ function Ranking({ rows, models, reload }) {
     reload();
   };
   return html`<${Problem} error=${error} />
+    ${done && html`<div class="problem good" role="status"><p>${done.name} is the default now: it is used wherever a request names no model. ${done.before && html`<button type="button" class="quiet" onClick=${() => promote(done.before)}>Undo: make it ${done.before} again</button>`}</p></div>`}
     ${good.length > 0 && html`<div class="scroll" tabindex="0" role="region" aria-label="Ranking"><table>
       <caption>${first.windows} forecasts of ${first.horizon} steps for each series, ranked by MASE; the smaller, the better</caption>
-      <thead><tr><th scope="col">Forecast</th><th scope="col">MASE</th><th scope="col">MAE</th><th scope="col">RMSE</th><th scope="col">sMAPE</th><th scope="col">Inside ${LEVELS.join(" / ")} %</th><th scope="col" class="text">Use</th></tr></thead>
+      <thead><tr><th scope="col">Forecast</th><th scope="col">MASE</th><th scope="col">MAE</th><th scope="col">RMSE</th><th scope="col">sMAPE</th><th scope="col">Inside ${LEVELS.join(" / ")} %</th><th scope="col" class="text">Promote</th></tr></thead>
       <tbody>${ranked.map((row, i) => html`<tr class=${i === 0 ? "best" : row.kind}><th scope="row">${row.name}</th><td>${formatNumber(row.mase, 3)}</td><td>${formatNumber(row.mae)}</td><td>${formatNumber(row.rmse)}</td><td>${formatPercent(row.smape)}</td>
         <td>${row.coverage ? LEVELS.map((level) => formatPercent(row.coverage[String(level)])).join(" / ") : "–"}</td>
-        <td class="text">${row.kind === "model" && (isDefault(row.name) ? html`<${Badge} kind="good">default</${Badge}>` : html`<button type="button" class="quiet" onClick=${() => promote(row.name)}>Promote<span class="visually-hidden"> ${row.name}</span></button>`)}</td></tr>`)}</tbody>
+        <td class="text">${row.kind === "model" && (isDefault(row.name) ? html`<${Badge} kind="good">default</${Badge}>` : html`<button type="button" class="quiet" onClick=${() => promote(row.name)}>Make it the default<span class="visually-hidden"> ${row.name}</span></button>`)}</td></tr>`)}</tbody>
     </table></div>
-    <p class="hint">Promoting makes a model the default, which answers requests that name none${rows.some((row) => row.name.includes("@")) ? ", and its version the champion" : ""}.</p>`}
+    ${rows.some((row) => row.name.includes("@")) && html`<p class="hint">To make a version the default makes it the champion of its model as well.</p>`}`}
     ${rows.filter((row) => row.error).map((row) => html`<div><strong>${row.name}</strong><${Problem} error=${row.error} /></div>`)}
     ${good.some((row) => row.answer.series.some((series) => series.error)) && html`<p class="hint">Some series could not be measured: ${good[0].answer.series.filter((series) => series.error).slice(0, 3).map((series) => `${series.id}: ${series.error.message}`).join(" ")}</p>`}`;
 }
+
+/** Says so where a model may have seen the points that it was measured on. */
+function Seen({ rows, source }) {
+  const good = rows.filter((row) => row.answer);
+  const { value } = useAsync((signal) => Promise.all(good.map((row) => get(`/models/${row.answer.model}/versions/${row.answer.version}`, { signal }))), [rows]);
+  const seen = (value || []).filter(({ data }) => source.ref === `dataset:${data.id}` || (data.n_series === source.nSeries && data.n_points === source.nPoints));
+  if (!seen.length) return null;
+  return html`<p class="warning">${seen.map((manifest) => manifest.name).join(" and ")} ${seen.length === 1 ? "was" : "were"} trained on these series, to their end (option refit): this comparison flatters ${seen.length === 1 ? "it" : "them"}. The test ${seen.length === 1 ? "score" : "scores"} of the training were measured before: ${seen.map((manifest) => `${manifest.name} MASE ${formatNumber((manifest.metrics.test || manifest.metrics.validation)?.mase, 3)} (seasonal naive ${formatNumber(baselineOf(manifest), 3)})`).join(", ")}.</p>`;
+}
+
+const baselineOf = ({ metrics }) => (metrics.baselines?.seasonal_naive?.test || metrics.baselines?.seasonal_naive)?.mase;
 
 /** The last forecast of the first series, a small chart each. */
 function Multiples({ source, rows, data }) {
@@ -149,7 +172,7 @@ function Multiples({ source, rows, data }) {
 }
 
 function Multiple({ series, source, results, holdout, data }) {
-  const chart = useMemo(() => buildChart({ series, source, results, holdout }), [series, results, holdout]);
+  const chart = useMemo(() => buildChart({ series, results, holdout, leastShown: SHOWN_POINTS }), [series, results, holdout]);
   return html`<div><${Chart} title=${series.id} ...${chart} compact=${true} height=${170} />
     <a href=${makeLink("forecast", { data, series: series.id, models: results.map((result) => result.model).join(","), holdout })}>See ${series.id} in full</a></div>`;
 }

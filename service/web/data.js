@@ -2,8 +2,11 @@
 
 import { get, post } from "./api.js";
 
+export const FIRST_EXAMPLE = "example:air-passengers";
 const SERIES_AT_ONCE = 100;
 const KNOWN_SOURCES = 8;
+const RECENT = "outfielder-recent";
+const KEPT_RECENT = 8;
 const known = new Map();
 
 /**
@@ -36,7 +39,7 @@ async function loadDataset(ref, name, signal) {
     get(`/datasets/${name}/series?limit=${SERIES_AT_ONCE}`, { signal }),
   ]);
   return {
-    ref, title: facts.n_series === 1 && page.series[0].id !== "0" ? page.series[0].id : "Your series", description: "", freq: facts.freq, season: null,
+    ref, title: readTitle(ref) || "Your series", description: "", freq: facts.freq, season: null,
     nSeries: facts.n_series, nPoints: facts.n_points, audit: facts.audit, series: page.series, cursor: page.next_cursor,
   };
 }
@@ -69,14 +72,29 @@ export async function uploadFile(content, { name = "", options = {} } = {}) {
   const query = new URLSearchParams(options).toString();
   const type = isParquet ? "application/vnd.apache.parquet" : "text/csv";
   const facts = await post(`/datasets${query ? `?${query}` : ""}`, content, { type });
-  return `dataset:${facts.id}`;
+  return keepRecent(`dataset:${facts.id}`, name);
 }
 
 /** Uploads plain numbers. `freq` and `start` may be empty. */
 export async function uploadNumbers(values, { freq = "", start = "" } = {}) {
   const facts = await post("/datasets", { series: [values], ...(freq ? { freq } : {}), ...(freq && start ? { start } : {}) });
-  return `dataset:${facts.id}`;
+  return keepRecent(`dataset:${facts.id}`, `${values.length.toLocaleString("en")} numbers`);
 }
+
+/** What this tab looked at last, newest first: [{ref, title}]. The service keeps no names of files; this does. */
+export const readRecent = () => JSON.parse(sessionStorage.getItem(RECENT) || "[]");
+
+const readTitle = (ref) => readRecent().find((recent) => recent.ref === ref)?.title;
+
+/** Makes a source what views show that are told of no other. Returns its reference. */
+export function keepRecent(ref, title) {
+  const others = readRecent().filter((recent) => recent.ref !== ref);
+  sessionStorage.setItem(RECENT, JSON.stringify([{ ref, title: title || readTitle(ref) || "" }, ...others].slice(0, KEPT_RECENT)));
+  return ref;
+}
+
+/** The reference of what is to be shown where the address names nothing. */
+export const lastRef = () => readRecent()[0]?.ref || FIRST_EXAMPLE;
 
 /** Numbers separated by commas, semicolons, spaces or lines; null for other text, which is a file's. */
 export function readNumbers(text) {
@@ -88,9 +106,30 @@ export function readNumbers(text) {
   return values.length > 1 && values.every((value) => value === null || Number.isFinite(value)) ? values : null;
 }
 
-/** The columns of a file's text, to choose among. */
+/** The columns of a file's text, to choose among: [{name, kind, example}]; kinds are time, number and text. */
 export function readColumns(text) {
-  const line = text.slice(0, 100_000).split(/\r?\n/, 1)[0];
-  const separator = [",", ";", "\t", "|"].sort((a, b) => line.split(b).length - line.split(a).length)[0];
-  return line.split(separator).map((cell) => cell.trim().replace(/^"(.*)"$/, "$1"));
+  const lines = text.slice(0, 100_000).split(/\r?\n/).filter((line) => line.trim() !== "").slice(0, 20);
+  const separator = [",", ";", "\t", "|"].sort((a, b) => lines[0].split(b).length - lines[0].split(a).length)[0];
+  const [names, ...rows] = lines.map((line) => splitRow(line, separator));
+  return names.map((name, i) => {
+    const cells = rows.map((row) => row[i] ?? "").filter((cell) => cell !== "");
+    return { name, kind: guessKind(cells), example: cells[0] ?? "" };
+  });
+}
+
+function splitRow(line, separator) {
+  const cells = [""];
+  let isQuoted = false;
+  for (const letter of line) {
+    if (letter === '"') isQuoted = !isQuoted;
+    else if (letter === separator && !isQuoted) cells.push("");
+    else cells[cells.length - 1] += letter;
+  }
+  return cells.map((cell) => cell.trim());
+}
+
+function guessKind(cells) {
+  if (!cells.length) return "text";
+  if (cells.every((cell) => /^[-+]?[\d.,\s]+(e[-+]?\d+)?$/i.test(cell) && !/^\d{1,4}[.]\d{1,2}[.]\d{2,4}$/.test(cell))) return "number";
+  return cells.every((cell) => /\d/.test(cell) && /[-/.:]|[a-z]{3}/i.test(cell)) ? "time" : "text";
 }

@@ -2,8 +2,8 @@
 
 import { html, useEffect, useRef, useState } from "./html.js";
 import { get } from "./api.js";
-import { readColumns, readNumbers, uploadFile, uploadNumbers } from "./data.js";
-import { formatCount } from "./format.js";
+import { keepRecent, readColumns, readNumbers, readRecent, uploadFile, uploadNumbers } from "./data.js";
+import { describeFrequency, formatCount } from "./format.js";
 import { Problem, useAsync } from "./parts.js";
 
 const FREQUENCIES = [["", "none"], ["h", "hours"], ["30min", "half-hours"], ["15min", "quarter-hours"], ["D", "days"], ["B", "business days"],
@@ -23,13 +23,15 @@ export function DataPanel({ value, source, onChange, children }) {
   const [state, setState] = useState({ busy: "", error: null });
   const [isOver, setOver] = useState(false);
   const input = useRef(null);
+  const textarea = useRef(null);
+  useEffect(() => { if (isOpen && value) textarea.current.focus(); }, [isOpen]);
 
   const take = async (read) => {
     setState({ busy: "Reading…", error: null });
+    setAsked(null);
     try {
       const ref = await read();
       setState({ busy: "", error: null });
-      setAsked(null);
       setOpen(false);
       onChange(ref);
     } catch (error) {
@@ -42,50 +44,67 @@ export function DataPanel({ value, source, onChange, children }) {
 
   const readFile = async (content, name, options = {}) => {
     const error = await take(() => uploadFile(content, { name, options }));
-    if (!error || !COLUMN_CODES.has(error.code)) return;
-    const head = typeof content === "string" ? content : await content.slice(0, 100_000).text();
-    setAsked({ content, name, columns: readColumns(head) });
+    if (!error || !COLUMN_CODES.has(error.code) || /\.(parquet|pq)$/i.test(name)) return;
+    const columns = readColumns(typeof content === "string" ? content : await content.slice(0, 100_000).text());
+    if (columns.length < 2) return;
+    // The first question is no fault of the file's.
+    if (!Object.keys(options).length) setState({ busy: "", error: null });
+    setAsked({ content, name, columns });
   };
 
   const readText = () => {
     const numbers = readNumbers(text);
     if (numbers) take(() => uploadNumbers(numbers, frequency));
-    else readFile(text, "pasted.csv");
+    else readFile(text, "pasted table");
   };
 
-  const drop = (event) => {
+  // A file may be dropped anywhere: a browser would open it in place of the page.
+  const drop = useRef(null);
+  drop.current = (event) => {
     event.preventDefault();
     setOver(false);
     const [dropped] = event.dataTransfer.files;
-    if (dropped) {
-      setFile(dropped.name);
-      readFile(dropped, dropped.name);
-    } else {
-      const dragged = event.dataTransfer.getData("text/plain");
-      if (dragged) setText(dragged);
-    }
+    if (!dropped) return;
+    setFile(dropped.name);
+    readFile(dropped, dropped.name);
   };
+  useEffect(() => {
+    const isFile = (event) => [...event.dataTransfer.types].includes("Files");
+    const over = (event) => { if (isFile(event)) { event.preventDefault(); setOver(true); } };
+    const leave = (event) => { if (event.relatedTarget === null) setOver(false); };
+    const onDrop = (event) => { if (isFile(event)) drop.current(event); };
+    window.addEventListener("dragover", over);
+    window.addEventListener("dragleave", leave);
+    window.addEventListener("drop", onDrop);
+    return () => {
+      window.removeEventListener("dragover", over);
+      window.removeEventListener("dragleave", leave);
+      window.removeEventListener("drop", onDrop);
+    };
+  }, []);
+  useEffect(() => { if (source) keepRecent(source.ref, source.title); }, [source]);
+  const recent = readRecent().filter((one) => one.ref.startsWith("dataset:"));
+  const choose = (ref) => { setState({ busy: "", error: null }); setAsked(null); setOpen(false); onChange(ref); };
 
   const numbers = text.length < MOST_TEXT ? readNumbers(text) : null;
-  return html`<section class=${isOver ? "panel data-panel over" : "panel data-panel"} aria-label="Series"
-    onDragOver=${(event) => { event.preventDefault(); setOver(true); }} onDragLeave=${() => setOver(false)} onDrop=${drop}>
+  return html`<section class=${isOver ? "panel data-panel over" : "panel data-panel"} aria-label="Series">
     <div class="data-head">
       <div>
         <h2>${source ? source.title : "Choose a series"}</h2>
-        ${source && html`<p class="hint">${formatCount(source.nSeries, "series", "series")}, ${formatCount(source.nPoints, "point")}${source.freq ? `, frequency ${source.freq}` : ""}${source.description ? `. ${source.description}` : ""}</p>`}
+        ${source && html`<p class="hint">${formatCount(source.nSeries, "series", "series")}, ${formatCount(source.nPoints, "point")}${source.freq ? `, ${describeFrequency(source.freq)}` : ""}${source.description ? `. ${source.description}` : ""}</p>`}
       </div>
       <div class="data-actions">
-        <label class="field inline"><span>Example</span>
-          <select value=${value.startsWith("example:") ? value : ""} onChange=${(event) => { if (event.currentTarget.value) { setState({ busy: "", error: null }); setOpen(false); onChange(event.currentTarget.value); } }}>
-            <option value="">choose…</option>
-            ${(examples.value?.examples || []).map((example) => html`<option value=${`example:${example.name}`}>${example.title}</option>`)}
+        <label class="field inline"><span>Series</span>
+          <select value=${value} onChange=${(event) => choose(event.currentTarget.value)}>
+            ${recent.length > 0 && html`<optgroup label="Yours">${recent.map((one) => html`<option value=${one.ref}>${one.title || "Your series"}</option>`)}</optgroup>`}
+            <optgroup label="Examples">${(examples.value?.examples || []).map((example) => html`<option value=${`example:${example.name}`}>${example.title}</option>`)}</optgroup>
           </select></label>
         <button type="button" aria-expanded=${String(isOpen)} onClick=${() => setOpen(!isOpen)}>Your own series</button>
       </div>
     </div>
     ${isOpen && html`<div class="data-own">
       <label class="field"><span>Paste numbers, or a table with times and values</span>
-        <textarea rows="5" value=${text} onInput=${(event) => setText(event.currentTarget.value)}
+        <textarea ref=${textarea} rows="5" value=${text} onInput=${(event) => setText(event.currentTarget.value)}
           placeholder=${"112 118 132 129 121 135 …\nor\ndate,sales\n2024-01-01,112\n2024-02-01,118"}></textarea></label>
       ${numbers && html`<div class="row">
         <label class="field"><span>Time between numbers</span><select value=${frequency.freq} onChange=${(event) => setFrequency({ ...frequency, freq: event.currentTarget.value })}>
@@ -99,7 +118,7 @@ export function DataPanel({ value, source, onChange, children }) {
         <button type="button" onClick=${() => input.current.click()}>Choose a file…</button>
         <input ref=${input} type="file" class="visually-hidden" tabindex="-1" aria-label="A CSV or Parquet file" accept=".csv,.tsv,.txt,.parquet,.pq"
           onChange=${(event) => { const [chosen] = event.currentTarget.files; if (chosen) { setFile(chosen.name); readFile(chosen, chosen.name); } event.currentTarget.value = ""; }} />
-        <span class="hint">CSV or Parquet; dropping it anywhere here works as well.</span>
+        <span class="hint">CSV or Parquet; or drop it anywhere on this page.</span>
       </div>
     </div>`}
     ${state.busy && html`<p role="status" class="hint">${state.busy}${file ? ` ${file}` : ""}</p>`}
@@ -110,27 +129,37 @@ export function DataPanel({ value, source, onChange, children }) {
   </section>`;
 }
 
-/** Which column is which, where a file can be read in several ways. */
+/** Which column is which, where a file can be read in several ways. What its first rows look like is filled in. */
 function ColumnForm({ asked, onRead }) {
-  const [options, setOptions] = useState({});
-  const choose = (name) => (event) => {
-    const after = { ...options, [name]: event.currentTarget.value };
-    if (!after[name]) delete after[name];
-    setOptions(after);
+  const { columns } = asked;
+  const of = (kind) => columns.filter((column) => column.kind === kind);
+  const numbers = of("number");
+  const [layout, setLayout] = useState("long");
+  const [chosen, setChosen] = useState({
+    time_column: of("time")[0]?.name || "", id_column: of("text")[0]?.name || "", target_column: numbers.length === 1 ? numbers[0].name : "",
+  });
+  const choose = (name) => (event) => setChosen({ ...chosen, [name]: event.currentTarget.value });
+  const isWide = layout === "wide";
+  const isReady = isWide || Boolean(chosen.target_column);
+  const submit = (event) => {
+    event.preventDefault();
+    const names = isWide ? ["time_column"] : Object.keys(chosen);
+    onRead({ ...Object.fromEntries(names.filter((name) => chosen[name]).map((name) => [name, chosen[name]])), ...(isWide ? { format: "wide" } : {}) });
   };
-  const isWide = options.format === "wide";
-  return html`<form class="asked" onSubmit=${(event) => { event.preventDefault(); onRead(options); }}>
-    <h3>Which column is which?</h3>
+  const select = (name, label, empty) => html`<label class="field"><span>${label}</span><select value=${chosen[name]} onChange=${choose(name)}>
+    <option value="">${empty}</option>
+    ${columns.map((column) => html`<option value=${column.name}>${column.name}${column.example ? ` (${column.example})` : ""}</option>`)}</select></label>`;
+  return html`<form class="asked" onSubmit=${submit}>
+    <h3>Which column holds the values to forecast?</h3>
+    <p class="hint">${asked.name || "The table"} has ${formatCount(columns.length, "column")}: ${columns.map((column) => column.name).join(", ")}. It can be read in several ways.</p>
     <div class="row">
-      ${[["time_column", "Times"], ["target_column", "Values"], ["id_column", "Names of series"]].map(([name, label]) => html`
-        <label class="field"><span>${label}</span><select value=${options[name] || ""} disabled=${isWide && name !== "time_column"} onChange=${choose(name)}>
-          <option value="">none, or as found</option>
-          ${asked.columns.map((column) => html`<option value=${column}>${column}</option>`)}
-        </select></label>`)}
-      <label class="field"><span>Layout</span><select value=${options.format || ""} onChange=${(event) => setOptions(event.currentTarget.value === "wide" ? { format: "wide", ...(options.time_column ? { time_column: options.time_column } : {}) } : (({ format, ...rest }) => rest)(options))}>
-        <option value="">a row per time and series</option><option value="wide">a column per series</option></select></label>
+      <label class="field"><span>Layout</span><select value=${layout} onChange=${(event) => setLayout(event.currentTarget.value)}>
+        <option value="long">one column of values</option><option value="wide">each column of numbers is a series</option></select></label>
+      ${!isWide && select("target_column", "Values", "choose…")}
+      ${select("time_column", "Times", "none")}
+      ${!isWide && select("id_column", "Names of series", "none: it is one series")}
     </div>
-    <button type="submit" class="primary">Read it so</button>
+    <button type="submit" class="primary" disabled=${!isReady}>Read the file</button>
   </form>`;
 }
 

@@ -8,7 +8,7 @@ const SHOWN_HORIZONS = 6;
 const SHOWN_POINTS = 150;
 
 /** The props of a `Chart`. `results` are those of `forecast_request.js`; those with errors are left out. */
-export function buildChart({ series, results, holdout }) {
+export function buildChart({ series, results, holdout, leastShown = SHOWN_POINTS }) {
   const good = results.filter((result) => !result.error && result.forecast?.values);
   const count = series.values.length;
   const known = count - holdout;
@@ -46,7 +46,7 @@ export function buildChart({ series, results, holdout }) {
     }
   });
   const horizon = Math.max(1, total - known);
-  const shown = Math.max(SHOWN_POINTS, SHOWN_HORIZONS * horizon);
+  const shown = Math.max(leastShown, SHOWN_HORIZONS * horizon);
   const view = total > 2 * shown ? [x[total - shown], x[total - 1]] : null;
   return { x, lines, bands, timed, view, split: known > 0 ? x[known - 1] : null };
 }

@@ -3,19 +3,21 @@
 import { html, useEffect, useMemo, useState } from "./html.js";
 import { Chart } from "./chart.js";
 import { CodeBlock } from "./code.js";
-import { loadData, loadSeries } from "./data.js";
+import { lastRef, loadData, loadSeries } from "./data.js";
 import { DataPanel } from "./data_panel.js";
 import { forecastSeries } from "./forecast_request.js";
 import { buildChart } from "./forecast_chart.js";
 import { formatNumber, formatPercent } from "./format.js";
+import { ModelChoice } from "./model_choice.js";
 import { makeLink, replaceLink } from "./link.js";
-import { CopyButton, Problem, TextField, nameOf, useAsync } from "./parts.js";
+import { CopyButton, Problem, TextField, checkCount, checkLevels, useAsync } from "./parts.js";
 import { score } from "./scores.js";
 
-export const FIRST_EXAMPLE = "example:air-passengers";
 const MODES = [["auto", "as suits the model"], ["one_step", "one step"], ["autoregressive", "autoregressive"], ["vector", "vector"], ["sequence", "sequence"]];
 const DEFAULT_HOLDOUT = 10;
 const MOST_LISTED = 300;
+const MOST_STEPS = 1000;
+const NO_RESULTS = [];
 
 export function ForecastView({ query, models, modelsError }) {
   const asked = readQuery(query, models);
@@ -28,19 +30,23 @@ export function ForecastView({ query, models, modelsError }) {
 
   const names = asked.models.join(",");
   const forecasts = useAsync(
-    (signal) => (series && names
-      ? Promise.all(asked.models.map((name) => forecastSeries({ ...asked, model: name, series, source, holdout, models }, signal)))
-      : Promise.resolve([])),
+    async (signal) => ({
+      series, holdout,
+      results: series ? await Promise.all(asked.models.map((name) => forecastSeries({ ...asked, model: name, series, source, holdout, models }, signal))) : [],
+    }),
     [series, names, asked.mode, asked.horizon, asked.level, asked.freq, holdout],
   );
-  const results = forecasts.value || [];
+  // Forecasts of the series before are none of this one.
+  const isCurrent = forecasts.value?.series === series && forecasts.value?.holdout === holdout;
+  const results = isCurrent ? forecasts.value.results : NO_RESULTS;
   const chart = useMemo(
-    () => (series ? buildChart({ series, source, results, holdout }) : null),
-    [series, source, forecasts.value, holdout],
+    () => (series ? buildChart({ series, results, holdout }) : null),
+    [series, results, holdout],
   );
   const title = series ? `${source.title}${source.nSeries > 1 ? `, ${series.id}` : ""}` : "";
   return html`<div class="view">
     <h1 class="visually-hidden">Forecast</h1>
+    <p class="lead">See where a series goes. Take an example or your own series; the default model forecasts any series at once, without training.</p>
     <${DataPanel} value=${asked.data} source=${source} onChange=${(ref) => change({ data: ref, series: undefined, holdout: asked.holdout ? "season" : undefined })}>
       ${source && source.nSeries > 1 && html`<${SeriesChoice} source=${source} series=${series} onChange=${(id) => change({ series: id })} />`}
     </${DataPanel}>
@@ -49,19 +55,19 @@ export function ForecastView({ query, models, modelsError }) {
       <section class="panel settings" aria-label="Settings">
         <${ModelChoice} models=${models} chosen=${asked.models} onChange=${(after) => change({ models: after.join(",") })} />
         <div class="row">
-          <${TextField} label="Horizon" inputmode="numeric" value=${asked.horizon} placeholder="the model's" onChange=${(horizon) => change({ horizon: horizon.trim() })} disabled=${Boolean(holdout)} />
-          <${TextField} label="Intervals, in percent" value=${asked.level} placeholder="none" onChange=${(level) => change({ level: level.trim() || "none" })} />
+          <${TextField} label="Horizon" inputmode="numeric" value=${asked.horizon} placeholder="the model's" check=${checkCount(1, MOST_STEPS)} onChange=${(horizon) => change({ horizon })} disabled=${Boolean(holdout)} />
+          <${TextField} label="Intervals, in percent" value=${asked.level} placeholder="none" check=${checkLevels} onChange=${(level) => change({ level: level || "none" })} />
         </div>
-        <label class="field"><span>Mode</span><select value=${asked.mode} onChange=${(event) => change({ mode: event.currentTarget.value === "auto" ? undefined : event.currentTarget.value })}>
+        <label class="field"><span>Mode: one step, steps fed back, or all at once</span><select value=${asked.mode} onChange=${(event) => change({ mode: event.currentTarget.value === "auto" ? undefined : event.currentTarget.value })}>
           ${MODES.map(([word, label]) => html`<option value=${word}>${label}</option>`)}</select></label>
         <label class="check"><input type="checkbox" checked=${Boolean(holdout)} onChange=${(event) => change({ holdout: event.currentTarget.checked ? "season" : undefined })} />
           <span>Test yourself: hide the last points and compare</span></label>
-        ${holdout > 0 && html`<${TextField} label="Hidden points" inputmode="numeric" value=${String(holdout)} onChange=${(count) => change({ holdout: count.trim() })} />`}
+        ${holdout > 0 && html`<${TextField} label="Hidden points" inputmode="numeric" value=${String(holdout)} check=${checkCount(1, Math.floor(series.values.length / 2))} onChange=${(count) => change({ holdout: count || "season" })} />`}
       </section>
       <section class="panel result" aria-label="Forecast" aria-busy=${String(forecasts.busy || data.busy)}>
         ${chart && html`<${Chart} title=${`Forecast of ${title}`} ...${chart} height=${360} />`}
         ${!series && !data.error && html`<p class="hint" role="status">Loading the series…</p>`}
-        ${results.map((result) => html`<${Outcome} key=${result.model} result=${result} />`)}
+        ${series && results.map((result) => html`<${Outcome} key=${result.model} result=${result} models=${models} series=${series} holdout=${holdout} />`)}
         ${holdout > 0 && series && html`<${HoldoutTable} series=${series} source=${source} results=${results} holdout=${holdout} />`}
       </section>
     </div>
@@ -77,7 +83,7 @@ function readQuery(query, models) {
   const known = new Set(models.map((model) => model.name));
   const wanted = (query.models || "").split(",").filter(Boolean);
   return {
-    data: query.data || FIRST_EXAMPLE,
+    data: query.data || lastRef(),
     series: query.series || "",
     models: wanted.length ? wanted.filter((name) => known.has(name.split("@")[0])) : fallback ? [fallback] : [],
     mode: query.mode || "auto",
@@ -109,23 +115,18 @@ function SeriesChoice({ source, series, onChange }) {
   </div>`;
 }
 
-function ModelChoice({ models, chosen, onChange }) {
-  const toggle = (name, isOn) => onChange(isOn ? [...chosen, name] : chosen.filter((other) => other !== name));
-  const sorted = [...models].sort((a, b) => b.is_default - a.is_default);
-  return html`<fieldset class="models"><legend>Models</legend>
-    ${sorted.map((model) => html`<label class="check" key=${model.name}>
-      <input type="checkbox" checked=${chosen.includes(nameOf(model))} onChange=${(event) => toggle(nameOf(model), event.currentTarget.checked)} />
-      <span>${nameOf(model)}${model.is_default ? html` <small>default</small>` : ""}${model.architecture !== model.name.replace("-", "_") ? html` <small>${model.architecture}</small>` : ""}</span></label>`)}
-    ${chosen.filter((name) => !models.some((model) => nameOf(model) === name)).map((name) => html`<label class="check" key=${name}><input type="checkbox" checked onChange=${() => toggle(name, false)} /><span>${name}</span></label>`)}
-    ${models.length === 0 && html`<p class="hint">The store is empty. <a href="#/train">Train a model</a>.</p>`}
-  </fieldset>`;
+/** Whether a model that was trained was given fewer points than it learned to read. */
+function isShort(models, result, count) {
+  const model = models.find((other) => other.name === result.answer.model);
+  return Boolean(model) && model.architecture !== "zero_shot" && model.window > count;
 }
 
-function Outcome({ result }) {
+function Outcome({ result, models, series, holdout }) {
   if (result.error) return html`<div><strong>${result.model}</strong><${Problem} error=${result.error} /></div>`;
   const { season, experts } = result.forecast;
-  return html`<p class="outcome"><strong>${result.model}</strong> version ${result.answer.version}, ${result.answer.horizon} ${result.answer.horizon === 1 ? "step" : "steps"}${result.answer.rolled_out ? ", rolled out" : ""}${season > 1 ? `, season of ${season} points` : ""}, ${formatNumber(result.answer.timing_ms.queue + result.answer.timing_ms.compute, 2)} ms in the service.
+  return html`<p class="outcome"><strong>${result.model}</strong> version ${result.answer.version}, ${result.answer.horizon} ${result.answer.horizon === 1 ? "step" : "steps"}${result.answer.rolled_out ? ", beyond its own horizon" : ""}${season > 1 ? `, season of ${season} points` : ""}, ${formatNumber(result.answer.timing_ms.queue + result.answer.timing_ms.compute, 2)} ms in the service.
     ${result.note && html` <span class="hint">${result.note}</span>`}
+    ${isShort(models, result, series.values.length - holdout) && html` <strong class="warning">It reads ${models.find((model) => model.name === result.answer.model).window} points; the series has only ${series.values.length - holdout}, so don't rely on it.</strong>`}
     ${experts && html`<span class="hint"> Made of ${experts.filter((expert) => expert.weight >= 0.05).sort((a, b) => b.weight - a.weight).slice(0, 4).map((expert) => `${expert.name} ${Math.round(expert.weight * 100)} %`).join(", ")} and others.</span>`}
   </p>`;
 }

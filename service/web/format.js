@@ -23,6 +23,16 @@ export function formatSeconds(seconds) {
   return `${(seconds / 3600).toFixed(1)} h`;
 }
 
+const FREQUENCIES = { min: "minute", h: "hour", D: "day", B: "business day", W: "week", MS: "month", ME: "month", QS: "quarter", QE: "quarter", YS: "year", YE: "year", s: "second", BMS: "month", BME: "month" };
+
+/** A pandas offset alias in words: `MS` is `a value each month`. */
+export function describeFrequency(freq) {
+  const [, count, alias] = freq.match(/^(\d*)([A-Za-z]+)/) || [];
+  const word = FREQUENCIES[alias];
+  if (!word) return `frequency ${freq}`;
+  return count > 1 ? `a value every ${count} ${word}s (${freq})` : `a value each ${word} (${freq})`;
+}
+
 /** A time stamp of the service as local date and time. */
 export const formatTime = (stamp) =>
   stamp ? new Date(stamp).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" }) : "–";

@@ -7,7 +7,7 @@ import { go, makeLink } from "./link.js";
 import { Badge, ConfirmDialog, Problem, useAsync } from "./parts.js";
 import { VersionDetail } from "./version_detail.js";
 
-export function ModelsView({ query, rest, models, modelsError, reloadModels }) {
+export function ModelsView({ rest, models, modelsError, reloadModels }) {
   const [name, version] = rest;
   const chosen = models.find((model) => model.name === name);
   return html`<div class="view">
@@ -16,16 +16,16 @@ export function ModelsView({ query, rest, models, modelsError, reloadModels }) {
     <section class="panel" aria-label="Models">
       <h2>Models</h2>
       <div class="scroll" tabindex="0" role="region" aria-label="Table of models"><table>
-        <caption>${formatCount(models.length, "model")}. The default answers requests that name none.</caption>
-        <thead><tr><th scope="col">Model</th><th scope="col" class="text">Architecture</th><th scope="col">Versions</th><th scope="col">Answers</th><th scope="col">Window</th><th scope="col">Horizon</th><th scope="col" class="text">Engine</th><th scope="col">Test score</th></tr></thead>
+        <caption>${formatCount(models.length, "model")}. The default is used where a request names no model.</caption>
+        <thead><tr><th scope="col">Model</th><th scope="col" class="text">Architecture</th><th scope="col">Versions</th><th scope="col">Champion</th><th scope="col">Window</th><th scope="col">Horizon</th><th scope="col" class="text">Engine</th><th scope="col">Test score</th></tr></thead>
         <tbody>${models.map((model) => html`<tr key=${model.name} aria-selected=${String(model.name === name)}>
           <th scope="row"><a href=${makeLink("models", {}, [model.name])}>${model.name}</a> ${model.is_default && html`<${Badge} kind="good">default</${Badge}>`}</th>
-          <td class="text">${model.architecture}</td><td>${model.versions.length}</td><td>${model.current_version === null ? "none" : `version ${model.current_version}`}</td>
+          <td class="text">${model.architecture}</td><td>${model.versions.length}</td><td>${model.current_version === null ? "none passed" : `version ${model.current_version}`}</td>
           <td>${model.window}</td><td>${model.horizon}</td><td class="text">${model.engine || "none"}</td><td>${describeScore(model.metrics)}</td></tr>`)}</tbody>
       </table></div>
       ${models.length === 0 && html`<p class="hint">The store is empty. <a href="#/train">Train a model</a>.</p>`}
     </section>
-    ${chosen && html`<${ModelDetail} key=${name} model=${chosen} version=${version ? Number(version) : null} data=${query.data} reload=${reloadModels} />`}
+    ${chosen && html`<${ModelDetail} key=${name} model=${chosen} version=${version ? Number(version) : null} reload=${reloadModels} />`}
     ${name && !chosen && models.length > 0 && html`<p class="problem">There is no model ${name}.</p>`}
   </div>`;
 }
@@ -36,7 +36,7 @@ export function describeScore(metrics) {
   return scores.mase === undefined || scores.mase === null ? `MSE ${formatNumber(scores.mse, 3)}` : `MASE ${formatNumber(scores.mase, 3)}`;
 }
 
-function ModelDetail({ model, version, data, reload }) {
+function ModelDetail({ model, version, reload }) {
   const [error, setError] = useState(null);
   const [asked, setAsked] = useState(null);
   const shown = version && model.versions.includes(version) ? version : model.current_version ?? model.versions[model.versions.length - 1];
@@ -59,7 +59,7 @@ function ModelDetail({ model, version, data, reload }) {
     <div class="row between"><h2>${model.name}</h2>
       <div class="row">
         <a href=${makeLink("forecast", { models: model.name })}>Forecast with it</a>
-        ${!model.is_default && html`<button type="button" onClick=${() => attempt(() => put("/models/default", { name: model.name }))}>Make it the default</button>`}
+        ${model.is_default ? html`<span class="hint">It is the default: used where a request names no model.</span>` : html`<button type="button" onClick=${() => attempt(() => put("/models/default", { name: model.name }))}>Make it the default</button>`}
       </div></div>
     <${Problem} error=${error || manifests.error} />
     <div class="scroll" tabindex="0" role="region" aria-label="Table of versions"><table>
@@ -76,10 +76,10 @@ function ModelDetail({ model, version, data, reload }) {
           <button type="button" class="quiet danger" onClick=${() => setAsked(one.version)}>Delete<span class="visually-hidden"> version ${one.version}</span></button>
         </div></td></tr>`)}</tbody>
     </table></div>
-    ${manifest && html`<${VersionDetail} key=${shown} model=${model} manifest=${manifest} data=${data} />`}
+    ${manifest && html`<${VersionDetail} key=${shown} model=${model} manifest=${manifest} />`}
     ${asked !== null && html`<${ConfirmDialog} title=${`Delete version ${asked} of ${model.name}?`} action="Delete it" onClose=${() => setAsked(null)}
       onConfirm=${() => attempt(async () => { await remove(`/models/${model.name}/versions/${asked}`); if (asked === shown) go("models", {}, model.versions.length > 1 ? [model.name] : []); })}>
-      <p>Its files are removed from the store, and its number is never used again. Requests for it will get a 404.</p></${ConfirmDialog}>`}
+      <p>Its files are removed from the store, and its number is never used again. Whoever asks for it will be told that it is gone.</p></${ConfirmDialog}>`}
   </section>`;
 }
 

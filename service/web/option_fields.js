@@ -29,7 +29,7 @@ function Field({ option, id, values, set, preset, error }) {
       ? html`<select value=${value} onChange=${change}><option value="">default${usual === "" ? "" : `: ${usual}`}</option>${words.map((word) => html`<option value=${word}>${word}</option>`)}</select>`
       : html`<input inputmode="decimal" value=${value} onInput=${change} placeholder=${isShort ? String(usual) : ""} aria-invalid=${error ? "true" : undefined} />`}
     <small>${option.description}${option.minimum !== undefined && option.maximum !== undefined ? ` (${option.minimum} to ${option.maximum})` : ""}${isShort || words.length ? "" : `. Default: ${usual}`}</small>
-    ${error && html`<small class="problem">${error}</small>`}</label>`;
+    ${error && html`<small class="flaw" role="alert">${error}</small>`}</label>`;
 }
 
 /** The request's members of what was filled in. What is no number is sent as it stands, for the service to explain. */

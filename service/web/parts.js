@@ -3,6 +3,8 @@
 import { html, useEffect, useRef, useState } from "./html.js";
 import { list } from "./api.js";
 
+const SHOWN_ENTRIES = 5;
+
 /** Runs `load(signal)` when `inputs` change, and drops answers that came too late. {value, error, busy, reload}. */
 export function useAsync(load, inputs) {
   const [state, setState] = useState({ value: null, error: null, busy: true });
@@ -49,22 +51,40 @@ export function hasIntervals(models, name, steps = 0) {
 /** A problem in words, entry by entry. */
 export function Problem({ error }) {
   if (!error) return null;
-  const entries = error.entries?.length > 1 ? error.entries.slice(0, 5) : [];
-  return html`<div class="problem" role="alert"><p>${error.message}</p>
-    ${entries.length > 0 && html`<ul>${entries.map((entry) => html`<li>${entry.pointer && html`<code>${entry.pointer}</code> `}${entry.message}</li>`)}</ul>`}
+  // Where several fields are wrong, or one that the message doesn't name, each is said with its field.
+  const entries = error.entries?.filter((entry) => entry.pointer) || [];
+  const isPlain = entries.length === 0 || (entries.length === 1 && error.message.toLowerCase().includes(nameField(entries[0]).toLowerCase()));
+  return html`<div class="problem" role="alert">${isPlain
+    ? html`<p>${error.message}</p>`
+    : html`<ul>${entries.slice(0, SHOWN_ENTRIES).map((entry) => html`<li><strong>${nameField(entry)}</strong>: ${entry.message}</li>`)}</ul>`}
   </div>`;
 }
 
-/** A field whose text is handed on when it is done, by Enter or by leaving it. */
-export function TextField({ label, value, onChange, hint, ...rest }) {
+/** The field that an entry of a problem is about: `/level/0` is `level`. */
+const nameField = (entry) => entry.pointer.split("/").filter((part) => part && !/^\d+$/.test(part)).pop() || "request";
+
+/**
+ * A field whose text is handed on when it is done, by Enter or by leaving it.
+ * `check(text)` says what is wrong with it, "" for nothing; what is wrong is not handed on.
+ */
+export function TextField({ label, value, onChange, hint, check = () => "", ...rest }) {
   const [text, setText] = useState(value);
   useEffect(() => setText(value), [value]);
-  const commit = () => { if (text !== value) onChange(text); };
+  const flaw = text === value ? "" : check(text.trim());
+  const commit = () => { if (text !== value && !flaw) onChange(text.trim()); };
   return html`<label class="field"><span>${label}</span>
-    <input ...${rest} value=${text} onInput=${(event) => setText(event.currentTarget.value)} onBlur=${commit}
+    <input ...${rest} value=${text} aria-invalid=${flaw ? "true" : undefined} onInput=${(event) => setText(event.currentTarget.value)} onBlur=${commit}
       onKeyDown=${(event) => { if (event.key === "Enter") commit(); }} />
-    ${hint && html`<small>${hint}</small>`}</label>`;
+    ${flaw ? html`<small class="flaw" role="alert">${flaw}</small>` : hint && html`<small>${hint}</small>`}</label>`;
 }
+
+/** What is wrong with a text that should be a whole number from `least` to `most`, or nothing at all. */
+export const checkCount = (least, most) => (text) => (text === "" || (/^\d+$/.test(text) && Number(text) >= least && Number(text) <= most)
+  ? "" : `Expected a whole number from ${least} to ${most.toLocaleString("en")}.`);
+
+/** What is wrong with a list of levels. */
+export const checkLevels = (text) => (text.split(/[,;\s]+/).filter(Boolean).every((word) => Number(word) > 1 && Number(word) < 100)
+  ? "" : "Expected numbers between 1 and 100, such as 80, 95.");
 
 /** Copies text; says so. */
 export function CopyButton({ text, label = "Copy" }) {

@@ -2,9 +2,8 @@
 
 import { html, useEffect, useMemo, useState } from "./html.js";
 import { ApiError, get, post } from "./api.js";
-import { loadData, toTrainingData } from "./data.js";
+import { lastRef, loadData, toTrainingData } from "./data.js";
 import { DataPanel } from "./data_panel.js";
-import { FIRST_EXAMPLE } from "./forecast_view.js";
 import { JobDetail } from "./job_detail.js";
 import { JobList } from "./job_list.js";
 import { makeLink, replaceLink } from "./link.js";
@@ -16,10 +15,11 @@ const WAVES = "waves";
 // What most people set; all others are below.
 const FIRST_OPTIONS = ["horizon", "season", "epochs", "max_seconds"];
 const SUGGESTED_SECONDS = "60";
+const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/;
 
 export function TrainView({ query, reloadModels }) {
   const schema = useAsync(async (signal) => readSchema(await get("/openapi.json", { signal })), []);
-  const data = query.data || FIRST_EXAMPLE;
+  const data = query.data || lastRef();
   const change = (changes) => replaceLink(makeLink("train", { ...query, ...changes }));
   const loaded = useAsync((signal) => (data === WAVES ? Promise.resolve(null) : loadData(data, signal)), [data]);
   const source = loaded.value?.ref === data ? loaded.value : null;
@@ -27,11 +27,11 @@ export function TrainView({ query, reloadModels }) {
   return html`<div class="view">
     <h1 class="visually-hidden">Train</h1>
     ${data === WAVES
-      ? html`<section class="panel" aria-label="Series"><div class="data-head"><div><h2>The chapter's waves</h2>
-          <p class="hint">Synthetic series: two sine waves and noise, as in the textbook.</p></div>
-          <button type="button" onClick=${() => change({ data: FIRST_EXAMPLE })}>Train on series instead</button></div></section>`
+      ? html`<section class="panel" aria-label="Series"><div class="data-head"><div><h2>The textbook's waves</h2>
+          <p class="hint">Synthetic series: two sine waves and noise each, as in A. Géron's chapter on sequences.</p></div>
+          <button type="button" onClick=${() => change({ data: undefined })}>Train on series instead</button></div></section>`
       : html`<${DataPanel} value=${data} source=${source} onChange=${(ref) => change({ data: ref })}>
-          <p class="hint">Models for series like these learn from all of them. <button type="button" class="quiet" onClick=${() => change({ data: WAVES })}>Train on the chapter's waves instead</button></p>
+          <p class="hint">Models for series like these learn from all of them. <button type="button" class="quiet" onClick=${() => change({ data: WAVES })}>Train on the textbook's waves instead</button></p>
         </${DataPanel}>`}
     <${Problem} error=${loaded.error || schema.error} />
     <div class="columns">
@@ -54,8 +54,10 @@ function TrainForm({ schema, source, onWaves, onSubmitted }) {
   const allowed = useMemo(() => new Set(onWaves ? preset.optionsOnWaves : preset.options), [preset, onWaves]);
   const shown = schema.options.filter((option) => allowed.has(option.name));
   const [first, others] = [shown.filter((option) => FIRST_OPTIONS.includes(option.name)), shown.filter((option) => !FIRST_OPTIONS.includes(option.name))];
-  const suggested = source && source.ref.startsWith("example:") ? source.name : "my-series";
+  const suggested = source ? (source.name || source.title).replace(/\.\w+$/, "").replace(/[^\w.-]+/g, "-").replace(/^[^A-Za-z0-9]+/, "").toLowerCase() || "my-series" : "";
   useEffect(() => setOptions(architecture === "auto" ? { max_seconds: SUGGESTED_SECONDS } : {}), [architecture]);
+
+  const flaw = !name.trim() || NAME.test(name.trim()) ? "" : "Letters, digits, points, hyphens and underscores, without spaces; a letter or digit first.";
 
   const submit = async (event) => {
     event.preventDefault();
@@ -81,14 +83,15 @@ function TrainForm({ schema, source, onWaves, onSubmitted }) {
       ${schema.architectures.filter((word) => onWaves || word.name !== "chapter").map((word) => html`<option value=${word.name}>${word.name}</option>`)}</select>
       <small>${preset.description}</small></label>
     <label class="field"><span>Name of the model</span><input value=${name} placeholder=${onWaves ? architecture : suggested} onInput=${(event) => setName(event.currentTarget.value)}
-      aria-invalid=${errorOf("/name") ? "true" : undefined} /></label>
+      aria-invalid=${errorOf("/name") || flaw ? "true" : undefined} />
+      ${(flaw || errorOf("/name")) && html`<small class="flaw" role="alert">${flaw || errorOf("/name")}</small>`}</label>
     <${OptionFields} options=${first} values=${options} preset=${preset} onChange=${setOptions} errorOf=${errorOf} />
     <details><summary>All options (${others.length + (onWaves ? schema.waves.length : 0)})</summary>
       <${OptionFields} options=${others} values=${options} preset=${preset} onChange=${setOptions} errorOf=${errorOf} />
       ${onWaves && html`<${OptionFields} options=${schema.waves} values=${options} preset=${preset} onChange=${setOptions} errorOf=${errorOf} prefix="data." />`}
     </details>
     <${Problem} error=${state.error} />
-    <button type="submit" class="primary" disabled=${state.busy || (!onWaves && !source)}>${state.busy ? "Submitting…" : "Start training"}</button>
+    <button type="submit" class="primary" disabled=${state.busy || (!onWaves && !source) || Boolean(flaw)}>${state.busy ? "Submitting…" : "Start training"}</button>
   </form>`;
 
   function waveData(values) {

@@ -3,8 +3,7 @@
 import { html, useMemo, useState } from "./html.js";
 import { post } from "./api.js";
 import { Chart } from "./chart.js";
-import { loadData, toPosted } from "./data.js";
-import { FIRST_EXAMPLE } from "./forecast_view.js";
+import { lastRef, loadData, toPosted } from "./data.js";
 import { formatCount, formatNumber, formatSeconds, formatTime } from "./format.js";
 import { makeLink } from "./link.js";
 import { Problem } from "./parts.js";
@@ -12,7 +11,7 @@ import { Problem } from "./parts.js";
 const PARTS = ["train", "validation", "test"];
 const LEVELS = [50, 60, 70, 80, 90, 95];
 
-export function VersionDetail({ model, manifest, data }) {
+export function VersionDetail({ model, manifest }) {
   const { metrics } = manifest;
   const parts = PARTS.filter((part) => metrics[part]);
   return html`<div class="version">
@@ -28,7 +27,7 @@ export function VersionDetail({ model, manifest, data }) {
       </div>
       <${Lineage} model=${model} manifest=${manifest} />
     </div>
-    <${Calibration} model=${model} manifest=${manifest} data=${data} />
+    <${Calibration} model=${model} manifest=${manifest} />
   </div>`;
 }
 
@@ -66,9 +65,9 @@ function Lineage({ model, manifest }) {
 }
 
 /** Nominal against measured coverage, by a backtest on the series that are looked at. */
-function Calibration({ model, manifest, data }) {
+function Calibration({ model, manifest }) {
   const [state, setState] = useState({ busy: false, error: null, answer: null });
-  const ref = manifest.data.kind === "dataset" ? `dataset:${manifest.data.id}` : data || FIRST_EXAMPLE;
+  const ref = manifest.data.kind === "dataset" ? `dataset:${manifest.data.id}` : lastRef();
   const measure = async () => {
     setState({ busy: true, error: null, answer: null });
     try {

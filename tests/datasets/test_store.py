@@ -226,7 +226,8 @@ def test_some_series_of_a_panel_are_read_as_if_all_were(
         np.testing.assert_array_equal(series, values[place])
 
 
-def test_series_of_a_damaged_file_are_never_read_in_part(store: DatasetStore) -> None:
+def test_series_of_a_damaged_file_are_never_read_in_part(store: DatasetStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(panel_files, "BLOCK_POINTS", 64)
     dataset = store.add(Panel(("a", "b"), (np.arange(1000.0), np.arange(1000.0)), (None, None), None))
     outline = store.outline(dataset.id)
     path = store.root / dataset.id / VALUES

