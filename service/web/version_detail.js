@@ -4,7 +4,7 @@ import { html, useMemo, useState } from "./html.js";
 import { post } from "./api.js";
 import { Chart } from "./chart.js";
 import { lastRef, loadData, toPosted } from "./data.js";
-import { formatCount, formatNumber, formatSeconds, formatTime } from "./format.js";
+import { describeFrequency, formatCount, formatNumber, formatSeconds, formatTime } from "./format.js";
 import { makeLink } from "./link.js";
 import { Problem } from "./parts.js";
 
@@ -55,7 +55,7 @@ function Lineage({ model, manifest }) {
     ["Engine", model.engine ? `${model.engine}. ${model.engine_reason}` : model.engine_reason],
     ["Size", manifest.parameters === null || manifest.parameters === undefined ? "–" : formatCount(manifest.parameters, "weight")],
     ["Trained", `${formatTime(manifest.created_at)}${manifest.seconds ? `, in ${formatSeconds(manifest.seconds)} on ${manifest.device}` : ""}`],
-    ["Data", data.kind ? `${data.kind}, ${formatCount(data.n_series ?? 0, "series", "series")}${data.freq ? `, frequency ${data.freq}` : ""}${data.season ? `, season of ${data.season} points` : ""}` : "–"],
+    ["Data", data.kind ? `${data.kind}, ${formatCount(data.n_series ?? 0, "series", "series")}${data.freq ? `, ${describeFrequency(data.freq)}` : ""}${data.season ? `, season of ${data.season} points` : ""}` : "–"],
     ["Data digest", data.digest ? html`<code>${data.digest.slice(0, 16)}…</code>` : "–"],
     ["Seed", manifest.seed ?? "–"],
     ["Job", manifest.job_id ? html`<a href=${makeLink("train", { job: manifest.job_id })}><code>${manifest.job_id.slice(0, 12)}…</code></a>` : "none"],
