@@ -22,6 +22,10 @@ def forecast(http: httpx.Client, **body: Any) -> dict[str, Any]:
     return found
 
 
+def choose_example(page: Page, title: str) -> None:
+    page.locator(".data-actions").get_by_role("combobox").select_option(label=title)
+
+
 def result_of(page: Page) -> Locator:
     """The part with the forecast, once it is there."""
     result = page.get_by_role("region", name="Forecast", exact=True)

@@ -46,11 +46,12 @@ def read_table(place: Locator) -> Table:
 
 
 def read_chart(place: Locator) -> Table:
-    """The numbers behind the chart in a place."""
+    """The numbers behind the chart in a place, the oldest first."""
     details = place.locator("details.data-table")
     if details.get_attribute("open") is None:
         details.locator("summary").click()
-    return read_table(details)
+    shown = read_table(details)
+    return Table(shown.columns, dict(reversed(shown.rows.items())))
 
 
 def is_number(text: str) -> bool:

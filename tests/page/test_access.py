@@ -55,11 +55,20 @@ def show_key(visit: Open, service: Processes) -> Page:
     return page
 
 
+def show_lessons(visit: Open, service: Processes) -> Page:
+    page = visit("#/learn")
+    for title in page.get_by_role("heading", level=2).all():
+        title.scroll_into_view_if_needed()
+    page.get_by_text("What do the words mean?").click()
+    return page
+
+
 SIGHTS = {
     "forecast": show_forecast,
     "train": show_training,
     "models": show_models,
     "compare": show_comparison,
+    "learn": show_lessons,
     "key": show_key,
 }
 

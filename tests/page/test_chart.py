@@ -98,15 +98,26 @@ def test_keys_zoom_and_move(page: Page, result: Locator) -> None:
 
     first, last = press("+")
     assert FIRST < first < last < LAST
-    left = press("ArrowLeft")
+    left = press("Shift+ArrowLeft")
     assert left[0] < first
     assert left[1] < last
-    right = press("ArrowRight")
+    right = press("Shift+ArrowRight")
     assert right == (first, last)
     wider = press("-")
     assert wider == (FIRST, LAST)
     press("+")
     assert press("0") == (FIRST, LAST)
+
+
+def test_arrows_read_point_by_point(page: Page, result: Locator, http: httpx.Client) -> None:
+    values = air_passengers(http)["values"]
+    chart, readout = result.get_by_role("img"), result.locator(".readout")
+    chart.focus()
+    for value in values[:3]:
+        chart.press("ArrowRight")
+        expect(readout).to_contain_text(f"history {value:g}")
+    chart.press("ArrowLeft")
+    expect(readout).to_contain_text(f"history {values[1]:g}")
 
 
 def test_dragging_shows_a_part(page: Page, result: Locator) -> None:

@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.page.conftest import Open
-from tests.page.forecasts import result_of
+from tests.page.forecasts import choose_example, result_of
 from tests.page.tables import SIX_DIGITS, Table, read_chart, read_table
 
 # A shell, JSON and Python each have a word to say about these.
@@ -41,7 +41,7 @@ def named(visit: Open, http: httpx.Client) -> Page:
 
 def test_a_link_brings_the_same_view_back(visit: Open) -> None:
     page = visit("#/forecast?models=zero-shot")
-    page.get_by_label("Example").select_option(label="Six monthly series of the M3 competition")
+    choose_example(page, "Six monthly series of the M3 competition")
     page.get_by_role("button", name="The next series").click()
     page.get_by_label("Test yourself").check()
     page.get_by_role("textbox", name="Hidden points").fill("7")

@@ -46,10 +46,13 @@ def test_a_ranking_is_the_backtests_and_promotes(visit: Open, http: httpx.Client
     assert shown.rows["linear"][4] == "–"
     expect(page.get_by_role("region", name="Forecasts").get_by_role("img")).to_be_visible()
 
-    ranking.get_by_role("button", name="Promote linear").click()
+    ranking.get_by_role("button", name="Make it the default linear").click()
     row = ranking.get_by_role("row").filter(has=page.get_by_role("rowheader", name="linear", exact=True))
     expect(row).to_contain_text("default")
     assert http.get("/models/linear").json()["is_default"]
+    ranking.locator("..").get_by_role("button", name="Undo: make it zero-shot again").click()
+    expect(ranking.get_by_role("row").filter(has_text="zero-shot")).to_contain_text("default")
+    assert http.get("/models/zero-shot").json()["is_default"]
 
 
 def test_the_leaderboard_has_the_scores_of_the_store(visit: Open, http: httpx.Client) -> None:

@@ -9,7 +9,7 @@ from playwright.sync_api import expect
 
 from tests.page.browser import DESKTOP, PHONE, Watch
 from tests.page.conftest import Open
-from tests.page.forecasts import AIR, air_passengers, forecast, result_of
+from tests.page.forecasts import AIR, air_passengers, choose_example, forecast, result_of
 from tests.page.tables import FOUR_DIGITS, SIX_DIGITS, THREE_DIGITS, read_chart, read_number, read_table
 
 SEASON = 12
@@ -44,7 +44,7 @@ def test_pasted_numbers_are_forecast(visit: Open, http: httpx.Client, size: dict
     page.get_by_role("button", name="Your own series").click()
     page.get_by_label("Paste numbers").fill(" ".join(map(str, NUMBERS)))
     page.get_by_role("button", name=f"Use these {len(NUMBERS)} numbers").click()
-    expect(page.get_by_role("heading", name="Your series")).to_be_visible()
+    expect(page.get_by_role("heading", name=f"{len(NUMBERS)} numbers")).to_be_visible()
     shown = read_chart(result_of(page))
     said = forecast(http, model="zero-shot", series=[NUMBERS], level=[80, 95])
     steps = [str(len(NUMBERS) + 1 + step) for step in range(len(said["values"]))]
@@ -62,7 +62,7 @@ def test_pasted_numbers_with_a_frequency_get_times(visit: Open) -> None:
     page.get_by_label("Time between numbers").select_option(label="months")
     page.get_by_label("Time of the first number").fill("2021-01-01")
     page.get_by_role("button", name=f"Use these {len(NUMBERS)} numbers").click()
-    expect(page.get_by_role("heading", name="Your series")).to_be_visible()
+    expect(page.get_by_role("heading", name=f"{len(NUMBERS)} numbers")).to_be_visible()
     rows = list(read_chart(result_of(page)).rows)
     assert rows[:2] == ["2021-01-01", "2021-02-01"]
     assert rows[len(NUMBERS)] == "2024-01-01"
@@ -70,7 +70,7 @@ def test_pasted_numbers_with_a_frequency_get_times(visit: Open) -> None:
 
 def test_another_example_horizon_and_levels_are_what_is_shown(visit: Open, http: httpx.Client) -> None:
     page = visit("#/forecast?models=zero-shot")
-    page.get_by_label("Example").select_option(label="Six monthly series of the M3 competition")
+    choose_example(page, "Six monthly series of the M3 competition")
     expect(page.get_by_text("1 of 6")).to_be_visible()
     page.get_by_role("button", name="The next series").click()
     expect(page.get_by_text("2 of 6")).to_be_visible()
@@ -123,7 +123,9 @@ def test_hidden_points_are_scored_beside_naive_forecasts(visit: Open, http: http
 def test_models_are_overlaid_and_one_without_intervals_says_so(visit: Open) -> None:
     page = visit(f"#/forecast?data={AIR}&models=zero-shot")
     result_of(page)
-    page.get_by_role("group", name="Models").get_by_label("linear", exact=False).first.check()
+    models = page.get_by_role("group", name="Models")
+    models.get_by_text("trained on waves").click()
+    models.get_by_role("checkbox", name="linear", exact=True).check()
     result = result_of(page)
     outcomes = result.locator(".outcome")
     expect(outcomes).to_have_count(2)
@@ -137,10 +139,24 @@ def test_models_are_overlaid_and_one_without_intervals_says_so(visit: Open) -> N
 
 def test_what_the_service_refuses_is_said_in_its_words(visit: Open, watch: Watch, http: httpx.Client) -> None:
     watch.refusals.add(422)
-    page = visit("#/forecast?models=zero-shot")
-    result_of(page)
-    page.get_by_label("Horizon").fill("0.5")
-    page.get_by_label("Horizon").press("Enter")
+    page = visit("#/forecast?models=linear&mode=one_step")
+    refused = http.post("/forecast", json={"model": "linear", "series": [NUMBERS * 2], "mode": "one_step"})
     problem = page.get_by_role("region", name="Forecast", exact=True).get_by_role("alert")
-    refused = http.post("/forecast", json={"model": "zero-shot", "series": [NUMBERS], "horizon": 0.5})
     expect(problem).to_contain_text(refused.json()["errors"][0]["message"])
+
+
+@pytest.mark.parametrize(
+    ("field", "text", "said"),
+    [
+        ("Horizon", "2.5", "Expected a whole number from 1 to 1,000."),
+        ("Intervals", "80, many", "Expected numbers between 1 and 100"),
+    ],
+)
+def test_a_slip_is_pointed_out_and_changes_nothing(visit: Open, field: str, text: str, said: str) -> None:
+    page = visit("#/forecast?models=zero-shot")
+    before = read_chart(result_of(page))
+    page.get_by_label(field).fill(text)
+    page.get_by_label(field).press("Enter")
+    expect(page.get_by_role("alert")).to_contain_text(said)
+    expect(page.get_by_label(field)).to_have_attribute("aria-invalid", "true")
+    assert read_chart(result_of(page)) == before

@@ -8,7 +8,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from tests.page.browser import DESKTOP, PHONE, Watch
 from tests.page.conftest import Open
-from tests.page.forecasts import forecast, result_of
+from tests.page.forecasts import choose_example, forecast, result_of
 from tests.page.tables import SIX_DIGITS, read_chart
 
 MONTHS = [f"{year}-{month:02d}-01" for year in (2022, 2023, 2024) for month in range(1, 13)]
@@ -53,12 +53,12 @@ def test_a_dropped_file_is_read_and_its_series_are_switched(
     result_of(page)
     drop(page, "shops.csv", LONG)
     panel = panel_of(page)
-    expect(panel).to_contain_text("2 series, 72 points, frequency MS")
-    series = panel.get_by_label("Series", exact=True)
+    expect(panel).to_contain_text("2 series, 72 points, a value each month (MS)")
+    series = panel.locator(".series-choice input")
     expect(series).to_have_value("north")
     panel.get_by_role("button", name="The next series").click()
     expect(series).to_have_value("south")
-    expect(result_of(page).get_by_role("img", name="Forecast of Your series, south")).to_be_visible()
+    expect(result_of(page).get_by_role("img", name="Forecast of shops.csv, south")).to_be_visible()
     shown = read_chart(result_of(page))
     record = {"id": "south", "values": SHOPS["south"], "start": MONTHS[0]}
     said = forecast(http, model="zero-shot", series=[record], freq="MS", level=[80, 95])
@@ -68,7 +68,7 @@ def test_a_dropped_file_is_read_and_its_series_are_switched(
     )
     series.fill("north")
     series.press("Enter")
-    expect(page.get_by_role("img", name="Forecast of Your series, north")).to_be_visible()
+    expect(page.get_by_role("img", name="Forecast of shops.csv, north")).to_be_visible()
 
 
 def test_columns_that_are_unclear_are_asked_for(visit: Open, watch: Watch) -> None:
@@ -77,18 +77,19 @@ def test_columns_that_are_unclear_are_asked_for(visit: Open, watch: Watch) -> No
     result_of(page)
     drop(page, "shops.csv", UNCLEAR)
     panel = panel_of(page)
-    expect(panel.get_by_role("heading", name="Which column is which?")).to_be_visible()
-    expect(panel.get_by_role("alert")).to_be_visible()
+    expect(panel.get_by_role("heading", name="Which column holds the values to forecast?")).to_be_visible()
+    # The first question is no fault of the file's.
+    expect(panel.get_by_role("alert")).not_to_be_visible()
     columns = panel.get_by_role("combobox", name="Values").locator("option").all_inner_texts()
-    assert columns[1:] == ["shop", "month", "price", "volume"]
+    assert columns[1:] == ["shop (north)", "month (2022-01-01)", "price (1)", "volume (10.0)"]
     panel.get_by_role("combobox", name="Times").select_option("month")
     panel.get_by_role("combobox", name="Values").select_option("volume")
     panel.get_by_role("combobox", name="Names of series").select_option("shop")
-    panel.get_by_role("button", name="Read it so").click()
-    expect(panel).to_contain_text("2 series, 72 points, frequency MS")
-    expect(panel.get_by_role("heading", name="Which column is which?")).not_to_be_visible()
+    panel.get_by_role("button", name="Read the file").click()
+    expect(panel).to_contain_text("2 series, 72 points, a value each month (MS)")
+    expect(panel.get_by_role("heading", name="Which column holds the values to forecast?")).not_to_be_visible()
     expect(panel.get_by_role("alert")).not_to_be_visible()
-    expect(page.get_by_role("img", name="Forecast of Your series, north")).to_be_visible()
+    expect(page.get_by_role("img", name="Forecast of shops.csv, north")).to_be_visible()
     assert read_chart(result_of(page)).column("history") == dict(zip(MONTHS, SHOPS["north"], strict=True))
 
 
@@ -100,7 +101,7 @@ def test_a_file_that_is_wrong_is_explained_where_it_is(visit: Open, watch: Watch
     expect(panel_of(page).get_by_role("alert")).to_contain_text("Row 2 holds 'x9' in 'y'")
     # What was shown before still is.
     expect(page.get_by_role("img", name="Forecast of Airline passengers")).to_be_visible()
-    page.get_by_label("Example").select_option(label="Road casualties")
+    choose_example(page, "Road casualties")
     expect(panel_of(page).get_by_role("alert")).not_to_be_visible()
     expect(page.get_by_role("img", name="Forecast of Road casualties")).to_be_visible()
 
@@ -111,12 +112,12 @@ def test_a_chosen_file_and_a_pasted_table_are_read_alike(visit: Open, tmp_path: 
     path.write_text(LONG)
     page.get_by_role("button", name="Your own series").click()
     page.get_by_label("A CSV or Parquet file").set_input_files(path)
-    expect(panel_of(page)).to_contain_text("2 series, 72 points, frequency MS")
+    expect(panel_of(page)).to_contain_text("2 series, 72 points, a value each month (MS)")
     page.get_by_role("button", name="Your own series").click()
     rows = [f"{month},{value}" for month, value in zip(MONTHS, SHOPS["north"], strict=True)]
     page.get_by_label("Paste numbers").fill("\n".join(["month,sales", *rows]))
     page.get_by_role("button", name="Use this table").click()
-    expect(panel_of(page)).to_contain_text("1 series, 36 points, frequency MS")
+    expect(panel_of(page)).to_contain_text("1 series, 36 points, a value each month (MS)")
 
 
 def test_what_the_service_noticed_is_listed(visit: Open) -> None:

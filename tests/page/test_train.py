@@ -45,7 +45,7 @@ def fill(page: Page, **options: str) -> None:
 
 def train_on_waves(page: Page, name: str, architecture: str, **options: str) -> None:
     """Submits the form for a model of the chapter's waves."""
-    page.get_by_role("button", name="Train on the chapter's waves instead").click()
+    page.get_by_role("button", name="Train on the textbook's waves instead").click()
     page.get_by_label("Architecture").select_option(architecture)
     page.get_by_label("Name of the model").fill(name)
     fill(page, n_series="200", **options)
@@ -76,9 +76,11 @@ def test_a_training_is_watched_until_its_model_forecasts(
     assert len(losses.column("validation loss")) >= EPOCHS
     [found] = jobs_named(http, name)
     mse = http.get(f"/jobs/{found['id']}").json()["result"]["metrics"]["test"]["mse"]
-    shown = re.search(r"Test MSE ([\d.]+)\.", job.inner_text())
+    shown = re.search(r"that it had not seen is ([\d.]+)\.", job.inner_text())
     assert shown is not None
     assert float(shown[1]) == pytest.approx(mse, rel=1e-2)
+    # As the one that answers: no number is needed.
+    expect(job.get_by_role("link", name="Forecast with it")).to_have_attribute("href", f"#/forecast?models={name}")
     job.get_by_role("link", name="Forecast with it").click()
     expect(page.locator(".outcome")).to_contain_text(name)
 
@@ -110,9 +112,9 @@ def test_a_refused_option_is_explained_beside_it(visit: Open, watch: Watch, http
     refused = http.post("/train", json={"architecture": "gru", "epochs": "many"}).json()
     message = refused["errors"][0]["message"]
     form = page.get_by_role("form", name="Training")
-    expect(form.get_by_role("alert")).to_contain_text(message)
+    expect(form.locator("div.problem")).to_contain_text(message)
     field = field_of(form, "epochs")
-    expect(field.locator(".problem")).to_have_text(message)
+    expect(field.get_by_role("alert")).to_have_text(message)
     expect(field.locator("input")).to_have_attribute("aria-invalid", "true")
     assert jobs_named(http, "page-refused") == []
 
