@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-all check fuzz format lock pretrain bench-zero-shot bench-chapter bench-autoregression bench-engines bench-serving bench-accuracy bench-robustness bench-memory bench-training clean
+.PHONY: help setup run test test-all check fuzz format lock pretrain bench-zero-shot bench-chapter bench-autoregression bench-engines bench-serving bench-accuracy bench-robustness bench-memory bench-training bench-page screenshots clean
 
 help:  ## Say what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-21s %s\n", $$1, $$2}'
@@ -100,6 +100,12 @@ bench-memory: setup  ## What trainings take of memory, beside the estimate by wh
 
 bench-training: setup .venv-torch/.installed  ## Training beside the chapter's own way and PyTorch (an hour)
 	$(BIN)/python -m benchmarks.training --torch .venv-torch/bin/python
+
+bench-page: setup  ## What the page costs a browser: bytes, paint, frames, clicks (2 minutes; install Chromium)
+	$(BIN)/python -m benchmarks.page
+
+screenshots: setup  ## Take the pictures of docs/images (2 minutes; install Chromium)
+	$(BIN)/python -m tests.page.screenshots
 
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate
 

@@ -147,7 +147,7 @@ function Seen({ rows, source }) {
   const { value } = useAsync((signal) => Promise.all(good.map((row) => get(`/models/${row.answer.model}/versions/${row.answer.version}`, { signal }))), [rows]);
   const seen = (value || []).filter(({ data }) => source.ref === `dataset:${data.id}` || (data.n_series === source.nSeries && data.n_points === source.nPoints));
   if (!seen.length) return null;
-  return html`<p class="warning">${seen.map((manifest) => manifest.name).join(" and ")} ${seen.length === 1 ? "was" : "were"} trained on these series, to their end (option refit): this comparison flatters ${seen.length === 1 ? "it" : "them"}. The test ${seen.length === 1 ? "score" : "scores"} of the training were measured before: ${seen.map((manifest) => `${manifest.name} MASE ${formatNumber((manifest.metrics.test || manifest.metrics.validation)?.mase, 3)} (seasonal naive ${formatNumber(baselineOf(manifest), 3)})`).join(", ")}.</p>`;
+  return html`<p class="warning">${seen.map((manifest) => manifest.name).join(" and ")} ${seen.length === 1 ? "was" : "were"} trained on these series, to their end (option refit): this comparison flatters ${seen.length === 1 ? "it" : "them"}. The test ${seen.length === 1 ? "score of the training was" : "scores of the trainings were"} measured before: ${seen.map((manifest) => `${manifest.name} MASE ${formatNumber((manifest.metrics.test || manifest.metrics.validation)?.mase, 3)} (seasonal naive ${formatNumber(baselineOf(manifest), 3)})`).join(", ")}.</p>`;
 }
 
 const baselineOf = ({ metrics }) => (metrics.baselines?.seasonal_naive?.test || metrics.baselines?.seasonal_naive)?.mase;
