@@ -5,7 +5,11 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
+<<<<<<< HEAD
 .PHONY: help setup run test test-all check fuzz format lock pretrain bench-zero-shot bench-chapter bench-autoregression bench-engines bench-serving bench-accuracy bench-robustness bench-memory bench-training bench-page screenshots clean
+=======
+.PHONY: help setup run test test-all test-clients check fuzz format lock pretrain bench-zero-shot bench-chapter bench-autoregression bench-engines bench-serving bench-accuracy bench-robustness bench-memory bench-training clean
+>>>>>>> proto
 
 help:  ## Say what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-21s %s\n", $$1, $$2}'
@@ -44,6 +48,17 @@ check: setup  ## Lint, format and types
 
 fuzz: setup .venv-fuzz/.installed  ## Ask for what nobody would, and see that others are served (half an hour)
 	$(BIN)/python -m tests.fuzz
+
+CLIENTS := inference mlserver
+
+# Real clients, in environments of their own: they exclude versions that the service needs.
+.venv-clients-%/.installed: tests/clients/%.lock
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
+test-clients: setup $(CLIENTS:%=.venv-clients-%/.installed)  ## Run the clients of other servers against this one (2 minutes)
+	$(BIN)/python -m tests.clients
 
 format: setup  ## Mend what can be mended
 	$(BIN)/ruff check --fix .
@@ -116,6 +131,7 @@ lock:  ## Resolve the lock files anew (needs uv); versions and hashes only
 	$(LOCK) benchmarks/peers.in --output-file benchmarks/peers.lock
 	$(LOCK) benchmarks/training/torch.in --output-file benchmarks/training/torch.lock
 	$(LOCK) tests/fuzz/schemathesis.in --output-file tests/fuzz/schemathesis.lock
+	for name in $(CLIENTS); do $(LOCK) tests/clients/$$name.in --output-file tests/clients/$$name.lock; done
 	for peer in $(SERVING_PEERS); do $(LOCK) benchmarks/serving/peers/$$peer.in --output-file benchmarks/serving/peers/$$peer.lock; done
 
 clean:  ## Remove the environment and caches; keeps trained models and jobs

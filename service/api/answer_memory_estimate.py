@@ -10,6 +10,7 @@ from service.api.dependencies import Services
 from service.api.json_series import BulkSeries
 from service.domain.panel import Panel
 from service.domain.season_detection import LONGEST_SEASON
+from service.domain.series import PostedSeries
 from service.errors import InvalidRequest, ServiceError
 from service.serving.forecast_plan import ForecastRequest
 
@@ -70,7 +71,9 @@ def _count_series(posted: Any) -> int:
     if isinstance(posted, BulkSeries | Panel):
         return posted.n_series
     is_many = isinstance(posted, dict) or (
-        isinstance(posted, list) and bool(posted) and isinstance(posted[0], list | dict | np.ndarray | None)
+        isinstance(posted, list)
+        and bool(posted)
+        and isinstance(posted[0], list | dict | np.ndarray | PostedSeries | None)
     )
     return len(posted) if is_many else 1
 
@@ -81,6 +84,8 @@ def _count_points(posted: Any) -> int:
         return posted.n_points
     if isinstance(posted, dict):
         return sum(len(values) for values in posted.values() if isinstance(values, list | np.ndarray))
+    if isinstance(posted, list) and posted and isinstance(posted[0], PostedSeries):
+        return sum(len(series.values) for series in posted)
     if isinstance(posted, list) and posted and isinstance(posted[0], list | dict | np.ndarray | None):
         values = [entry.get("values") if isinstance(entry, dict) else entry for entry in posted]
         return sum(len(numbers) for numbers in values if isinstance(numbers, list | np.ndarray))

@@ -19,6 +19,8 @@ from service.api.middleware import RequestMiddleware
 from service.api.openapi import complete_schema
 from service.api.origin_checks import OriginMiddleware
 from service.api.problems import make_error_problem, make_internal_problem, make_problem
+from service.api.protocols import open_inference, tensorflow_serving, time_series
+from service.api.protocols.error_form import ErrorFormMiddleware
 from service.api.proxy import CorsMiddleware, RootPathMiddleware
 from service.api.routes import (
     activations,
@@ -38,9 +40,16 @@ from service.api.upgrade_refusal import UpgradeRefusalMiddleware
 from service.api.validation import invalid
 from service.errors import InvalidRequest, ServiceError
 
+<<<<<<< HEAD
 ROUTES = (
     forecast,
     anomalies,
+=======
+# Those of other servers.
+PROTOCOLS = (time_series, tensorflow_serving, open_inference)
+ROUTES = (
+    forecast,
+>>>>>>> proto
     backtest,
     activations,
     train,
@@ -50,10 +59,19 @@ ROUTES = (
     models,
     leaderboard,
     operations,
+<<<<<<< HEAD
+=======
+    *PROTOCOLS,
+>>>>>>> proto
     page,
 )
 # Those that the framework's way to them would slow down.
-FAST_ROUTES = ((forecast, "POST", "/forecast"),)
+FAST_ROUTES = (
+    (forecast, "POST", "/forecast"),
+    (open_inference, "POST", "/v2/models/{name}/infer"),
+    (open_inference, "POST", "/v2/models/{name}/versions/{version}/infer"),
+    (tensorflow_serving, "POST", "/v1/models/{name}:{verb}"),
+)
 DESCRIPTION = "Post a series, get a forecast; post a training job, get a better model."
 
 
@@ -133,8 +151,8 @@ def make_application(
         )
     if settings.root_path:
         app.front = RootPathMiddleware(app.front, settings.root_path)
-    # The outermost: a refused key has a request id as well.
-    app.front = RequestMiddleware(app.front, services.metrics, services.budget)
+    # Outside of all that refuses: a refused key has a request id as well, and the form of the protocol.
+    app.front = ErrorFormMiddleware(RequestMiddleware(app.front, services.metrics, services.budget))
     complete_schema(app, asks_for_key=bool(keys))
     return app
 

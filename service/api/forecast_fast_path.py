@@ -6,6 +6,7 @@ from fastapi import APIRouter, FastAPI
 from fastapi.routing import APIRoute
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import compile_path
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.api.dependencies import Services, get_services
@@ -28,21 +29,30 @@ class FastPathMiddleware:
         error_handlers: Mapping[type[Exception], ErrorHandler],
     ) -> None:
         """Args:
-        endpoints: by method and path, from `find_endpoint`.
+        endpoints: by method and path, which may be a template, from `find_endpoint`.
         error_handlers: those of the application, by the class of what they answer.
         """
         self._app = app
         self._services = services
-        self._endpoints = endpoints
+        self._endpoints = {key: endpoint for key, endpoint in endpoints.items() if "{" not in key[1]}
+        # By what their paths begin with, so that others are told at once.
+        self._templates = [
+            (method, path[: path.index("{")], compile_path(path)[0], path, endpoint)
+            for (method, path), endpoint in endpoints.items()
+            if "{" in path
+        ]
         self._error_handlers = error_handlers
         self._answered = tuple(error_handlers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         endpoint = self._endpoints.get((scope["method"], scope["path"]))
-        if endpoint is None:
-            await self._app(scope, receive, send)
-            return
-        scope["direct_path"] = scope["path"]
+        if endpoint is not None:
+            scope["direct_path"] = scope["path"]
+        else:
+            endpoint = self._match(scope)
+            if endpoint is None:
+                await self._app(scope, receive, send)
+                return
         request = Request(scope, receive)
         try:
             response = await endpoint(request, self._services)
@@ -50,6 +60,16 @@ class FastPathMiddleware:
             handler = next(self._error_handlers[kind] for kind in type(error).__mro__ if kind in self._error_handlers)
             response = await handler(request, error)
         await response(scope, receive, send)
+
+    def _match(self, scope: Scope) -> Endpoint | None:
+        """The endpoint of a template that the path fits; the parts of the path are then the request's parameters."""
+        for method, beginning, pattern, template, endpoint in self._templates:
+            if scope["method"] == method and scope["path"].startswith(beginning):
+                match = pattern.match(scope["path"])
+                if match is not None:
+                    scope["direct_path"], scope["path_params"] = template, match.groupdict()
+                    return endpoint
+        return None
 
 
 def find_endpoint(app: FastAPI, router: APIRouter, method: str, path: str) -> Endpoint:

@@ -9,7 +9,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from service.api.problems import make_error_problem
 from service.errors import Unauthorized
 
-OPEN_PATHS = frozenset({"/", "/docs", "/openapi.json", "/healthz", "/readyz", "/metrics"})
+OPEN_PATHS = frozenset(
+    {"/", "/docs", "/openapi.json", "/healthz", "/readyz", "/metrics", "/v2/health/live", "/v2/health/ready"}
+)
 # What a browser loads before somebody can enter a key.
 OPEN_PREFIXES = ("/docs/", "/web/")
 

@@ -19,11 +19,13 @@ LONGEST_HOST = 300
 KNOWN_HOSTS = 256
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 # A monitor asks by whatever name it knows; they say nothing but whether the service is there.
-PROBES = frozenset({"/healthz", "/readyz"})
+PROBES = frozenset({"/healthz", "/readyz", "/v2/health/live", "/v2/health/ready"})
 # What a page can send without asking: the media types of forms.
 FORMS = (b"application/x-www-form-urlencoded", b"multipart/form-data", b"text/plain")
 # They refuse forms themselves, and say what to send.
 READERS = frozenset({"/forecast", "/anomalies", "/backtest", "/activations", "/train", "/datasets"})
+# Other servers' protocols, which change nothing here, and whose documented calls with curl are sent as forms.
+PROTOCOLS = ("/v1/models/", "/v1/timeseries/", "/v2/models/", "/v2/repository/")
 # What browsers call a request that another page caused.
 FOREIGN_SITES = frozenset({b"cross-site", b"same-site"})
 
@@ -86,7 +88,7 @@ class OriginMiddleware:
         elif mode != b"navigate" or scope["method"] not in SAFE_METHODS:
             # A link that is followed is a navigation: what it opens is no business of the page that had it.
             return _refuse_page("another site")
-        if scope["method"] in SAFE_METHODS or scope["path"] in READERS:
+        if scope["method"] in SAFE_METHODS or scope["path"] in READERS or scope["path"].startswith(PROTOCOLS):
             return None
         if media_type.split(b";")[0].strip().lower() in FORMS:
             return UnsupportedMediaType(

@@ -2,7 +2,7 @@
 
 import asyncio
 import zlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
@@ -18,11 +18,13 @@ from service.domain.json_flaws import describe
 from service.errors import BodyTooLarge, InvalidRequest, MalformedBody, MalformedJson, UnsupportedMediaType
 
 Body = TypeVar("Body", bound=BaseModel)
+Value = TypeVar("Value")
 
 JSON = "application/json"
 PLAIN_JSON = JSON.encode()
 FORMS = ("multipart/form-data", "application/x-www-form-urlencoded")
-GZIP_WINDOW_BITS = 16 + zlib.MAX_WBITS
+# By Content-Encoding, how zlib is told the format.
+WINDOW_BITS = {"gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
 # Decompressed in steps of a fraction of a millisecond, so that others are served in between, however many there are.
 INFLATE_STEP_BYTES = 2**16
 # Smaller bodies are parsed and checked in less than a millisecond.
@@ -67,9 +69,39 @@ class BodyReader:
         async with self._turns:
             return await asyncio.to_thread(lambda: _expect_object(self._parse_bulk(text)))
 
-    async def _read_text(self, request: Request) -> Text:
+    async def read_protocol(self, request: Request, read: Callable[[Text], Value]) -> Value:
+        """What `read` makes of a body of another server's protocol: of any media type, since its clients name none.
+
+        Args:
+            read: makes the value of the bytes; in a thread where they are many.
+
+        Raises:
+            UnsupportedMediaType: another encoding than gzip and deflate.
+            BodyTooLarge, MalformedBody, TooMuchInFlight, and what `read` raises.
+        """
+        text = await self._read_text(request, any_media_type=True)
+        if len(text) < THREAD_BYTES:
+            return read(text)
+        async with self._turns:
+            return await asyncio.to_thread(read, text)
+
+    def parse_object(self, text: Text) -> dict[str, Any]:
+        """The JSON object of a text. In a large one lists of numbers are arrays, NaN for null.
+
+        Raises:
+            MalformedJson.
+            InvalidRequest: it is something else.
+        """
+        return _expect_object(self._parse(text))
+
+    @property
+    def limits(self) -> BodyLimits:
+        """What all series of one body may hold."""
+        return self._limits
+
+    async def _read_text(self, request: Request, *, any_media_type: bool = False) -> Text:
         hold: MemoryHold = request.scope["state"]["hold"]
-        text = await _read_bytes(request, self._limit_bytes, hold)
+        text = await _read_bytes(request, self._limit_bytes, hold, any_media_type=any_media_type)
         if len(text) >= BULK_BYTES:
             hold.grow(min(4 * len(text), ARRAY_BYTES * self._limits.values))
         return text
@@ -111,21 +143,25 @@ def read_media_type(request: Request, known: Sequence[str] = (JSON,)) -> str:
     raise UnsupportedMediaType(message)
 
 
-def stream_body(request: Request, limit_bytes: int) -> AsyncIterator[bytes]:
+def stream_body(request: Request, limit_bytes: int, encodings: Sequence[str] = ("gzip",)) -> AsyncIterator[bytes]:
     """The body in pieces, decompressed.
 
     Raises:
-        UnsupportedMediaType: another encoding than gzip.
+        UnsupportedMediaType: another encoding than `encodings`.
         BodyTooLarge: it is over the limit before it is decompressed; else the caller counts.
         MalformedBody.
     """
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
-    if encoding not in ("identity", "gzip"):
-        raise UnsupportedMediaType(f"Expected Content-Encoding gzip, or none, got {describe(encoding)}.")
-    return request.stream() if encoding == "identity" else _inflate(request.stream(), limit_bytes)
+    if encoding == "identity":
+        return request.stream()
+    if encoding not in encodings:
+        raise UnsupportedMediaType(
+            f"Expected Content-Encoding {' or '.join(encodings)}, or none, got {describe(encoding)}."
+        )
+    return _inflate(request.stream(), limit_bytes, encoding)
 
 
-async def _read_bytes(request: Request, limit_bytes: int, hold: MemoryHold) -> Text:
+async def _read_bytes(request: Request, limit_bytes: int, hold: MemoryHold, *, any_media_type: bool) -> Text:
     declared = b""
     is_plain_json = is_encoded = False
     # One look at the headers: a search for each of them takes five times as long.
@@ -136,13 +172,13 @@ async def _read_bytes(request: Request, limit_bytes: int, hold: MemoryHold) -> T
             is_encoded = True
         elif name == b"content-length":
             declared = value
-    if not is_plain_json:
+    if not (is_plain_json or any_media_type):
         read_media_type(request)
     if declared.isdigit() and int(declared[:20]) > limit_bytes:
         raise BodyTooLarge(limit_bytes)
     body = bytearray()
     if is_encoded:
-        chunks = stream_body(request, limit_bytes)
+        chunks = stream_body(request, limit_bytes, tuple(WINDOW_BITS) if any_media_type else ("gzip",))
     else:
         message = await request.receive()
         if message["type"] == "http.disconnect":
@@ -163,9 +199,9 @@ async def _read_bytes(request: Request, limit_bytes: int, hold: MemoryHold) -> T
     return body
 
 
-async def _inflate(chunks: AsyncIterator[bytes], limit_bytes: int) -> AsyncIterator[bytes]:
-    """Decompresses a gzip body of one or more members, a bounded step at a time."""
-    decoder = zlib.decompressobj(GZIP_WINDOW_BITS)
+async def _inflate(chunks: AsyncIterator[bytes], limit_bytes: int, encoding: str) -> AsyncIterator[bytes]:
+    """Decompresses a body of one or more members, a bounded step at a time."""
+    decoder = zlib.decompressobj(WINDOW_BITS[encoding])
     begun = False
     n_bytes = 0
     try:
@@ -177,12 +213,12 @@ async def _inflate(chunks: AsyncIterator[bytes], limit_bytes: int) -> AsyncItera
             rest = chunk
             while rest:
                 if decoder.eof:
-                    decoder, begun = zlib.decompressobj(GZIP_WINDOW_BITS), False
+                    decoder, begun = zlib.decompressobj(WINDOW_BITS[encoding]), False
                 yield decoder.decompress(rest, INFLATE_STEP_BYTES)
                 begun = True
                 rest = decoder.unused_data if decoder.eof else decoder.unconsumed_tail
                 await asyncio.sleep(0)
     except zlib.error as error:
-        raise MalformedBody("The body is not gzip, though its Content-Encoding says so.") from error
+        raise MalformedBody(f"The body is not {encoding}, though its Content-Encoding says so.") from error
     if not (begun and decoder.eof):
-        raise MalformedBody("The gzip body is incomplete: send all of it.")
+        raise MalformedBody(f"The {encoding} body is incomplete: send all of it.")

@@ -4,7 +4,7 @@ Writing JSON holds the interpreter: between two pieces, about a millisecond each
 answer stands in memory twice.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import orjson
@@ -20,12 +20,13 @@ PIECE_VALUES = 50_000
 
 
 class StreamedAnswer(Response):
-    """A JSON answer that is sent piece by piece, as fast as its reader takes it."""
+    """An answer that is sent piece by piece, as fast as its reader takes it; by default JSON."""
 
-    def __init__(self, pieces: list[bytes]) -> None:
-        super().__init__(
-            media_type="application/json", headers={"content-length": str(sum(len(piece) for piece in pieces))}
-        )
+    def __init__(
+        self, pieces: list[bytes], media_type: str = "application/json", headers: Mapping[str, str] | None = None
+    ) -> None:
+        length = {"content-length": str(sum(len(piece) for piece in pieces))}
+        super().__init__(media_type=media_type, headers={**(headers or {}), **length})
         self._pieces = pieces
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

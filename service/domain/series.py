@@ -55,7 +55,7 @@ def split(posted: Any) -> list[PostedSeries]:
     """Takes apart the forms that `series` may have: one list, many lists, lists by id, or records.
 
     Args:
-        posted: parsed JSON.
+        posted: parsed JSON, or a list of PostedSeries, which stays as it is.
 
     Returns:
         At least one series, in the order of the request; their values are not looked at yet.
@@ -75,6 +75,8 @@ def split(posted: Any) -> list[PostedSeries]:
             ]
         if type(first) is dict:
             return list(_records(posted))
+        if type(first) is PostedSeries:
+            return posted
         return [PostedSeries("0", "/series", posted)]
     if posted == [] or posted == {}:
         raise InvalidRequest.at("/series", "empty", "There is no series: expected at least one, got none.")

@@ -1,0 +1,43 @@
+"""Runs the real clients of other servers against this one: `make test-clients`.
+
+Each script of this folder runs in its clients' own environment, asks the server by its client and by POST /forecast,
+and compares; it shares nothing with the service but the address.
+"""
+
+import subprocess
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from service.store.pretrained import publish_pretrained
+from tests.api.server import running
+from tests.engines.versions import add_fast_version
+from tests.serving.models import add_kinds
+
+ROOT = Path(__file__).parents[2]
+# Scripts by the environment that they run in.
+SCRIPTS = {"inference": ("triton_client.py", "kserve_client.py"), "mlserver": ("mlserver_client.py",)}
+PATIENCE_SECONDS = 300
+
+
+def main() -> int:
+    failed = []
+    with TemporaryDirectory() as folder:
+        store = Path(folder) / "store"
+        add_kinds(store)
+        add_fast_version(store, "gru")
+        publish_pretrained(store)
+        with running(store, Path(folder) / "state") as url:
+            for environment, scripts in SCRIPTS.items():
+                python = ROOT / f".venv-clients-{environment}" / "bin" / "python"
+                for script in scripts:
+                    print(f"{script}:", flush=True)
+                    command = [str(python), str(Path(__file__).parent / script), url]
+                    if subprocess.run(command, timeout=PATIENCE_SECONDS, check=False).returncode:
+                        failed.append(script)
+    print("failed: " + ", ".join(failed) if failed else "all clients work")
+    return bool(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
