@@ -19,6 +19,7 @@ from service.api.middleware import RequestMiddleware
 from service.api.openapi import complete_schema
 from service.api.origin_checks import OriginMiddleware
 from service.api.problems import make_error_problem, make_internal_problem, make_problem
+from service.api.protocols import timegpt
 from service.api.proxy import CorsMiddleware, RootPathMiddleware
 from service.api.routes import (
     activations,
@@ -51,6 +52,7 @@ ROUTES = (
     leaderboard,
     operations,
     page,
+    timegpt,
 )
 # Those that the framework's way to them would slow down.
 FAST_ROUTES = ((forecast, "POST", "/forecast"),)

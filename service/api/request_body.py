@@ -25,6 +25,10 @@ FORMS = ("multipart/form-data", "application/x-www-form-urlencoded")
 GZIP_WINDOW_BITS = 16 + zlib.MAX_WBITS
 # Decompressed in steps of a fraction of a millisecond, so that others are served in between, however many there are.
 INFLATE_STEP_BYTES = 2**16
+# What a frame may ask to be held while it is read: what zstd's own command allows.
+ZSTD_WINDOW_BYTES = 2**27
+# Four bytes may stand for 128 KiB: of so many that are read at once, 16 MiB come out at most.
+ZSTD_STEP_BYTES = 512
 # Smaller bodies are parsed and checked in less than a millisecond.
 THREAD_BYTES = 2**15
 # Each takes a few times its size in memory.
@@ -115,13 +119,15 @@ def stream_body(request: Request, limit_bytes: int) -> AsyncIterator[bytes]:
     """The body in pieces, decompressed.
 
     Raises:
-        UnsupportedMediaType: another encoding than gzip.
+        UnsupportedMediaType: another encoding than gzip and zstd.
         BodyTooLarge: it is over the limit before it is decompressed; else the caller counts.
         MalformedBody.
     """
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
+    if encoding == "zstd":
+        return _decompress_zstd(request.stream(), limit_bytes)
     if encoding not in ("identity", "gzip"):
-        raise UnsupportedMediaType(f"Expected Content-Encoding gzip, or none, got {describe(encoding)}.")
+        raise UnsupportedMediaType(f"Expected Content-Encoding gzip or zstd, or none, got {describe(encoding)}.")
     return request.stream() if encoding == "identity" else _inflate(request.stream(), limit_bytes)
 
 
@@ -161,6 +167,34 @@ async def _read_bytes(request: Request, limit_bytes: int, hold: MemoryHold) -> T
             raise BodyTooLarge(limit_bytes)
         hold.grow_to(len(body))
     return body
+
+
+async def _decompress_zstd(chunks: AsyncIterator[bytes], limit_bytes: int) -> AsyncIterator[bytes]:
+    """Decompresses a zstd body of one or more frames, a bounded step at a time."""
+    import zstandard
+
+    decompressor = zstandard.ZstdDecompressor(max_window_size=ZSTD_WINDOW_BYTES)
+    decoder = decompressor.decompressobj()
+    begun = False
+    n_bytes = 0
+    try:
+        async for chunk in chunks:
+            n_bytes += len(chunk)
+            if n_bytes > limit_bytes:
+                raise BodyTooLarge(limit_bytes)
+            for first in range(0, len(chunk), ZSTD_STEP_BYTES):
+                rest = chunk[first : first + ZSTD_STEP_BYTES]
+                while rest:
+                    if decoder.eof:
+                        decoder = decompressor.decompressobj()
+                    yield decoder.decompress(rest)
+                    begun = True
+                    rest = decoder.unused_data
+                await asyncio.sleep(0)
+    except zstandard.ZstdError as error:
+        raise MalformedBody("The body is not zstd, though its Content-Encoding says so.") from error
+    if not (begun and decoder.eof):
+        raise MalformedBody("The zstd body is incomplete: send all of it.")
 
 
 async def _inflate(chunks: AsyncIterator[bytes], limit_bytes: int) -> AsyncIterator[bytes]:
