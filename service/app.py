@@ -24,6 +24,7 @@ from service.api.http_protocol import ServerConfig
 from service.api.json_numbers import BodyLimits
 from service.api.lifecycle import Lifecycle
 from service.api.memory_budget import MemoryBudget, settle_allocator
+from service.api.protocols.task_results import TaskResults
 from service.api.request_body import BodyReader
 from service.datasets.store import DatasetStore
 from service.datasets.upload import Uploader
@@ -110,6 +111,7 @@ def create_app(
         clients=WaitingClients(),
         # Never less than one of the largest bodies takes, and what becomes of it.
         budget=MemoryBudget(max(settings.max_in_flight_bytes, 2 * settings.max_body_bytes)),
+        task_results=TaskResults(settings.state_dir / "task_results"),
         bodies=BodyReader(
             settings.max_body_bytes, BodyLimits(values=settings.max_body_values, series=settings.max_body_series)
         ),

@@ -19,7 +19,7 @@ from service.api.middleware import RequestMiddleware
 from service.api.openapi import complete_schema
 from service.api.origin_checks import OriginMiddleware
 from service.api.problems import make_error_problem, make_internal_problem, make_problem
-from service.api.protocols import open_inference, tensorflow_serving, time_series
+from service.api.protocols import open_inference, tensorflow_serving, time_series, timegpt
 from service.api.protocols.error_form import ErrorFormMiddleware
 from service.api.proxy import CorsMiddleware, RootPathMiddleware
 from service.api.routes import (
@@ -40,16 +40,11 @@ from service.api.upgrade_refusal import UpgradeRefusalMiddleware
 from service.api.validation import invalid
 from service.errors import InvalidRequest, ServiceError
 
-<<<<<<< HEAD
+# Those of other servers.
+PROTOCOLS = (time_series, tensorflow_serving, open_inference, timegpt)
 ROUTES = (
     forecast,
     anomalies,
-=======
-# Those of other servers.
-PROTOCOLS = (time_series, tensorflow_serving, open_inference)
-ROUTES = (
-    forecast,
->>>>>>> proto
     backtest,
     activations,
     train,
@@ -59,10 +54,7 @@ ROUTES = (
     models,
     leaderboard,
     operations,
-<<<<<<< HEAD
-=======
     *PROTOCOLS,
->>>>>>> proto
     page,
 )
 # Those that the framework's way to them would slow down.

@@ -9,6 +9,7 @@ from starlette.requests import Request
 from service.api.cancellation import WaitingClients
 from service.api.lifecycle import Lifecycle
 from service.api.memory_budget import MemoryBudget
+from service.api.protocols.task_results import TaskResults
 from service.api.request_body import BodyReader
 from service.datasets.store import DatasetStore
 from service.datasets.upload import Uploader
@@ -44,6 +45,7 @@ class Services:
     clients: WaitingClients
     budget: MemoryBudget
     bodies: BodyReader
+    task_results: TaskResults
 
     def locate(self, path: str) -> str:
         """A path of the API as clients reach it, below a proxy's path."""

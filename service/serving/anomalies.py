@@ -4,8 +4,9 @@ Source of the intervals: the model's errors on points that it had not seen, `ser
 """
 
 import asyncio
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -40,11 +41,11 @@ SEASONS_BEFORE = 2
 
 @dataclass(frozen=True, slots=True)
 class AnomaliesRequest:
-    """A request without its series; `level` in percent, None for forecasts without intervals."""
+    """A request without its series; `levels` in percent, none for forecasts without intervals."""
 
     model: str | None = None
     version: int | str | None = None
-    level: float | None = 99.0
+    levels: tuple[float, ...] = (99.0,)
     missing: Missing = "interpolate"
     season: int | None = None
 
@@ -52,7 +53,7 @@ class AnomaliesRequest:
 class FittedSeries(NamedTuple):
     """One series with its one-step forecasts; arrays are [time], as it was posted, NaN where there is no number.
 
-    `first` is the place of the first forecast. `lower` and `upper` are None without a level. `season` is what the
+    `first` is the place of the first forecast. `intervals` are lower and upper bounds by level. `season` is what the
     zero-shot model found.
     """
 
@@ -61,18 +62,15 @@ class FittedSeries(NamedTuple):
     first: int = 0
     actual: Array | None = None
     values: Array | None = None
-    lower: Array | None = None
-    upper: Array | None = None
+    intervals: Mapping[str, tuple[Array, Array]] = MappingProxyType({})
     season: int | None = None
 
-    @property
-    def is_anomaly(self) -> NDArray[np.bool_]:
-        """Which points lie outside their interval."""
+    def is_outside(self, level: str) -> NDArray[np.bool_]:
+        """Which points lie outside their interval of a level, a key of `intervals`."""
         assert self.actual is not None
-        assert self.lower is not None
-        assert self.upper is not None
+        lower, upper = self.intervals[level]
         with np.errstate(invalid="ignore"):
-            return (self.actual < self.lower) | (self.actual > self.upper)
+            return (self.actual < lower) | (self.actual > upper)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -97,7 +95,6 @@ class Fitted:
     """The answer, in the order of the request."""
 
     manifest: Manifest
-    level: float | None
     series: list[FittedSeries]
 
 
@@ -129,7 +126,7 @@ class Anomalies:
                 waiting.append(track)
         fitted = [FittedSeries(name, track) if isinstance(track, Flaw) else found[name] for name, track in plan.series]
         raise_if_all_bad([series.flaw for series in fitted])
-        return Fitted(manifest, request.level, fitted)
+        return Fitted(manifest, fitted)
 
     async def _fit_part(self, plan: AnomaliesPlan, engine: Engine, part: list[Track]) -> dict[str, FittedSeries]:
         manifest = plan.manifest
@@ -160,16 +157,8 @@ class Anomalies:
 
 def _plan(request: AnomaliesRequest, data: BacktestData, manifest: Manifest, limits: ForecastLimits) -> AnomaliesPlan:
     panel = data.panel
-    level = () if request.level is None else (request.level,)
-    asked = ForecastRequest(horizon=1, level=level, season=request.season)
-    try:
-        forecast_plan = make_forecast_plan(asked, manifest, max_horizon=limits.max_horizon)
-    except InvalidRequest as error:
-        # Here it is no list.
-        flaws = [
-            replace(flaw, pointer="/level" if flaw.pointer == "/level/0" else flaw.pointer) for flaw in error.flaws
-        ]
-        raise InvalidRequest(flaws) from None
+    asked = ForecastRequest(horizon=1, level=request.levels, season=request.season)
+    forecast_plan = make_forecast_plan(asked, manifest, max_horizon=limits.max_horizon)
     n_points = sum(map(len, panel.values))
     if n_points > MOST_POINTS:
         raise InvalidRequest.at(
@@ -283,14 +272,15 @@ def _place(plan: AnomaliesPlan, track: Track, past: PastForecasts, n_posted: int
         placed[start : start + len(values)] = values
         return placed
 
-    bounds = next(iter(past.intervals.values()), None)
     return FittedSeries(
         track.id,
         None,
         first,
         spread_out(track.values, track.first),
         spread_out(past.values[:, 0], first),
-        None if bounds is None else spread_out(bounds[0][:, 0], first),
-        None if bounds is None else spread_out(bounds[1][:, 0], first),
+        {
+            level: (spread_out(low[:, 0], first), spread_out(high[:, 0], first))
+            for level, (low, high) in past.intervals.items()
+        },
         plan.seasons[track.id].short if plan.manifest.is_zero_shot else None,
     )

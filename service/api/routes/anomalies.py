@@ -1,6 +1,7 @@
 """POST /anomalies."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -11,7 +12,7 @@ from service.api.json_response import json_response
 from service.api.openapi import problems, request_body
 from service.api.schemas.anomalies import AnomaliesAnswer, AnomaliesBody, to_json
 from service.api.untrained_model import explain_missing
-from service.errors import ModelNotFound
+from service.errors import InvalidRequest, ModelNotFound
 
 router = APIRouter(tags=["forecast"])
 
@@ -42,6 +43,11 @@ async def anomalies(request: Request, services: Injected) -> Response:
     data = await asyncio.to_thread(load_backtest_data, body, services.datasets)
     try:
         fitted = await services.clients.serve(request, services.anomalies.fit(body.to_request(), data))
+    except InvalidRequest as error:
+        # Here the level is no list.
+        raise InvalidRequest(
+            [replace(flaw, pointer="/level" if flaw.pointer == "/level/0" else flaw.pointer) for flaw in error.flaws]
+        ) from None
     except ModelNotFound as error:
         raise await explain_missing(services.jobs, body.model, error) from error
-    return await asyncio.to_thread(lambda: json_response(to_json(fitted, data.panel)))
+    return await asyncio.to_thread(lambda: json_response(to_json(fitted, body.level, data.panel)))

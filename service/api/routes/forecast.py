@@ -97,7 +97,7 @@ async def _add_fitted(
         data = BacktestData(posted if asked.freq is None else replace(posted, freq=asked.freq), "/dataset")
     else:
         data = await asyncio.to_thread(read_backtest_data, posted, asked.freq, asked.start)
-    wanted = AnomaliesRequest(answer.model, answer.version, None, asked.missing, asked.season)
+    wanted = AnomaliesRequest(answer.model, answer.version, (), asked.missing, asked.season)
     fitted = await services.clients.serve(request, services.anomalies.fit(wanted, data))
     series = [
         forecast if forecast.flaw or of_one.flaw else forecast._replace(fitted=of_one.values)

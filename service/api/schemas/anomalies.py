@@ -11,6 +11,7 @@ from service.domain.panel import Panel
 from service.domain.recipes.options import MAX_SEASON
 from service.domain.series import Missing
 from service.serving.anomalies import AnomaliesRequest, Fitted, FittedSeries
+from service.serving.interval_widths import format_level
 from service.store.layout import NAME_PATTERN
 
 
@@ -37,7 +38,7 @@ class AnomaliesBody(BaseModel):
 
     def to_request(self) -> AnomaliesRequest:
         """The request as the use case takes it, without the series."""
-        return AnomaliesRequest(self.model, self.version, self.level, self.missing, self.season)
+        return AnomaliesRequest(self.model, self.version, (self.level,), self.missing, self.season)
 
 
 class AnomaliesSeries(BaseModel):
@@ -67,7 +68,7 @@ class AnomaliesAnswer(BaseModel):
     series: list[AnomaliesSeries]
 
 
-def to_json(fitted: Fitted, panel: Panel) -> dict[str, Any]:
+def to_json(fitted: Fitted, level: float, panel: Panel) -> dict[str, Any]:
     """An AnomaliesAnswer to be written; NaN in its arrays is written as null. `panel` has the times of the series.
 
     Raises:
@@ -76,25 +77,28 @@ def to_json(fitted: Fitted, panel: Panel) -> dict[str, Any]:
     return {
         "model": fitted.manifest.name,
         "version": fitted.manifest.version,
-        "level": fitted.level,
+        "level": level,
         "series": [
-            _series_to_json(series, panel.freq, start, len(values))
+            _series_to_json(series, format_level(level), panel.freq, start, len(values))
             for series, start, values in zip(fitted.series, panel.starts, panel.values, strict=True)
         ],
     }
 
 
-def _series_to_json(series: FittedSeries, freq: str | None, start: str | None, n_points: int) -> dict[str, Any]:
+def _series_to_json(
+    series: FittedSeries, level: str, freq: str | None, start: str | None, n_points: int
+) -> dict[str, Any]:
     if series.flaw is not None:
         flaw = series.flaw
         return {"id": series.id, "error": {"pointer": flaw.pointer, "code": flaw.code, "message": flaw.message}}
+    lower, upper = series.intervals[level]
     answer: dict[str, Any] = {
         "id": series.id,
-        "anomalies": np.flatnonzero(series.is_anomaly),
+        "anomalies": np.flatnonzero(series.is_outside(level)),
         "first": series.first,
         "values": series.values,
-        "lower": series.lower,
-        "upper": series.upper,
+        "lower": lower,
+        "upper": upper,
     }
     if freq is not None and start is not None:
         answer["timestamps"] = future_timestamps(freq, start, 0, n_points)
