@@ -45,7 +45,7 @@ check: setup  ## Lint, format and types
 fuzz: setup .venv-fuzz/.installed  ## Ask for what nobody would, and see that others are served (half an hour)
 	$(BIN)/python -m tests.fuzz
 
-CLIENTS := inference mlserver
+CLIENTS := inference mlserver timegpt
 
 # Real clients, in environments of their own: they exclude versions that the service needs.
 .venv-clients-%/.installed: tests/clients/%.lock
@@ -53,7 +53,7 @@ CLIENTS := inference mlserver
 	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@
 
-test-clients: setup $(CLIENTS:%=.venv-clients-%/.installed)  ## Run the clients of other servers against this one (2 minutes)
+test-clients: setup $(CLIENTS:%=.venv-clients-%/.installed)  ## Run the clients of other servers against this one (3 minutes)
 	$(BIN)/python -m tests.clients
 
 format: setup  ## Mend what can be mended

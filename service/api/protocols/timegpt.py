@@ -72,8 +72,7 @@ async def model_params(services: Injected) -> Response:
     return json_response({"detail": detail})
 
 
-@router.get("/v2/models")
-async def list_models(services: Injected) -> Response:
+def list_models(services: Services) -> Response:
     """The names that a request may have as `model`; `timegpt-1` stands for the store's default model."""
     names = ["timegpt-1", *(entry.name for entry in services.catalog.models())]
     return json_response({"models": [{"name": name} for name in names]})

@@ -77,7 +77,9 @@ def test_a_model_of_the_store_answers_by_its_own_name(http: httpx.Client) -> Non
     native = http.post("/forecast", json={"series": [PASSENGERS, SHORT], "model": "lstm", "horizon": 3}).json()
     answer = ask(http, "forecast", h=3, model="lstm")
     assert answer["mean"] == pytest.approx([v for one in native["forecasts"] for v in one["values"]], rel=1e-6)
-    assert "lstm" in [model["name"] for model in http.get("/v2/models").json()["models"]]
+    asked_by_its_client = http.get("/v2/models", headers={"nixtla-client-version": "0.9.0"}).json()
+    assert {"timegpt-1", "lstm"} <= {model["name"] for model in asked_by_its_client["models"]}
+    assert "lstm" in http.get("/v2/models").json()["models"]
 
 
 def test_cross_validation_names_the_rows_that_it_forecast(http: httpx.Client) -> None:
