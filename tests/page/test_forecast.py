@@ -38,9 +38,8 @@ def test_the_first_sight_is_a_forecast_with_intervals(visit: Open, http: httpx.C
         assert [found[stamp] for stamp in said["timestamps"]] == pytest.approx(values, rel=SIX_DIGITS), name
 
 
-@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
-def test_pasted_numbers_are_forecast(visit: Open, http: httpx.Client, size: dict[str, int]) -> None:
-    page = visit("#/forecast?models=zero-shot", viewport=size)
+def test_pasted_numbers_are_forecast(visit: Open, http: httpx.Client) -> None:
+    page = visit("#/forecast?models=zero-shot")
     page.get_by_role("button", name="Your own series").click()
     page.get_by_label("Paste numbers").fill(" ".join(map(str, NUMBERS)))
     page.get_by_role("button", name=f"Use these {len(NUMBERS)} numbers").click()
@@ -74,7 +73,7 @@ def test_another_example_horizon_and_levels_are_what_is_shown(visit: Open, http:
     expect(page.get_by_text("1 of 6")).to_be_visible()
     page.get_by_role("button", name="The next series").click()
     expect(page.get_by_text("2 of 6")).to_be_visible()
-    for label, text in {"Horizon": "4", "Intervals": "50"}.items():
+    for label, text in {"Intervals": "50", "Horizon": "4"}.items():
         page.get_by_label(label).fill(text)
         page.get_by_label(label).press("Enter")
     result = result_of(page)

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from tests.end_to_end.processes import Processes
-from tests.page.browser import DESKTOP, PHONE, Watch
+from tests.page.browser import Watch
 from tests.page.conftest import Open
 from tests.page.tables import read_chart
 
@@ -61,12 +61,9 @@ def blocked(service: Processes) -> Iterator[str]:
     path.unlink()
 
 
-@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
-def test_a_training_is_watched_until_its_model_forecasts(
-    visit: Open, http: httpx.Client, size: dict[str, int], request: pytest.FixtureRequest
-) -> None:
-    name = f"page-{request.node.callspec.id}"
-    page = visit("#/train", viewport=size)
+def test_a_training_is_watched_until_its_model_forecasts(visit: Open, http: httpx.Client) -> None:
+    name = "page-trained"
+    page = visit("#/train")
     train_on_waves(page, name, "linear", epochs=str(EPOCHS), scaling="standard")
     job = job_of(page)
     expect(job.get_by_text(f"{name} version 1 is published.")).to_be_visible()
