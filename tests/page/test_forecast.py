@@ -5,8 +5,9 @@ from statistics import fmean
 
 import httpx
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
+from tests.api.server import wait_until
 from tests.page.browser import DESKTOP, PHONE, Watch
 from tests.page.conftest import Open
 from tests.page.forecasts import AIR, air_passengers, choose_example, forecast, result_of
@@ -143,6 +144,20 @@ def test_what_the_service_refuses_is_said_in_its_words(visit: Open, watch: Watch
     refused = http.post("/forecast", json={"model": "linear", "series": [NUMBERS * 2], "mode": "one_step"})
     problem = page.get_by_role("region", name="Forecast", exact=True).get_by_role("alert")
     expect(problem).to_contain_text(refused.json()["errors"][0]["message"])
+
+
+def test_a_box_that_is_ticked_before_the_series_is_there_stays_so(visit: Open) -> None:
+    page = visit("#/models")
+    held: list[Route] = []
+    page.route("**/examples/air-passengers", lambda route: held.append(route))
+    page.get_by_role("link", name="Forecast", exact=True).click()
+    box = page.get_by_label("Test yourself")
+    box.check()
+    expect(box).to_be_checked()
+    # The browser is asked, so that what it did is heard of.
+    wait_until(lambda: page.title() and held)
+    held[0].continue_()
+    expect(page.get_by_role("region", name="Errors on the hidden points")).to_be_visible()
 
 
 @pytest.mark.parametrize(
