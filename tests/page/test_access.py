@@ -6,6 +6,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
+from tests.api.server import wait_until
 from tests.end_to_end.processes import Processes
 from tests.page.browser import DESKTOP, PHONE
 from tests.page.conftest import QUICK, Open
@@ -100,8 +101,7 @@ def test_dark_is_chosen_kept_and_drawn(visit: Open) -> None:
     assert ground_of(page) == LIGHT_GROUND
     page.get_by_label("Colours").select_option(label="Dark")
     assert ground_of(page) == DARK_GROUND
-    dark = result_of(page).locator("canvas").first.evaluate("canvas => canvas.toDataURL()")
-    assert dark != light
+    wait_until(lambda: canvas.evaluate("canvas => canvas.toDataURL()") != light)
     page.reload()
     result_of(page)
     assert ground_of(page) == DARK_GROUND

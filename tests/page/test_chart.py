@@ -8,6 +8,7 @@ import httpx
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
+from tests.api.server import wait_until
 from tests.page.browser import DESKTOP, PHONE
 from tests.page.conftest import Open
 from tests.page.forecasts import air_passengers, forecast, result_of
@@ -26,16 +27,14 @@ def canvas_of(result: Locator) -> str:
 
 def point_at(page: Page, result: Locator, share: float) -> str:
     """What a chart says below the pointer, which is at a share of its width."""
-    result.locator(".u-over").scroll_into_view_if_needed()
+    result.locator(".chart-area").scroll_into_view_if_needed()
     box = result.locator(".u-over").bounding_box()
     assert box is not None
     left, top = box["x"] + share * (box["width"] - 1), box["y"] + box["height"] / 2
     # A pointer that stays where it was moves nothing.
     page.mouse.move(left, top - 5)
     page.mouse.move(left, top)
-    readout = result.locator(".readout")
-    expect(readout).not_to_be_empty()
-    return readout.inner_text()
+    return result.locator(".readout").inner_text()
 
 
 def edges_of(page: Page, result: Locator) -> tuple[str, str]:
@@ -44,9 +43,24 @@ def edges_of(page: Page, result: Locator) -> tuple[str, str]:
     return first, last
 
 
-@pytest.fixture(params=[DESKTOP, PHONE], ids=["desktop", "phone"])
+def wait_for_all(page: Page, result: Locator) -> None:
+    wait_until(lambda: edges_of(page, result) == (FIRST, LAST))
+
+
+def wait_for_part(page: Page, result: Locator) -> tuple[str, str]:
+    """The first and last time, once a part is shown."""
+
+    def is_part() -> bool:
+        first, last = edges_of(page, result)
+        return FIRST < first < last < LAST
+
+    wait_until(is_part)
+    return edges_of(page, result)
+
+
+@pytest.fixture
 def page(visit: Open, request: pytest.FixtureRequest) -> Page:
-    return visit("#/forecast?models=zero-shot", viewport=request.param)
+    return visit("#/forecast?models=zero-shot", viewport=getattr(request, "param", DESKTOP))
 
 
 @pytest.fixture
@@ -56,57 +70,60 @@ def result(page: Page) -> Locator:
 
 def test_the_pointer_reads_values(page: Page, result: Locator, http: httpx.Client) -> None:
     values = air_passengers(http)["values"]
-    assert point_at(page, result, 0) == f"{FIRST} · history {values[0]:g}"
-    assert f"{LAST} · zero-shot " in point_at(page, result, 1)
+    wait_until(lambda: point_at(page, result, 0) == f"{FIRST} · history {values[0]:g}")
+    wait_until(lambda: f"{LAST} · zero-shot " in point_at(page, result, 1))
 
 
 def test_the_legend_hides_and_shows(page: Page, result: Locator) -> None:
-    before = canvas_of(result)
+    wait_until(lambda: "history" in point_at(page, result, 0.05))
     history = result.get_by_role("button", name="history")
     history.click()
     expect(history).to_have_attribute("aria-pressed", "false")
-    assert canvas_of(result) != before
-    assert "history" not in point_at(page, result, 0.05)
+    wait_until(lambda: (text := point_at(page, result, 0.05)) and "history" not in text)
     history.click()
     expect(history).to_have_attribute("aria-pressed", "true")
-    assert "history" in point_at(page, result, 0.05)
+    wait_until(lambda: "history" in point_at(page, result, 0.05))
+    # The pointer leaves, and what it drew.
+    page.mouse.move(0, 0)
+    before = canvas_of(result)
     band = result.get_by_role("button", name="zero-shot 95 %")
     band.click()
     expect(band).to_have_attribute("aria-pressed", "false")
+    wait_until(lambda: canvas_of(result) != before)
+    band.click()
+    wait_until(lambda: canvas_of(result) == before)
 
 
+@pytest.mark.parametrize("page", [DESKTOP, PHONE], ids=["desktop", "phone"], indirect=True)
 def test_buttons_zoom(page: Page, result: Locator) -> None:
-    assert edges_of(page, result) == (FIRST, LAST)
+    wait_for_all(page, result)
     result.get_by_role("button", name="Zoom in").click()
-    first, last = edges_of(page, result)
-    assert FIRST < first < last < LAST
+    wait_for_part(page, result)
     result.get_by_role("button", name="Zoom out").click()
     result.get_by_role("button", name="Zoom out").click()
-    assert edges_of(page, result) == (FIRST, LAST)
+    wait_for_all(page, result)
     result.get_by_role("button", name="Zoom in").click()
+    wait_for_part(page, result)
     result.get_by_role("button", name="All").click()
-    assert edges_of(page, result) == (FIRST, LAST)
+    wait_for_all(page, result)
 
 
 def test_keys_zoom_and_move(page: Page, result: Locator) -> None:
     chart = result.get_by_role("img")
     chart.focus()
+    chart.press("+")
+    first, last = wait_for_part(page, result)
 
-    def press(key: str) -> tuple[str, str]:
-        chart.press(key)
-        return edges_of(page, result)
-
-    first, last = press("+")
-    assert FIRST < first < last < LAST
-    left = press("Shift+ArrowLeft")
-    assert left[0] < first
-    assert left[1] < last
-    right = press("Shift+ArrowRight")
-    assert right == (first, last)
-    wider = press("-")
-    assert wider == (FIRST, LAST)
-    press("+")
-    assert press("0") == (FIRST, LAST)
+    chart.press("Shift+ArrowLeft")
+    wait_until(lambda: (moved := edges_of(page, result))[0] < first and moved[1] < last)
+    chart.press("Shift+ArrowRight")
+    wait_until(lambda: edges_of(page, result) == (first, last))
+    chart.press("-")
+    wait_for_all(page, result)
+    chart.press("+")
+    wait_for_part(page, result)
+    chart.press("0")
+    wait_for_all(page, result)
 
 
 def test_arrows_read_point_by_point(page: Page, result: Locator, http: httpx.Client) -> None:
@@ -127,8 +144,7 @@ def test_dragging_shows_a_part(page: Page, result: Locator) -> None:
     page.mouse.down()
     page.mouse.move(box["x"] + box["width"] * 0.75, box["y"] + 60, steps=4)
     page.mouse.up()
-    first, last = edges_of(page, result)
-    assert FIRST < first < last < LAST
+    wait_for_part(page, result)
 
 
 def test_the_csv_has_what_is_drawn(page: Page, result: Locator, tmp_path: Path, http: httpx.Client) -> None:

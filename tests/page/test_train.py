@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from tests.end_to_end.processes import Processes
-from tests.page.browser import DESKTOP, PHONE, Watch
+from tests.page.browser import Watch
 from tests.page.conftest import Open
 from tests.page.tables import read_chart
 
@@ -53,6 +53,16 @@ def train_on_waves(page: Page, name: str, architecture: str, **options: str) -> 
 
 
 @pytest.fixture
+def endless(service: Processes) -> Iterator[str]:
+    """The name of a model whose training goes on until it is cancelled, at the latest after the test."""
+    name = "page-endless"
+    yield name
+    for job in jobs_named(service.client, name):
+        if job["status"] in ("queued", "running"):
+            service.cancel(job["id"])
+
+
+@pytest.fixture
 def blocked(service: Processes) -> Iterator[str]:
     """The name of a model that can't be published: a file is in its place."""
     path = service.store / "page-blocked"
@@ -61,12 +71,9 @@ def blocked(service: Processes) -> Iterator[str]:
     path.unlink()
 
 
-@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
-def test_a_training_is_watched_until_its_model_forecasts(
-    visit: Open, http: httpx.Client, size: dict[str, int], request: pytest.FixtureRequest
-) -> None:
-    name = f"page-{request.node.callspec.id}"
-    page = visit("#/train", viewport=size)
+def test_a_training_is_watched_until_its_model_forecasts(visit: Open, http: httpx.Client) -> None:
+    name = "page-trained"
+    page = visit("#/train")
     train_on_waves(page, name, "linear", epochs=str(EPOCHS), scaling="standard")
     job = job_of(page)
     expect(job.get_by_text(f"{name} version 1 is published.")).to_be_visible()
@@ -85,9 +92,9 @@ def test_a_training_is_watched_until_its_model_forecasts(
     expect(page.locator(".outcome")).to_contain_text(name)
 
 
-def test_a_running_job_is_seen_live_and_cancelled(visit: Open, http: httpx.Client) -> None:
+def test_a_running_job_is_seen_live_and_cancelled(visit: Open, http: httpx.Client, endless: str) -> None:
     page = visit("#/train")
-    train_on_waves(page, "page-endless", "vector_rnn", epochs=str(ENDLESS), layers="1")
+    train_on_waves(page, endless, "vector_rnn", epochs=str(ENDLESS), layers="1")
     job = job_of(page)
     expect(job.locator(".badge")).to_have_text("running")
     expect(job.get_by_role("status")).to_contain_text(re.compile(rf"Epoch [1-9]\d* of {ENDLESS}"))
@@ -95,11 +102,11 @@ def test_a_running_job_is_seen_live_and_cancelled(visit: Open, http: httpx.Clien
     # More come while somebody looks.
     expect(job.locator("details.data-table tbody tr").nth(before + 1)).to_be_visible()
     jobs = page.get_by_role("region", name="Jobs")
-    expect(jobs.get_by_role("button", name="page-endless")).to_contain_text("running")
+    expect(jobs.get_by_role("button", name=endless)).to_contain_text("running")
     job.get_by_role("button", name="Cancel this job").click()
     expect(job.get_by_text("It was cancelled. Nothing was published.")).to_be_visible()
-    expect(jobs.get_by_role("button", name="page-endless")).to_contain_text("cancelled")
-    assert http.get("/models/page-endless").status_code == 404
+    expect(jobs.get_by_role("button", name=endless)).to_contain_text("cancelled")
+    assert http.get(f"/models/{endless}").status_code == 404
 
 
 def test_a_refused_option_is_explained_beside_it(visit: Open, watch: Watch, http: httpx.Client) -> None:
