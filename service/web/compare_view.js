@@ -183,7 +183,7 @@ function Leaderboard() {
   return html`<section class="panel" aria-label="Leaderboard"><h2>Leaderboard</h2>
     <p class="hint">Scores on the test parts that models were trained with, a table for each data.</p>
     <${Problem} error=${board.error} />
-    ${groups.map((group) => html`<div class="scroll" tabindex="0" role="region" aria-label=${`Leaderboard of ${group.data.kind} data, horizon ${group.horizon}`}><table>
+    ${groups.map((group) => html`<div class="scroll" tabindex="0" role="region" aria-label=${`Leaderboard of ${group.data.kind} data ${(group.data.digest || "").slice(0, 6)}, horizon ${group.horizon}`}><table>
       <caption>${group.data.kind === "synthetic" ? "The chapter's waves" : `${group.data.kind}, ${group.data.n_series} series${group.data.freq ? `, ${group.data.freq}` : ""}`}, ${group.horizon} ${group.horizon === 1 ? "step" : "steps"} ahead</caption>
       <thead><tr><th scope="col">Forecast</th><th scope="col">${group.metric.toUpperCase()}</th><th scope="col">MAE</th><th scope="col">RMSE</th></tr></thead>
       <tbody>${group.rows.map((row) => html`<tr class=${row.kind === "baseline" ? "baseline" : ""}><th scope="row">${row.kind === "model" ? html`<a href=${makeLink("models", {}, [row.model, String(row.version)])}>${row.model}</a>${row.is_current ? "" : ` version ${row.version}`}` : BASELINES[row.model] || row.model}</th>

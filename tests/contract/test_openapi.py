@@ -46,6 +46,7 @@ ROUTES = {
     "GET /models",
     "GET /models/{name}",
     "GET /models/{name}/versions/{version}",
+    "DELETE /models/{name}",
     "DELETE /models/{name}/versions/{version}",
     "PUT /models/{name}/aliases/{alias}",
     "PUT /models/default",

@@ -63,9 +63,11 @@ def test_the_leaderboard_has_the_scores_of_the_store(visit: Open, http: httpx.Cl
         for group in http.get("/leaderboard").json()["leaderboard"]
         if any((row["model"], row["kind"]) == ("linear", "model") for row in group["rows"])
     ]
+    data = group["data"]
     table = read_table(
         page.get_by_role(
-            "region", name=f"Leaderboard of {group['data']['kind']} data, horizon {group['horizon']}"
+            "region",
+            name=f"Leaderboard of {data['kind']} data {data['digest'][:6]}, horizon {group['horizon']}",
         ).filter(has=page.get_by_role("link", name="linear", exact=True))
     )
     score = next(row["scores"]["mae"] for row in group["rows"] if row["model"] == "linear" and row["kind"] == "model")
