@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-all test-clients check fuzz format lock pretrain bench-zero-shot bench-chapter bench-autoregression bench-engines bench-serving bench-accuracy bench-robustness bench-memory bench-training clean
+.PHONY: help setup run test test-all test-clients check fuzz format lock pretrain bench-zero-shot bench-chapter bench-autoregression bench-engines bench-serving bench-accuracy bench-robustness bench-memory bench-training bench-page screenshots clean
 
 help:  ## Say what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-21s %s\n", $$1, $$2}'
@@ -45,7 +45,7 @@ check: setup  ## Lint, format and types
 fuzz: setup .venv-fuzz/.installed  ## Ask for what nobody would, and see that others are served (half an hour)
 	$(BIN)/python -m tests.fuzz
 
-CLIENTS := inference mlserver
+CLIENTS := inference mlserver timegpt
 
 # Real clients, in environments of their own: they exclude versions that the service needs.
 .venv-clients-%/.installed: tests/clients/%.lock
@@ -53,7 +53,7 @@ CLIENTS := inference mlserver
 	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@
 
-test-clients: setup $(CLIENTS:%=.venv-clients-%/.installed)  ## Run the clients of other servers against this one (2 minutes)
+test-clients: setup $(CLIENTS:%=.venv-clients-%/.installed)  ## Run the clients of other servers against this one (3 minutes)
 	$(BIN)/python -m tests.clients
 
 format: setup  ## Mend what can be mended
@@ -111,6 +111,12 @@ bench-memory: setup  ## What trainings take of memory, beside the estimate by wh
 
 bench-training: setup .venv-torch/.installed  ## Training beside the chapter's own way and PyTorch (an hour)
 	$(BIN)/python -m benchmarks.training --torch .venv-torch/bin/python
+
+bench-page: setup  ## What the page costs a browser: bytes, paint, frames, clicks (2 minutes; install Chromium)
+	$(BIN)/python -m benchmarks.page
+
+screenshots: setup  ## Take the pictures of docs/images (2 minutes; install Chromium)
+	$(BIN)/python -m tests.page.screenshots
 
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate
 

@@ -24,6 +24,7 @@ from service.api.http_protocol import ServerConfig
 from service.api.json_numbers import BodyLimits
 from service.api.lifecycle import Lifecycle
 from service.api.memory_budget import MemoryBudget, settle_allocator
+from service.api.protocols.task_results import TaskResults
 from service.api.request_body import BodyReader
 from service.datasets.store import DatasetStore
 from service.datasets.upload import Uploader
@@ -33,6 +34,7 @@ from service.errors import DatabaseUnavailable, InsecureServer
 from service.jobs.queue import JobQueue
 from service.listener import BACKLOG, check_exposure, format_url, is_loopback, listen
 from service.serving.activations import Activations
+from service.serving.anomalies import Anomalies
 from service.serving.backtesting import Backtesting
 from service.serving.batcher import Batcher
 from service.serving.forecasting import Forecasting, ForecastLimits
@@ -100,6 +102,7 @@ def create_app(
         forecasting=forecasting,
         backtesting=backtesting,
         activations=Activations(registry, catalog),
+        anomalies=Anomalies(registry, batcher, limits),
         jobs=jobs,
         datasets=datasets,
         uploader=uploader,
@@ -108,6 +111,7 @@ def create_app(
         clients=WaitingClients(),
         # Never less than one of the largest bodies takes, and what becomes of it.
         budget=MemoryBudget(max(settings.max_in_flight_bytes, 2 * settings.max_body_bytes)),
+        task_results=TaskResults(settings.state_dir / "task_results"),
         bodies=BodyReader(
             settings.max_body_bytes, BodyLimits(values=settings.max_body_values, series=settings.max_body_series)
         ),

@@ -346,7 +346,7 @@ def test_up_on_a_free_port_says_which_and_an_interrupt_ends_everything_in_the_mi
     try:
         process = service.start("up")
         found = service.wait_until(
-            lambda: re.search(r"listens on (http://127\.0\.0\.1:[1-9]\d*)", service.logs()), "the address"
+            lambda: re.search(r"Open (http://127\.0\.0\.1:[1-9]\d*)", service.logs()), "the address"
         )
         service.client.base_url = found[1]
         service.wait_until_ready()

@@ -19,11 +19,12 @@ from service.api.middleware import RequestMiddleware
 from service.api.openapi import complete_schema
 from service.api.origin_checks import OriginMiddleware
 from service.api.problems import make_error_problem, make_internal_problem, make_problem
-from service.api.protocols import open_inference, tensorflow_serving, time_series
+from service.api.protocols import open_inference, tensorflow_serving, time_series, timegpt
 from service.api.protocols.error_form import ErrorFormMiddleware
 from service.api.proxy import CorsMiddleware, RootPathMiddleware
 from service.api.routes import (
     activations,
+    anomalies,
     backtest,
     datasets,
     examples,
@@ -40,9 +41,10 @@ from service.api.validation import invalid
 from service.errors import InvalidRequest, ServiceError
 
 # Those of other servers.
-PROTOCOLS = (time_series, tensorflow_serving, open_inference)
+PROTOCOLS = (time_series, tensorflow_serving, open_inference, timegpt)
 ROUTES = (
     forecast,
+    anomalies,
     backtest,
     activations,
     train,

@@ -5,6 +5,7 @@ from dataclasses import replace
 from functools import partial
 
 from service.api.dependencies import Services
+from service.api.schemas.anomalies import AnomaliesBody
 from service.api.schemas.backtest import BacktestBody
 from service.api.series_source import check_source
 from service.api.train_jobs import keep_panel
@@ -15,8 +16,8 @@ from service.serving.backtest_jobs import make_task
 from service.serving.backtest_plan import BacktestData, BacktestPlan, read_backtest_data
 
 
-def load_backtest_data(body: BacktestBody, datasets: DatasetStore) -> BacktestData:
-    """The series to be measured on. Blocks: not for the event loop.
+def load_backtest_data(body: BacktestBody | AnomaliesBody, datasets: DatasetStore) -> BacktestData:
+    """The series to look back on. Blocks: not for the event loop.
 
     Raises:
         InvalidRequest: not exactly one of series and dataset, series that can't be read, an unknown frequency.
@@ -26,7 +27,7 @@ def load_backtest_data(body: BacktestBody, datasets: DatasetStore) -> BacktestDa
     if body.freq is not None:
         check_frequency(body.freq)
     if body.dataset is None:
-        return read_backtest_data(body.series, body.freq)
+        return read_backtest_data(body.series, body.freq, start=getattr(body, "start", None))
     panel = datasets.load(body.dataset)
     if body.freq is not None:
         if panel.freq is not None:

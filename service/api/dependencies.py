@@ -9,11 +9,13 @@ from starlette.requests import Request
 from service.api.cancellation import WaitingClients
 from service.api.lifecycle import Lifecycle
 from service.api.memory_budget import MemoryBudget
+from service.api.protocols.task_results import TaskResults
 from service.api.request_body import BodyReader
 from service.datasets.store import DatasetStore
 from service.datasets.upload import Uploader
 from service.jobs.queue import JobQueue
 from service.serving.activations import Activations
+from service.serving.anomalies import Anomalies
 from service.serving.backtesting import Backtesting
 from service.serving.batcher import Batcher
 from service.serving.forecasting import Forecasting
@@ -34,6 +36,7 @@ class Services:
     forecasting: Forecasting
     backtesting: Backtesting
     activations: Activations
+    anomalies: Anomalies
     jobs: JobQueue
     datasets: DatasetStore
     uploader: Uploader
@@ -42,6 +45,7 @@ class Services:
     clients: WaitingClients
     budget: MemoryBudget
     bodies: BodyReader
+    task_results: TaskResults
 
     def locate(self, path: str) -> str:
         """A path of the API as clients reach it, below a proxy's path."""

@@ -9,6 +9,7 @@ from pydantic.json_schema import models_json_schema
 
 from service.api.problems import MEDIA_TYPE
 from service.api.schemas.activations import ActivationsBody
+from service.api.schemas.anomalies import AnomaliesBody
 from service.api.schemas.backtest import BacktestBody
 from service.api.schemas.datasets import DatasetBody
 from service.api.schemas.forecast import ForecastBody
@@ -20,6 +21,7 @@ REFERENCE = "#/components/schemas/{model}"
 DESCRIBED: tuple[type[BaseModel], ...] = (
     ForecastBody,
     BacktestBody,
+    AnomaliesBody,
     ActivationsBody,
     TrainBody,
     DatasetBody,

@@ -23,7 +23,7 @@ PROBES = frozenset({"/healthz", "/readyz", "/v2/health/live", "/v2/health/ready"
 # What a page can send without asking: the media types of forms.
 FORMS = (b"application/x-www-form-urlencoded", b"multipart/form-data", b"text/plain")
 # They refuse forms themselves, and say what to send.
-READERS = frozenset({"/forecast", "/backtest", "/activations", "/train", "/datasets"})
+READERS = frozenset({"/forecast", "/anomalies", "/backtest", "/activations", "/train", "/datasets"})
 # Other servers' protocols, which change nothing here, and whose documented calls with curl are sent as forms.
 PROTOCOLS = ("/v1/models/", "/v1/timeseries/", "/v2/models/", "/v2/repository/")
 # What browsers call a request that another page caused.

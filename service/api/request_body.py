@@ -1,7 +1,6 @@
 """Request bodies: read within limits of size and of time, decompressed, parsed, checked."""
 
 import asyncio
-import zlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
@@ -9,13 +8,14 @@ from typing import Any, TypeVar
 from pydantic import BaseModel
 from starlette.requests import ClientDisconnect, Request
 
+from service.api.body_encoding import ENCODINGS, ENCODINGS_IN_WORDS, decompress
 from service.api.json_numbers import BodyLimits, parse_large
 from service.api.json_series import BULK_BYTES, find_series, stands_here
 from service.api.memory_budget import MemoryHold
 from service.api.strict_json import Text, parse_json
 from service.api.validation import check
 from service.domain.json_flaws import describe
-from service.errors import BodyTooLarge, InvalidRequest, MalformedBody, MalformedJson, UnsupportedMediaType
+from service.errors import BodyTooLarge, InvalidRequest, MalformedJson, UnsupportedMediaType
 
 Body = TypeVar("Body", bound=BaseModel)
 Value = TypeVar("Value")
@@ -23,10 +23,6 @@ Value = TypeVar("Value")
 JSON = "application/json"
 PLAIN_JSON = JSON.encode()
 FORMS = ("multipart/form-data", "application/x-www-form-urlencoded")
-# By Content-Encoding, how zlib is told the format.
-WINDOW_BITS = {"gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
-# Decompressed in steps of a fraction of a millisecond, so that others are served in between, however many there are.
-INFLATE_STEP_BYTES = 2**16
 # Smaller bodies are parsed and checked in less than a millisecond.
 THREAD_BYTES = 2**15
 # Each takes a few times its size in memory.
@@ -143,22 +139,22 @@ def read_media_type(request: Request, known: Sequence[str] = (JSON,)) -> str:
     raise UnsupportedMediaType(message)
 
 
-def stream_body(request: Request, limit_bytes: int, encodings: Sequence[str] = ("gzip",)) -> AsyncIterator[bytes]:
+def stream_body(request: Request, limit_bytes: int) -> AsyncIterator[bytes]:
     """The body in pieces, decompressed.
 
     Raises:
-        UnsupportedMediaType: another encoding than `encodings`.
+        UnsupportedMediaType: another encoding than those of `service.api.body_encoding`.
         BodyTooLarge: it is over the limit before it is decompressed; else the caller counts.
         MalformedBody.
     """
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
     if encoding == "identity":
         return request.stream()
-    if encoding not in encodings:
+    if encoding not in ENCODINGS:
         raise UnsupportedMediaType(
-            f"Expected Content-Encoding {' or '.join(encodings)}, or none, got {describe(encoding)}."
+            f"Expected Content-Encoding {ENCODINGS_IN_WORDS}, or none, got {describe(encoding)}."
         )
-    return _inflate(request.stream(), limit_bytes, encoding)
+    return decompress(request.stream(), encoding, limit_bytes)
 
 
 async def _read_bytes(request: Request, limit_bytes: int, hold: MemoryHold, *, any_media_type: bool) -> Text:
@@ -178,7 +174,7 @@ async def _read_bytes(request: Request, limit_bytes: int, hold: MemoryHold, *, a
         raise BodyTooLarge(limit_bytes)
     body = bytearray()
     if is_encoded:
-        chunks = stream_body(request, limit_bytes, tuple(WINDOW_BITS) if any_media_type else ("gzip",))
+        chunks = stream_body(request, limit_bytes)
     else:
         message = await request.receive()
         if message["type"] == "http.disconnect":
@@ -197,28 +193,3 @@ async def _read_bytes(request: Request, limit_bytes: int, hold: MemoryHold, *, a
             raise BodyTooLarge(limit_bytes)
         hold.grow_to(len(body))
     return body
-
-
-async def _inflate(chunks: AsyncIterator[bytes], limit_bytes: int, encoding: str) -> AsyncIterator[bytes]:
-    """Decompresses a body of one or more members, a bounded step at a time."""
-    decoder = zlib.decompressobj(WINDOW_BITS[encoding])
-    begun = False
-    n_bytes = 0
-    try:
-        async for chunk in chunks:
-            # Members that hold nothing would never end otherwise.
-            n_bytes += len(chunk)
-            if n_bytes > limit_bytes:
-                raise BodyTooLarge(limit_bytes)
-            rest = chunk
-            while rest:
-                if decoder.eof:
-                    decoder, begun = zlib.decompressobj(WINDOW_BITS[encoding]), False
-                yield decoder.decompress(rest, INFLATE_STEP_BYTES)
-                begun = True
-                rest = decoder.unused_data if decoder.eof else decoder.unconsumed_tail
-                await asyncio.sleep(0)
-    except zlib.error as error:
-        raise MalformedBody(f"The body is not {encoding}, though its Content-Encoding says so.") from error
-    if not (begun and decoder.eof):
-        raise MalformedBody(f"The {encoding} body is incomplete: send all of it.")

@@ -45,13 +45,14 @@ class Track:
     """A series to be forecast at several origins.
 
     `values` [time] begin and end with a number and have NaN where one is missing; `filled` [time] are the same without
-    gaps.
+    gaps. `first` is the place of the first of them in the series as it was posted.
     """
 
     id: str
     pointer: str
     values: Array
     filled: Array
+    first: int = 0
 
     @property
     def n_points(self) -> int:
@@ -94,7 +95,7 @@ def make_track(name: str, pointer: str, values: Array, missing: Missing) -> Trac
         return filled
     known = np.flatnonzero(~np.isnan(values))
     first, end = int(known[0]), int(known[-1]) + 1
-    return Track(name, pointer, values[first:end], filled[: end - first])
+    return Track(name, pointer, values[first:end], filled[: end - first], first)
 
 
 def forecast_naively(histories: list[Array], horizon: int, season: int) -> dict[str, Array]:

@@ -24,6 +24,8 @@ from service.store.manifest import Manifest
 
 # Each has its scores in the answer: about 30 MB of them.
 MAX_SERIES = 50_000
+# Numbers of the forecasts in an answer, which the job database keeps where a job computed it.
+MOST_FORECAST_VALUES = 1_000_000
 # What is computed between two looks at whether the backtest is still wanted: rows, and points that they read.
 PART_ROWS = 4096
 PART_POINTS = 2**22
@@ -41,6 +43,7 @@ class BacktestRequest:
     season: int | None = None
     level: tuple[float, ...] = ()
     missing: Missing = "interpolate"
+    forecasts: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,6 +66,8 @@ class BacktestPlan:
     # What was asked for, and what is known of the series: by them the zero-shot model finds their seasons.
     asked_season: int | None = None
     freq: str | None = None
+    # Whether the answer holds the forecasts themselves.
+    shows: bool = False
 
     @property
     def tracks(self) -> list[Track]:
@@ -101,17 +106,22 @@ class BacktestPlan:
             yield part
 
 
-def read_backtest_data(posted: Any, freq: str | None) -> BacktestData:
+def read_backtest_data(posted: Any, freq: str | None, start: str | None = None) -> BacktestData:
     """The series of a request, parsed JSON in any of the forms of `service.domain.series`.
+
+    Args: `start` is that of series without one of their own.
 
     Raises:
         InvalidRequest: another shape, something in a series that is neither a number nor null, or a record's start that
             is no time or contradicts `freq`.
     """
     series = split(posted)
-    check_starts(series, freq)
+    check_starts(series, freq, start)
     panel = Panel(
-        tuple(posted_one.id for posted_one in series), tuple(read_numbers(series)), (None,) * len(series), freq
+        tuple(posted_one.id for posted_one in series),
+        tuple(read_numbers(series)),
+        tuple(start if posted_one.start is None else posted_one.start for posted_one in series),
+        freq,
     )
     first = series[0].pointer
     if first == "/series/0/values":
@@ -154,7 +164,26 @@ def make_backtest_plan(
         series.append((name, track if isinstance(track, Flaw) else _misfit(track, rolling, manifest, limits) or track))
     raise_if_all_bad([track if isinstance(track, Flaw) else None for _, track in series])
     season = request.season or manifest.data.get("season") or usual_season(panel.freq)
-    return BacktestPlan(manifest, forecast_plan, rolling, season, series, request.season, panel.freq)
+    plan = BacktestPlan(
+        manifest, forecast_plan, rolling, season, series, request.season, panel.freq, shows=request.forecasts
+    )
+    if request.forecasts:
+        _check_answer_values(plan, limits)
+    return plan
+
+
+def _check_answer_values(plan: BacktestPlan, limits: ForecastLimits) -> None:
+    """Refuses forecasts that would hold too many numbers before they are computed."""
+    per_step = 1 + 2 * len(plan.forecast_plan.half_widths)
+    n_values = len(plan.tracks) * plan.rolling.windows * plan.forecast_plan.horizon * per_step
+    most = min(limits.max_answer_values, MOST_FORECAST_VALUES)
+    if n_values > most:
+        raise InvalidRequest.at(
+            "/forecasts",
+            "answer_too_large",
+            f"The forecasts would hold {n_values} numbers: expected at most {most}. Send fewer "
+            "series, ask for fewer windows or steps, or leave `forecasts` out.",
+        )
 
 
 def _check_season(season: int | None) -> None:

@@ -2,24 +2,21 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from service.domain.backtest import ScorePool, Scores, Track, forecast_naively, measure_forecast
-from service.domain.intervals import Spread, surround
 from service.domain.linear_baseline import LinearForecaster, fit_forecaster
 from service.domain.metrics import seasonal_scale
-from service.engines.engine import Answers, Engine, Series
 from service.errors import Flaw
 from service.serving.backtest_plan import BacktestData, BacktestPlan, BacktestRequest, make_backtest_plan
 from service.serving.batcher import Batcher
-from service.serving.forecasting import ForecastLimits, make_engine_call
-from service.serving.interval_widths import find_spread, never_negative
+from service.serving.forecasting import ForecastLimits
+from service.serving.past_forecasts import Array, PastForecasts, RowForecast, forecast_rows, join_rows
 from service.serving.postprocess import overflow
 from service.serving.preprocess import raise_if_all_bad
 from service.serving.registry import Registry
-from service.serving.zero_shot import combine_rows
 
 # A backtest's answer, as JSON.
 Answer = dict[str, Any]
@@ -56,12 +53,13 @@ class Backtesting:
         """
         engine = await self._registry.engine(plan.manifest)
         linear, reasons = await asyncio.to_thread(_fit_linear, plan)
-        scores_by_id: dict[str, dict[str, Scores] | Flaw] = {}
+        scores_by_id: dict[str, dict[str, Any] | Flaw] = {}
         pool = ScorePool()
         n_tracks = len(plan.tracks)
         for part in plan.parts():
             rows = await asyncio.to_thread(lambda tracks: [row for track in tracks for row in plan.rows(track)], part)
-            computed = await self._forecast(plan, engine, rows)
+            seasons = await asyncio.to_thread(plan.find_seasons, rows) if plan.manifest.is_zero_shot else None
+            computed = await forecast_rows(self._batcher, engine, plan.manifest, plan.forecast_plan, rows, seasons)
             scores_by_id |= await asyncio.to_thread(_score_part, plan, part, computed, linear, pool)
             await asyncio.to_thread(on_part, len(scores_by_id), n_tracks)
         outcomes = [scores_by_id.get(name, track) for name, track in plan.series]
@@ -78,24 +76,6 @@ class Backtesting:
             "series": [_show(name, outcome) for (name, _), outcome in zip(plan.series, outcomes, strict=True)],
         }
 
-    async def _forecast(self, plan: BacktestPlan, engine: Engine, rows: list[Series]) -> list["_Forecast"]:
-        """The forecasts of rows [time]."""
-        if not plan.manifest.is_zero_shot:
-            call = make_engine_call(engine, plan.forecast_plan, plan.manifest)
-            computed = await self._batcher.run(call, rows)
-            return [_Forecast(values, None) for values in computed.rows]
-        seasons = await asyncio.to_thread(plan.find_seasons, rows)
-        cut = [row[-of_row.points_read :] for row, of_row in zip(rows, seasons, strict=True)]
-        combined, *_ = await combine_rows(self._batcher, engine, cut, seasons, plan.forecast_plan.horizon)
-        return [_Forecast(combined_row.forecast, Spread(combined_row.unit, False)) for combined_row in combined]
-
-
-class _Forecast(NamedTuple):
-    """A forecast [horizon or more], and the unit of its errors where the version tells it."""
-
-    values: Answers
-    spread: Spread | None
-
 
 def _fit_linear(plan: BacktestPlan) -> tuple[LinearForecaster | None, dict[str, str]]:
     """The linear baseline, fitted to what was known at the first origins; without it, why there is none."""
@@ -109,60 +89,72 @@ def _fit_linear(plan: BacktestPlan) -> tuple[LinearForecaster | None, dict[str, 
 
 
 def _score_part(
-    plan: BacktestPlan, part: list[Track], answers: list[_Forecast], linear: LinearForecaster | None, pool: ScorePool
-) -> dict[str, dict[str, Scores] | Flaw]:
-    """The scores of each series by its id, added to the pool; there is an answer for each origin."""
-    scores_by_id: dict[str, dict[str, Scores] | Flaw] = {}
+    plan: BacktestPlan,
+    part: list[Track],
+    answers: list[RowForecast],
+    linear: LinearForecaster | None,
+    pool: ScorePool,
+) -> dict[str, dict[str, Any] | Flaw]:
+    """What is answered of each series by its id, its scores added to the pool; there is a forecast for each origin."""
+    answers_by_id: dict[str, dict[str, Any] | Flaw] = {}
     windows = plan.rolling.windows
     for i, track in enumerate(part):
+        origins = plan.origins(track)
+        histories = [track.history(origin) for origin in origins]
         own = answers[i * windows : (i + 1) * windows]
-        forecast = np.stack([answer.values for answer in own])[:, : plan.forecast_plan.horizon]
-        if not np.isfinite(forecast).all():
-            scores_by_id[track.id] = overflow(track.pointer)
+        past = join_rows(plan.manifest, plan.forecast_plan, histories, own)
+        if past is None:
+            answers_by_id[track.id] = overflow(track.pointer)
             continue
-        actual = track.actuals(plan.origins(track), plan.forecast_plan.horizon)
-        scores = _score(plan, track, actual, forecast, [answer.spread for answer in own], linear)
+        actual = track.actuals(origins, plan.forecast_plan.horizon)
+        scores = _score(plan, track, actual, histories, past, linear)
         pool.add(scores, int(np.isfinite(actual).sum()))
-        scores_by_id[track.id] = scores
-    return scores_by_id
+        answers_by_id[track.id] = (
+            {**scores, "forecasts": _show_forecasts(track, origins, past)} if plan.shows else scores
+        )
+    return answers_by_id
 
 
 def _score(
     plan: BacktestPlan,
     track: Track,
-    actual: np.ndarray[Any, Any],
-    forecast: Answers,
-    told: list[Spread | None],
+    actual: Array,
+    histories: list[Array],
+    past: PastForecasts,
     linear: LinearForecaster | None,
 ) -> dict[str, Scores]:
-    histories = [track.history(origin) for origin in plan.origins(track)]
     scale = seasonal_scale(track.values[: plan.origins(track)[0]], plan.season)
-    if plan.manifest.is_zero_shot:
-        is_non_negative = np.array([[never_negative(plan.manifest, history)] for history in histories])
-        forecast = np.where(is_non_negative, np.maximum(forecast, 0.0), forecast)
     forecasts: dict[str, Any] = {
-        "model": forecast,
+        "model": past.values,
         **forecast_naively(histories, plan.forecast_plan.horizon, plan.season),
     }
     if linear is not None:
         forecasts["linear"] = linear.forecast(histories)
-    intervals = {}
-    if plan.forecast_plan.half_widths:
-        spreads = [
-            find_spread(plan.manifest, history) if spread is None else spread
-            for history, spread in zip(histories, told, strict=True)
-        ]
-        signs = [never_negative(plan.manifest, history) for history in histories]
-        for level, half_widths in plan.forecast_plan.half_widths.items():
-            bounds = [
-                surround(values, half_widths.of(spread), is_non_negative=sign)
-                for values, spread, sign in zip(forecast, spreads, signs, strict=True)
-            ]
-            intervals[level] = (np.stack([low for low, _ in bounds]), np.stack([high for _, high in bounds]))
     return {
-        name: measure_forecast(actual, values, scale, intervals if name == "model" else None)
+        name: measure_forecast(actual, values, scale, past.intervals if name == "model" else None)
         for name, values in forecasts.items()
     }
+
+
+def _show_forecasts(track: Track, origins: list[int], past: PastForecasts) -> list[dict[str, Any]]:
+    """Each forecast with its origin: the index, in the series as it was posted, of the first point that is forecast."""
+    return [
+        {
+            "origin": track.first + origin,
+            "values": past.values[i].tolist(),
+            **(
+                {
+                    "intervals": {
+                        level: {"lower": low[i].tolist(), "upper": high[i].tolist()}
+                        for level, (low, high) in past.intervals.items()
+                    }
+                }
+                if past.intervals
+                else {}
+            ),
+        }
+        for i, origin in enumerate(origins)
+    ]
 
 
 def _show(name: str, outcome: Any) -> dict[str, Any]:

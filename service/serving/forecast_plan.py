@@ -31,6 +31,7 @@ class ForecastRequest:
     quantiles: tuple[float, ...] = ()
     non_negative: bool | None = None
     explain: bool = False
+    fitted: bool = False
 
 
 @dataclass(frozen=True, slots=True)

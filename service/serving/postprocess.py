@@ -27,7 +27,8 @@ class SeriesForecast(NamedTuple):
     """One series' forecast: `values` [horizon], `sequence` [steps, horizon] with all_steps; or its flaw.
 
     `intervals` are lower and upper bounds by level, `quantiles` values by quantile, each [horizon]. `starts_after` is
-    as of a PreparedSeries. `season` is what the zero-shot model found, `experts` what it made the forecast of.
+    as of a PreparedSeries. `season` is what the zero-shot model found, `experts` what it made the forecast of. `fitted`
+    [time] are one-step forecasts of the points that were posted, NaN for the first ones.
     """
 
     id: str
@@ -40,6 +41,7 @@ class SeriesForecast(NamedTuple):
     quantiles: dict[str, Bounds] | None = None
     season: int | None = None
     experts: list[Expert] | None = None
+    fitted: Bounds | None = None
 
 
 def assemble(

@@ -211,13 +211,20 @@ class Catalog:
                     f"Version {version} of {name!r} has the alias {using[0]!r}. Point it at another version first: "
                     f"PUT /models/{name}/aliases/{using[0]}."
                 )
-            trash = make_staging(self.root) / f"deleted-{name[:60]}-{version}-{uuid.uuid4().hex}"
-            # One rename hides it whole; what a crash leaves of the rest is swept later.
-            (folder / str(version)).rename(trash)
-            if trash.is_symlink() or not trash.is_dir():
-                trash.unlink()
-            else:
-                shutil.rmtree(trash, ignore_errors=True)
+            self._remove(folder, name, version)
+        self.refresh()
+
+    def delete_model(self, name: str) -> None:
+        """Removes all versions of a model and its aliases; numbers are never used again. Raises ModelNotFound."""
+        self.refresh()
+        self.model(name)
+        folder = model_folder(self.root, name)
+        with storing(PLACE), locked(folder, LOCK_SECONDS):
+            self.refresh()
+            versions = [manifest.version for manifest in self.model(name).versions]
+            write_atomically(folder / ALIASES, orjson.dumps({}))
+            for version in versions:
+                self._remove(folder, name, version)
         self.refresh()
 
     def set_default(self, name: str) -> None:
@@ -227,6 +234,15 @@ class Catalog:
         with storing(PLACE), locked(self.root, LOCK_SECONDS):
             write_atomically(self.root / DEFAULT, orjson.dumps({"name": name}))
         self.refresh()
+
+    def _remove(self, folder: Path, name: str, version: int) -> None:
+        trash = make_staging(self.root) / f"deleted-{name[:60]}-{version}-{uuid.uuid4().hex}"
+        # One rename hides it whole; what a crash leaves of the rest is swept later.
+        (folder / str(version)).rename(trash)
+        if trash.is_symlink() or not trash.is_dir():
+            trash.unlink()
+        else:
+            shutil.rmtree(trash, ignore_errors=True)
 
     def _find_damage(self, name: str, version: int | str) -> Damage | None:
         """What is wrong with a version, or with an alias."""

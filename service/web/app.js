@@ -50,7 +50,7 @@ function App() {
       ${(models.length > 0 || !busy || error) && html`<${View} key=${name} query=${link.query} rest=${link.rest} models=${models} modelsError=${error} reloadModels=${reload} />`}
       <${Glossary} />
     </main>
-    <p id="chart-keys" class="visually-hidden">Plus and minus zoom, 0 shows all, the arrows go from point to point, with Shift they move the part that is shown.</p>
+    <p id="chart-keys" hidden>Plus and minus zoom, 0 shows all, the arrows go from point to point, with Shift they move the part that is shown.</p>
     ${asksKey && html`<${KeyDialog} reason=${asksKey} onClose=${() => setAsksKey("")} />`}`;
 }
 

@@ -147,7 +147,7 @@ function Seen({ rows, source }) {
   const { value } = useAsync((signal) => Promise.all(good.map((row) => get(`/models/${row.answer.model}/versions/${row.answer.version}`, { signal }))), [rows]);
   const seen = (value || []).filter(({ data }) => source.ref === `dataset:${data.id}` || (data.n_series === source.nSeries && data.n_points === source.nPoints));
   if (!seen.length) return null;
-  return html`<p class="warning">${seen.map((manifest) => manifest.name).join(" and ")} ${seen.length === 1 ? "was" : "were"} trained on these series, to their end (option refit): this comparison flatters ${seen.length === 1 ? "it" : "them"}. The test ${seen.length === 1 ? "score" : "scores"} of the training were measured before: ${seen.map((manifest) => `${manifest.name} MASE ${formatNumber((manifest.metrics.test || manifest.metrics.validation)?.mase, 3)} (seasonal naive ${formatNumber(baselineOf(manifest), 3)})`).join(", ")}.</p>`;
+  return html`<p class="warning">${seen.map((manifest) => manifest.name).join(" and ")} ${seen.length === 1 ? "was" : "were"} trained on these series, to their end (option refit): this comparison flatters ${seen.length === 1 ? "it" : "them"}. The test ${seen.length === 1 ? "score of the training was" : "scores of the trainings were"} measured before: ${seen.map((manifest) => `${manifest.name} MASE ${formatNumber((manifest.metrics.test || manifest.metrics.validation)?.mase, 3)} (seasonal naive ${formatNumber(baselineOf(manifest), 3)})`).join(", ")}.</p>`;
 }
 
 const baselineOf = ({ metrics }) => (metrics.baselines?.seasonal_naive?.test || metrics.baselines?.seasonal_naive)?.mase;
@@ -183,7 +183,7 @@ function Leaderboard() {
   return html`<section class="panel" aria-label="Leaderboard"><h2>Leaderboard</h2>
     <p class="hint">Scores on the test parts that models were trained with, a table for each data.</p>
     <${Problem} error=${board.error} />
-    ${groups.map((group) => html`<div class="scroll" tabindex="0" role="region" aria-label=${`Leaderboard of ${group.data.kind} data, horizon ${group.horizon}`}><table>
+    ${groups.map((group) => html`<div class="scroll" tabindex="0" role="region" aria-label=${`Leaderboard of ${group.data.kind} data ${(group.data.digest || "").slice(0, 6)}, horizon ${group.horizon}`}><table>
       <caption>${group.data.kind === "synthetic" ? "The chapter's waves" : `${group.data.kind}, ${group.data.n_series} series${group.data.freq ? `, ${group.data.freq}` : ""}`}, ${group.horizon} ${group.horizon === 1 ? "step" : "steps"} ahead</caption>
       <thead><tr><th scope="col">Forecast</th><th scope="col">${group.metric.toUpperCase()}</th><th scope="col">MAE</th><th scope="col">RMSE</th></tr></thead>
       <tbody>${group.rows.map((row) => html`<tr class=${row.kind === "baseline" ? "baseline" : ""}><th scope="row">${row.kind === "model" ? html`<a href=${makeLink("models", {}, [row.model, String(row.version)])}>${row.model}</a>${row.is_current ? "" : ` version ${row.version}`}` : BASELINES[row.model] || row.model}</th>

@@ -60,7 +60,7 @@ export function ForecastView({ query, models, modelsError }) {
         </div>
         <label class="field"><span>Mode: one step, steps fed back, or all at once</span><select value=${asked.mode} onChange=${(event) => change({ mode: event.currentTarget.value === "auto" ? undefined : event.currentTarget.value })}>
           ${MODES.map(([word, label]) => html`<option value=${word}>${label}</option>`)}</select></label>
-        <label class="check"><input type="checkbox" checked=${Boolean(holdout)} onChange=${(event) => change({ holdout: event.currentTarget.checked ? "season" : undefined })} />
+        <label class="check"><input type="checkbox" checked=${Boolean(asked.holdout)} onChange=${(event) => change({ holdout: event.currentTarget.checked ? "season" : undefined })} />
           <span>Test yourself: hide the last points and compare</span></label>
         ${holdout > 0 && html`<${TextField} label="Hidden points" inputmode="numeric" value=${String(holdout)} check=${checkCount(1, Math.floor(series.values.length / 2))} onChange=${(count) => change({ holdout: count || "season" })} />`}
       </section>

@@ -109,7 +109,11 @@ function Ending({ job, data }) {
 
 function Published({ result, data }) {
   const { model, version, metrics, gate } = result;
-  const now = useAsync((signal) => get(`/models/${model}`, { signal }), [model, version]);
+  const now = useAsync(async (signal) => {
+    // Asked for by its number, it is looked for in the store again: lists know what was published a moment ago only later.
+    await get(`/models/${model}/versions/${version}`, { signal });
+    return get(`/models/${model}`, { signal });
+  }, [model, version]);
   const current = now.value?.current_version;
   const name = current === version ? model : `${model}@${version}`;
   const scores = metrics.test || metrics.validation || {};

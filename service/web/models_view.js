@@ -59,6 +59,7 @@ function ModelDetail({ model, version, reload }) {
     <div class="row between"><h2>${model.name}</h2>
       <div class="row">
         <a href=${makeLink("forecast", { models: model.name })}>Forecast with it</a>
+        <button type="button" class="danger" onClick=${() => setAsked("all")}>Delete the model</button>
         ${model.is_default ? html`<span class="hint">It is the default: used where a request names no model.</span>` : html`<button type="button" onClick=${() => attempt(() => put("/models/default", { name: model.name }))}>Make it the default</button>`}
       </div></div>
     <${Problem} error=${error || manifests.error} />
@@ -77,7 +78,10 @@ function ModelDetail({ model, version, reload }) {
         </div></td></tr>`)}</tbody>
     </table></div>
     ${manifest && html`<${VersionDetail} key=${shown} model=${model} manifest=${manifest} />`}
-    ${asked !== null && html`<${ConfirmDialog} title=${`Delete version ${asked} of ${model.name}?`} action="Delete it" onClose=${() => setAsked(null)}
+    ${asked === "all" && html`<${ConfirmDialog} title=${`Delete ${model.name}?`} action="Delete it" onClose=${() => setAsked(null)}
+      onConfirm=${() => attempt(async () => { await remove(`/models/${model.name}`); go("models"); })}>
+      <p>${model.versions.length === 1 ? "Its version is" : `All ${model.versions.length} versions are`} removed from the store.${model.is_default ? " Another model becomes the default." : ""}</p></${ConfirmDialog}>`}
+    ${asked !== null && asked !== "all" && html`<${ConfirmDialog} title=${`Delete version ${asked} of ${model.name}?`} action="Delete it" onClose=${() => setAsked(null)}
       onConfirm=${() => attempt(async () => { await remove(`/models/${model.name}/versions/${asked}`); if (asked === shown) go("models", {}, model.versions.length > 1 ? [model.name] : []); })}>
       <p>Its files are removed from the store, and its number is never used again. Whoever asks for it will be told that it is gone.</p></${ConfirmDialog}>`}
   </section>`;

@@ -84,6 +84,19 @@ def test_a_version_is_deleted_unless_an_alias_names_it(http: httpx.Client, store
     assert add_version(store, "alpha", Kind()).version == 3
 
 
+def test_a_model_is_deleted_whole_and_its_numbers_are_never_used_again(http: httpx.Client, store: Path) -> None:
+    http.put("/models/alpha/aliases/champion", json={"version": 1})
+    response = http.delete("/models/alpha")
+    assert (response.status_code, response.content) == (204, b"")
+    assert_problem(http.get("/models/alpha"), 404, "model_not_found")
+    assert_problem(http.delete("/models/alpha"), 404, "model_not_found")
+    assert "alpha" not in [model["name"] for model in http.get("/models").json()["models"]]
+    manifest = add_version(store, "alpha", Kind())
+    assert manifest.version == 3
+    # A version that was published a moment ago is found, whoever asks first; no alias is left of the old ones.
+    assert http.get("/models/alpha").json()["aliases"] == {}
+
+
 def test_the_default_model_can_be_chosen(http: httpx.Client) -> None:
     body = {"series": [1, 2, 3]}
     assert http.post("/forecast", json=body).json()["model"] == "alpha"

@@ -11,6 +11,7 @@ import pytest
 from pydantic import BaseModel
 
 from service.api.schemas.activations import ActivationsAnswer
+from service.api.schemas.anomalies import AnomaliesAnswer
 from service.api.schemas.backtest import BacktestAnswer
 from service.api.schemas.datasets import DatasetAnswer, DatasetsAnswer
 from service.api.schemas.examples import ExampleAnswer, ExamplesAnswer
@@ -19,6 +20,7 @@ from service.api.schemas.leaderboard import LeaderboardAnswer
 from service.api.schemas.models import ModelAnswer, ModelsAnswer
 from service.api.schemas.problem import Problem
 from service.api.schemas.train import JobAnswer, JobsAnswer
+from service.store.pretrained import publish_pretrained
 from tests.api.server import client
 from tests.engines.versions import add_fast_version
 from tests.serving.models import add_kinds
@@ -26,6 +28,7 @@ from tests.serving.models import add_kinds
 DOCS = (Path(__file__).parents[2] / "docs" / "api.md").read_text()
 ROUTES = {
     "POST /forecast",
+    "POST /anomalies",
     "POST /backtest",
     "POST /activations",
     "POST /train",
@@ -43,6 +46,7 @@ ROUTES = {
     "GET /models",
     "GET /models/{name}",
     "GET /models/{name}/versions/{version}",
+    "DELETE /models/{name}",
     "DELETE /models/{name}/versions/{version}",
     "PUT /models/{name}/aliases/{alias}",
     "PUT /models/default",
@@ -58,6 +62,7 @@ def http(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     folder = tmp_path_factory.mktemp("contract")
     add_kinds(folder / "store")
     add_fast_version(folder / "store", "gru")
+    publish_pretrained(folder / "store")
     with client(folder / "store", folder / "state") as http:
         yield http
 
@@ -128,8 +133,25 @@ def test_every_example_runs_as_it_is(schema: dict[str, Any], http: httpx.Client)
 @pytest.mark.parametrize(
     ("method", "path", "body", "model"),
     [
-        ("POST", "/forecast", {"series": [[1, 2], []], "all_steps": True, "freq": "D", "start": "2026-01-01"}, None),
+        (
+            "POST",
+            "/forecast",
+            {"model": "lstm", "series": [[1, 2], []], "all_steps": True, "freq": "D", "start": "2026-01-01"},
+            None,
+        ),
+        (
+            "POST",
+            "/anomalies",
+            {"model": "zero-shot", "series": [[1, 2, 4, 3] * 9, []], "freq": "D", "start": "2026-01-01"},
+            AnomaliesAnswer,
+        ),
         ("POST", "/backtest", {"model": "lstm", "series": [[1, 2, 4, 3] * 5, []]}, BacktestAnswer),
+        (
+            "POST",
+            "/backtest",
+            {"model": "zero-shot", "series": [[1, 2, 4, 3] * 9], "forecasts": True, "level": [80]},
+            BacktestAnswer,
+        ),
         ("POST", "/activations", {"model": "gru", "series": [1, 2, 4, 3] * 5}, ActivationsAnswer),
         ("GET", "/leaderboard", None, LeaderboardAnswer),
         ("POST", "/datasets", {"series": [[1, None, 3]]}, DatasetAnswer),

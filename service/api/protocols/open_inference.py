@@ -7,6 +7,7 @@ from fastapi import APIRouter, Request, Response
 
 from service.api.dependencies import Injected, Services
 from service.api.json_response import json_response, json_text_response
+from service.api.protocols import timegpt
 from service.api.protocols.infer_answer import write_answer
 from service.api.protocols.infer_request import Infer, read_infer
 from service.api.protocols.series_tensors import drop_last_axis, forecast_all
@@ -19,6 +20,8 @@ from service.store.manifest import Manifest
 
 # Its own specification describes it.
 router = APIRouter(include_in_schema=False)
+# What TimeGPT's client sends along.
+TIMEGPT_CLIENT = "nixtla-client-version"
 MODEL, VERSION = "/v2/models/{name}", "/v2/models/{name}/versions/{version}"
 HEADER_LENGTH = "Inference-Header-Content-Length"
 BYTES_TYPE = "application/octet-stream"
@@ -52,8 +55,10 @@ async def get_ready(services: Injected) -> Response:
 
 
 @router.get("/v2/models")
-async def list_names(services: Injected) -> Response:
-    """The names of all models, as KServe gives them."""
+async def list_names(request: Request, services: Injected) -> Response:
+    """The names of all models, as KServe gives them; to TimeGPT's client, which asks here too, as that has them."""
+    if TIMEGPT_CLIENT in request.headers:
+        return timegpt.list_models(services)
     return json_response({"models": [entry.name for entry in services.catalog.models()]})
 
 

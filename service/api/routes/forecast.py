@@ -1,20 +1,26 @@
 """POST /forecast."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
 from service.api.answer_memory_estimate import hold_answer
-from service.api.dependencies import Injected
+from service.api.dependencies import Injected, Services
 from service.api.json_response import json_response
+from service.api.json_series import BulkSeries
 from service.api.openapi import problems, request_body
 from service.api.response_stream import StreamedAnswer, write_pieces
 from service.api.schemas.forecast import ForecastAnswer, ForecastBody, read_asked, to_json
 from service.api.series_source import check_source
 from service.api.untrained_model import explain_missing
-from service.errors import ModelNotFound
+from service.domain.panel import Panel
+from service.errors import InvalidRequest, ModelNotFound
+from service.serving.anomalies import MOST_POINTS, AnomaliesRequest
+from service.serving.backtest_plan import BacktestData, read_backtest_data
 from service.serving.forecast_plan import ForecastRequest
+from service.serving.forecasting import Forecast
 
 router = APIRouter(tags=["forecast"])
 
@@ -65,12 +71,17 @@ async def forecast(request: Request, services: Injected) -> Response:
     posted = body.get("series")
     if dataset is not None:
         posted = await asyncio.to_thread(services.datasets.load, dataset)
+    if asked.fitted and isinstance(posted, BulkSeries):
+        # They are read twice.
+        posted = await asyncio.to_thread(_gather, posted)
     if not _is_short(posted, asked):
         await hold_answer(request, services, posted, asked)
     try:
         answer = await services.clients.serve(request, services.forecasting.answer(posted, asked))
     except ModelNotFound as error:
         raise await explain_missing(services.jobs, asked.model, error) from error
+    if asked.fitted:
+        answer = await _add_fitted(request, services, answer, posted, asked)
     services.metrics.count_forecasts(answer.model, answer.plan.mode, answer.n_forecasts)
     if answer.is_large:
         # A hop to a thread costs less then than the event loop would be missed.
@@ -78,9 +89,37 @@ async def forecast(request: Request, services: Injected) -> Response:
     return json_response(to_json(answer))
 
 
+async def _add_fitted(
+    request: Request, services: Services, answer: Forecast, posted: Any, asked: ForecastRequest
+) -> Forecast:
+    """The answer with one-step forecasts of the points that were posted."""
+    if isinstance(posted, Panel):
+        data = BacktestData(posted if asked.freq is None else replace(posted, freq=asked.freq), "/dataset")
+    else:
+        data = await asyncio.to_thread(read_backtest_data, posted, asked.freq, asked.start)
+    wanted = AnomaliesRequest(answer.model, answer.version, (), asked.missing, asked.season)
+    fitted = await services.clients.serve(request, services.anomalies.fit(wanted, data))
+    series = [
+        forecast if forecast.flaw or of_one.flaw else forecast._replace(fitted=of_one.values)
+        for forecast, of_one in zip(answer.series, fitted.series, strict=True)
+    ]
+    return replace(answer, series=series)
+
+
+def _gather(posted: BulkSeries) -> list[Any]:
+    if posted.n_points > MOST_POINTS:
+        raise InvalidRequest.at(
+            "/fitted",
+            "too_many_points",
+            f"Expected at most about {MOST_POINTS} points with `fitted`, got up to {posted.n_points}. Send the series "
+            "in several requests, or leave `fitted` out.",
+        )
+    return [series.values for part in posted for series in part]
+
+
 def _is_short(posted: Any, asked: ForecastRequest) -> bool:
     """Whether the answer is surely too small for its memory to be counted. Fast."""
-    if asked.all_steps or asked.explain or asked.freq is not None or type(posted) not in (list, dict):
+    if asked.all_steps or asked.explain or asked.fitted or asked.freq is not None or type(posted) not in (list, dict):
         return False
     return (
         len(posted) * (asked.horizon or USUAL_HORIZON) * (1 + 2 * len(asked.level) + len(asked.quantiles))

@@ -10,6 +10,7 @@ from service.api.dependencies import Injected, Services
 from service.api.json_response import json_response, list_response
 from service.api.openapi import problems, request_body
 from service.api.schemas.models import AliasBody, DefaultBody, ModelAnswer, ModelsAnswer, damage_to_json, to_json
+from service.errors import ModelNotFound
 
 router = APIRouter(tags=["models"])
 
@@ -29,7 +30,20 @@ async def list_models(services: Injected) -> Response:
 @router.get("/models/{name}", response_model=ModelAnswer, responses=problems(404, 503))
 async def get_model(name: str, services: Injected) -> Response:
     """One model."""
-    return json_response(_show(services, name))
+    try:
+        return json_response(_show(services, name))
+    except ModelNotFound:
+        # It may have been published a moment ago.
+        await services.registry.refresh()
+        return json_response(_show(services, name))
+
+
+@router.delete("/models/{name}", status_code=204, responses=problems(404, 503))
+async def delete_model(name: str, services: Injected) -> Response:
+    """Removes a model with all its versions and aliases. Their numbers are never used again."""
+    await asyncio.to_thread(services.catalog.delete_model, name)
+    await services.registry.refresh()
+    return Response(status_code=204)
 
 
 @router.get("/models/{name}/versions/{version}", response_model=dict[str, Any], responses=problems(404, 503))

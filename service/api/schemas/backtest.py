@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.api.schemas.forecast import Level, SeriesError, SeriesJson, Version
+from service.api.schemas.forecast import Interval, Level, SeriesError, SeriesJson, Version
 from service.domain.series import Missing
 from service.serving.backtest_plan import BacktestRequest
 from service.store.layout import NAME_PATTERN
@@ -41,6 +41,8 @@ class BacktestBody(BaseModel):
         None, max_length=100, description="A pandas offset alias, for `season`; by default the upload's"
     )
 
+    forecasts: bool = Field(False, description="Add the forecasts themselves, with their origins")
+
     def to_request(self) -> BacktestRequest:
         """The request as the use case takes it."""
         return BacktestRequest(
@@ -52,6 +54,7 @@ class BacktestBody(BaseModel):
             season=self.season,
             level=tuple(self.level),
             missing=self.missing,
+            forecasts=self.forecasts,
         )
 
 
@@ -81,6 +84,16 @@ class OverallAnswer(BaseModel):
     linear: ScoresAnswer | None = Field(None, description="Least squares on the histories before the first origins")
 
 
+class OriginForecast(BaseModel):
+    """What the model forecast at one origin."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    origin: int = Field(description="Index of the first point that is forecast, which is not known yet")
+    values: list[float] = Field(description="[horizon]")
+    intervals: dict[str, Interval] | None = Field(None, description="By level in percent; with level")
+
+
 class BacktestSeries(BaseModel):
     """One series' scores, or its error."""
 
@@ -91,6 +104,7 @@ class BacktestSeries(BaseModel):
     naive: ScoresAnswer | None = None
     seasonal_naive: ScoresAnswer | None = None
     linear: ScoresAnswer | None = None
+    forecasts: list[OriginForecast] | None = Field(None, description="By origin, the earliest first; with forecasts")
     error: SeriesError | None = None
 
 

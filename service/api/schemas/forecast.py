@@ -102,6 +102,7 @@ class ForecastBody(BaseModel):
         "those of the training ever were below it",
     )
     explain: bool = Field(False, description="Of the zero-shot model: add the weight and the error of each expert")
+    fitted: bool = Field(False, description="Add the forecast of each posted point from those before it")
 
     def to_request(self) -> ForecastRequest:
         """The request as the use case takes it, without the series."""
@@ -119,6 +120,7 @@ class ForecastBody(BaseModel):
             quantiles=tuple(self.quantiles),
             non_negative=self.non_negative,
             explain=self.explain,
+            fitted=self.fitted,
         )
 
 
@@ -198,6 +200,9 @@ class SeriesAnswer(BaseModel):
     sequence: list[list[float]] | None = Field(None, description="[steps, horizon]; with all_steps")
     season: int | None = Field(None, description="Of the zero-shot model: the season that was found, 1 for none")
     experts: list[ExpertAnswer] | None = Field(None, description="Of the zero-shot model; with explain")
+    fitted: list[float | None] | None = Field(
+        None, description="As long as the series: the forecast of each point from those before it; with fitted"
+    )
     error: SeriesError | None = None
 
 
@@ -259,6 +264,8 @@ def series_to_json(series: SeriesForecast) -> dict[str, Any]:
         answer["season"] = series.season
     if series.experts is not None:
         answer["experts"] = [expert._asdict() for expert in series.experts]
+    if series.fitted is not None:
+        answer["fitted"] = series.fitted
     if series.sequence is not None:
         answer["sequence"] = series.sequence
     return answer

@@ -1,0 +1,144 @@
+"""Fine-tuned models as the TimeGPT protocol knows them: this service's architecture `zero_shot`, trained by a job."""
+
+import asyncio
+import uuid
+from typing import Any
+
+from service.api.dependencies import Services
+from service.api.protocols.timegpt_bodies import FineTuneBody, read_loss
+from service.api.schemas.train import TrainBody
+from service.api.train_jobs import make_jobs
+from service.api.validation import check
+from service.domain.panel import Panel
+from service.domain.recipes.presets import PRESETS
+from service.errors import InvalidRequest, ModelNotFound
+from service.jobs.job import Job
+from service.store.layout import is_name
+from service.store.manifest import Manifest
+from service.store.model_entry import ModelEntry
+
+ARCHITECTURE = "zero_shot"
+# The client's default, which is the preset's epochs here; others are in proportion.
+USUAL_STEPS = 10
+MOST_EPOCHS = 200
+POLL_SECONDS = 0.25
+
+
+def name_by_content(panel: Panel, steps: int, loss: str) -> str:
+    """The same series and options have the same name, so that a request that is sent again trains nothing anew."""
+    return f"finetuned-{panel.digest()[:16]}-{steps}-{loss}"
+
+
+async def fine_tune(services: Services, body: FineTuneBody, panel: Panel) -> str:
+    """Fine-tunes the zero-shot model, waits for it and returns the new model's name.
+
+    A caller that goes away leaves the job as it is: with the same body it finds it again.
+
+    Raises:
+        InvalidRequest: options or series that can't be trained with, or the job failed.
+        QueueFull, UploadsFull.
+    """
+    if body.output_model_id and _is_known(services, body.output_model_id):
+        return body.output_model_id
+    job = await submit_fine_tuning(services, body, panel)
+    while job.status in ("queued", "running"):
+        await asyncio.sleep(POLL_SECONDS)
+        job = await services.jobs.get(job.id)
+    if job.status != "succeeded":
+        error = job.error or {"code": "job_cancelled", "message": "The fine-tuning was cancelled."}
+        raise InvalidRequest.at("/series", error["code"], error["message"])
+    await services.registry.refresh()
+    return job.model
+
+
+async def submit_fine_tuning(services: Services, body: FineTuneBody, panel: Panel) -> Job:
+    """The job of a fine-tuning: the one that there is, where the same was submitted before.
+
+    Raises:
+        InvalidRequest, QueueFull, UploadsFull.
+    """
+    if body.finetuned_model_id:
+        raise InvalidRequest.at(
+            "/finetuned_model_id",
+            "not_supported",
+            "This service fine-tunes its zero-shot model only. Leave finetuned_model_id out.",
+        )
+    name = body.output_model_id or str(uuid.uuid4())
+    if not is_name(name):
+        raise InvalidRequest.at(
+            "/output_model_id",
+            "bad_name",
+            f"A model's name begins with a letter or digit, and goes on with up to 99 letters, digits, '.', '_', '-'; "
+            f"got {name[:100]!r}.",
+        )
+    epochs = max(1, round(PRESETS[ARCHITECTURE].panel_epochs * body.finetune_steps / USUAL_STEPS))
+    loss = read_loss(body.finetune_loss)
+    fields = {
+        "architecture": ARCHITECTURE,
+        "name": name,
+        "epochs": min(epochs, MOST_EPOCHS),
+        "data": {
+            "kind": "series",
+            "series": [values.tolist() for values in panel.values],
+            **({} if panel.freq is None else {"freq": panel.freq}),
+        },
+        **({} if loss is None else {"loss": loss}),
+    }
+    train = await asyncio.to_thread(check, fields, TrainBody)
+    asked, keep = await asyncio.to_thread(make_jobs, train, services.datasets, services.settings.each_job_bytes)
+    key = f"finetune-{name}-{panel.digest()[:32]}-{body.finetune_steps}-{body.finetune_loss}"
+    [job] = await services.jobs.submit_all(asked, idempotency_key=key, keep=keep)
+    return job
+
+
+def list_fine_tuned(services: Services) -> list[dict[str, Any]]:
+    """All fine-tuned models."""
+    services.catalog.refresh()
+    return [_describe(entry) for entry in services.catalog.models() if _is_fine_tuned(entry)]
+
+
+def describe_fine_tuned(services: Services, name: str) -> dict[str, Any]:
+    """One of them. Raises ModelNotFound."""
+    return _describe(_find(services, name))
+
+
+def delete_fine_tuned(services: Services, name: str) -> None:
+    """Removes a fine-tuned model. Raises ModelNotFound."""
+    services.catalog.delete_model(_find(services, name).name)
+
+
+def _find(services: Services, name: str) -> ModelEntry:
+    services.catalog.refresh()
+    for entry in services.catalog.models():
+        if entry.name == name and _is_fine_tuned(entry):
+            return entry
+    raise ModelNotFound(f"There is no fine-tuned model {name[:100]!r}.")
+
+
+def _is_known(services: Services, name: str) -> bool:
+    services.catalog.refresh()
+    return any(entry.name == name for entry in services.catalog.models())
+
+
+def _newest(entry: ModelEntry) -> Manifest:
+    return entry.current or entry.versions[-1]
+
+
+def _is_fine_tuned(entry: ModelEntry) -> bool:
+    # The model that ships with the package was trained by no job.
+    return _newest(entry).architecture == ARCHITECTURE and _newest(entry).job_id is not None
+
+
+def _describe(entry: ModelEntry) -> dict[str, Any]:
+    manifest = _newest(entry)
+    return {
+        "id": entry.name,
+        "created_at": manifest.created_at,
+        "created_by": "outfielder",
+        "base_model_id": "zero-shot",
+        "steps": manifest.epochs_run,
+        "depth": 1,
+        "loss": str(manifest.hyper_parameters.get("loss", "default")),
+        "model": "timegpt-1",
+        "freq": manifest.data.get("freq") or "",
+    }
