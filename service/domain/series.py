@@ -83,11 +83,16 @@ def split(posted: Any) -> list[PostedSeries]:
     raise wrong_type("/series", "one series, many, series by id, or records", posted)
 
 
-def unpack(panel: Panel, pointer: str) -> list[PostedSeries]:
-    """The series of an upload, as if they had been posted; `pointer` leads to its id in the request."""
+def unpack(panel: Panel, pointer: str, *, numbered: bool = False) -> list[PostedSeries]:
+    """The series of a panel, as if they had been posted.
+
+    Args:
+        pointer: leads to the upload's id in the request, or to the series themselves.
+        numbered: whether it leads to them: each then has its number behind it.
+    """
     return [
-        PostedSeries(name, pointer, values, start)
-        for name, values, start in zip(panel.ids, panel.values, panel.starts, strict=True)
+        PostedSeries(name, f"{pointer}/{i}" if numbered else pointer, values, start)
+        for i, (name, values, start) in enumerate(zip(panel.ids, panel.values, panel.starts, strict=True))
     ]
 
 

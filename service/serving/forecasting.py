@@ -98,12 +98,13 @@ class Forecasting:
         self._batcher = batcher
         self._limits = limits
 
-    async def answer(self, posted: Any, request: ForecastRequest) -> Forecast:
+    async def answer(self, posted: Any, request: ForecastRequest, *, panel_in_body: bool = False) -> Forecast:
         """Forecasts each series, or says why it can't be.
 
         Args:
             posted: JSON in one of the forms of `service.domain.series`, a Panel, or an iterator over parts of many
                 series, each a list of PostedSeries, which takes its time.
+            panel_in_body: whether a Panel came with the request, and is no upload that it names.
 
         Raises:
             InvalidRequest: the request is wrong, or every one of its series is.
@@ -112,7 +113,7 @@ class Forecasting:
         manifest = await self._registry.resolve(request.model, request.version)
         panel = posted if isinstance(posted, Panel) else None
         freq = request.freq if panel is None or request.freq is not None else panel.freq
-        many = _read_later(posted)
+        many = _read_later(posted, in_body=panel_in_body)
         series = [] if many is not None else split(posted)
         first_seasons = default_horizon = None
         if manifest.is_zero_shot and freq is not None:
@@ -326,10 +327,10 @@ def _has_many(posted: Any) -> bool:
     return not (isinstance(posted, list) and {type(posted[0]), type(posted[-1])} <= NUMBERS_AND_NULL)
 
 
-def _read_later(posted: Any) -> Iterator[list[PostedSeries]] | None:
+def _read_later(posted: Any, *, in_body: bool) -> Iterator[list[PostedSeries]] | None:
     """The series of a request in parts that a thread reads; None where they are so few that they need none."""
     if isinstance(posted, Panel):
-        return _later(lambda: unpack(posted, "/dataset"))
+        return _later(lambda: unpack(posted, "/series" if in_body else "/dataset", numbered=in_body))
     if isinstance(posted, Iterator):
         return posted
     return _later(lambda: split(posted)) if _has_many(posted) else None
