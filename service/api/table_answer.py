@@ -17,6 +17,7 @@ from service.api.response_stream import PIECE_VALUES, StreamedAnswer
 from service.api.schemas.forecast import head_to_json, series_to_json
 from service.datasets.dataset import Finding
 from service.errors import Flaw, InvalidRequest
+from service.serving.block import BlockForecasts
 from service.serving.forecast_plan import ForecastRequest
 from service.serving.forecasting import STAMP_VALUES, Forecast
 
@@ -53,7 +54,7 @@ async def answer_table(
         InvalidRequest: the ids, which stand in each row, take more memory than all requests may together.
         TooMuchInFlight: there is no memory left for it now.
     """
-    n_bytes = ID_COPIES * answer.plan.horizon * sum(len(series.id) for series in answer.series)
+    n_bytes = ID_COPIES * answer.plan.horizon * sum(map(len, _list_ids(answer)))
     if n_bytes > services.budget.limit_bytes:
         raise InvalidRequest.at(
             "/series",
@@ -122,6 +123,12 @@ def _write_table(answer: Forecast, media_type: str, findings: Sequence[Finding])
     # Imported by the first request that needs it: the library takes 40 MB and a tenth of a second.
     from service.datasets.answer_table import AnswerColumns, write_table
 
+    head = orjson.dumps(head_to_json(answer, findings))
+    ids, horizon = _list_ids(answer), answer.plan.horizon
+    if isinstance(answer.series, BlockForecasts):
+        columns = {"forecast": answer.series.values.ravel().astype(np.float64, copy=False)}
+        stamps, n = answer.series.timestamps, len(ids)
+        return write_table(AnswerColumns(ids, horizon, columns, [stamps] * n, [None] * n), media_type, head)
     good = [series for series in answer.series if series.flaw is None]
     columns = {"forecast": _join([series.values for series in good])}
     for level in answer.plan.half_widths:
@@ -131,13 +138,18 @@ def _write_table(answer: Forecast, media_type: str, findings: Sequence[Finding])
     for quantile in answer.plan.quantile_widths:
         columns[f"q-{quantile}"] = _join([series.quantiles[quantile] for series in good if series.quantiles])
     made = AnswerColumns(
-        [series.id for series in answer.series],
-        answer.plan.horizon,
+        ids,
+        horizon,
         columns,
         [series.timestamps for series in good],
         [None if series.flaw is None else f"{series.flaw.code}: {series.flaw.message}" for series in answer.series],
     )
-    return write_table(made, media_type, orjson.dumps(head_to_json(answer, findings)))
+    return write_table(made, media_type, head)
+
+
+def _list_ids(answer: Forecast) -> Sequence[str]:
+    block = answer.series
+    return block.ids if isinstance(block, BlockForecasts) else [series.id for series in block]
 
 
 def _join(arrays: Sequence[Any]) -> Any:

@@ -110,7 +110,7 @@ def read_all(series: list[PostedSeries], missing: Missing) -> list[ReadSeries | 
         InvalidRequest: something in a series is neither a number nor null; one flaw for each such series.
     """
     numbers, ends = _join(series)
-    if _all_plain(numbers, ends):
+    if are_plain(numbers, ends):
         return [ReadSeries(values, len(values)) for values in cut(numbers, ends)]
     read: list[ReadSeries | Flaw] = []
     for posted, values in zip(series, cut(numbers, ends), strict=True):
@@ -169,7 +169,7 @@ def cut(values: Array, ends: NDArray[np.intp]) -> list[Array]:
     return [values[start:stop] for start, stop in zip([0, *stops], stops, strict=False)]
 
 
-def _all_plain(numbers: Array, ends: NDArray[np.intp]) -> bool:
+def are_plain(numbers: Array, ends: NDArray[np.intp]) -> bool:
     """Whether every series, cut from `numbers` at `ends`, can be forecast as it is."""
     # NaN, which stands for null, fails both comparisons.
     if len(ends) == 1:

@@ -3,7 +3,7 @@
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, NamedTuple
@@ -13,8 +13,9 @@ from service.domain.panel import Panel
 from service.domain.seasons import Seasons
 from service.domain.series import NUMBERS_AND_NULL, PostedSeries, split, unpack
 from service.engines.engine import Answers, Engine, Series
-from service.errors import InvalidRequest
+from service.errors import Flaw, InvalidRequest
 from service.serving.batcher import Batcher
+from service.serving.block import BlockForecasts, BlockWork, find_block, find_stamps, may_be_block
 from service.serving.engine_call import MAX_CELLS, MAX_ROWS, EngineCall
 from service.serving.forecast_calendar import ForecastCalendar
 from service.serving.forecast_plan import ForecastPlan, ForecastRequest, make_forecast_plan
@@ -62,7 +63,7 @@ class Forecast:
     model: str
     version: int
     plan: ForecastPlan
-    series: list[SeriesForecast]
+    series: Sequence[SeriesForecast]
     # How many of them have no flaw.
     n_forecasts: int
     # Whether the request was so large that it was answered in threads.
@@ -138,6 +139,10 @@ class Forecasting:
             ForecastCalendar(request, panel, plan.horizon, freq_tells_season=manifest.is_zero_shot),
             freq,
         )
+        if panel is not None and may_be_block(panel, request, plan, manifest):
+            forecast = await self._forecast_block(work, panel)
+            if forecast is not None:
+                return forecast
         if many is not None:
             parts = await self._forecast_parts(work, many)
         else:
@@ -171,6 +176,30 @@ class Forecasting:
 
         await self._batcher.run_steps(step)
         return answered
+
+    async def _forecast_block(self, work: "_Work", panel: Panel) -> Forecast | None:
+        """Forecasts series of one length and calendar as one array; None where they are to go the common way."""
+        values = await asyncio.to_thread(find_block, panel, work.manifest, self._limits.max_series_length)
+        stamps = None if values is None else find_stamps(panel, work.calendar)
+        if values is None or isinstance(stamps, Flaw):
+            return None
+        plan = work.plan
+        self._check_answer_values(panel.n_series * plan.horizon * (1 if stamps is None else 1 + STAMP_VALUES))
+        block = BlockWork(await self._registry.engine(work.manifest), work.manifest, plan, values)
+        await self._batcher.run_steps(block.step)
+        answers = await asyncio.to_thread(block.join)
+        if answers is None:
+            return None
+        return Forecast(
+            work.manifest.name,
+            work.manifest.version,
+            plan,
+            BlockForecasts(panel.ids, answers, stamps),
+            panel.n_series,
+            is_large=True,
+            queue_ms=block.queue_seconds * 1000,
+            compute_ms=block.compute_seconds * 1000,
+        )
 
     def _read_parts(self, work: "_Work", series: Iterator[list[PostedSeries]]) -> Iterator[list[PreparedSeries]]:
         """Rows in parts of about one engine call, none of which is read before the answer to it is known to fit."""

@@ -474,3 +474,37 @@ def test_a_table_needs_a_key_where_there_are_keys(stored_kinds: Path, tmp_path: 
         assert post(http, body, ARROW, ARROW).status_code == 401
         http.headers["Authorization"] = "Bearer secret"
         assert read(post(http, body, ARROW, ARROW)).num_rows == 20
+
+
+@pytest.mark.parametrize("model", ["lstm", "whole", "stepwise", "vector"])
+@pytest.mark.parametrize("flawed", [None, math.nan, 1e-42])
+def test_many_series_of_one_calendar_have_the_numbers_that_each_has_alone(
+    http: httpx.Client, model: str, flawed: float | None
+) -> None:
+    values = np.random.default_rng(1).normal(5, 10, (600, 12))
+    if flawed is not None:
+        values[300] = flawed
+    series: Series = {f"s{i}": [None if math.isnan(v) else v for v in row] for i, row in enumerate(values.tolist())}
+    for options in ({"horizon": 7}, {"horizon": 7, "non_negative": True}):
+        body = write_stream(long_table(series))
+        table = read(post(http, body, ARROW, ARROW, model=model, **options))
+        answer = post(http, body, ARROW, model=model, **options).json()["forecasts"]
+        expected = native(http, series, model=model, **options)
+        if flawed is not None:
+            # By its number here, by its id there.
+            assert expected[300]["error"].pop("pointer") == "/series/s300"
+            assert answer[300]["error"].pop("pointer") == "/series/300"
+        assert answer == expected
+        rows = table.to_pylist()
+        assert [row["unique_id"] for row in rows if row["forecast"] is not None] == [
+            forecast["id"] for forecast in expected for _ in forecast.get("values", ())
+        ]
+        assert [str(row["ds"])[:10] for row in rows if row["ds"] is not None] == [
+            stamp for forecast in expected for stamp in forecast.get("timestamps", ())
+        ]
+        wanted = [value for forecast in expected for value in forecast.get("values", [None])]
+        np.testing.assert_allclose(
+            np.array([row["forecast"] for row in rows], float), np.array(wanted, float), rtol=1e-6, atol=1e-6
+        )
+        lines = post(http, body, ARROW, NDJSON, model=model, **options).text.splitlines()
+        assert [json.loads(line) for line in lines[1:]][301:] == expected[301:]
