@@ -28,21 +28,26 @@ ONE_STEP = {
 
 def make_models(store: Path) -> None:
     """Publishes models with weights as they are initialised: serving costs the same as with trained ones."""
+    for name, request in {**{name: {"architecture": name} for name in ARCHITECTURES}, **ONE_STEP}.items():
+        make_model(store, name, request)
+
+
+def make_model(store: Path, name: str, request: dict[str, str]) -> None:
+    """Publishes a model with weights as they are initialised."""
     # Each model is traced for several shapes, on purpose.
     tf.get_logger().setLevel("ERROR")
-    for name, request in {**{name: {"architecture": name} for name in ARCHITECTURES}, **ONE_STEP}.items():
-        keras.utils.set_random_seed(42)
-        recipe = resolve(request)
-        network = make_network(recipe)
-        folder = staging(store, name)
-        graph = export(recipe, network.get_weights(), folder)
-        rng = np.random.default_rng(42)
-        engines = add_graphs(graph, recipe, folder, [rng.normal(size=(4, n)).astype(np.float32) for n in (50, 90)])
-        if name in ARCHITECTURES:
-            model = _plain(name)
-            model.set_weights(network.get_weights())
-            model.save(folder / "assets.extra" / "plain.keras")
-        publish(store, folder, _describe(name, recipe, engines, network.count_params()))
+    keras.utils.set_random_seed(42)
+    recipe = resolve(request)
+    network = make_network(recipe)
+    folder = staging(store, name)
+    graph = export(recipe, network.get_weights(), folder)
+    rng = np.random.default_rng(42)
+    engines = add_graphs(graph, recipe, folder, [rng.normal(size=(4, n)).astype(np.float32) for n in (50, 90)])
+    if name in ARCHITECTURES:
+        model = _plain(name)
+        model.set_weights(network.get_weights())
+        model.save(folder / "assets.extra" / "plain.keras")
+    publish(store, folder, _describe(name, recipe, engines, network.count_params()))
 
 
 def _plain(architecture: str) -> keras.Model:

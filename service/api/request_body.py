@@ -81,6 +81,17 @@ class BodyReader:
         async with self._turns:
             return await asyncio.to_thread(read, text)
 
+    async def read_bytes(self, request: Request) -> Text:
+        """A body whose media type was looked at before. Raises UnsupportedMediaType, BodyTooLarge, MalformedBody,
+        TooMuchInFlight.
+        """
+        return await _read_bytes(request, self._limit_bytes, request.scope["state"]["hold"], any_media_type=True)
+
+    @property
+    def turns(self) -> asyncio.Semaphore:
+        """What a thread that makes arrays of a large body has to wait for."""
+        return self._turns
+
     def parse_object(self, text: Text) -> dict[str, Any]:
         """The JSON object of a text. In a large one lists of numbers are arrays, NaN for null.
 

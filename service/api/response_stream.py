@@ -4,7 +4,7 @@ Writing JSON holds the interpreter: between two pieces, about a millisecond each
 answer stands in memory twice.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -12,6 +12,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from service.api.schemas.forecast import head_to_json, series_to_json
+from service.datasets.dataset import Finding
 from service.serving.forecasting import STAMP_VALUES, Forecast
 from service.serving.postprocess import SeriesForecast
 
@@ -37,9 +38,9 @@ class StreamedAnswer(Response):
             await send({"type": "http.response.body", "body": piece, "more_body": bool(self._pieces)})
 
 
-def write_pieces(forecast: Forecast) -> Iterator[bytes]:
-    """The text of `to_json(forecast)`, in pieces."""
-    yield orjson.dumps(head_to_json(forecast))[:-1] + b',"forecasts":['
+def write_pieces(forecast: Forecast, findings: Sequence[Finding] = ()) -> Iterator[bytes]:
+    """The text of `to_json(forecast, findings)`, in pieces."""
+    yield orjson.dumps(head_to_json(forecast, findings))[:-1] + b',"forecasts":['
     per_series = forecast.plan.horizon * (
         1 + 2 * len(forecast.plan.half_widths) + len(forecast.plan.quantile_widths) + STAMP_VALUES
     )

@@ -1,10 +1,10 @@
 """Reads an uploaded file in a process of its own, so that a hostile file can only harm that process.
 
-`python -m service.datasets.reader FOLDER MEDIA_TYPE MAX_POINTS MAX_SERIES OPTIONS QUOTA` reads FOLDER/upload and writes
-a data set beside it; OPTIONS are JSON, QUOTA is the bytes that all uploads may take, or nothing. One line of JSON on
-standard output says how it went: `{}`, `{"flaws": [[pointer, code, message], ..]}`, `{"full": message}` where the quota
-leaves no room, or `{"errno": number}` where the disk refuses. What is wrong with the reader itself goes to standard
-error, with exit status 1.
+`python -m service.datasets.reader FOLDER MEDIA_TYPE MAX_POINTS MAX_SERIES OPTIONS QUOTA FREQ` reads FOLDER/upload and
+writes a data set beside it. OPTIONS are JSON, QUOTA is the bytes that all uploads may take, and FREQ the frequency that
+the sender says; the last two may be empty. One line of JSON on standard output says how it went: `{}`, `{"flaws":
+[[pointer, code, message], ..]}`, `{"full": message}` where the quota leaves no room, or `{"errno": number}` where the
+disk refuses. What is wrong with the reader itself goes to standard error, with exit status 1.
 """
 
 import contextlib
@@ -75,7 +75,8 @@ def main() -> None:
     folder, media_type, limits = Path(sys.argv[1]), sys.argv[2], UploadLimits(int(sys.argv[3]), int(sys.argv[4]))
     quota = Quota(folder.parents[1], int(sys.argv[6]) if sys.argv[6] else None)
     try:
-        panel, findings, _ = read_file(folder / UPLOAD, media_type, limits, FileOptions(**json.loads(sys.argv[5])))
+        options, freq = FileOptions(**json.loads(sys.argv[5])), sys.argv[7] or None
+        panel, findings, _ = read_file(folder / UPLOAD, media_type, limits, options, freq)
         write_panel(folder, panel, findings, quota, (folder / UPLOAD).stat().st_size)
         answer: dict[str, object] = {}
     except UploadsFull as error:

@@ -8,15 +8,17 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
-from service.datasets.dataset import Dataset
+from service.datasets.dataset import Dataset, Finding
 from service.datasets.file_options import FileOptions
+from service.datasets.panel_files import load_facts, load_panel
 from service.datasets.quota import Quota
 from service.datasets.reader import MAX_CPU_SECONDS, UPLOAD
 from service.datasets.store import PLACE, DatasetStore
 from service.datasets.upload_limits import UploadLimits
+from service.domain.panel import Panel
 from service.errors import Flaw, InvalidRequest, UploadsFull, UploadTooLarge
 from service.storage.disk_errors import make_storage_error, storing
 from service.storage.private_files import append, create
@@ -83,6 +85,31 @@ class Uploader:
                 await asyncio.wait([keeping])
             await _remove(folder)
 
+    async def read_panel(
+        self, folder: Path, media_type: str, options: FileOptions, freq: str | None, hold: Callable[[Dataset], None]
+    ) -> tuple[Panel, tuple[Finding, ...]]:
+        """Reads a folder of `save` as `read` does, and keeps nothing of it.
+
+        Args:
+            freq: the frequency of its times, where the sender says it.
+            hold: is told the facts before the series take memory here; what it raises ends the reading.
+
+        Returns:
+            The series, and what was found in the file.
+
+        Raises:
+            InvalidRequest, UploadsFull, StorageUnavailable: as `read`; the file's times contradict `freq`.
+        """
+        try:
+            async with self._readers:
+                await self._run_reader(folder, media_type, options, freq)
+            with storing(PLACE):
+                facts = await asyncio.to_thread(load_facts, folder)
+                hold(facts)
+                return await asyncio.to_thread(load_panel, folder), facts.audit
+        finally:
+            await _remove(folder)
+
     async def _write(self, chunks: AsyncIterator[bytes], path: Path) -> None:
         size = 0
         waiting = bytearray()
@@ -100,7 +127,7 @@ class Uploader:
         finally:
             upload.close()
 
-    async def _run_reader(self, folder: Path, media_type: str, options: FileOptions) -> None:
+    async def _run_reader(self, folder: Path, media_type: str, options: FileOptions, freq: str | None = None) -> None:
         limits = (str(self.limits.max_points), str(self.limits.max_series), json.dumps(options.to_dict()))
         quota = self._store.quota.limit_bytes
         # What a file can make this process do, it does without our keys.
@@ -108,7 +135,7 @@ class Uploader:
         command = (sys.executable, "-m", "service.datasets.reader", str(folder), media_type, *limits)
         with storing("reader of uploads"):
             process = await asyncio.create_subprocess_exec(
-                *(*command, "" if quota is None else str(quota)),
+                *(*command, "" if quota is None else str(quota), freq or ""),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,

@@ -83,11 +83,16 @@ def split(posted: Any) -> list[PostedSeries]:
     raise wrong_type("/series", "one series, many, series by id, or records", posted)
 
 
-def unpack(panel: Panel, pointer: str) -> list[PostedSeries]:
-    """The series of an upload, as if they had been posted; `pointer` leads to its id in the request."""
+def unpack(panel: Panel, pointer: str, *, numbered: bool = False) -> list[PostedSeries]:
+    """The series of a panel, as if they had been posted.
+
+    Args:
+        pointer: leads to the upload's id in the request, or to the series themselves.
+        numbered: whether it leads to them: each then has its number behind it.
+    """
     return [
-        PostedSeries(name, pointer, values, start)
-        for name, values, start in zip(panel.ids, panel.values, panel.starts, strict=True)
+        PostedSeries(name, f"{pointer}/{i}" if numbered else pointer, values, start)
+        for i, (name, values, start) in enumerate(zip(panel.ids, panel.values, panel.starts, strict=True))
     ]
 
 
@@ -105,7 +110,7 @@ def read_all(series: list[PostedSeries], missing: Missing) -> list[ReadSeries | 
         InvalidRequest: something in a series is neither a number nor null; one flaw for each such series.
     """
     numbers, ends = _join(series)
-    if _all_plain(numbers, ends):
+    if are_plain(numbers, ends):
         return [ReadSeries(values, len(values)) for values in cut(numbers, ends)]
     read: list[ReadSeries | Flaw] = []
     for posted, values in zip(series, cut(numbers, ends), strict=True):
@@ -164,7 +169,7 @@ def cut(values: Array, ends: NDArray[np.intp]) -> list[Array]:
     return [values[start:stop] for start, stop in zip([0, *stops], stops, strict=False)]
 
 
-def _all_plain(numbers: Array, ends: NDArray[np.intp]) -> bool:
+def are_plain(numbers: Array, ends: NDArray[np.intp]) -> bool:
     """Whether every series, cut from `numbers` at `ends`, can be forecast as it is."""
     # NaN, which stands for null, fails both comparisons.
     if len(ends) == 1:

@@ -3,7 +3,7 @@
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, NamedTuple
@@ -13,8 +13,9 @@ from service.domain.panel import Panel
 from service.domain.seasons import Seasons
 from service.domain.series import NUMBERS_AND_NULL, PostedSeries, split, unpack
 from service.engines.engine import Answers, Engine, Series
-from service.errors import InvalidRequest
+from service.errors import Flaw, InvalidRequest
 from service.serving.batcher import Batcher
+from service.serving.block import BlockForecasts, BlockWork, find_block, find_stamps, may_be_block
 from service.serving.engine_call import MAX_CELLS, MAX_ROWS, EngineCall
 from service.serving.forecast_calendar import ForecastCalendar
 from service.serving.forecast_plan import ForecastPlan, ForecastRequest, make_forecast_plan
@@ -62,7 +63,7 @@ class Forecast:
     model: str
     version: int
     plan: ForecastPlan
-    series: list[SeriesForecast]
+    series: Sequence[SeriesForecast]
     # How many of them have no flaw.
     n_forecasts: int
     # Whether the request was so large that it was answered in threads.
@@ -98,12 +99,13 @@ class Forecasting:
         self._batcher = batcher
         self._limits = limits
 
-    async def answer(self, posted: Any, request: ForecastRequest) -> Forecast:
+    async def answer(self, posted: Any, request: ForecastRequest, *, panel_in_body: bool = False) -> Forecast:
         """Forecasts each series, or says why it can't be.
 
         Args:
             posted: JSON in one of the forms of `service.domain.series`, a Panel, or an iterator over parts of many
                 series, each a list of PostedSeries, which takes its time.
+            panel_in_body: whether a Panel came with the request, and is no upload that it names.
 
         Raises:
             InvalidRequest: the request is wrong, or every one of its series is.
@@ -112,7 +114,7 @@ class Forecasting:
         manifest = await self._registry.resolve(request.model, request.version)
         panel = posted if isinstance(posted, Panel) else None
         freq = request.freq if panel is None or request.freq is not None else panel.freq
-        many = _read_later(posted)
+        many = _read_later(posted, in_body=panel_in_body)
         series = [] if many is not None else split(posted)
         first_seasons = default_horizon = None
         if manifest.is_zero_shot and freq is not None:
@@ -137,6 +139,10 @@ class Forecasting:
             ForecastCalendar(request, panel, plan.horizon, freq_tells_season=manifest.is_zero_shot),
             freq,
         )
+        if panel is not None and may_be_block(panel, request, plan, manifest):
+            forecast = await self._forecast_block(work, panel)
+            if forecast is not None:
+                return forecast
         if many is not None:
             parts = await self._forecast_parts(work, many)
         else:
@@ -170,6 +176,30 @@ class Forecasting:
 
         await self._batcher.run_steps(step)
         return answered
+
+    async def _forecast_block(self, work: "_Work", panel: Panel) -> Forecast | None:
+        """Forecasts series of one length and calendar as one array; None where they are to go the common way."""
+        values = await asyncio.to_thread(find_block, panel, work.manifest, self._limits.max_series_length)
+        stamps = None if values is None else find_stamps(panel, work.calendar)
+        if values is None or isinstance(stamps, Flaw):
+            return None
+        plan = work.plan
+        self._check_answer_values(panel.n_series * plan.horizon * (1 if stamps is None else 1 + STAMP_VALUES))
+        block = BlockWork(await self._registry.engine(work.manifest), work.manifest, plan, values)
+        await self._batcher.run_steps(block.step)
+        answers = await asyncio.to_thread(block.join)
+        if answers is None:
+            return None
+        return Forecast(
+            work.manifest.name,
+            work.manifest.version,
+            plan,
+            BlockForecasts(panel.ids, answers, stamps),
+            panel.n_series,
+            is_large=True,
+            queue_ms=block.queue_seconds * 1000,
+            compute_ms=block.compute_seconds * 1000,
+        )
 
     def _read_parts(self, work: "_Work", series: Iterator[list[PostedSeries]]) -> Iterator[list[PreparedSeries]]:
         """Rows in parts of about one engine call, none of which is read before the answer to it is known to fit."""
@@ -326,10 +356,10 @@ def _has_many(posted: Any) -> bool:
     return not (isinstance(posted, list) and {type(posted[0]), type(posted[-1])} <= NUMBERS_AND_NULL)
 
 
-def _read_later(posted: Any) -> Iterator[list[PostedSeries]] | None:
+def _read_later(posted: Any, *, in_body: bool) -> Iterator[list[PostedSeries]] | None:
     """The series of a request in parts that a thread reads; None where they are so few that they need none."""
     if isinstance(posted, Panel):
-        return _later(lambda: unpack(posted, "/dataset"))
+        return _later(lambda: unpack(posted, "/series" if in_body else "/dataset", numbered=in_body))
     if isinstance(posted, Iterator):
         return posted
     return _later(lambda: split(posted)) if _has_many(posted) else None

@@ -1,6 +1,7 @@
 """POST /forecast."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,11 +11,16 @@ from service.api.answer_memory_estimate import hold_answer
 from service.api.dependencies import Injected, Services
 from service.api.json_response import json_response
 from service.api.json_series import BulkSeries
+from service.api.media_types import ARROW, CSV, JSON, NDJSON, PARQUET, TABLES, find_formats
 from service.api.openapi import problems, request_body
 from service.api.response_stream import StreamedAnswer, write_pieces
 from service.api.schemas.forecast import ForecastAnswer, ForecastBody, read_asked, to_json
+from service.api.schemas.forecast_query import describe_parameters
 from service.api.series_source import check_source
+from service.api.table_answer import answer_lines, answer_table, check_askable
+from service.api.table_body import read_table
 from service.api.untrained_model import explain_missing
+from service.datasets.dataset import Finding
 from service.domain.panel import Panel
 from service.errors import InvalidRequest, ModelNotFound
 from service.serving.anomalies import MOST_POINTS, AnomaliesRequest
@@ -52,16 +58,37 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "all_steps": True,
     },
 }
+CSV_EXAMPLE = "unique_id,ds,y\n" + "".join(
+    f"{shop},2026-01-{day:02},{value}\n"
+    for shop, values in (("north", (12, 15, 11, 18, 20, 17)), ("south", (3, 4, 4, 5, 7, 6)))
+    for day, value in enumerate(values, 5)
+)
+_BYTES = {"schema": {"type": "string", "format": "binary"}}
+_TEXT = {"schema": {"type": "string"}}
+BODY: dict[str, Any] = request_body(ForecastBody, EXAMPLES)
+BODY["requestBody"]["content"] |= {
+    ARROW: _BYTES,
+    PARQUET: _BYTES,
+    CSV: {**_TEXT, "examples": {"long format": {"summary": "long format", "value": CSV_EXAMPLE}}},
+}
+BODY["parameters"] = describe_parameters()
+ANSWERS: dict[int | str, dict[str, Any]] = {
+    200: {"description": "Forecasts", "content": {ARROW: _BYTES, PARQUET: _BYTES, CSV: _TEXT, NDJSON: _TEXT}}
+}
 
 
 @router.post(
     "/forecast",
     response_model=ForecastAnswer,
-    responses=problems(400, 404, 409, 413, 415, 422, 429, 503, 504),
-    openapi_extra=request_body(ForecastBody, EXAMPLES),
+    responses={**ANSWERS, **problems(400, 404, 409, 413, 415, 422, 429, 503, 504, 507)},
+    openapi_extra=BODY,
 )
 async def forecast(request: Request, services: Injected) -> Response:
     """Forecasts one series or many. A series that can't be forecast has an `error` in its place."""
+    formats = find_formats(request)
+    if formats.body != JSON:
+        table = await read_table(request, services, formats.body)
+        return await _answer(request, services, table.panel, table.asked, formats.answer, table.findings)
     body = await services.bodies.read_object(request)
     fields = {name: value for name, value in body.items() if name != "series"}
     # So many fields are unknown ones, and listing them takes a while.
@@ -71,22 +98,45 @@ async def forecast(request: Request, services: Injected) -> Response:
     posted = body.get("series")
     if dataset is not None:
         posted = await asyncio.to_thread(services.datasets.load, dataset)
+    return await _answer(request, services, posted, asked, formats.answer)
+
+
+async def _answer(
+    request: Request,
+    services: Services,
+    posted: Any,
+    asked: ForecastRequest,
+    media_type: str,
+    findings: Sequence[Finding] | None = None,
+) -> Response:
+    """Args:
+    media_type: one of `service.api.media_types.ANSWERS`.
+    findings: of a body that is a table; None of others.
+    """
+    if media_type in TABLES:
+        check_askable(asked)
     if asked.fitted and isinstance(posted, BulkSeries):
         # They are read twice.
         posted = await asyncio.to_thread(_gather, posted)
     if not _is_short(posted, asked):
         await hold_answer(request, services, posted, asked)
     try:
-        answer = await services.clients.serve(request, services.forecasting.answer(posted, asked))
+        forecasting = services.forecasting.answer(posted, asked, panel_in_body=findings is not None)
+        answer = await services.clients.serve(request, forecasting)
     except ModelNotFound as error:
         raise await explain_missing(services.jobs, asked.model, error) from error
     if asked.fitted:
         answer = await _add_fitted(request, services, answer, posted, asked)
     services.metrics.count_forecasts(answer.model, answer.plan.mode, answer.n_forecasts)
+    found = findings or ()
+    if media_type in TABLES:
+        return await answer_table(request, services, answer, media_type, found)
+    if media_type == NDJSON:
+        return answer_lines(answer, found)
     if answer.is_large:
         # A hop to a thread costs less then than the event loop would be missed.
-        return StreamedAnswer(await asyncio.to_thread(lambda: list(write_pieces(answer))))
-    return json_response(to_json(answer))
+        return StreamedAnswer(await asyncio.to_thread(lambda: list(write_pieces(answer, found))))
+    return json_response(to_json(answer, found))
 
 
 async def _add_fitted(

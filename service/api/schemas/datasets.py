@@ -1,14 +1,16 @@
 """Bodies and answers of the /datasets routes."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Annotated, Any
 
 from fastapi import Query
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.dataclasses import dataclass
 
+from service.api.schemas.finding import FindingAnswer
 from service.api.schemas.forecast import SeriesJson
+from service.api.validation import invalid
 from service.datasets.dataset import Dataset
 from service.datasets.file_options import FileOptions, read_options
 from service.domain.json_flaws import escape, unknown_field
@@ -41,6 +43,24 @@ class FileQuery:
         None
     )
 
+    @classmethod
+    def names(cls) -> tuple[str, ...]:
+        """The parameters."""
+        return tuple(field.name for field in fields(cls))
+
+    @classmethod
+    def descriptions(cls) -> dict[str, str]:
+        """What the parameters mean."""
+        return {name: kind.__metadata__[0].description for name, kind in cls.__annotations__.items()}
+
+    @classmethod
+    def read(cls, given: Sequence[tuple[str, str]]) -> FileOptions:
+        """The options of names and values, read without the framework. Raises InvalidRequest as `to_options`."""
+        try:
+            return cls(**dict(given)).to_options([name for name, _ in given])
+        except ValidationError as error:
+            raise invalid(error.errors(include_url=False)) from error
+
     def to_options(self, given: Sequence[str]) -> FileOptions:
         """The options; `given` are the names of all parameters of the request.
 
@@ -71,16 +91,6 @@ def refuse_for_json(options: FileOptions) -> None:
     ]
     if flaws:
         raise InvalidRequest(flaws)
-
-
-class FindingAnswer(BaseModel):
-    """Something that a person should know about the series."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    code: str
-    id: str | None = Field(description="The series; null for the whole upload")
-    message: str
 
 
 class DatasetSummary(BaseModel):

@@ -1,13 +1,16 @@
 """The body of POST /forecast, and its answer."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from functools import lru_cache
 from typing import Annotated, Any, NamedTuple
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
+from service.api.schemas.finding import FindingAnswer
 from service.api.validation import check
+from service.datasets.dataset import Finding
 from service.domain.json_flaws import describe
 from service.domain.recipes.options import MAX_SEASON
 from service.domain.recipes.presets import Mode
@@ -227,16 +230,19 @@ class ForecastAnswer(BaseModel):
     rolled_out: bool = Field(description="Whether forecasts were fed back as input to reach the horizon")
     forecasts: list[SeriesAnswer]
     timing_ms: Timing
+    audit: list[FindingAnswer] | None = Field(
+        None, description="Of a body that is a table: what was found when it was read, as of an upload"
+    )
 
 
-def to_json(forecast: Forecast) -> dict[str, Any]:
+def to_json(forecast: Forecast, findings: Sequence[Finding] = ()) -> dict[str, Any]:
     """A ForecastAnswer to be written; arrays stay NumPy's."""
-    return {**head_to_json(forecast), "forecasts": [series_to_json(series) for series in forecast.series]}
+    return {**head_to_json(forecast, findings), "forecasts": [series_to_json(series) for series in forecast.series]}
 
 
-def head_to_json(forecast: Forecast) -> dict[str, Any]:
+def head_to_json(forecast: Forecast, findings: Sequence[Finding] = ()) -> dict[str, Any]:
     """A ForecastAnswer without its forecasts."""
-    return {
+    head = {
         "model": forecast.model,
         "version": forecast.version,
         "mode": forecast.plan.mode,
@@ -244,6 +250,7 @@ def head_to_json(forecast: Forecast) -> dict[str, Any]:
         "rolled_out": forecast.plan.rolled_out,
         "timing_ms": {"queue": round(forecast.queue_ms, 3), "compute": round(forecast.compute_ms, 3)},
     }
+    return {**head, "audit": [asdict(finding) for finding in findings]} if findings else head
 
 
 def series_to_json(series: SeriesForecast) -> dict[str, Any]:
