@@ -1,6 +1,6 @@
 """Every call of the API, once: programs that the blocking and the asynchronous client run."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +12,7 @@ from outfielder_client.events import Event, watch
 from outfielder_client.forecasts import ANOMALIES, FORECAST, anomalies_frame, ask_series, forecast_frame
 from outfielder_client.frames import Columns, LongFrame, as_frame
 from outfielder_client.progress import Progress, follow
-from outfielder_client.series import Series
+from outfielder_client.series import Series, to_json_values
 from outfielder_client.uploads import delete, make_key, upload, upload_frame, warn_of_findings, with_upload
 
 # A load balancer's question; an answer that is late is as good as none.
@@ -33,6 +33,7 @@ class Api:
 
     def forecast(
         self,
+        /,
         series: Any = None,
         *,
         dataset: str | None = None,
@@ -54,6 +55,7 @@ class Api:
         time_col: str = Columns.time,
         target_col: str = Columns.target,
         timeout: float | None = None,
+        **options: Any,
     ) -> Program[Any]:
         """Forecasts series.
 
@@ -70,6 +72,8 @@ class Api:
             start: the time of the first point, of lists.
             id_col, time_col, target_col: the columns of a frame. A frame without the first is one series; without the
                 second, its rows are steps.
+
+            options: any other field of POST /forecast.
 
         Other arguments are those of POST /forecast.
 
@@ -95,6 +99,7 @@ class Api:
             fitted=fitted,
             explain=explain,
             all_steps=all_steps,
+            **options,
         )
         columns = Columns(id_col, time_col, target_col)
         if dataset is not None or series is None:
@@ -401,6 +406,19 @@ class Api:
         groups: list[dict[str, Any]] = answer["leaderboard"]
         return groups
 
+    def request(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        params: Mapping[str, Any] | None = None,
+        timeout: float | None = None,
+    ) -> Program[Any]:
+        """Any other route as it is: sends JSON and gives the JSON of the answer, None for an empty one."""
+        json = None if body is None else to_json_values(body)
+        return self.connection.call(method, path, json, params=params or {}, timeout=timeout)
+
     # Operations
 
     def health(self) -> Program[dict[str, Any]]:
@@ -423,10 +441,8 @@ def _leave_out_none(**fields: Any) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value is not None}
 
 
-def _as_list(given: Any) -> list[float] | None:
-    if given is None:
-        return None
+def _as_list(given: Any) -> Any:
+    """Levels as JSON: one of them is a list too. What is no list at all is for the server to judge."""
     if isinstance(given, int | float):
         return [given]
-    # NumPy's numbers are no JSON.
-    return [float(each) if hasattr(each, "item") else each for each in given]
+    return to_json_values(given) if hasattr(given, "__len__") else given

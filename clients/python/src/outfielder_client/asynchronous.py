@@ -236,6 +236,7 @@ class AsyncClient:
     set_alias = awaiting(Api.set_alias)
     set_default = awaiting(Api.set_default)
     leaderboard = awaiting(Api.leaderboard)
+    request = awaiting(Api.request)
     health = awaiting(Api.health)
     is_ready = awaiting(Api.is_ready)
     plot = staticmethod(plot)

@@ -279,6 +279,7 @@ class Client:
     set_alias = blocking(Api.set_alias)
     set_default = blocking(Api.set_default)
     leaderboard = blocking(Api.leaderboard)
+    request = blocking(Api.request)
     health = blocking(Api.health)
     is_ready = blocking(Api.is_ready)
     plot = staticmethod(plot)
