@@ -42,12 +42,12 @@ def connect(url: str | None, api_key: str | None) -> "Iterator[Client]":
     from outfielder_client import Client, ConnectionFailed, OutfielderError, Retry
 
     address = url if url is not None else url_of(read_settings())
-    # Whoever types a command wants to know at once that no server is there.
-    with Client(address, api_key, retry=Retry(unreachable=False)) as client:
-        try:
+    try:
+        # Whoever types a command wants to know at once that no server is there.
+        with Client(address, api_key, retry=Retry(unreachable=False)) as client:
             yield client
-        except ConnectionFailed as error:
-            hint = "Start one with 'outfielder up', or name one with --url."
-            raise RequestRefused(f"{error.message} {hint}") from error
-        except OutfielderError as error:
-            raise RequestRefused(error.message) from error
+    except ConnectionFailed as error:
+        hint = "Start one with 'outfielder up', or name one with --url."
+        raise RequestRefused(f"{error.message} {hint}") from error
+    except OutfielderError as error:
+        raise RequestRefused(error.message) from error

@@ -16,6 +16,7 @@ from outfielder_client import (
     ConnectionFailed,
     InvalidRequest,
     NotFound,
+    RequestRefused,
     Retry,
     UnusableInput,
 )
@@ -238,3 +239,38 @@ def test_both_clients_have_the_same_calls_with_their_docs() -> None:
         assert blocking.__doc__
         assert blocking.__doc__ == awaited.__doc__
         assert list(inspect.signature(blocking).parameters) == list(inspect.signature(awaited).parameters)
+
+
+@pytest.mark.parametrize("address", ["localhost:8000", "", "ftp://localhost", "//localhost"])
+def test_an_address_that_is_none_is_told_at_once(make: Make, address: str) -> None:
+    with pytest.raises(UnusableInput, match=r"such as http://127\.0\.0\.1:8000"):
+        make(address)
+
+
+def test_what_is_no_service_is_told(client: Any, url: str) -> None:
+    with pytest.raises(RequestRefused, match="Expected JSON"):
+        client.request("GET", "/docs")
+    with pytest.raises(NotFound) as caught:
+        client.request("POST", "/nowhere", {"a": 1})
+    assert caught.value.code == "route_not_found"
+    assert client.request("GET", "/examples")["examples"]
+
+
+@pytest.mark.parametrize("name", ["../jobs", "a/b", "a?b", "a b#c", "%2e%2e"])
+def test_a_name_stays_within_its_place_of_the_path(client: Any, name: str) -> None:
+    for call in (client.model, client.job, client.dataset, client.delete_dataset):
+        with pytest.raises((NotFound, InvalidRequest)):
+            call(name)
+
+
+def test_a_key_is_shown_to_nobody(url: str) -> None:
+    with Client(url, "open-sesame", headers={"X-Secret": "open-sesame"}) as client:
+        assert "open-sesame" not in repr(client._api.connection)
+
+
+def test_many_jobs_are_not_submitted_as_one(make: Make, url: str) -> None:
+    with make(url) as client:
+        before = [job["id"] for job in client.jobs()]
+        with pytest.raises(UnusableInput, match="train_all"):
+            client.train("chapter")
+        assert [job["id"] for job in client.jobs()] == before

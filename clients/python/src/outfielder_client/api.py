@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from outfielder_client.connection import Connection
+from outfielder_client.connection import Connection, locate
 from outfielder_client.distributed import forecast_distributed, is_distributed
 from outfielder_client.effects import Items, Program, consume
 from outfielder_client.errors import Conflict, ConnectionFailed, JobFailed, RequestRefused, UnusableInput
@@ -254,7 +254,7 @@ class Api:
             options: any other field of POST /train, such as horizon, epochs or max_seconds.
 
         Returns:
-            The job's handle; `Job.wait` waits for the model. Of `chapter`, the handles of all jobs: use `train_all`.
+            The job's handle; `Job.wait` waits for the model. `train_all` gives a list of handles, for `chapter`.
         """
         body = _leave_out_none(architecture=architecture, name=name, **options)
         if series is not None and dataset is not None:
@@ -277,7 +277,7 @@ class Api:
 
     def job(self, job_id: str) -> Program[dict[str, Any]]:
         """A job's record, as GET /jobs/{id} gives it."""
-        return self.connection.call("GET", f"/jobs/{job_id}")
+        return self.connection.call("GET", locate("jobs", job_id))
 
     def jobs(self, *, status: str | None = None) -> Items[dict[str, Any]]:
         """The records of jobs, newest first, page after page; `status` picks some."""
@@ -286,7 +286,7 @@ class Api:
     def cancel(self, job_id: str) -> Program[dict[str, Any]]:
         """Cancels a job, and gives its record. Raises Conflict if it has ended before."""
         try:
-            record: dict[str, Any] = yield from self.connection.call("POST", f"/jobs/{job_id}/cancel")
+            record: dict[str, Any] = yield from self.connection.call("POST", locate("jobs", job_id, "cancel"))
         except Conflict as error:
             record = yield from self.job(job_id)
             if not (error.may_have_been_done and record["status"] == "cancelled"):
@@ -364,15 +364,15 @@ class Api:
 
     def dataset(self, dataset_id: str) -> Program[dict[str, Any]]:
         """An upload and what its audit found."""
-        return self.connection.call("GET", f"/datasets/{dataset_id}")
+        return self.connection.call("GET", locate("datasets", dataset_id))
 
     def dataset_series(self, dataset_id: str) -> Items[dict[str, Any]]:
         """The series of an upload as they were read: id, values, freq, start, timestamps."""
-        return self.connection.pages(f"/datasets/{dataset_id}/series", "series", {"limit": 100})
+        return self.connection.pages(locate("datasets", dataset_id, "series"), "series", {"limit": 100})
 
     def delete_dataset(self, dataset_id: str) -> Program[None]:
         """Removes an upload. Raises Conflict while a job reads it."""
-        return delete(self.connection, f"/datasets/{dataset_id}")
+        return delete(self.connection, locate("datasets", dataset_id))
 
     # Models
 
@@ -382,19 +382,19 @@ class Api:
 
     def model(self, name: str) -> Program[dict[str, Any]]:
         """One model: versions, aliases, horizon and the like."""
-        return self.connection.call("GET", f"/models/{name}")
+        return self.connection.call("GET", locate("models", name))
 
     def version(self, name: str, version: int | str) -> Program[dict[str, Any]]:
         """The manifest of a version, by number or alias."""
-        return self.connection.call("GET", f"/models/{name}/versions/{version}")
+        return self.connection.call("GET", locate("models", name, "versions", version))
 
     def delete_version(self, name: str, version: int) -> Program[None]:
         """Removes a version. Raises Conflict while an alias names it."""
-        return delete(self.connection, f"/models/{name}/versions/{version}")
+        return delete(self.connection, locate("models", name, "versions", version))
 
     def set_alias(self, name: str, alias: str, version: int) -> Program[dict[str, Any]]:
         """Lets an alias, such as `champion`, name a version."""
-        return self.connection.call("PUT", f"/models/{name}/aliases/{alias}", {"version": version})
+        return self.connection.call("PUT", locate("models", name, "aliases", alias), {"version": version})
 
     def set_default(self, name: str) -> Program[dict[str, Any]]:
         """Makes a model the one that answers requests without a model."""

@@ -10,7 +10,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import httpx
 
 from outfielder_client.api import Api
-from outfielder_client.blocking import CONNECT_SECONDS, DEFAULT_URL, build, make_connection
+from outfielder_client.blocking import CONNECT_SECONDS, DEFAULT_URL, build, expect_one, make_connection
 from outfielder_client.connection import Connection
 from outfielder_client.effects import (
     Close,
@@ -98,7 +98,7 @@ class AsyncTransport:
             case Open(request):
                 stream = AsyncLines(await self._http.send(build(self._http, request, is_stream=True), stream=True))
                 streams.push_async_callback(stream.response.aclose)
-                if stream.response.is_error:
+                if not stream.response.is_success:
                     await stream.response.aread()
                 return stream
             case NextLine(AsyncLines() as stream):
@@ -174,6 +174,7 @@ def submitting_one(
 
     @wraps(call)
     async def method(self: "AsyncClient", /, *args: P.args, **kwargs: P.kwargs) -> "AsyncJob":
+        expect_one(kwargs.get("architecture", args[0] if args else None))
         return AsyncJob(self, (await self._transport.run(call(self._api, *args, **kwargs)))[0])
 
     return method

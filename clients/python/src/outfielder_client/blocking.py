@@ -28,6 +28,7 @@ from outfielder_client.effects import (
     Send,
     Together,
 )
+from outfielder_client.errors import UnusableInput
 from outfielder_client.events import SILENCE_SECONDS, Event
 from outfielder_client.parts import Partition
 from outfielder_client.plotting import plot
@@ -48,9 +49,21 @@ def make_connection(
     partition: Partition | None,
     headers: Mapping[str, str] | None,
 ) -> Connection:
-    """The connection that the arguments of a client describe; an API key may stand in OUTFIELDER_API_KEY."""
+    """The connection that the arguments of a client describe; an API key may stand in OUTFIELDER_API_KEY.
+
+    Raises:
+        UnusableInput: the address is none.
+    """
+    if not url.startswith(("http://", "https://")):
+        raise UnusableInput(f"Expected an address such as {DEFAULT_URL}, got {url!r}.")
     key = api_key if api_key is not None else os.environ.get("OUTFIELDER_API_KEY") or None
     return Connection(url.rstrip("/"), key, timeout, retry or Retry(), partition or Partition(), dict(headers or {}))
+
+
+def expect_one(architecture: Any) -> None:
+    """Raises UnusableInput for what would be many jobs."""
+    if architecture == "chapter":
+        raise UnusableInput("'chapter' is a job for each of the chapter's models: use train_all, which gives them all.")
 
 
 def build(http: httpx.Client | httpx.AsyncClient, request: Request, *, is_stream: bool) -> httpx.Request:
@@ -129,7 +142,7 @@ class Transport:
             case Open(request):
                 stream = Lines(self._http.send(build(self._http, request, is_stream=True), stream=True))
                 streams.callback(stream.response.close)
-                if stream.response.is_error:
+                if not stream.response.is_success:
                     stream.response.read()
                 return stream
             case NextLine(Lines() as stream):
@@ -199,6 +212,7 @@ def submitting_one(
 
     @wraps(call)
     def method(self: "Client", /, *args: P.args, **kwargs: P.kwargs) -> "Job":
+        expect_one(kwargs.get("architecture", args[0] if args else None))
         return Job(self, self._transport.run(call(self._api, *args, **kwargs))[0])
 
     return method

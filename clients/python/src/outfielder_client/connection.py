@@ -4,8 +4,10 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import quote
 
 from outfielder_client.effects import Emit, Items, Program, Request
+from outfielder_client.errors import RequestRefused
 from outfielder_client.parts import Partition
 from outfielder_client.retries import Retry, send
 from outfielder_client.series import encode
@@ -13,16 +15,21 @@ from outfielder_client.series import encode
 JSON = "application/json"
 
 
+def locate(*names: str | int) -> str:
+    """A path whose parts may hold any character."""
+    return "".join(f"/{quote(str(name), safe='')}" for name in names)
+
+
 @dataclass(frozen=True)
 class Connection:
     """A server and how to call it. It holds no socket, and can be sent to another process."""
 
     url: str
-    api_key: str | None = None
+    api_key: str | None = field(default=None, repr=False)
     timeout_seconds: float = 60.0
     retry: Retry = field(default_factory=Retry)
     partition: Partition = field(default_factory=Partition)
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def all_headers(self) -> dict[str, str]:
         key = {} if self.api_key is None else {"Authorization": f"Bearer {self.api_key}"}
@@ -69,7 +76,12 @@ class Connection:
             timeout,
         )
         response = yield from send(request, self.retry, self.url)
-        return json.loads(response.content) if response.content else None
+        try:
+            return json.loads(response.content) if response.content else None
+        except ValueError:
+            kind = response.headers.get("Content-Type", "no type")
+            message = f"Expected JSON from {self.url}{path}, got {kind}. Is this the address of the service?"
+            raise RequestRefused(message, response, None) from None
 
     def pages(self, path: str, noun: str, params: Mapping[str, Any]) -> Items[dict[str, Any]]:
         """Emits the members of a list, page after page."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 
+from outfielder_client.connection import locate
 from outfielder_client.effects import Close, Emit, NextLine, Open, Pause, Program, Request
 from outfielder_client.errors import ConnectionFailed, read_refusal
 from outfielder_client.retries import PASSING, Retry, explain, read_retry_after
@@ -65,11 +66,11 @@ def watch(job_id: str, last_id: str | None, headers: Mapping[str, str], retry: R
     failures = 0
     while True:
         resuming = {} if last_id is None else {"Last-Event-ID": last_id}
-        request = Request("GET", f"/jobs/{job_id}/events", headers={**headers, **resuming})
+        request = Request("GET", locate("jobs", job_id, "events"), headers={**headers, **resuming})
         pause = retry.pause_seconds(failures + 1)
         try:
             stream = yield Open(request)
-            if stream.response.is_error:
+            if not stream.response.is_success:
                 yield Close(stream)
                 refusal = read_refusal(stream.response)
                 wait = read_retry_after(stream.response.headers.get("Retry-After")) or 0.0
@@ -92,7 +93,7 @@ def watch(job_id: str, last_id: str | None, headers: Mapping[str, str], retry: R
                 yield Close(stream)
             reason: ConnectionFailed | None = None
         except httpx.TransportError as error:
-            if isinstance(error, httpx.ConnectError) and not retry.unreachable:
+            if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout) and not retry.unreachable:
                 raise explain(error, url) from error
             reason = explain(error, url)
         failures += 1

@@ -53,7 +53,7 @@ def send(request: Request, retry: Retry, url: str) -> Program[httpx.Response]:
         pause = retry.pause_seconds(attempt)
         try:
             response: httpx.Response = yield Send(request)
-            if not response.is_error:
+            if response.is_success:
                 _check_whole(response)
                 return response
             refusal = read_refusal(response)
@@ -63,7 +63,7 @@ def send(request: Request, retry: Retry, url: str) -> Program[httpx.Response]:
             if is_last or response.status_code not in PASSING or wait > retry.longest_wait_seconds:
                 raise refusal
             pause = max(pause, wait)
-        except httpx.ConnectError as error:
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             if is_last or not retry.unreachable:
                 raise ConnectionFailed(f"No server answers at {url}: {_describe(error)}.") from error
         except httpx.TransportError as error:
