@@ -4,7 +4,7 @@ import asyncio
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 END = b"\r\n\r\n"
 CHUNK = 1024
@@ -36,6 +36,8 @@ class Proxy:
         self.retry_after = "0"
         self.answered: Callable[[str], object] = lambda path: None
         self.met: list[str | int] = []
+        # The loop itself keeps no task alive.
+        self._tasks: set[asyncio.Task[None] | None] = set()
         self._loop = asyncio.new_event_loop()
         self._server: asyncio.Server | None = None
         self._thread = threading.Thread(target=self._loop.run_forever)
@@ -55,10 +57,12 @@ class Proxy:
         async def cancel() -> None:
             assert self._server is not None
             self._server.close()
-            tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            # A connection may have come just now.
+            await asyncio.sleep(0)
+            while tasks := asyncio.all_tasks() - {asyncio.current_task()}:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
 
         asyncio.run_coroutine_threadsafe(cancel(), self._loop).result(60)
         self._loop.call_soon_threadsafe(self._loop.stop)
@@ -66,6 +70,7 @@ class Proxy:
         self._loop.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._tasks.add(asyncio.current_task())
         try:
             head = await reader.readuntil(END)
             length = next(
@@ -75,10 +80,11 @@ class Proxy:
             body = await reader.readexactly(length)
             method, target = head.split(b" ", 2)[:2]
             await self._treat(f"{method.decode()} {target.decode().partition('?')[0]}", head + body, reader, writer)
-        except (ConnectionError, asyncio.IncompleteReadError):
+        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass
         finally:
-            writer.close()
+            await close(writer)
+            self._tasks.discard(asyncio.current_task())
 
     def _next_fault(self, path: str) -> str | int | None:
         queue = self.fault_of.get(path) or self.faults
@@ -134,7 +140,13 @@ class Proxy:
                     if left <= 0:
                         return
         finally:
-            to_server.close()
+            await close(to_server)
+
+
+async def close(writer: asyncio.StreamWriter) -> None:
+    writer.close()
+    with suppress(OSError, asyncio.CancelledError):
+        await writer.wait_closed()
 
 
 @contextmanager
