@@ -22,7 +22,8 @@ RUN --mount=type=cache,target=/pip-cache \
     pip install --disable-pip-version-check --require-hashes -r requirements-runtime.lock
 COPY pyproject.toml README.md LICENSE ./
 COPY service service
-RUN pip install --disable-pip-version-check --no-deps --no-build-isolation .
+COPY clients/python clients/python
+RUN pip install --disable-pip-version-check --no-deps --no-build-isolation . ./clients/python
 
 FROM build AS build-gpu
 # JAX fits networks, so CUDA comes with JAX' own packages (leaner than a CUDA base image, which would hold it twice). All
@@ -32,7 +33,8 @@ RUN --mount=type=cache,target=/pip-cache \
     pip install --disable-pip-version-check --require-hashes -r requirements-gpu.lock
 COPY pyproject.toml README.md LICENSE ./
 COPY service service
-RUN pip install --disable-pip-version-check --no-deps --no-build-isolation .
+COPY clients/python clients/python
+RUN pip install --disable-pip-version-check --no-deps --no-build-isolation . ./clients/python
 
 FROM base AS runtime
 RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin outfielder \

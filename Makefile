@@ -12,11 +12,11 @@ help:  ## Say what there is to make
 
 setup: $(STAMP)  ## Make .venv with everything in it; .venv/bin/outfielder is the command
 
-$(STAMP): requirements.lock pyproject.toml
+$(STAMP): requirements.lock pyproject.toml clients/python/pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else f"Outfielder needs Python 3.11, 3.12 or 3.13, this is {v[0]}.{v[1]}: make PYTHON=python3.12")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . -e clients/python
 	@touch $@
 
 run: setup  ## Start API and worker, train the starter models, forecast AirPassengers
@@ -121,7 +121,7 @@ bench-page: setup  ## What the page costs a browser: bytes, paint, frames, click
 screenshots: setup  ## Take the pictures of docs/images (2 minutes; install Chromium)
 	$(BIN)/python -m tests.page.screenshots
 
-LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate
+LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate --no-emit-package outfielder-client
 
 lock:  ## Resolve the lock files anew (needs uv); versions and hashes only
 	$(LOCK) pyproject.toml --group dev --output-file requirements.lock

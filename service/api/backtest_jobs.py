@@ -37,11 +37,13 @@ def load_backtest_data(body: BacktestBody | AnomaliesBody, datasets: DatasetStor
     return BacktestData(panel, "/dataset")
 
 
-async def submit_backtest(services: Services, body: BacktestBody, plan: BacktestPlan, data: BacktestData) -> Job:
+async def submit_backtest(
+    services: Services, body: BacktestBody, plan: BacktestPlan, data: BacktestData, idempotency_key: str | None
+) -> Job:
     """Submits a backtest as a job. The job shows the request, inline series as digest and counts.
 
     Raises:
-        QueueFull.
+        QueueFull, IdempotencyKeyReused.
     """
     shown = body.model_dump(exclude_unset=True, exclude={"series"})
     keep, panel_id = None, body.dataset
@@ -51,4 +53,4 @@ async def submit_backtest(services: Services, body: BacktestBody, plan: Backtest
         shown["series"] = {"digest": digest, "n_series": panel.n_series, "n_points": panel.n_points}
         keep, panel_id = partial(keep_panel, services.datasets, panel), name_inline(digest)
     task = make_task(plan, body.to_request(), data.pointers, panel_id)
-    return await services.jobs.submit(shown, task, keep=keep)
+    return await services.jobs.submit(shown, task, idempotency_key=idempotency_key, keep=keep)

@@ -1,6 +1,7 @@
 """Request headers that the API reads."""
 
 import re
+from typing import Any
 
 from starlette.requests import Request
 
@@ -10,6 +11,17 @@ from service.errors import InvalidRequest
 _PRINTABLE = re.compile(r"[\x20-\x7e]{1,255}\Z")
 # A stream never holds more events than this has digits for.
 _EVENT_ID = re.compile(r"[0-9]{1,12}\Z")
+
+
+def make_key_parameter(answer: str) -> dict[str, Any]:
+    """The header Idempotency-Key for OpenAPI; `answer` is what is returned to a key that is known."""
+    return {
+        "name": "Idempotency-Key",
+        "in": "header",
+        "required": False,
+        "schema": {"type": "string", "minLength": 1, "maxLength": 255},
+        "description": f"With the same key and body, {answer} is returned.",
+    }
 
 
 def read_idempotency_key(request: Request) -> str | None:

@@ -63,7 +63,9 @@ def backtest(
     }
     request = leave_out(read_request(file, options, freq), OF_FORECASTS)
     with connect(url, api_key) as client:
-        answer = client.backtest(**request | {field: value for field, value in given.items() if value is not None})
+        answer = client.submit_backtest(
+            **request | {field: value for field, value in given.items() if value is not None}
+        )
         if "overall" not in answer:
             answer = require_result(follow(client, answer, quiet=as_json))
     if as_json:

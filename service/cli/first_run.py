@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from service.cli.client import Client, RequestRefused
+from outfielder_client import Client, OutfielderError
 from service.datasets.examples import load_example
 from service.domain.baselines import naive, seasonal_naive
 from service.domain.recipes.presets import CHAPTER
@@ -51,7 +51,7 @@ def introduce(client: Client, starters: Sequence[str], say: Say) -> None:
     Jobs of an earlier start are waited for, not submitted again.
 
     Raises:
-        RequestRefused: the server refuses what is asked of it.
+        OutfielderError: the server refuses what is asked of it.
     """
     started = time.monotonic()
     while not client.is_ready():
@@ -86,10 +86,10 @@ def introduce(client: Client, starters: Sequence[str], say: Say) -> None:
 def submit(client: Client, starters: Sequence[str]) -> None:
     """Submits the starters, scaled so that they serve series of any magnitude."""
     if list(starters) == list(CHAPTER):
-        client.train(architecture="chapter", scaling="standard")
+        client.submit({"architecture": "chapter", "scaling": "standard"})
         return
     for name in starters:
-        client.train(architecture=name, scaling="standard")
+        client.submit({"architecture": name, "scaling": "standard"})
 
 
 def show_air_passengers(client: Client, model: str) -> str:
@@ -135,7 +135,7 @@ def forecast_air_passengers(client: Client, model: str) -> np.ndarray[Any, Any]:
 def _describe_error(client: Client, model: str) -> str:
     try:
         values = forecast_air_passengers(client, model)
-    except RequestRefused as error:
+    except OutfielderError as error:
         return error.message
     return f"MAE {float(np.abs(values - load_air_passengers()[1]).mean()):.1f} on AirPassengers"
 

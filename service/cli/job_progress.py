@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 if TYPE_CHECKING:
-    from service.cli.client import Client
+    from outfielder_client import Client
 
 # What a job's progress counts.
 UNITS = {"train": "epoch", "backtest": "series"}
@@ -20,13 +20,14 @@ def follow(client: "Client", job: dict[str, Any], *, quiet: bool) -> dict[str, A
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), disable=quiet) as progress:
         task = progress.add_task(job["model"], total=None, note=job["status"])
-        for kind, event in client.events(job["id"]):
-            if kind == "done":
-                progress.update(task, note=event["status"])
-                return event
-            loss = "" if event["val_loss"] is None else f"val_loss {event['val_loss']:.4g}"
-            note = f"{UNITS[job['kind']]} {event['epoch']}/{event['epochs']} {loss}"
-            progress.update(task, total=event["epochs"] or None, completed=event["epoch"], note=note)
+        for event in client.watch(job["id"]):
+            data = event.data
+            if event.kind == "done":
+                progress.update(task, note=data["status"])
+                return data
+            loss = "" if data["val_loss"] is None else f"val_loss {data['val_loss']:.4g}"
+            note = f"{UNITS[job['kind']]} {data['epoch']}/{data['epochs']} {loss}"
+            progress.update(task, total=data["epochs"] or None, completed=data["epoch"], note=note)
     return client.job(job["id"])
 
 

@@ -27,7 +27,7 @@ def jobs(
         raise typer.BadParameter("--cancel and --watch need the id of a job.")
     with connect(url, api_key) as client:
         if job_id is None:
-            shown = list(islice(client.jobs(**({} if status is None else {"status": status})), limit))
+            shown = list(islice(client.jobs(status=status), limit))
         elif cancel:
             shown = [client.cancel(job_id)]
         elif watch:

@@ -17,9 +17,8 @@ def leaderboard(
     as_json: Json = False,
 ) -> None:
     """Rank all versions and the baselines by their stored scores."""
-    given = {"metric": metric, "part": part}
     with connect(url, api_key) as client:
-        groups = client.leaderboard(**{name: value for name, value in given.items() if value is not None})
+        groups = client.leaderboard(metric=metric, part=part)
     if as_json:
         print_json({"leaderboard": groups})
     else:
@@ -29,7 +28,7 @@ def leaderboard(
 def models(url: Url = None, api_key: Key = None, as_json: Json = False) -> None:
     """List the models of the store."""
     with connect(url, api_key) as client:
-        stored = client.models()
+        stored = list(client.models())
     if as_json:
         print_json({"models": stored})
         return

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from service.cli.client import Client
+from outfielder_client import Client
 from service.datasets import local_file
 from service.datasets.file_options import FileOptions, read_options
 from service.datasets.upload_limits import UploadLimits
@@ -54,7 +54,8 @@ def upload(client: Client, file: Path, options: FileOptions) -> dict[str, Any]:
             {name: fields.pop(name) for name in ("series", "freq", "start") if name in fields}
         ).encode()
         rest = leave_out(fields, (*OF_FORECASTS, "model", "version", "level"))
-    dataset = client.upload(content, media_type, **options.to_dict())
+    arguments: dict[str, Any] = {name.replace("_column", "_col"): value for name, value in options.to_dict().items()}
+    dataset = client.upload(content, media_type=media_type, **arguments)
     for finding in dataset["audit"]:
         print(f"{finding['id'] or file}: {finding['message']}", file=sys.stderr)
     missing = {"missing": rest.pop("missing")} if "missing" in rest else {}

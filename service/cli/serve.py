@@ -12,7 +12,7 @@ from service.cli.options import Host, Insecure, Port
 
 def up(host: Host = None, port: Port = None, insecure: Insecure = False) -> None:
     """Run API and worker together; show a first forecast and, in an empty store, train the starter models."""
-    from service.cli.client import Client, RequestRefused
+    from outfielder_client import Client, OutfielderError
     from service.cli.first_run import choose_starters, introduce
     from service.listener import find_free_port
     from service.supervisor import Child, Supervisor
@@ -38,7 +38,7 @@ def up(host: Host = None, port: Port = None, insecure: Insecure = False) -> None
         with Client(url_of(settings), key) as client:
             try:
                 introduce(client, starters, lambda text: print(text, flush=True))
-            except RequestRefused as error:
+            except OutfielderError as error:
                 print(f"outfielder: {error.message}", file=sys.stderr)
 
     # A daemon: the service goes on whether or not anybody listens to the introduction.

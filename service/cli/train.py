@@ -64,7 +64,7 @@ def train(
         request = {field: value for field, value in fields.items() if value is not None}
         if file is not None:
             request = upload(client, file, options) | request
-        jobs = client.train(**request)
+        jobs = [job.record for job in client.submit(request)]
         if wait:
             jobs = [follow(client, job, quiet=as_json) for job in jobs]
     if as_json:

@@ -11,10 +11,21 @@ from service.domain.panel import Panel
 from service.domain.series import read_numbers, split
 
 
-def keep_posted(store: DatasetStore, limits: UploadLimits, posted: Any, freq: str | None, start: str | None) -> Dataset:
+def keep_posted(
+    store: DatasetStore,
+    limits: UploadLimits,
+    posted: Any,
+    freq: str | None,
+    start: str | None,
+    *,
+    key: str | None = None,
+) -> Dataset:
     """Keeps series in any of the forms of `service.domain.series`. Blocks.
 
+    Args: `key` is as of `DatasetStore.adopt`.
+
     Raises:
+        IdempotencyKeyReused.
         InvalidRequest: an unknown form, a value that isn't a number, a wrong freq or start, or over the limits.
     """
     series = split(posted)
@@ -25,4 +36,4 @@ def keep_posted(store: DatasetStore, limits: UploadLimits, posted: Any, freq: st
     # Whoever gives times finds out now, not with the first forecast, that they are none.
     check_starts(series, freq, start)
     panel = Panel(tuple(posted_one.id for posted_one in series), tuple(values), starts, freq)
-    return store.add(panel, audit(panel))
+    return store.add(panel, audit(panel), key=key)

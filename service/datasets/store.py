@@ -1,6 +1,7 @@
 """The folder of uploads: a panel and its facts for each, written atomically."""
 
 import contextlib
+import hashlib
 import logging
 import os
 import re
@@ -29,7 +30,7 @@ from service.datasets.panel_files import (
 from service.datasets.quota import INLINE, RESERVED, Quota
 from service.datasets.quota import STAGING as STAGING
 from service.domain.panel import Panel
-from service.errors import DatasetDamaged, DatasetNotFound, InvalidRequest, StorageUnavailable
+from service.errors import DatasetDamaged, DatasetNotFound, IdempotencyKeyReused, InvalidRequest, StorageUnavailable
 from service.storage.disk_errors import is_disk_error, make_storage_error, storing
 from service.storage.durability import flush_folder
 from service.storage.private_files import make_folder
@@ -55,24 +56,54 @@ class DatasetStore:
         self.root = root
         self.quota = Quota(root, quota_bytes)
 
-    def add(self, panel: Panel, audit: Iterable[Finding] = ()) -> Dataset:
-        """Keeps a panel as a new data set. Raises UploadsFull."""
+    def add(self, panel: Panel, audit: Iterable[Finding] = (), *, key: str | None = None) -> Dataset:
+        """Keeps a panel as a new data set; `key` is as of `adopt`. Raises UploadsFull, IdempotencyKeyReused."""
         scratch = self.scratch()
         try:
             with storing(PLACE):
                 write_panel(scratch, panel, audit, self.quota)
-            return self.adopt(scratch)
+            return self.adopt(scratch, key)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
 
-    def adopt(self, scratch: Path) -> Dataset:
-        """Makes a folder of `scratch`, filled by `write_panel`, a new data set."""
-        dataset_id = uuid.uuid4().hex
+    def adopt(self, scratch: Path, key: str | None = None) -> Dataset:
+        """Makes a folder of `scratch`, filled by `write_panel`, a new data set.
+
+        Args:
+            key: whoever sends the same series with the same key again gets the data set that is there.
+
+        Raises:
+            IdempotencyKeyReused: the key came with other series before.
+        """
+        dataset_id = uuid.uuid4().hex if key is None else hashlib.sha256(f"upload {key}".encode()).hexdigest()[:32]
         with storing(PLACE):
             dataset = replace(load_facts(scratch), id=dataset_id)
-            write_facts(scratch, dataset)
-            self._publish(scratch, dataset_id)
+        if key is not None and (known := self._find_same(dataset)) is not None:
+            return known
+        try:
+            with storing(PLACE):
+                write_facts(scratch, dataset)
+                self._publish(scratch, dataset_id)
+        except StorageUnavailable:
+            # An earlier attempt, which its sender had given up, was kept meanwhile.
+            known = None if key is None else self._find_same(dataset)
+            if known is None:
+                raise
+            return known
         return dataset
+
+    def _find_same(self, dataset: Dataset) -> Dataset | None:
+        """The data set that has the id already. Raises IdempotencyKeyReused if it holds something else."""
+        try:
+            known = self.get(dataset.id)
+        except DatasetNotFound:
+            return None
+        if replace(known, created_at=dataset.created_at) != dataset:
+            raise IdempotencyKeyReused(
+                "This Idempotency-Key was used with other series. Use a new key for a new upload."
+            )
+        self._touch(dataset.id)
+        return known
 
     def keep(self, panel: Panel) -> str:
         """Keeps a panel that came with a request, once for all requests with the same one. Returns its id.

@@ -61,14 +61,18 @@ class Uploader:
             raise
         return folder
 
-    async def read(self, folder: Path, media_type: str, options: FileOptions | None = None) -> Dataset:
+    async def read(
+        self, folder: Path, media_type: str, options: FileOptions | None = None, *, key: str | None = None
+    ) -> Dataset:
         """Makes a data set of a folder of `save`, which holds CSV or Parquet.
 
         Args:
             options: what the sender says of the file.
+            key: as of `DatasetStore.adopt`.
 
         Raises:
             InvalidRequest: the file can't be read, or holds too much.
+            IdempotencyKeyReused.
             UploadsFull, StorageUnavailable: it may be in order, but can't be kept.
         """
         keeping: asyncio.Future[Dataset] | None = None
@@ -77,7 +81,7 @@ class Uploader:
                 await self._run_reader(folder, media_type, options or FileOptions())
             with storing(PLACE):
                 (folder / UPLOAD).unlink()
-            keeping = asyncio.ensure_future(asyncio.to_thread(self._store.adopt, folder))
+            keeping = asyncio.ensure_future(asyncio.to_thread(self._store.adopt, folder, key))
             return await asyncio.shield(keeping)
         finally:
             if keeping is not None:

@@ -149,3 +149,13 @@ def test_what_is_not_there_is_not_found_and_what_is_coming_is_a_conflict(tmp_pat
 
 def test_an_unknown_version_is_not_found(http: httpx.Client) -> None:
     assert_problem(http.post("/backtest", json={"series": SERIES, "version": 9}), 404, "version_not_found")
+
+
+def test_a_backtest_that_is_sent_again_with_its_key_is_one_job(stored_kinds: Path, tmp_path: Path) -> None:
+    body = {"model": "lstm", "series": [1.0, 2.0, 3.0, 4.0, 5.0, 6.0], "horizon": 1}
+    with client(stored_kinds, tmp_path, backtest_inline_points=0) as http:
+        jobs = [http.post("/backtest", json=body, headers={"Idempotency-Key": "k"}).json() for _ in range(2)]
+        assert jobs[0]["id"] == jobs[1]["id"]
+        other = http.post("/backtest", json={**body, "horizon": 2}, headers={"Idempotency-Key": "k"})
+        assert_problem(other, 409, "idempotency_key_reused")
+        assert len(http.get("/jobs").json()["jobs"]) == 1

@@ -462,3 +462,34 @@ def test_ten_million_points_are_kept_where_the_limit_allows(stored_kinds: Path, 
         http.timeout = httpx.Timeout(120)
         answer = kept(post(http, file, PARQUET))
     assert (answer["n_series"], answer["n_points"], json.dumps(answer["audit"]).count("no_times")) == (2, n, 1)
+
+
+@pytest.mark.parametrize("media_type", [CSV, "application/json"])
+def test_an_upload_that_is_sent_again_with_its_key_is_kept_once(http: httpx.Client, media_type: str) -> None:
+    def body(last: int) -> bytes:
+        table = f"ds,y\n2026-01-01,1\n2026-01-02,2\n2026-01-03,{last}\n2026-01-04,4\n"
+        series = {"series": [1, 2, 3, 4][:last], "freq": "D", "start": "2026-01-01"}
+        return table.encode() if media_type == CSV else json.dumps(series).encode()
+
+    headers = {"Idempotency-Key": f"once {media_type}"}
+    first = kept(post(http, body(3), media_type, **headers))
+    before = len(http.get("/datasets", params={"limit": 1000}).json()["datasets"])
+    with ThreadPoolExecutor(3) as pool:
+        again = list(pool.map(lambda _: kept(post(http, body(3), media_type, **headers)), range(3)))
+    assert again == [first] * 3
+    assert len(http.get("/datasets", params={"limit": 1000}).json()["datasets"]) == before
+    assert kept(post(http, body(3), media_type))["id"] != first["id"]
+
+
+def test_the_key_of_an_upload_is_not_for_another_one(http: httpx.Client) -> None:
+    headers = {"Idempotency-Key": "one upload"}
+    kept(post(http, b"y\n1\n2\n3\n", **headers))
+    assert_problem(post(http, b"y\n1\n2\n3\n4\n", **headers), 409, "idempotency_key_reused")
+    assert_problem(post(http, b"y\n1\n", **{"Idempotency-Key": "k" * 256}), 422, "bad_header", "/Idempotency-Key")
+
+
+def test_uploads_with_one_key_that_arrive_together_are_one(http: httpx.Client) -> None:
+    headers = {"Idempotency-Key": "together"}
+    with ThreadPoolExecutor(3) as pool:
+        answers = list(pool.map(lambda _: kept(post(http, b"y\n1\n2\n3\n5\n", **headers)), range(3)))
+    assert len({answer["id"] for answer in answers}) == 1

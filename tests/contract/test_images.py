@@ -51,4 +51,7 @@ def test_the_images_copy_only_files_that_the_build_is_given() -> None:
 def test_nothing_is_installed_that_is_not_locked() -> None:
     lines = re.findall(r"pip install (.+)$", DOCKERFILE, re.MULTILINE)
     assert lines
-    assert all("--require-hashes -r requirements-" in line or line.endswith("--no-build-isolation .") for line in lines)
+    assert all(
+        "--require-hashes -r requirements-" in line or line.endswith("--no-build-isolation . ./clients/python")
+        for line in lines
+    )

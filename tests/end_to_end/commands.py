@@ -16,7 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 STREAMS = ("stdin", "stdout", "stderr")
-IMPORTED = ("service.cli.client", "service.cli.series_file", "pyarrow.csv")
+IMPORTED = ("outfielder_client", "service.cli.series_file", "pyarrow.csv")
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from service.api.json_response import json_response, list_response
 from service.api.openapi import problems, request_body
 from service.api.record_stream import choose_and_hold, write_page
 from service.api.request_body import JSON, read_media_type, stream_body
+from service.api.request_headers import make_key_parameter, read_idempotency_key
 from service.api.response_stream import StreamedAnswer
 from service.api.schemas.datasets import (
     DatasetAnswer,
@@ -49,24 +50,25 @@ BODY["requestBody"]["content"] |= {
     "/datasets",
     status_code=201,
     response_model=DatasetAnswer,
-    responses=problems(400, 413, 415, 422, 503, 507),
-    openapi_extra=BODY,
+    responses=problems(400, 409, 413, 415, 422, 503, 507),
+    openapi_extra={**BODY, "parameters": [make_key_parameter("the upload that was kept first")]},
 )
 async def upload(request: Request, services: Injected, asked: Annotated[FileQuery, Depends()]) -> Response:
     """Keeps series for training and forecasts: CSV or Parquet, long (`unique_id,ds,y`) or wide, or JSON."""
+    key = read_idempotency_key(request)
     options = asked.to_options([name for name, _ in request.query_params.multi_items()])
     media_type = read_media_type(request, (CSV, PARQUET, JSON))
     if media_type == JSON:
         refuse_for_json(options)
         body = await services.bodies.read(request, DatasetBody)
         dataset = await asyncio.to_thread(
-            keep_posted, services.datasets, services.uploader.limits, body.series, body.freq, body.start
+            keep_posted, services.datasets, services.uploader.limits, body.series, body.freq, body.start, key=key
         )
     else:
         # What of a file is on its way to the disk; its size on disk has limits of its own.
         request.scope["state"]["hold"].grow(UPLOAD_BYTES)
         folder = await services.uploader.save(stream_body(request, services.settings.max_upload_bytes))
-        dataset = await services.clients.serve(request, services.uploader.read(folder, media_type, options))
+        dataset = await services.clients.serve(request, services.uploader.read(folder, media_type, options, key=key))
     return json_response(dataset.to_dict(), 201, {"Location": services.locate(f"/datasets/{dataset.id}")})
 
 

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request, Response
 from service.api.dependencies import Injected
 from service.api.json_response import json_response, list_response
 from service.api.openapi import problems, request_body
-from service.api.request_headers import read_idempotency_key
+from service.api.request_headers import make_key_parameter, read_idempotency_key
 from service.api.schemas.train import JobAnswer, JobsAnswer, TrainBody
 from service.api.train_jobs import WHOLE_CHAPTER, make_jobs
 
@@ -42,13 +42,6 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     },
     "all of the chapter's models": {"architecture": "chapter", "name": "trial", "epochs": 1},
 }
-KEY_PARAMETER = {
-    "name": "Idempotency-Key",
-    "in": "header",
-    "required": False,
-    "schema": {"type": "string", "minLength": 1, "maxLength": 255},
-    "description": "With the same key and body, the job that was submitted first is returned.",
-}
 
 
 @router.post(
@@ -56,7 +49,10 @@ KEY_PARAMETER = {
     status_code=202,
     response_model=JobAnswer | JobsAnswer,
     responses=problems(400, 404, 409, 413, 415, 422, 429, 503, 507),
-    openapi_extra={**request_body(TrainBody, EXAMPLES), "parameters": [KEY_PARAMETER]},
+    openapi_extra={
+        **request_body(TrainBody, EXAMPLES),
+        "parameters": [make_key_parameter("the job that was submitted first")],
+    },
 )
 async def train(request: Request, services: Injected) -> Response:
     """Submits a training job; with architecture `chapter` one for each of the chapter's models."""

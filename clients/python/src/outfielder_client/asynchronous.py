@@ -1,0 +1,284 @@
+"""The client for asyncio."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Mapping
+from functools import wraps
+from types import TracebackType
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+import httpx
+
+from outfielder_client.api import Api
+from outfielder_client.blocking import CONNECT_SECONDS, DEFAULT_URL, build, expect_one, make_connection
+from outfielder_client.connection import Connection
+from outfielder_client.effects import (
+    Close,
+    Effect,
+    Emit,
+    InThread,
+    Items,
+    LineStream,
+    NextLine,
+    Open,
+    Pause,
+    Program,
+    Send,
+    Together,
+)
+from outfielder_client.events import Event
+from outfielder_client.parts import Partition
+from outfielder_client.plotting import plot
+from outfielder_client.progress import Progress
+from outfielder_client.retries import Retry
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class AsyncLines(LineStream):
+    """The lines of an open answer."""
+
+    def __init__(self, response: httpx.Response) -> None:
+        self.response = response
+        self.lines = response.aiter_lines()
+
+
+class AsyncTransport:
+    """Does what programs ask for, on the event loop."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._http = httpx.AsyncClient(
+            base_url=connection.url,
+            headers=connection.all_headers(),
+            verify=connection.url.startswith("https:"),
+            timeout=httpx.Timeout(connection.timeout_seconds, connect=CONNECT_SECONDS),
+        )
+
+    async def close(self) -> None:
+        await self._http.aclose()
+
+    async def run(self, program: Program[T]) -> T:
+        """The result of a program that emits nothing."""
+        result: list[T] = []
+        async for _ in self._steps(program, result.append):
+            pass
+        return result[0]
+
+    async def iterate(self, items: Items[T]) -> AsyncIterator[T]:
+        """The items of a program as they come."""
+        async with contextlib.aclosing(self._steps(items.program, lambda end: None)) as steps:
+            async for item in steps:
+                yield item
+
+    async def _steps(self, program: Program[Any], end_with: Callable[[Any], None]) -> AsyncGenerator[Any, None]:
+        async with contextlib.AsyncExitStack() as streams:
+            streams.callback(program.close)
+            reply: Any = None
+            error: Exception | None = None
+            while True:
+                try:
+                    effect = program.send(reply) if error is None else program.throw(error)
+                except StopIteration as end:
+                    end_with(end.value)
+                    return
+                reply = error = None
+                if isinstance(effect, Emit):
+                    yield effect.item
+                    continue
+                try:
+                    reply = await self._perform(effect, streams)
+                except Exception as caught:  # noqa: BLE001 - the program decides what it means
+                    error = caught
+
+    async def _perform(self, effect: Effect, streams: contextlib.AsyncExitStack) -> Any:
+        match effect:
+            case Send(request):
+                return await self._http.send(build(self._http, request, is_stream=False))
+            case Open(request):
+                stream = AsyncLines(await self._http.send(build(self._http, request, is_stream=True), stream=True))
+                streams.push_async_callback(stream.response.aclose)
+                if not stream.response.is_success:
+                    await stream.response.aread()
+                return stream
+            case NextLine(AsyncLines() as stream):
+                return await anext(stream.lines, None)
+            case Close(stream):
+                await stream.response.aclose()
+                return None
+            case Pause(seconds):
+                await asyncio.sleep(seconds)
+                return None
+            case Together(programs, limit):
+                return await self._run_together(list(programs), limit)
+            case InThread(function):
+                return await asyncio.to_thread(function)
+        raise TypeError(f"unknown effect {effect!r}")
+
+    async def _run_together(self, programs: list[Program[Any]], limit: int) -> list[Any]:
+        places = asyncio.Semaphore(max(1, limit))
+
+        async def run(program: Program[Any]) -> Any:
+            async with places:
+                return await self.run(program)
+
+        tasks = [asyncio.create_task(run(program)) for program in programs]
+        try:
+            return await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def awaiting(
+    call: Callable[Concatenate[Api, P], Program[T]],
+) -> Callable[Concatenate["AsyncClient", P], Coroutine[Any, Any, T]]:
+    """A call of the API as a coroutine."""
+
+    @wraps(call)
+    async def method(self: "AsyncClient", /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return await self._transport.run(call(self._api, *args, **kwargs))
+
+    return method
+
+
+def iterating(
+    call: Callable[Concatenate[Api, P], Items[T]],
+) -> Callable[Concatenate["AsyncClient", P], AsyncIterator[T]]:
+    """A call of the API as a method that gives an asynchronous iterator."""
+
+    @wraps(call)
+    def method(self: "AsyncClient", /, *args: P.args, **kwargs: P.kwargs) -> AsyncIterator[T]:
+        return self._transport.iterate(call(self._api, *args, **kwargs))
+
+    return method
+
+
+def submitting(
+    call: Callable[Concatenate[Api, P], Program[list[dict[str, Any]]]],
+) -> Callable[Concatenate["AsyncClient", P], Coroutine[Any, Any, "list[AsyncJob]"]]:
+    """A call of the API that submits jobs as a coroutine that gives their handles."""
+
+    @wraps(call)
+    async def method(self: "AsyncClient", /, *args: P.args, **kwargs: P.kwargs) -> "list[AsyncJob]":
+        return [AsyncJob(self, record) for record in await self._transport.run(call(self._api, *args, **kwargs))]
+
+    return method
+
+
+def submitting_one(
+    call: Callable[Concatenate[Api, P], Program[list[dict[str, Any]]]],
+) -> Callable[Concatenate["AsyncClient", P], Coroutine[Any, Any, "AsyncJob"]]:
+    """As `submitting`, where there is one job."""
+
+    @wraps(call)
+    async def method(self: "AsyncClient", /, *args: P.args, **kwargs: P.kwargs) -> "AsyncJob":
+        expect_one(kwargs.get("architecture", args[0] if args else None))
+        return AsyncJob(self, (await self._transport.run(call(self._api, *args, **kwargs)))[0])
+
+    return method
+
+
+class AsyncClient:
+    """`Client` for asyncio: the same methods, to be awaited or iterated with `async for`."""
+
+    def __init__(
+        self,
+        url: str = DEFAULT_URL,
+        api_key: str | None = None,
+        *,
+        timeout: float = 60.0,
+        retry: Retry | None = None,
+        partition: Partition | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        """Args: as of `Client`."""
+        connection = make_connection(url, api_key, timeout, retry, partition, headers)
+        self._api = Api(connection)
+        self._transport = AsyncTransport(connection)
+
+    @property
+    def url(self) -> str:
+        return self._api.connection.url
+
+    async def __aenter__(self) -> "AsyncClient":
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        await self._transport.close()
+
+    forecast = awaiting(Api.forecast)
+    anomalies = awaiting(Api.anomalies)
+    backtest = awaiting(Api.backtest)
+    submit_backtest = awaiting(Api.submit_backtest)
+    train = submitting_one(Api.train)
+    train_all = submitting(Api.train)
+    submit = submitting(Api.submit)
+    job = awaiting(Api.job)
+    jobs = iterating(Api.jobs)
+    cancel = awaiting(Api.cancel)
+    watch = iterating(Api.watch)
+    wait = awaiting(Api.wait)
+    upload = awaiting(Api.upload)
+    datasets = iterating(Api.datasets)
+    dataset = awaiting(Api.dataset)
+    dataset_series = iterating(Api.dataset_series)
+    delete_dataset = awaiting(Api.delete_dataset)
+    models = iterating(Api.models)
+    model = awaiting(Api.model)
+    version = awaiting(Api.version)
+    delete_version = awaiting(Api.delete_version)
+    set_alias = awaiting(Api.set_alias)
+    set_default = awaiting(Api.set_default)
+    leaderboard = awaiting(Api.leaderboard)
+    request = awaiting(Api.request)
+    health = awaiting(Api.health)
+    is_ready = awaiting(Api.is_ready)
+    plot = staticmethod(plot)
+
+
+class AsyncJob:
+    """`Job` for asyncio."""
+
+    def __init__(self, client: AsyncClient, record: dict[str, Any]) -> None:
+        self._client = client
+        self.record = record
+
+    @property
+    def id(self) -> str:
+        job_id: str = self.record["id"]
+        return job_id
+
+    @property
+    def status(self) -> str:
+        status: str = self.record["status"]
+        return status
+
+    @property
+    def result(self) -> dict[str, Any] | None:
+        result: dict[str, Any] | None = self.record["result"]
+        return result
+
+    async def refresh(self) -> "AsyncJob":
+        self.record = await self._client.job(self.id)
+        return self
+
+    async def wait(self, *, progress: Progress = None) -> "AsyncJob":
+        self.record = await self._client.wait(self.id, progress=progress)
+        return self
+
+    async def cancel(self) -> "AsyncJob":
+        self.record = await self._client.cancel(self.id)
+        return self
+
+    def events(self) -> AsyncIterator[Event]:
+        return self._client.watch(self.id)
+
+    def __repr__(self) -> str:
+        return f"AsyncJob({self.id!r}, model={self.record['model']!r}, status={self.status!r})"

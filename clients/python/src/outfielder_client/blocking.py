@@ -1,0 +1,346 @@
+"""The blocking client."""
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Generator, Iterator, Mapping
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from functools import wraps
+from types import TracebackType
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+import httpx
+
+from outfielder_client.api import Api
+from outfielder_client.connection import Connection
+from outfielder_client.effects import (
+    Close,
+    Effect,
+    Emit,
+    InThread,
+    Items,
+    LineStream,
+    NextLine,
+    Open,
+    Pause,
+    Program,
+    Request,
+    Send,
+    Together,
+)
+from outfielder_client.errors import UnusableInput
+from outfielder_client.events import SILENCE_SECONDS, Event
+from outfielder_client.parts import Partition
+from outfielder_client.plotting import plot
+from outfielder_client.progress import Progress
+from outfielder_client.retries import Retry
+
+P = ParamSpec("P")
+T = TypeVar("T")
+DEFAULT_URL = "http://127.0.0.1:8000"
+CONNECT_SECONDS = 10.0
+
+
+def make_connection(
+    url: str,
+    api_key: str | None,
+    timeout: float,
+    retry: Retry | None,
+    partition: Partition | None,
+    headers: Mapping[str, str] | None,
+) -> Connection:
+    """The connection that the arguments of a client describe; an API key may stand in OUTFIELDER_API_KEY.
+
+    Raises:
+        UnusableInput: the address is none.
+    """
+    if not url.startswith(("http://", "https://")):
+        raise UnusableInput(f"Expected an address such as {DEFAULT_URL}, got {url!r}.")
+    key = api_key if api_key is not None else os.environ.get("OUTFIELDER_API_KEY") or None
+    return Connection(url.rstrip("/"), key, timeout, retry or Retry(), partition or Partition(), dict(headers or {}))
+
+
+def expect_one(architecture: Any) -> None:
+    """Raises UnusableInput for what would be many jobs."""
+    if architecture == "chapter":
+        raise UnusableInput("'chapter' is a job for each of the chapter's models: use train_all, which gives them all.")
+
+
+def build(http: httpx.Client | httpx.AsyncClient, request: Request, *, is_stream: bool) -> httpx.Request:
+    """A request of httpx. A stream may be silent for longer than an answer may be late."""
+    read = SILENCE_SECONDS if is_stream else request.timeout_seconds
+    timeout = httpx.USE_CLIENT_DEFAULT if read is None else httpx.Timeout(read, connect=min(read, CONNECT_SECONDS))
+    return http.build_request(
+        request.method,
+        request.path,
+        content=request.content,
+        params=request.params or None,
+        headers=request.headers,
+        timeout=timeout,
+    )
+
+
+class Lines(LineStream):
+    """The lines of an open answer."""
+
+    def __init__(self, response: httpx.Response) -> None:
+        self.response = response
+        self.lines = response.iter_lines()
+
+
+class Transport:
+    """Does what programs ask for, in the calling thread."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._http = httpx.Client(
+            base_url=connection.url,
+            headers=connection.all_headers(),
+            # Reading the certificates of the machine takes longer than a forecast.
+            verify=connection.url.startswith("https:"),
+            timeout=httpx.Timeout(connection.timeout_seconds, connect=CONNECT_SECONDS),
+        )
+
+    def close(self) -> None:
+        self._http.close()
+
+    def run(self, program: Program[T]) -> T:
+        """The result of a program that emits nothing."""
+        steps = self._steps(program)
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                result: T = end.value
+                return result
+
+    def iterate(self, items: Items[T]) -> Iterator[T]:
+        """The items of a program as they come."""
+        yield from self._steps(items.program)
+
+    def _steps(self, program: Program[Any]) -> Generator[Any, None, Any]:
+        with contextlib.ExitStack() as streams, contextlib.closing(program):
+            reply: Any = None
+            error: Exception | None = None
+            while True:
+                try:
+                    effect = program.send(reply) if error is None else program.throw(error)
+                except StopIteration as end:
+                    return end.value
+                reply = error = None
+                if isinstance(effect, Emit):
+                    yield effect.item
+                    continue
+                try:
+                    reply = self._perform(effect, streams)
+                except Exception as caught:  # noqa: BLE001 - the program decides what it means
+                    error = caught
+
+    def _perform(self, effect: Effect, streams: contextlib.ExitStack) -> Any:
+        match effect:
+            case Send(request):
+                return self._http.send(build(self._http, request, is_stream=False))
+            case Open(request):
+                stream = Lines(self._http.send(build(self._http, request, is_stream=True), stream=True))
+                streams.callback(stream.response.close)
+                if not stream.response.is_success:
+                    stream.response.read()
+                return stream
+            case NextLine(Lines() as stream):
+                return next(stream.lines, None)
+            case Close(stream):
+                stream.response.close()
+                return None
+            case Pause(seconds):
+                time.sleep(seconds)
+                return None
+            case Together(programs, limit):
+                return self._run_together(list(programs), limit)
+            case InThread(function):
+                return function()
+        raise TypeError(f"unknown effect {effect!r}")
+
+    def _run_together(self, programs: list[Program[Any]], limit: int) -> list[Any]:
+        with ThreadPoolExecutor(max(1, min(limit, len(programs)))) as pool:
+            futures = [pool.submit(self.run, program) for program in programs]
+            try:
+                wait(futures, return_when=FIRST_EXCEPTION)
+                failed = next((f for f in futures if f.done() and f.exception() is not None), None)
+                if failed is not None:
+                    failed.result()
+                return [future.result() for future in futures]
+            finally:
+                for future in futures:
+                    future.cancel()
+
+
+def blocking(call: Callable[Concatenate[Api, P], Program[T]]) -> Callable[Concatenate["Client", P], T]:
+    """A call of the API as a method that blocks."""
+
+    @wraps(call)
+    def method(self: "Client", /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return self._transport.run(call(self._api, *args, **kwargs))
+
+    return method
+
+
+def iterating(call: Callable[Concatenate[Api, P], Items[T]]) -> Callable[Concatenate["Client", P], Iterator[T]]:
+    """A call of the API as a method that gives an iterator."""
+
+    @wraps(call)
+    def method(self: "Client", /, *args: P.args, **kwargs: P.kwargs) -> Iterator[T]:
+        return self._transport.iterate(call(self._api, *args, **kwargs))
+
+    return method
+
+
+def submitting(
+    call: Callable[Concatenate[Api, P], Program[list[dict[str, Any]]]],
+) -> Callable[Concatenate["Client", P], "list[Job]"]:
+    """A call of the API that submits jobs as a method that gives their handles."""
+
+    @wraps(call)
+    def method(self: "Client", /, *args: P.args, **kwargs: P.kwargs) -> "list[Job]":
+        return [Job(self, record) for record in self._transport.run(call(self._api, *args, **kwargs))]
+
+    return method
+
+
+def submitting_one(
+    call: Callable[Concatenate[Api, P], Program[list[dict[str, Any]]]],
+) -> Callable[Concatenate["Client", P], "Job"]:
+    """As `submitting`, where there is one job."""
+
+    @wraps(call)
+    def method(self: "Client", /, *args: P.args, **kwargs: P.kwargs) -> "Job":
+        expect_one(kwargs.get("architecture", args[0] if args else None))
+        return Job(self, self._transport.run(call(self._api, *args, **kwargs))[0])
+
+    return method
+
+
+class Client:
+    """Calls a server; safe for several threads. Close it when done, or use it in a `with` statement."""
+
+    def __init__(
+        self,
+        url: str = DEFAULT_URL,
+        api_key: str | None = None,
+        *,
+        timeout: float = 60.0,
+        retry: Retry | None = None,
+        partition: Partition | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        """Connects when it is first used.
+
+        Args:
+            url: where the server is.
+            api_key: by default that of the environment variable OUTFIELDER_API_KEY.
+            timeout: seconds that one attempt may wait for the server.
+            retry: when a request is sent again.
+            partition: when a request is cut into several.
+            headers: sent with every request.
+        """
+        self._open(make_connection(url, api_key, timeout, retry, partition, headers))
+
+    @classmethod
+    def of(cls, connection: Connection) -> "Client":
+        """A client of a connection that another client made."""
+        client = cls.__new__(cls)
+        client._open(connection)
+        return client
+
+    def _open(self, connection: Connection) -> None:
+        self._api = Api(connection)
+        self._transport = Transport(connection)
+
+    @property
+    def url(self) -> str:
+        return self._api.connection.url
+
+    def __enter__(self) -> "Client":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._transport.close()
+
+    forecast = blocking(Api.forecast)
+    anomalies = blocking(Api.anomalies)
+    backtest = blocking(Api.backtest)
+    submit_backtest = blocking(Api.submit_backtest)
+    train = submitting_one(Api.train)
+    train_all = submitting(Api.train)
+    submit = submitting(Api.submit)
+    job = blocking(Api.job)
+    jobs = iterating(Api.jobs)
+    cancel = blocking(Api.cancel)
+    watch = iterating(Api.watch)
+    wait = blocking(Api.wait)
+    upload = blocking(Api.upload)
+    datasets = iterating(Api.datasets)
+    dataset = blocking(Api.dataset)
+    dataset_series = iterating(Api.dataset_series)
+    delete_dataset = blocking(Api.delete_dataset)
+    models = iterating(Api.models)
+    model = blocking(Api.model)
+    version = blocking(Api.version)
+    delete_version = blocking(Api.delete_version)
+    set_alias = blocking(Api.set_alias)
+    set_default = blocking(Api.set_default)
+    leaderboard = blocking(Api.leaderboard)
+    request = blocking(Api.request)
+    health = blocking(Api.health)
+    is_ready = blocking(Api.is_ready)
+    plot = staticmethod(plot)
+
+
+class Job:
+    """A submitted job. `record` is what the server last said of it."""
+
+    def __init__(self, client: Client, record: dict[str, Any]) -> None:
+        self._client = client
+        self.record = record
+
+    @property
+    def id(self) -> str:
+        job_id: str = self.record["id"]
+        return job_id
+
+    @property
+    def status(self) -> str:
+        """`queued`, `running`, `succeeded`, `failed` or `cancelled`, when it was last asked for."""
+        status: str = self.record["status"]
+        return status
+
+    @property
+    def result(self) -> dict[str, Any] | None:
+        """Of a job that has succeeded: model, version, metrics and gate."""
+        result: dict[str, Any] | None = self.record["result"]
+        return result
+
+    def refresh(self) -> "Job":
+        """Asks the server for the present record."""
+        self.record = self._client.job(self.id)
+        return self
+
+    def wait(self, *, progress: Progress = None) -> "Job":
+        """Waits for the end, with a progress bar; `progress` is as of `Client.wait`. Raises JobFailed."""
+        self.record = self._client.wait(self.id, progress=progress)
+        return self
+
+    def cancel(self) -> "Job":
+        """Cancels it. Raises Conflict if it has ended before."""
+        self.record = self._client.cancel(self.id)
+        return self
+
+    def events(self) -> Iterator[Event]:
+        """Its events as they come, as of `Client.watch`."""
+        return self._client.watch(self.id)
+
+    def __repr__(self) -> str:
+        return f"Job({self.id!r}, model={self.record['model']!r}, status={self.status!r})"
