@@ -485,7 +485,8 @@ def test_many_series_of_one_calendar_have_the_numbers_that_each_has_alone(
     if flawed is not None:
         values[300] = flawed
     series: Series = {f"s{i}": [None if math.isnan(v) else v for v in row] for i, row in enumerate(values.tolist())}
-    for options in ({"horizon": 7}, {"horizon": 7, "non_negative": True}):
+    asked: list[dict[str, Any]] = [{"horizon": 7}, {"horizon": 7, "non_negative": True}]
+    for options in asked:
         body = write_stream(long_table(series))
         table = read(post(http, body, ARROW, ARROW, model=model, **options))
         answer = post(http, body, ARROW, model=model, **options).json()["forecasts"]

@@ -71,7 +71,7 @@ class Bench:
     def forecast(self, manifest: Manifest, series: Sequence[Any], **fields: Any) -> list[SeriesForecast]:
         runner = Runner(self.trainer.store_root)
         try:
-            return runner.forecast(series, model=manifest.name, version=manifest.version, **fields).series
+            return list(runner.forecast(series, model=manifest.name, version=manifest.version, **fields).series)
         finally:
             runner.close()
 
