@@ -31,6 +31,7 @@ N_POINTS = 50
 HORIZON = 10
 MB = 10**6
 READY_SECONDS = 120.0
+SENT_BYTES = 2**18
 MAKE_MODELS = """
 import sys
 from pathlib import Path
@@ -146,9 +147,11 @@ def ask(contender: Contender, model: str) -> None:
     body, path = contender.body, f"/forecast?model={model}&horizon={HORIZON}"
     if contender.media_type == JSON:
         body = b'{"model":"%s","horizon":%d,"series":%s}' % (model.encode(), HORIZON, body)
-    headers = {"Content-Type": contender.media_type, "Accept": contender.media_type}
+    headers = {"Content-Type": contender.media_type, "Accept": contender.media_type, "Content-Length": str(len(body))}
+    # Of a whole body the client copies the rest after each piece that it sends.
+    pieces = (body[first : first + SENT_BYTES] for first in range(0, len(body), SENT_BYTES))
     started = time.perf_counter()
-    response = httpx.post(contender.url + path, content=body, headers=headers, timeout=600)
+    response = httpx.post(contender.url + path, content=pieces, headers=headers, timeout=600)
     contender.seconds.append(time.perf_counter() - started)
     if response.status_code != httpx.codes.OK:
         raise RuntimeError(response.text)

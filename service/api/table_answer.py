@@ -120,7 +120,7 @@ def _write_header(answer: Forecast, findings: Sequence[Finding]) -> str:
 
 
 def _write_table(answer: Forecast, media_type: str, findings: Sequence[Finding]) -> list[bytes]:
-    # Imported by the first request that needs it: the library takes 40 MB and a tenth of a second.
+    # Imported by the first request that needs it: the library takes 50 MB and a tenth of a second.
     from service.datasets.answer_table import AnswerColumns, write_table
 
     head = orjson.dumps(head_to_json(answer, findings))

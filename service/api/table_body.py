@@ -81,7 +81,7 @@ async def _stream(request: Request, limit_bytes: int) -> AsyncIterator[bytes]:
 async def _read_arrow(
     request: Request, services: Services, asked: ForecastRequest, options: FileOptions, limits: UploadLimits
 ) -> TableBody:
-    # Imported by the first request that needs it: the library takes 40 MB and a tenth of a second.
+    # Imported by the first request that needs it: the library takes 50 MB and a tenth of a second.
     from service.datasets.arrow_messages import measure
 
     stream = await services.bodies.read_bytes(request)
