@@ -24,9 +24,9 @@ from service.api.http_protocol import ServerConfig
 from service.api.json_numbers import BodyLimits
 from service.api.lifecycle import Lifecycle
 from service.api.memory_budget import MemoryBudget, settle_allocator
-from service.api.protocols.task_results import TaskResults
 from service.api.request_body import BodyReader
 from service.datasets.store import DatasetStore
+from service.datasets.task_results import TaskResults
 from service.datasets.upload import Uploader
 from service.datasets.upload_limits import UploadLimits
 from service.engines.loaders import make_loader

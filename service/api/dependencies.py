@@ -9,9 +9,9 @@ from starlette.requests import Request
 from service.api.cancellation import WaitingClients
 from service.api.lifecycle import Lifecycle
 from service.api.memory_budget import MemoryBudget
-from service.api.protocols.task_results import TaskResults
 from service.api.request_body import BodyReader
 from service.datasets.store import DatasetStore
+from service.datasets.task_results import TaskResults
 from service.datasets.upload import Uploader
 from service.jobs.queue import JobQueue
 from service.serving.activations import Activations

@@ -52,7 +52,11 @@ def answer_file(request: Request, name: str) -> Response:
     Raises:
         HTTPException: 404, there is none of this name.
     """
-    path, status = _FOLDER.lookup_path(name)
+    try:
+        path, status = _FOLDER.lookup_path(name)
+    except (OSError, ValueError):
+        # Names that are too long, or no names of files at all.
+        raise HTTPException(404) from None
     # Links to places outside and folders are found as well.
     if status is None or not Path(path).is_file():
         raise HTTPException(404)

@@ -72,7 +72,7 @@ class BodyReader:
             read: makes the value of the bytes; in a thread where they are many.
 
         Raises:
-            UnsupportedMediaType: another encoding than gzip and deflate.
+            UnsupportedMediaType: another encoding than those of `service.api.body_encoding`.
             BodyTooLarge, MalformedBody, TooMuchInFlight, and what `read` raises.
         """
         text = await self._read_text(request, any_media_type=True)

@@ -78,7 +78,7 @@ class DatasetStore:
         dataset_id = uuid.uuid4().hex if key is None else hashlib.sha256(f"upload {key}".encode()).hexdigest()[:32]
         with storing(PLACE):
             dataset = replace(load_facts(scratch), id=dataset_id)
-        if key is not None and (known := self._find_same(dataset)) is not None:
+        if key is not None and (known := self._find_same(dataset, scratch)) is not None:
             return known
         try:
             with storing(PLACE):
@@ -86,19 +86,22 @@ class DatasetStore:
                 self._publish(scratch, dataset_id)
         except StorageUnavailable:
             # An earlier attempt, which its sender had given up, was kept meanwhile.
-            known = None if key is None else self._find_same(dataset)
+            known = None if key is None else self._find_same(dataset, scratch)
             if known is None:
                 raise
             return known
         return dataset
 
-    def _find_same(self, dataset: Dataset) -> Dataset | None:
+    def _find_same(self, dataset: Dataset, scratch: Path) -> Dataset | None:
         """The data set that has the id already. Raises IdempotencyKeyReused if it holds something else."""
         try:
             known = self.get(dataset.id)
+            is_same = replace(known, created_at=dataset.created_at) == dataset
+            # Facts may be the same of other values; both are read only where they are.
+            is_same = is_same and self.load(dataset.id).digest() == load_panel(scratch).digest()
         except DatasetNotFound:
             return None
-        if replace(known, created_at=dataset.created_at) != dataset:
+        if not is_same:
             raise IdempotencyKeyReused(
                 "This Idempotency-Key was used with other series. Use a new key for a new upload."
             )

@@ -117,13 +117,8 @@ class Anomalies:
         plan = await asyncio.to_thread(_plan, request, data, manifest, self._limits)
         engine = await self._registry.engine(manifest)
         found: dict[str, FittedSeries] = {}
-        waiting: list[Track] = []
-        for track in [*plan.tracks, None]:
-            if waiting and (track is None or _count_rows(plan, [*waiting, track]) > PART_ROWS):
-                found |= await self._fit_part(plan, engine, waiting)
-                waiting = []
-            if track is not None:
-                waiting.append(track)
+        for part in await asyncio.to_thread(_split, plan):
+            found |= await self._fit_part(plan, engine, part)
         fitted = [FittedSeries(name, track) if isinstance(track, Flaw) else found[name] for name, track in plan.series]
         raise_if_all_bad([series.flaw for series in fitted])
         return Fitted(manifest, fitted)
@@ -224,8 +219,17 @@ def _origins(plan: AnomaliesPlan, track: Track) -> range:
     return range(plan.firsts[track.id], track.n_points)
 
 
-def _count_rows(plan: AnomaliesPlan, tracks: list[Track]) -> int:
-    return sum(len(_origins(plan, track)) for track in tracks)
+def _split(plan: AnomaliesPlan) -> list[list[Track]]:
+    """The series in parts that are computed at once; at least one a part."""
+    parts: list[list[Track]] = []
+    n_rows = PART_ROWS
+    for track in plan.tracks:
+        n_rows += len(_origins(plan, track))
+        if n_rows > PART_ROWS:
+            parts.append([])
+            n_rows = len(_origins(plan, track))
+        parts[-1].append(track)
+    return parts
 
 
 def _most_read(plan: AnomaliesPlan, track: Track) -> int:

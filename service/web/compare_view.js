@@ -1,6 +1,6 @@
 // Which model is best: a backtest of chosen models on chosen series, and the scores that the store remembers.
 
-import { html, useEffect, useMemo, useState } from "./html.js";
+import { html, useEffect, useMemo, useRef, useState } from "./html.js";
 import { get, post, put } from "./api.js";
 import { Chart } from "./chart.js";
 import { lastRef, loadData, toPosted } from "./data.js";
@@ -32,12 +32,18 @@ export function CompareView({ query, models, modelsError, reloadModels }) {
   const shortest = findShortest(models, chosen);
   const horizon = query.horizon || (shortest ? String(shortest.horizon) : "");
 
+  // Of several that were begun the last one counts; none where other series are looked at meanwhile, or another view.
+  const running = useRef(0);
+  useEffect(() => () => { running.current += 1; }, [data]);
   const run = async () => {
+    running.current += 1;
+    const own = running.current;
     const rows = [];
     // One after the other: each asks for the whole machine.
     for (const name of chosen) {
       setState({ busy: `Measuring ${name}…`, error: null, rows: null });
-      rows.push(await backtest(name, { source, horizon: horizon || (rows.find((row) => row.answer)?.answer.horizon ?? ""), windows, models }));
+      rows.push(await backtest(name, { source, horizon: horizon || (rows.find((row) => row.answer)?.answer.horizon ?? ""), windows, models, isWanted: () => running.current === own }));
+      if (running.current !== own) return;
     }
     setState({ busy: "", error: null, rows });
   };
@@ -74,30 +80,34 @@ function findShortest(models, chosen) {
 }
 
 /** {name, answer} or {name, error}. */
-async function backtest(name, { source, horizon, windows, models }) {
+async function backtest(name, { source, horizon, windows, models, isWanted }) {
   const [model, version] = name.split("@");
   const body = {
     model, ...(version ? { version: Number(version) || version } : {}), ...toPosted(source), windows: Number(windows) || windows,
     ...(horizon ? { horizon: Number(horizon) || horizon } : {}), ...(source.season ? { season: source.season } : {}),
   };
   try {
-    return { name, answer: await measure(hasIntervals(models, name, Number(horizon) || 0) ? { ...body, level: LEVELS } : body) };
+    return { name, answer: await measure(hasIntervals(models, name, Number(horizon) || 0) ? { ...body, level: LEVELS } : body, isWanted) };
   } catch (error) {
     if (error.code !== "level_not_calibrated") return { name, error };
   }
   try {
-    return { name, answer: await measure(body) };
+    return { name, answer: await measure(body, isWanted) };
   } catch (error) {
     return { name, error };
   }
 }
 
-/** The answer, also where a job computes it. */
-async function measure(body) {
+/** The answer, also where a job computes it, which is cancelled where nobody waits for it any more. */
+async function measure(body, isWanted) {
   const answer = await post("/backtest", body);
   if (answer.overall) return answer;
   for (;;) {
     await new Promise((resolve) => setTimeout(resolve, JOB_POLL_MS));
+    if (!isWanted()) {
+      await post(`/jobs/${answer.id}/cancel`, {});
+      throw new Error("The comparison was given up.");
+    }
     const job = await get(`/jobs/${answer.id}`);
     if (job.status === "succeeded") return job.result;
     if (job.status === "failed" || job.status === "cancelled") throw Object.assign(new Error(job.error?.message || "The backtest was cancelled."), { code: job.error?.code });

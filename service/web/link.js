@@ -4,8 +4,17 @@ import { useEffect, useState } from "./html.js";
 
 export function readLink() {
   const [path, query = ""] = location.hash.replace(/^#\/?/, "").split("?");
-  const [view, ...rest] = path.split("/").map(decodeURIComponent);
+  const [view, ...rest] = path.split("/").map(decode);
   return { view: view || "forecast", rest, query: Object.fromEntries(new URLSearchParams(query)) };
+}
+
+/** A part of the address; what somebody typed with a lone percent sign is taken as it stands. */
+function decode(part) {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
 }
 
 export function makeLink(view, query = {}, rest = []) {

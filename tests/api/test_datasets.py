@@ -485,6 +485,8 @@ def test_the_key_of_an_upload_is_not_for_another_one(http: httpx.Client) -> None
     headers = {"Idempotency-Key": "one upload"}
     kept(post(http, b"y\n1\n2\n3\n", **headers))
     assert_problem(post(http, b"y\n1\n2\n3\n4\n", **headers), 409, "idempotency_key_reused")
+    # Of as many points, with the same findings.
+    assert_problem(post(http, b"y\n1\n2\n4\n", **headers), 409, "idempotency_key_reused")
     assert_problem(post(http, b"y\n1\n", **{"Idempotency-Key": "k" * 256}), 422, "bad_header", "/Idempotency-Key")
 
 

@@ -84,7 +84,7 @@ def test_the_page_runs_no_script_but_those_of_the_package(http: httpx.Client) ->
 
 
 @pytest.mark.parametrize(
-    "name", ["", "nothing.js", "../app.py", "%2e%2e/app.py", "vendor", "vendor/uplot/", "/etc/hosts"]
+    "name", ["", "nothing.js", "../app.py", "%2e%2e/app.py", "vendor", "vendor/uplot/", "/etc/hosts", "a" * 300, "%00"]
 )
 def test_what_is_no_file_of_the_page_is_not_found(http: httpx.Client, name: str) -> None:
     assert_problem(http.get(f"/web/{name}"), 404, "route_not_found")

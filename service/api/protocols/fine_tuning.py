@@ -11,7 +11,7 @@ from service.api.train_jobs import make_jobs
 from service.api.validation import check
 from service.domain.panel import Panel
 from service.domain.recipes.presets import PRESETS
-from service.errors import InvalidRequest, ModelNotFound
+from service.errors import Conflict, InvalidRequest, ModelNotFound
 from service.jobs.job import Job
 from service.store.layout import is_name
 from service.store.manifest import Manifest
@@ -22,6 +22,8 @@ ARCHITECTURE = "zero_shot"
 USUAL_STEPS = 10
 MOST_EPOCHS = 200
 POLL_SECONDS = 0.25
+# The same fine-tuning, after those before were cancelled, failed or deleted.
+MOST_TRIES = 100
 
 
 def name_by_content(panel: Panel, steps: int, loss: str) -> str:
@@ -35,18 +37,18 @@ async def fine_tune(services: Services, body: FineTuneBody, panel: Panel) -> str
     A caller that goes away leaves the job as it is: with the same body it finds it again.
 
     Raises:
-        InvalidRequest: options or series that can't be trained with, or the job failed.
+        InvalidRequest: options or series that can't be trained with, or the job failed for a reason of theirs.
+        Conflict: somebody cancelled it.
         QueueFull, UploadsFull.
     """
-    if body.output_model_id and _is_known(services, body.output_model_id):
-        return body.output_model_id
     job = await submit_fine_tuning(services, body, panel)
-    while job.status in ("queued", "running"):
+    while not job.is_ended:
         await asyncio.sleep(POLL_SECONDS)
         job = await services.jobs.get(job.id)
-    if job.status != "succeeded":
-        error = job.error or {"code": "job_cancelled", "message": "The fine-tuning was cancelled."}
-        raise InvalidRequest.at("/series", error["code"], error["message"])
+    if job.status == "cancelled":
+        raise Conflict("The fine-tuning was cancelled. Send it again to begin anew.")
+    if job.error is not None:
+        raise InvalidRequest.at("/series", job.error["code"], job.error["message"])
     await services.registry.refresh()
     return job.model
 
@@ -88,36 +90,47 @@ async def submit_fine_tuning(services: Services, body: FineTuneBody, panel: Pane
     asked, keep = await asyncio.to_thread(make_jobs, train, services.datasets, services.settings.each_job_bytes)
     key = f"finetune-{name}-{panel.digest()[:32]}-{body.finetune_steps}-{body.finetune_loss}"
     [job] = await services.jobs.submit_all(asked, idempotency_key=key, keep=keep)
+    for again in range(1, MOST_TRIES):
+        if not job.is_ended or (job.status == "succeeded" and await _is_there(services, job)):
+            break
+        # It came to nothing, or what came of it was deleted: it is done anew.
+        [job] = await services.jobs.submit_all(asked, idempotency_key=f"{key}-{again}", keep=keep)
     return job
 
 
-def list_fine_tuned(services: Services) -> list[dict[str, Any]]:
+async def list_fine_tuned(services: Services) -> list[dict[str, Any]]:
     """All fine-tuned models."""
-    services.catalog.refresh()
+    await services.registry.refresh()
     return [_describe(entry) for entry in services.catalog.models() if _is_fine_tuned(entry)]
 
 
-def describe_fine_tuned(services: Services, name: str) -> dict[str, Any]:
+async def describe_fine_tuned(services: Services, name: str) -> dict[str, Any]:
     """One of them. Raises ModelNotFound."""
-    return _describe(_find(services, name))
+    return _describe(await _find(services, name))
 
 
-def delete_fine_tuned(services: Services, name: str) -> None:
+async def delete_fine_tuned(services: Services, name: str) -> None:
     """Removes a fine-tuned model. Raises ModelNotFound."""
-    services.catalog.delete_model(_find(services, name).name)
+    entry = await _find(services, name)
+    await asyncio.to_thread(services.catalog.delete_model, entry.name)
+    await services.registry.refresh()
 
 
-def _find(services: Services, name: str) -> ModelEntry:
-    services.catalog.refresh()
+async def _find(services: Services, name: str) -> ModelEntry:
+    await services.registry.refresh()
     for entry in services.catalog.models():
         if entry.name == name and _is_fine_tuned(entry):
             return entry
     raise ModelNotFound(f"There is no fine-tuned model {name[:100]!r}.")
 
 
-def _is_known(services: Services, name: str) -> bool:
-    services.catalog.refresh()
-    return any(entry.name == name for entry in services.catalog.models())
+async def _is_there(services: Services, job: Job) -> bool:
+    """Whether what a job published is still in the store."""
+    await services.registry.refresh()
+    versions = [
+        manifest for entry in services.catalog.models() if entry.name == job.model for manifest in entry.versions
+    ]
+    return any(manifest.job_id == job.id for manifest in versions)
 
 
 def _newest(entry: ModelEntry) -> Manifest:

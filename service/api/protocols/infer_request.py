@@ -80,7 +80,8 @@ def read_infer(
     if not body.keys() <= KNOWN:
         unknown = next(field for field in body if field not in KNOWN)
         raise InvalidRequest([unknown_field(unknown, f"/{unknown[:100]}", list(FIELDS))])
-    if body.get("model_name") not in (None, name):
+    named = body.get("model_name")
+    if named is not None and (type(named) is not str or named != name):
         raise InvalidRequest.at(
             "/model_name",
             "conflicting_fields",
@@ -104,7 +105,7 @@ def read_infer(
     outputs = _read_outputs(body.get("outputs"), is_binary)
     series, n_series, ids = _read_series(tensors, limits)
     datatype = parameters.get(DATATYPE, "FP64")
-    if datatype not in FLOATS:
+    if type(datatype) is not str or datatype not in FLOATS:
         raise InvalidRequest.at(
             f"/parameters/{DATATYPE}", "unknown_choice", f"Expected FP64 or FP32, got {describe(datatype)}."
         )
@@ -228,8 +229,8 @@ def _read_options(
             raise InvalidRequest.at(
                 horizon.pointer, "out_of_bounds", "Expected one horizon, which all series of a request share."
             )
-        steps.add(fields.get("horizon", min(steps)))
-        if len(steps) > 1:
+        named = fields.get("horizon", min(steps))
+        if type(named) is not int or steps != {named}:
             raise InvalidRequest.at(
                 "/parameters/horizon", "conflicting_fields", "The horizon is an input as well, and another one."
             )

@@ -17,7 +17,6 @@ from service.domain.series import PostedSeries
 from service.errors import InvalidRequest
 
 FIELDS = ("signature_name", "instances", "inputs")
-PER_ROW = ("series", "lengths")
 # What all series share, and no tensor of the service has more of.
 SHARED = ("horizon", "season", "long_season")
 
@@ -49,9 +48,10 @@ def read_prediction(body: Mapping[str, Any], find: Callable[[str], Signature]) -
     for name in body:
         if name not in FIELDS:
             raise InvalidRequest([unknown_field(name, f"/{name[:100]}", list(FIELDS))])
-    name = body.get("signature_name", DEFAULT) or DEFAULT
-    if type(name) is not str:
-        raise wrong_type("/signature_name", "a string", name)
+    named = body.get("signature_name")
+    if named is not None and type(named) is not str:
+        raise wrong_type("/signature_name", "a string", named)
+    name = named or DEFAULT
     signature = find(name)
     given = [field for field in ("instances", "inputs") if field in body]
     if len(given) != 1:

@@ -115,7 +115,7 @@ def _read_shape(shape: Any, pointer: str) -> tuple[int, ...]:
 
 def _read_json(data: Any, shape: tuple[int, ...], datatype: str, pointer: str) -> NDArray[Any] | list[str]:
     if datatype == BYTES:
-        strings = _flatten_strings(data, pointer)
+        strings = _flatten_strings(data, pointer, len(shape))
         _check_count(len(strings), shape, "strings", pointer)
         return strings
     numbers = _flatten(data, shape, pointer)
@@ -150,13 +150,14 @@ def _flatten(data: Any, shape: tuple[int, ...], pointer: str) -> NDArray[np.floa
     raise wrong_type(f"{pointer}/{i}", "a number or null", data[i])
 
 
-def _flatten_strings(data: Any, pointer: str) -> list[str]:
+def _flatten_strings(data: Any, pointer: str, depth: int) -> list[str]:
+    """Strings of lists in at most `depth` lists, one after the other. Raises InvalidRequest where they are none."""
     if not isinstance(data, list):
         raise wrong_type(pointer, "an array of strings", data)
     strings: list[str] = []
     for i, item in enumerate(data):
-        if isinstance(item, list):
-            strings += _flatten_strings(item, f"{pointer}/{i}")
+        if isinstance(item, list) and depth > 1:
+            strings += _flatten_strings(item, f"{pointer}/{i}", depth - 1)
         elif type(item) is str:
             strings.append(item)
         else:

@@ -18,7 +18,7 @@ from service.api.schemas.forecast import read_asked
 from service.domain.calendar import future_timestamps
 from service.domain.json_flaws import describe, unknown_field, wrong_type
 from service.domain.series import PostedSeries
-from service.errors import Flaw, InvalidRequest
+from service.errors import MOST_FLAWS, Flaw, InvalidRequest
 from service.serving.forecast_plan import ForecastRequest
 from service.serving.postprocess import SeriesForecast
 
@@ -71,8 +71,25 @@ async def forecast_series(request: Request, services: Injected) -> Response:
     for freq, places in groups.items():
         posted = [asked.inputs[i].posted for i in places]
         of_group = replace(asked.request, version=manifest.version, freq=freq)
-        answer = await forecast(request, services, posted, of_group)
-        forecasts.update(zip(places, answer.series, strict=True))
+        try:
+            answer = await forecast(request, services, posted, of_group)
+        except InvalidRequest as error:
+            # All of them are bad; those of another frequency need not be.
+            flaws = {flaw.pointer: flaw for flaw in error.flaws}
+            found = [flaws.get(series.pointer) for series in posted]
+            if None in found or len(places) == len(asked.inputs):
+                raise
+            forecasts.update(
+                {
+                    place: SeriesForecast(series.id, flaw=flaw)
+                    for place, series, flaw in zip(places, posted, found, strict=True)
+                }
+            )
+        else:
+            forecasts.update(zip(places, answer.series, strict=True))
+    if all(series.flaw is not None for series in forecasts.values()):
+        flawed = [series.flaw for series in forecasts.values() if series.flaw is not None]
+        raise InvalidRequest(flawed[:MOST_FLAWS])
     return await asyncio.to_thread(_write, asked, forecasts)
 
 
@@ -115,7 +132,7 @@ def _read_input(entry: Any, i: int) -> _Input:
     name, series, frequency, start = (entry.get(field) for field in ("name", "series", "frequency", "start_timestamp"))
     if type(name) is not str:
         raise wrong_type(f"{pointer}/name", "a string", name)
-    if entry["type"] != UNIVARIATE:
+    if type(entry["type"]) is not str or entry["type"] != UNIVARIATE:
         raise InvalidRequest.at(
             f"{pointer}/type",
             "unknown_choice",

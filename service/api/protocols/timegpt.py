@@ -20,6 +20,7 @@ from service.api.protocols.fine_tuning import (
     name_by_content,
     submit_fine_tuning,
 )
+from service.api.protocols.series_tensors import forecast_all, post
 from service.api.protocols.timegpt_bodies import (
     AnomalyBody,
     CrossValidationBody,
@@ -33,9 +34,9 @@ from service.api.protocols.timegpt_bodies import (
     read_panel,
     refuse_steps,
 )
-from service.api.untrained_model import explain_missing
+from service.api.protocols.version_names import resolve
 from service.domain.panel import Panel
-from service.errors import InvalidRequest, JobNotFound, ModelNotFound, NoChampion
+from service.errors import MOST_FLAWS, Flaw, InvalidRequest, JobNotFound, NoChampion
 from service.jobs.job import Job
 from service.serving.anomalies import AnomaliesRequest
 from service.serving.backtest_plan import BacktestData, BacktestRequest
@@ -81,7 +82,7 @@ def list_models(services: Services) -> Response:
 async def forecast(request: Request, services: Services) -> dict[str, Any]:
     """POST /v2/forecast."""
     body = await services.bodies.read(request, ForecastBody)
-    panel = await asyncio.to_thread(read_panel, body)
+    panel = await asyncio.to_thread(read_panel, body, services.bodies.limits)
     if body.feature_contributions:
         raise InvalidRequest.at(
             "/feature_contributions", "not_supported", "There are no features whose contributions could be told."
@@ -98,16 +99,14 @@ async def forecast(request: Request, services: Services) -> dict[str, Any]:
         level=read_levels(body.level),
         freq=panel.freq if manifest.is_zero_shot else None,
     )
-    answer = await services.clients.serve(request, services.forecasting.answer(list(panel.values), asked))
-    raise_flaws([series.flaw for series in answer.series])
-    services.metrics.count_forecasts(answer.model, answer.plan.mode, answer.n_forecasts)
+    answer = await forecast_all(request, services, post(panel.values, "/series"), asked)
     return await asyncio.to_thread(answers.forecast_answer, answer, panel.n_points)
 
 
 async def cross_validation(request: Request, services: Services) -> dict[str, Any]:
     """POST /v2/cross_validation."""
     body = await services.bodies.read(request, CrossValidationBody)
-    panel = await asyncio.to_thread(read_panel, body)
+    panel = await asyncio.to_thread(read_panel, body, services.bodies.limits)
     refuse_steps(body.finetune_steps)
     manifest = await _resolve(services, find_model(body))
     levels = read_levels(body.level)
@@ -132,7 +131,7 @@ async def cross_validation(request: Request, services: Services) -> dict[str, An
 async def anomaly_detection(request: Request, services: Services) -> dict[str, Any]:
     """POST /v2/anomaly_detection: over the whole history."""
     body = await services.bodies.read(request, AnomalyBody)
-    panel = await asyncio.to_thread(read_panel, body)
+    panel = await asyncio.to_thread(read_panel, body, services.bodies.limits)
     manifest = await _resolve(services, find_model(body))
     wanted = AnomaliesRequest(manifest.name, manifest.version, (body.level,))
     fitted = await services.clients.serve(request, services.anomalies.fit(wanted, BacktestData(panel, POINTER)))
@@ -143,7 +142,7 @@ async def anomaly_detection(request: Request, services: Services) -> dict[str, A
 async def online_anomaly_detection(request: Request, services: Services) -> dict[str, Any]:
     """POST /v2/online_anomaly_detection: the last points, each forecast from what was known before its window."""
     body = await services.bodies.read(request, OnlineAnomalyBody)
-    panel = await asyncio.to_thread(read_panel, body)
+    panel = await asyncio.to_thread(read_panel, body, services.bodies.limits)
     refuse_steps(body.finetune_steps)
     if body.threshold_method != "univariate":
         raise InvalidRequest.at(
@@ -165,16 +164,14 @@ async def online_anomaly_detection(request: Request, services: Services) -> dict
     )
     answer = await _backtest(request, services, panel, backtest)
     return await asyncio.to_thread(
-        lambda: answers.online_anomaly_answer(
-            panel, answer, level=body.level, step=step, detection_size=body.detection_size
-        )
+        lambda: answers.online_anomaly_answer(panel, answer, level=body.level, detection_size=body.detection_size)
     )
 
 
 async def finetune(request: Request, services: Services) -> dict[str, Any]:
     """POST /v2/finetune: answers when the model is trained."""
     body = await services.bodies.read(request, FineTuneBody)
-    panel = await asyncio.to_thread(read_panel, body)
+    panel = await asyncio.to_thread(read_panel, body, services.bodies.limits)
     return {"finetuned_model_id": await services.clients.serve(request, fine_tune(services, body, panel))}
 
 
@@ -190,7 +187,8 @@ TASKS: dict[str, Task] = {
 @router.post("/v2/{task}")
 async def run_task(task: str, request: Request, services: Injected) -> Response:
     """Any of the tasks, answered when it is done."""
-    return json_response(await _task(task)(request, services))
+    result = await _task(task)(request, services)
+    return await asyncio.to_thread(json_response, result)
 
 
 @router.post("/v2/{task}/async")
@@ -198,7 +196,7 @@ async def submit_task(task: str, request: Request, services: Injected) -> Respon
     """Any of the tasks as a job: fine-tuning goes on behind the answer, the others are done when it comes."""
     if task == "finetune":
         body = await services.bodies.read(request, FineTuneBody)
-        panel = await asyncio.to_thread(read_panel, body)
+        panel = await asyncio.to_thread(read_panel, body, services.bodies.limits)
         return json_response({"job_id": (await submit_fine_tuning(services, body, panel)).id}, 202)
     result = await _task(task)(request, services)
     return json_response({"job_id": await asyncio.to_thread(services.task_results.keep, task, result)}, 202)
@@ -227,20 +225,19 @@ async def cancel_task(job_id: str, services: Injected) -> Response:
 @router.get("/v2/finetuned_models")
 async def list_finetuned(services: Injected) -> Response:
     """All models that were fine-tuned, also by other ways."""
-    return json_response({"finetuned_models": list_fine_tuned(services)})
+    return json_response({"finetuned_models": await list_fine_tuned(services)})
 
 
 @router.get("/v2/finetuned_models/{name}")
 async def get_finetuned(name: str, services: Injected) -> Response:
     """One of them."""
-    return json_response(describe_fine_tuned(services, name))
+    return json_response(await describe_fine_tuned(services, name))
 
 
 @router.delete("/v2/finetuned_models/{name}", status_code=204)
 async def delete_finetuned(name: str, services: Injected) -> Response:
     """Removes a fine-tuned model with all its versions."""
-    await asyncio.to_thread(delete_fine_tuned, services, name)
-    await services.registry.refresh()
+    await delete_fine_tuned(services, name)
     return Response(status_code=204)
 
 
@@ -255,11 +252,10 @@ def _task(name: str) -> Task:
 async def _resolve(services: Services, name: str | None) -> Manifest:
     """The version that answers for a name; of a model that the gate passed no version of, the newest."""
     try:
-        return await services.registry.resolve(name, None)
+        return await resolve(services, name, None)
     except NoChampion:
-        return services.catalog.model(name or "").versions[-1]
-    except ModelNotFound as error:
-        raise await explain_missing(services.jobs, name, error) from error
+        known = name or services.catalog.default or ""
+        return services.catalog.model(known).versions[-1]
 
 
 async def _backtest(request: Request, services: Services, panel: Panel, asked: BacktestRequest) -> dict[str, Any]:
@@ -267,7 +263,7 @@ async def _backtest(request: Request, services: Services, panel: Panel, asked: B
     answer = await services.clients.serve(request, services.backtesting.run(plan))
     errors = [series["error"] for series in answer["series"] if "error" in series]
     if errors:
-        raise InvalidRequest.at(errors[0]["pointer"], errors[0]["code"], errors[0]["message"])
+        raise InvalidRequest([Flaw(**error) for error in errors[:MOST_FLAWS]])
     return answer
 
 

@@ -66,9 +66,7 @@ def anomaly_answer(panel: Panel, fitted: Fitted, level: float) -> dict[str, Any]
     return {**history_answer(panel, fitted, (level,)), "anomaly": np.concatenate(outside)}
 
 
-def online_anomaly_answer(
-    panel: Panel, answer: dict[str, Any], *, level: float, step: int, detection_size: int
-) -> dict[str, Any]:
+def online_anomaly_answer(panel: Panel, answer: dict[str, Any], *, level: float, detection_size: int) -> dict[str, Any]:
     """Of POST /v2/online_anomaly_detection, from a backtest whose windows reach over the last points of each series."""
     name = format_level(level)
     mean, lower, upper, idxs, sizes, actual = ([] for _ in range(6))
@@ -76,8 +74,10 @@ def online_anomaly_answer(
         rows = []
         forecasts = series["forecasts"]
         for i, forecast in enumerate(forecasts):
-            # What a later forecast is of as well, that tells.
-            count = len(forecast["values"]) if i == len(forecasts) - 1 else min(step, len(forecast["values"]))
+            # What a later forecast is of as well, that tells. Origins in a gap lie where it begins.
+            count = len(forecast["values"])
+            if i < len(forecasts) - 1:
+                count = min(count, forecasts[i + 1]["origin"] - forecast["origin"])
             bounds = forecast["intervals"][name]
             rows += [
                 (forecast["origin"] + j, forecast["values"][j], bounds["lower"][j], bounds["upper"][j])

@@ -10,9 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from service.api.json_numbers import BodyLimits
 from service.domain.frequency import check_frequency
+from service.domain.json_flaws import wrong_type
 from service.domain.panel import Panel
-from service.domain.series import PostedSeries, read_numbers
+from service.domain.series import PostedSeries, cut, read_numbers
 from service.errors import Flaw, InvalidRequest
 
 Array = NDArray[np.float64]
@@ -92,7 +94,7 @@ class FineTuneBody(TimeGptBody):
     output_model_id: str | None = None
 
 
-def read_panel(body: TimeGptBody) -> Panel:
+def read_panel(body: TimeGptBody, limits: BodyLimits) -> Panel:
     """The series of a body, named by their places. Blocks where they are many.
 
     Raises:
@@ -107,18 +109,20 @@ def read_panel(body: TimeGptBody) -> Panel:
         raise _unsupported("/model_parameters", "parameters of a model", "Leave them out.")
     if body.freq is not None:
         check_frequency(body.freq)
-    [values] = read_numbers([PostedSeries("0", "/series/y", series.y)])
+    if not isinstance(series.y, list | np.ndarray):
+        raise wrong_type("/series/y", "an array of numbers and nulls", series.y)
     sizes = series.sizes
+    limits.check_series(len(sizes))
+    limits.check_values(len(series.y))
+    [values] = read_numbers([PostedSeries("0", "/series/y", series.y)])
     if min(sizes) < 1 or sum(sizes) != len(values):
         raise InvalidRequest.at(
             "/series/sizes",
             "out_of_bounds",
             f"Expected sizes of at least 1 that add up to the {len(values)} values of y, got a sum of {sum(sizes)}.",
         )
-    cuts = np.cumsum(sizes)[:-1]
-    return Panel(
-        tuple(str(i) for i in range(len(sizes))), tuple(np.split(values, cuts)), (None,) * len(sizes), body.freq
-    )
+    names = tuple(map(str, range(len(sizes))))
+    return Panel(names, tuple(cut(values, np.cumsum(sizes))), (None,) * len(sizes), body.freq)
 
 
 def find_model(body: TimeGptBody) -> str | None:

@@ -16,8 +16,8 @@ def read_version(text: str) -> int | str:
     return int(text) if _NUMBER.match(text) else text
 
 
-async def resolve(services: Services, name: str, version: int | str | None) -> Manifest:
-    """The version that a path means.
+async def resolve(services: Services, name: str | None, version: int | str | None) -> Manifest:
+    """The version that a path or a body means; without a name that of the default model.
 
     Raises:
         ModelNotFound, StillTraining, VersionNotFound, NoChampion, VersionDamaged.

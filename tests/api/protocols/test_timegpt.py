@@ -147,6 +147,27 @@ def test_the_last_points_are_judged_from_before_their_window(http: httpx.Client,
     assert ((np.abs(scores) > 1) == np.array(answer["anomaly"])).all()
 
 
+def test_points_behind_a_gap_are_judged_once_each(http: httpx.Client) -> None:
+    gappy: list[float | None] = [*PASSENGERS[:138], None, None, 900.0, *PASSENGERS[141:]]
+    answer = ask(
+        http, "online_anomaly_detection", h=3, step_size=1, detection_size=8, series={"y": gappy, "sizes": [144]}
+    )
+    assert answer["idxs"] == list(range(136, 144))
+    assert answer["anomaly"][4]
+    # Missing points are none.
+    assert not answer["anomaly"][2]
+
+
+def test_what_came_of_a_fine_tuning_that_was_cancelled_is_done_anew(http: httpx.Client) -> None:
+    body = make_body(output_model_id="again")
+    first = http.post("/v2/finetune/async", json=body).json()["job_id"]
+    http.post(f"/v2/async/jobs/{first}/cancel")
+    second = http.post("/v2/finetune/async", json=body).json()["job_id"]
+    assert second != first
+    assert http.get(f"/v2/finetune/jobs/{second}").json()["status"] == "pending"
+    http.post(f"/v2/async/jobs/{second}/cancel")
+
+
 def test_tasks_are_to_be_had_as_jobs(http: httpx.Client) -> None:
     submitted = http.post("/v2/forecast/async", json=make_body(h=4))
     assert submitted.status_code == 202
@@ -178,6 +199,8 @@ def test_a_fine_tuning_is_a_job_of_the_service_and_is_submitted_once(http: httpx
         ("forecast", {"h": 3, "series": {"sizes": [144, 61]}}, "/series/sizes", "out_of_bounds"),
         ("forecast", {"h": 3, "series": {"sizes": [204, 0]}}, "/series/sizes", "out_of_bounds"),
         ("forecast", {"h": 3, "series": {"y": [1.0, "2"], "sizes": [2]}}, "/series/y/1", "wrong_type"),
+        ("forecast", {"h": 3, "series": {"y": 5, "sizes": [1]}}, "/series/y", "wrong_type"),
+        ("anomaly_detection", {"series": {"y": None, "sizes": [1]}}, "/series/y", "wrong_type"),
         ("forecast", {"h": 3, "series": {"y": [None, None], "sizes": [2]}}, "/series/0", "all_null"),
         ("forecast", {}, "/h", "missing_field"),
         ("forecast", {"h": 100_000}, "/horizon", "horizon_out_of_bounds"),
