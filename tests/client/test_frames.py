@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from outfielder_client import (
@@ -90,6 +91,8 @@ STEPS = {"1d": "D", "1h": "h", "15m": "15min", "1mo": "MS"}
     begin=st.datetimes(datetime(2000, 1, 1), datetime(2031, 1, 1)),
     shuffled=st.randoms(use_true_random=False),
 )
+# A zone with an underscore, which narwhals doesn't know of pandas.
+@example(5, "15m", "America/New_York", "ms", "pandas", datetime(2000, 1, 1), Random(0))
 def test_what_comes_back_goes_on_where_the_frame_ends(
     server: Client, n_points: int, step: str, zone: str | None, unit: Any, library: str, begin: datetime, shuffled: Any
 ) -> None:
