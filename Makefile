@@ -53,7 +53,7 @@ CLIENTS := inference mlserver timegpt
 	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@
 
-test-clients: setup $(CLIENTS:%=.venv-clients-%/.installed)  ## Run the clients of other servers against this one (3 minutes)
+test-clients: setup $(CLIENTS:%=.venv-clients-%/.installed)  ## Run the clients of other servers against this one (2 minutes)
 	$(BIN)/python -m tests.clients
 
 format: setup  ## Mend what can be mended

@@ -1,12 +1,11 @@
 """Answers of POST /activations: their size, and their JSON in pieces as those of `response_stream`."""
 
 from collections.abc import Iterator
-from typing import Any
 
-import orjson
 from starlette.requests import Request
 
 from service.api.dependencies import Services
+from service.api.json_response import write_json
 from service.api.response_stream import PIECE_VALUES
 from service.engines.engine import Array
 from service.errors import InvalidRequest
@@ -37,13 +36,13 @@ def hold_activations(request: Request, services: Services, plan: ActivationsPlan
 def write_activations(answer: VersionActivations) -> Iterator[bytes]:
     """The JSON of the answer, in pieces."""
     head = {"model": answer.model, "version": answer.version, "input": answer.input}
-    yield _dumps(head)[:-1] + b',"layers":['
+    yield write_json(head)[:-1] + b',"layers":['
     for i, (kind, values) in enumerate(answer.layers):
         steps, units = values["hidden_state"].shape
         facts = {"name": f"{kind}_{i + 1}", "kind": kind, "units": units, "steps": steps}
-        yield (b"," if i else b"") + _dumps(facts)[:-1] + b',"values":{'
+        yield (b"," if i else b"") + write_json(facts)[:-1] + b',"values":{'
         for j, (name, array) in enumerate(values.items()):
-            yield (b"," if j else b"") + _dumps(name) + b":["
+            yield (b"," if j else b"") + write_json(name) + b":["
             yield from _write(array)
             yield b"]"
         yield b"}}"
@@ -54,8 +53,4 @@ def _write(array: Array) -> Iterator[bytes]:
     """The rows of an array [steps, units]."""
     count = max(1, PIECE_VALUES // array.shape[1])
     for first in range(0, len(array), count):
-        yield (b"," if first else b"") + _dumps(array[first : first + count])[1:-1]
-
-
-def _dumps(value: Any) -> bytes:
-    return orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)
+        yield (b"," if first else b"") + write_json(array[first : first + count])[1:-1]

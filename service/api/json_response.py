@@ -18,9 +18,14 @@ class _JsonAnswer(Response):
         self.raw_headers = [(b"content-length", b"%d" % len(body)), (b"content-type", b"application/json")]
 
 
+def write_json(value: Any) -> bytes:
+    """A value as JSON; it may hold NumPy arrays and numbers."""
+    return orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
 def json_response(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """An answer with a JSON body."""
-    body = orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)
+    body = write_json(value)
     if status == HTTPStatus.OK and headers is None:
         return _JsonAnswer(body)
     return Response(body, status, headers, "application/json")

@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-import orjson
 from starlette.requests import Request
 
 from service.api.dependencies import Services
+from service.api.json_response import write_json
 from service.api.response_stream import PIECE_VALUES
 from service.datasets.panel_files import Outline
 from service.datasets.series_page import SeriesPage, SeriesRecord, choose_page
@@ -57,29 +57,25 @@ def write_records(
     before: Mapping[str, Any], records: Sequence[SeriesRecord], behind: Mapping[str, Any]
 ) -> Iterator[bytes]:
     """An object's JSON in pieces: the members `before`, `series` with the records, and those `behind` it."""
-    head = _dumps(dict(before))[:-1]
+    head = write_json(dict(before))[:-1]
     yield head + (b"," if before else b"") + b'"series":['
     for i, record in enumerate(records):
         yield from _write(record, b"," if i else b"")
-    tail = _dumps(dict(behind))[1:]
+    tail = write_json(dict(behind))[1:]
     yield b"]," + tail if behind else b"]}"
 
 
 def _write(record: SeriesRecord, comma: bytes) -> Iterator[bytes]:
     facts = {"id": record.id, "freq": record.freq, "start": record.start}
-    yield comma + _dumps(facts)[:-1] + b',"values":['
+    yield comma + write_json(facts)[:-1] + b',"values":['
     blocks = range(0, len(record.values), PIECE_VALUES)
     for first in blocks:
-        yield (b"," if first else b"") + _dumps(record.values[first : first + PIECE_VALUES])[1:-1]
+        yield (b"," if first else b"") + write_json(record.values[first : first + PIECE_VALUES])[1:-1]
     if not record.has_stamps:
         yield b'],"timestamps":null}'
         return
     yield b'],"timestamps":['
     for first in blocks:
         count = min(PIECE_VALUES, len(record.values) - first)
-        yield (b"," if first else b"") + _dumps(record.timestamps(first, count))[1:-1]
+        yield (b"," if first else b"") + write_json(record.timestamps(first, count))[1:-1]
     yield b"]}"
-
-
-def _dumps(value: Any) -> bytes:
-    return orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)

@@ -11,6 +11,7 @@ from starlette.requests import ClientDisconnect, Request
 from service.api.body_encoding import ENCODINGS, ENCODINGS_IN_WORDS, decompress
 from service.api.json_numbers import BodyLimits, parse_large
 from service.api.json_series import BULK_BYTES, find_series, stands_here
+from service.api.media_types import JSON
 from service.api.memory_budget import MemoryHold
 from service.api.strict_json import Text, parse_json
 from service.api.validation import check
@@ -20,7 +21,6 @@ from service.errors import BodyTooLarge, InvalidRequest, MalformedJson, Unsuppor
 Body = TypeVar("Body", bound=BaseModel)
 Value = TypeVar("Value")
 
-JSON = "application/json"
 PLAIN_JSON = JSON.encode()
 FORMS = ("multipart/form-data", "application/x-www-form-urlencoded")
 # Smaller bodies are parsed and checked in less than a millisecond.

@@ -11,9 +11,11 @@ import orjson
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from service.api.json_response import write_json
 from service.api.schemas.forecast import head_to_json, series_to_json
 from service.datasets.dataset import Finding
-from service.serving.forecasting import STAMP_VALUES, Forecast
+from service.domain.calendar import STAMP_VALUES
+from service.serving.forecasting import Forecast
 from service.serving.postprocess import SeriesForecast
 
 # About a millisecond of writing.
@@ -50,7 +52,7 @@ def write_pieces(forecast: Forecast, findings: Sequence[Finding] = ()) -> Iterat
     for series in forecast.series:
         if series.sequence is not None and series.sequence.size > PIECE_VALUES:
             if waiting:
-                yield comma + _dumps(waiting)[1:-1]
+                yield comma + write_json(waiting)[1:-1]
                 waiting, n_values, comma = [], 0, b","
             yield from _write_long(series, comma)
             comma = b","
@@ -58,22 +60,18 @@ def write_pieces(forecast: Forecast, findings: Sequence[Finding] = ()) -> Iterat
         waiting.append(series_to_json(series))
         n_values += per_series + (0 if series.sequence is None else series.sequence.size)
         if n_values > PIECE_VALUES:
-            yield comma + _dumps(waiting)[1:-1]
+            yield comma + write_json(waiting)[1:-1]
             waiting, n_values, comma = [], 0, b","
     if waiting:
-        yield comma + _dumps(waiting)[1:-1]
+        yield comma + write_json(waiting)[1:-1]
     yield b"]}"
 
 
 def _write_long(series: SeriesForecast, comma: bytes) -> Iterator[bytes]:
     """A series' forecast with the forecasts at so many steps that they are several pieces."""
     assert series.sequence is not None
-    yield comma + _dumps(series_to_json(series._replace(sequence=None)))[:-1] + b',"sequence":['
+    yield comma + write_json(series_to_json(series._replace(sequence=None)))[:-1] + b',"sequence":['
     count = max(1, PIECE_VALUES // series.sequence.shape[1])
     for first in range(0, len(series.sequence), count):
-        yield (b"," if first else b"") + _dumps(series.sequence[first : first + count])[1:-1]
+        yield (b"," if first else b"") + write_json(series.sequence[first : first + count])[1:-1]
     yield b"]}"
-
-
-def _dumps(value: Any) -> bytes:
-    return orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)

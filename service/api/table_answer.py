@@ -16,10 +16,11 @@ from service.api.media_types import NDJSON
 from service.api.response_stream import PIECE_VALUES, StreamedAnswer
 from service.api.schemas.forecast import head_to_json, series_to_json
 from service.datasets.dataset import Finding
+from service.domain.calendar import STAMP_VALUES
 from service.errors import Flaw, InvalidRequest
 from service.serving.block import BlockForecasts
 from service.serving.forecast_plan import ForecastRequest
-from service.serving.forecasting import STAMP_VALUES, Forecast
+from service.serving.forecasting import Forecast
 
 HEAD_HEADER = "X-Forecast-Head"
 # Servers and proxies allow headers of eight thousand bytes, all together.

@@ -9,11 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.datasets.panel_files import Outline
-from service.domain.calendar import future_timestamps
+from service.domain.calendar import STAMP_VALUES, future_timestamps
 from service.errors import InvalidRequest, SeriesNotFound
 
-# A time stamp counts as so many numbers of an answer.
-STAMP_VALUES = 4
 _CURSOR = re.compile(r"[0-9]{1,9}\Z")
 
 

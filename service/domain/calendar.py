@@ -16,6 +16,9 @@ from service.errors import Flaw, InvalidRequest
 
 Unit = Literal["s", "ms", "us"]
 
+# What a time stamp takes in an answer, in numbers.
+STAMP_VALUES = 4
+
 
 def future_timestamps(freq: str, start: str, n_observed: int, horizon: int) -> list[str]:
     """The stamps of the `horizon` points after `n_observed` points that began at `start`.

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any, NamedTuple
 
+from service.domain.calendar import STAMP_VALUES
 from service.domain.frequency import check_frequency
 from service.domain.panel import Panel
 from service.domain.seasons import Seasons
@@ -37,8 +38,6 @@ INLINE_NUMBERS = 20_000
 # What finding a series' season takes, in numbers.
 SEASON_NUMBERS = 3000
 SPREAD_NUMBERS, CALENDAR_NUMBERS, STAMP_NUMBERS = 500, 300, 5
-# What a time stamp takes in an answer, in numbers.
-STAMP_VALUES = 4
 # Series of a request's whole body that are taken apart on the event loop.
 INLINE_SERIES = 1000
 # Parts whose answers are joined on the event loop, in less than a millisecond.

@@ -5,9 +5,9 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
-import orjson
 from numpy.typing import NDArray
 
+from service.api.json_response import write_json
 from service.api.protocols.infer_request import ALL_STEPS, FLOATS, FORECAST, IDS, TIMESTAMPS, Infer, WantedOutput
 from service.api.protocols.series_tensors import stack
 from service.api.protocols.tensors import BYTES, DATATYPES, SIZE, write_strings
@@ -55,7 +55,7 @@ def write_answer(infer: Infer, forecast: Forecast) -> InferAnswer:
             n_values += len(entry["data"])
         entries.append(entry)
     is_short = n_values <= PIECE_VALUES
-    pieces = [_dumps({**head, "outputs": entries})] if is_short else list(_write_long(head, entries))
+    pieces = [write_json({**head, "outputs": entries})] if is_short else list(_write_long(head, entries))
     if not binary:
         return InferAnswer(pieces, None)
     header = b"".join(pieces)
@@ -134,19 +134,15 @@ def _refuse(name: str, i: int, made: Made) -> InvalidRequest:
 
 def _write_long(head: dict[str, Any], entries: list[dict[str, Any]]) -> Iterator[bytes]:
     """The JSON of an answer in pieces, so that none takes long to write."""
-    yield _dumps(head)[:-1] + b',"outputs":['
+    yield write_json(head)[:-1] + b',"outputs":['
     for i, entry in enumerate(entries):
         comma = b"," if i else b""
         flat = entry.pop("data", None)
         if flat is None:
-            yield comma + _dumps(entry)
+            yield comma + write_json(entry)
             continue
-        yield comma + _dumps(entry)[:-1] + b',"data":['
+        yield comma + write_json(entry)[:-1] + b',"data":['
         for first in range(0, len(flat), PIECE_VALUES):
-            yield (b"," if first else b"") + _dumps(flat[first : first + PIECE_VALUES])[1:-1]
+            yield (b"," if first else b"") + write_json(flat[first : first + PIECE_VALUES])[1:-1]
         yield b"]}"
     yield b"]}"
-
-
-def _dumps(value: Any) -> bytes:
-    return orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import orjson
 from numpy.typing import NDArray
 
+from service.api.json_response import write_json
 from service.api.json_series import BulkSeries
 from service.api.protocols.series_tensors import cut_rows, post, read_row, read_rows, read_whole
 from service.api.protocols.tensorflow_signatures import DEFAULT, Signature
@@ -85,7 +85,7 @@ def write_prediction(outputs: Mapping[str, NDArray[Any]], *, by_row: bool) -> It
                     {name: array[i] for name, array in outputs.items()}
                     for i in range(first, min(first + count, n_rows))
                 ]
-            yield (b"," if first else b"") + _dumps(rows)[1:-1]
+            yield (b"," if first else b"") + write_json(rows)[1:-1]
         yield b"]}"
         return
     yield b'{"outputs":'
@@ -93,7 +93,7 @@ def write_prediction(outputs: Mapping[str, NDArray[Any]], *, by_row: bool) -> It
         yield from _write(next(iter(outputs.values())))
     else:
         for i, (name, array) in enumerate(outputs.items()):
-            yield (b"," if i else b"{") + _dumps(name) + b":"
+            yield (b"," if i else b"{") + write_json(name) + b":"
             yield from _write(array)
         yield b"}"
     yield b"}"
@@ -174,9 +174,5 @@ def _write(array: NDArray[Any]) -> Iterator[bytes]:
     """The rows of an array [batch, ...] as JSON."""
     count = max(1, PIECE_VALUES * len(array) // max(1, array.size))
     for first in range(0, len(array), count):
-        yield (b"," if first else b"[") + _dumps(array[first : first + count])[1:-1]
+        yield (b"," if first else b"[") + write_json(array[first : first + count])[1:-1]
     yield b"]"
-
-
-def _dumps(value: Any) -> bytes:
-    return orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)

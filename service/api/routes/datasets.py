@@ -8,9 +8,10 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 
 from service.api.dependencies import Injected
 from service.api.json_response import json_response, list_response
+from service.api.media_types import JSON
 from service.api.openapi import problems, request_body
 from service.api.record_stream import choose_and_hold, write_page
-from service.api.request_body import JSON, read_media_type, stream_body
+from service.api.request_body import read_media_type, stream_body
 from service.api.request_headers import make_key_parameter, read_idempotency_key
 from service.api.response_stream import StreamedAnswer
 from service.api.schemas.datasets import (

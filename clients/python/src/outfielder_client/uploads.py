@@ -86,7 +86,7 @@ def with_upload(
     dataset = yield from upload_frame(connection, frame, timeout)
     try:
         result = yield from ask(dataset)
-    except Exception:
+    except Exception:  # whatever the program met, what it read is not left behind
         yield from _remove(connection, dataset["id"])
         raise
     yield from _remove(connection, dataset["id"])
