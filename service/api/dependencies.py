@@ -14,6 +14,7 @@ from service.datasets.store import DatasetStore
 from service.datasets.task_results import TaskResults
 from service.datasets.upload import Uploader
 from service.jobs.queue import JobQueue
+from service.jobs.schedules import Schedules
 from service.serving.activations import Activations
 from service.serving.anomalies import Anomalies
 from service.serving.backtesting import Backtesting
@@ -38,6 +39,7 @@ class Services:
     activations: Activations
     anomalies: Anomalies
     jobs: JobQueue
+    schedules: Schedules
     datasets: DatasetStore
     uploader: Uploader
     metrics: Metrics

@@ -13,6 +13,7 @@ from sqlalchemy.engine import URL, Engine, make_url
 from service.jobs.database_errors import translate_errors
 from service.jobs.database_tables import NUMBERS, make_numbers
 from service.jobs.pickle_refusal import refuse_pickles
+from service.jobs.schedule_table import make_schedules
 
 APPLICATION = "outfielder"
 # Jobs run only on workers of the same version of this layout: raise it when a stored job could no longer be read.
@@ -60,6 +61,7 @@ def migrate(database_url: str) -> None:
     try:
         with engine.begin() as transaction:
             make_numbers(transaction)
+            make_schedules(transaction)
     finally:
         engine.dispose()
 

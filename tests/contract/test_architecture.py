@@ -55,6 +55,7 @@ AT_HOME = {
     # Settings and manifests are checked by pydantic models, and commands tell a person what is wrong with them.
     "pydantic": {"api", "settings.py", "cli/application.py", "store/manifest_schema.py"},
     "pydantic_settings": {"settings.py"},
+    "cronsim": {"jobs"},
     "dbos": {"jobs"},
     "sqlalchemy": {"jobs"},
     "tensorflow": {"networks/tensorflow_operations.py", "training", "engines/savedmodel.py"},
