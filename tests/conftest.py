@@ -15,6 +15,9 @@ from hypothesis import settings
 from xdist.scheduler import LoadScopeScheduling
 
 from tests.end_to_end.processes import Processes
+from tests.s3 import s3 as s3
+from tests.s3 import s3_server as s3_server
+from tests.s3 import s3_url as s3_url
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")

@@ -65,6 +65,7 @@ AT_HOME = {
     "onnxruntime": {"engines"},
     "prometheus_client": {"telemetry"},
     "pyarrow": {"datasets"},
+    "obstore": {"storage/object_storage.py"},
     "typer": {"cli"},
     "rich": {"cli"},
     "outfielder_client": {"cli"},
