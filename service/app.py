@@ -26,6 +26,7 @@ from service.api.lifecycle import Lifecycle
 from service.api.memory_budget import MemoryBudget, settle_allocator
 from service.api.request_body import BodyReader
 from service.api.scheduled_training import run_schedules
+from service.datasets.sources import Sources
 from service.datasets.store import DatasetStore
 from service.datasets.task_results import TaskResults
 from service.datasets.upload import Uploader
@@ -111,6 +112,7 @@ def create_app(
         schedules=Schedules(jobs),
         datasets=datasets,
         uploader=uploader,
+        sources=Sources(settings.source_urls),
         metrics=metrics,
         lifecycle=lifecycle,
         clients=WaitingClients(),

@@ -149,6 +149,12 @@ class ScheduleNotFound(NotFound):
     code = "schedule_not_found"
 
 
+class SourceNotFound(NotFound):
+    """A file in an object store is not there."""
+
+    code = "source_not_found"
+
+
 class DatasetNotFound(NotFound):
     code = "dataset_not_found"
 

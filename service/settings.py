@@ -9,6 +9,7 @@ from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from service.api_keys import read_key_file, read_keys
+from service.storage.object_storage import check_url
 
 _ROOT_PATH = re.compile(r"(/[A-Za-z0-9._~!$&'()*+,;=:@%-]+)+")
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^\s/?#]+")
@@ -91,6 +92,11 @@ class Settings(BaseSettings):
     models_store: Path = Field(Path("models_store"), description="The folder of trained models.")
     state_dir: Path = Field(
         Path(".outfielder"), description="The folder of the embedded job database, job logs and caches."
+    )
+    sources: str = Field(
+        "",
+        description="Comma-separated folders of object stores, such as `s3://bucket/exports`, whose files schedules "
+        "may train on.",
     )
     database_url: str | None = Field(
         None, description="URL of the job database; by default an SQLite file in the state folder."
@@ -185,6 +191,13 @@ class Settings(BaseSettings):
                 raise ValueError(f"{origin!r} is no origin: expected one such as https://shop.example.com, or *")
         return value
 
+    @field_validator("sources")
+    @classmethod
+    def _check_sources(cls, value: str) -> str:
+        for url in _split(value):
+            check_url(url)
+        return value
+
     @field_validator("api_keys")
     @classmethod
     def _check_api_keys(cls, value: str) -> str:
@@ -200,6 +213,10 @@ class Settings(BaseSettings):
     @property
     def allowed_host_names(self) -> tuple[str, ...]:
         return _split(self.allowed_hosts.lower())
+
+    @property
+    def source_urls(self) -> tuple[str, ...]:
+        return tuple(map(check_url, _split(self.sources)))
 
     @property
     def logs_json(self) -> bool:

@@ -10,6 +10,7 @@ from service.api.cancellation import WaitingClients
 from service.api.lifecycle import Lifecycle
 from service.api.memory_budget import MemoryBudget
 from service.api.request_body import BodyReader
+from service.datasets.sources import Sources
 from service.datasets.store import DatasetStore
 from service.datasets.task_results import TaskResults
 from service.datasets.upload import Uploader
@@ -42,6 +43,7 @@ class Services:
     schedules: Schedules
     datasets: DatasetStore
     uploader: Uploader
+    sources: Sources
     metrics: Metrics
     lifecycle: Lifecycle
     clients: WaitingClients

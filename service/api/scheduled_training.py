@@ -4,15 +4,17 @@ import asyncio
 import logging
 import time
 import uuid
+from contextlib import suppress
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any
 
 from service.api.dependencies import Services
+from service.api.schemas.schedules import SourceBody
 from service.api.schemas.train import TrainBody, TrainRequest
 from service.api.train_jobs import make_jobs
 from service.api.validation import check
 from service.errors import (
+    DatasetNotFound,
     Flaw,
     IdempotencyKeyReused,
     InvalidRequest,
@@ -60,11 +62,9 @@ async def run_now(services: Services, schedule: Schedule, idempotency_key: str |
     """
     now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     key = f"schedule {schedule.id} by hand {idempotency_key or uuid.uuid4().hex}"
-    jobs = await _submit(services, schedule, key)
-    known = next((run for run in schedule.runs if run.jobs == jobs), None)
-    if known is None:
-        # Without a time that it was due, the next one stays.
-        await services.schedules.record(schedule.id, ScheduledRun(now, jobs))
+    jobs, dataset_id = await _submit(services, schedule, key)
+    if all(run.jobs != jobs for run in schedule.runs):
+        await services.schedules.record(schedule.id, ScheduledRun(now, jobs, dataset_id))
     return await services.schedules.get(schedule.id)
 
 
@@ -82,7 +82,7 @@ async def _run_due(services: Services, schedule: Schedule) -> ScheduledRun | Non
     """What became of a schedule that is due; None where it stays due."""
     due_at = schedule.next_at or ""
     try:
-        jobs = await _submit(services, schedule, f"schedule {schedule.id} {due_at}")
+        jobs, dataset_id = await _submit(services, schedule, f"schedule {schedule.id} {due_at}")
     except TRANSIENT as error:
         logger.warning("schedule %s stays due: %s", schedule.id, error.message)
         return None
@@ -91,27 +91,42 @@ async def _run_due(services: Services, schedule: Schedule) -> ScheduledRun | Non
         services.metrics.count_scheduled_run("failed")
         return ScheduledRun(due_at, error={"code": error.code, "message": error.message})
     services.metrics.count_scheduled_run("submitted")
-    return ScheduledRun(due_at, jobs)
+    return ScheduledRun(due_at, jobs, dataset_id)
 
 
-async def _submit(services: Services, schedule: Schedule, key: str) -> tuple[str, ...]:
-    """Submits a schedule's jobs once for each key. Returns their ids."""
-    body: Any = await asyncio.to_thread(partial(check, schedule.train, TrainBody))
+async def _submit(services: Services, schedule: Schedule, key: str) -> tuple[tuple[str, ...], str | None]:
+    """Submits a schedule's jobs once for each key. Returns their ids, and the upload that its source's file is now."""
+    await _check_last_run(services, schedule, key)
+    train, dataset_id = schedule.train, None
+    if schedule.source is not None:
+        source = check(schedule.source, SourceBody)
+        dataset_id = await _fetch(services, schedule, source, key)
+        train = {**train, "data": source.to_data(dataset_id)}
+    body: Any = await asyncio.to_thread(check, train, TrainBody)
     asked, keep = await asyncio.to_thread(make_jobs, body, services.datasets, services.settings.each_job_bytes)
-    ids = services.jobs.make_ids(key, len(asked))
-    await _check_last_run(services, schedule, ids)
     try:
         await services.jobs.submit_all(asked, idempotency_key=key, keep=keep)
     except IdempotencyKeyReused:
         # Another process submitted them, of the points that there were then.
         logger.info("the jobs of schedule %s have been submitted already", schedule.id)
-    return ids
+    return services.jobs.make_ids(key, len(asked)), dataset_id
 
 
-async def _check_last_run(services: Services, schedule: Schedule, ids: tuple[str, ...]) -> None:
-    """Raises LastRunActive where other jobs than these are not done with the run before."""
-    last = next((run for run in schedule.runs if run.jobs), None)
-    for job_id in () if last is None or last.jobs == ids else last.jobs:
+async def _fetch(services: Services, schedule: Schedule, source: SourceBody, key: str) -> str:
+    """Keeps a source's file as an upload, and removes the one of the run before. Returns the id."""
+    dataset = await services.sources.fetch(source.url, services.uploader, source.to_options(), key)
+    dataset_id = dataset if isinstance(dataset, str) else dataset.id
+    for run in schedule.runs:
+        if run.dataset not in (None, dataset_id):
+            with suppress(DatasetNotFound):
+                await asyncio.to_thread(services.datasets.delete, run.dataset)
+    return dataset_id
+
+
+async def _check_last_run(services: Services, schedule: Schedule, key: str) -> None:
+    """Raises LastRunActive where jobs of the run before, which other keys lead to, have not ended."""
+    last = next((run.jobs for run in schedule.runs if run.jobs), ())
+    for job_id in () if last == services.jobs.make_ids(key, len(last)) else last:
         try:
             job = await services.jobs.get(job_id)
         except JobNotFound:

@@ -75,7 +75,7 @@ class DatasetStore:
         Raises:
             IdempotencyKeyReused: the key came with other series before.
         """
-        dataset_id = uuid.uuid4().hex if key is None else hashlib.sha256(f"upload {key}".encode()).hexdigest()[:32]
+        dataset_id = uuid.uuid4().hex if key is None else name_upload(key)
         with storing(PLACE):
             dataset = replace(load_facts(scratch), id=dataset_id)
         if key is not None and (known := self._find_same(dataset, scratch)) is not None:
@@ -265,6 +265,11 @@ class DatasetStore:
             except FileNotFoundError as error:
                 raise _missing(dataset_id) from error
         shutil.rmtree(trash, ignore_errors=True)
+
+
+def name_upload(key: str) -> str:
+    """The id of the data set that was kept under a key."""
+    return hashlib.sha256(f"upload {key}".encode()).hexdigest()[:32]
 
 
 def name_inline(digest: str) -> str:

@@ -6,10 +6,14 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class ScheduledRun:
-    """One time that a schedule was due: the jobs that were submitted, or why none was. Times are ISO 8601 in UTC."""
+    """One time that a schedule was due: the jobs that were submitted, or why none was. Times are ISO 8601 in UTC.
+
+    `dataset` is the upload that its source's file was kept as.
+    """
 
     due_at: str
     jobs: tuple[str, ...] = ()
+    dataset: str | None = None
     error: dict[str, str] | None = None
 
 
@@ -21,6 +25,7 @@ class Schedule:
     cron: str
     timezone: str
     train: dict[str, Any]
+    source: dict[str, Any] | None
     paused: bool
     created_at: str
     next_at: str | None
@@ -28,9 +33,11 @@ class Schedule:
 
     @property
     def datasets(self) -> set[str]:
-        """The uploads that it trains on."""
+        """The uploads that it trains on: the one that it names, or the one that it fetched last."""
         data = self.train.get("data") or {}
-        return {data["id"]} if data.get("kind") == "dataset" else set()
+        if self.source is None:
+            return {data["id"]} if data.get("kind") == "dataset" else set()
+        return {run.dataset for run in self.runs if run.dataset is not None}
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)

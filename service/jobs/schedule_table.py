@@ -12,6 +12,7 @@ SCHEDULES = sa.Table(
     sa.Column("cron", sa.Text, nullable=False),
     sa.Column("timezone", sa.Text, nullable=False),
     sa.Column("train", sa.Text, nullable=False),
+    sa.Column("source", sa.Text),
     sa.Column("paused", sa.Boolean, nullable=False),
     sa.Column("created_ms", sa.BigInteger, nullable=False),
     sa.Column("next_ms", sa.BigInteger),

@@ -37,6 +37,7 @@ class Schedules:
         cron: str,
         timezone: str,
         train: dict[str, Any],
+        source: dict[str, Any] | None = None,
         *,
         paused: bool = False,
         idempotency_key: str | None = None,
@@ -48,7 +49,7 @@ class Schedules:
             IdempotencyKeyReused, TooManySchedules.
         """
         due = Cron(cron, timezone)
-        asked = {"cron": cron, "timezone": timezone, "train": train, "paused": paused}
+        asked = {"cron": cron, "timezone": timezone, "train": train, "source": source, "paused": paused}
         digest = hashlib.sha256(orjson.dumps(asked, option=orjson.OPT_SORT_KEYS)).hexdigest()
         schedule_id = uuid.uuid4().hex
         if idempotency_key is not None:
@@ -74,6 +75,7 @@ class Schedules:
                 "cron": cron,
                 "timezone": timezone,
                 "train": orjson.dumps(train).decode(),
+                "source": None if source is None else orjson.dumps(source).decode(),
                 "paused": paused,
                 "created_ms": now,
                 "next_ms": None if paused else _to_ms(due.after(_to_datetime(now))),
@@ -231,6 +233,7 @@ def _to_schedule(row: Any) -> Schedule:
         row.cron,
         row.timezone,
         orjson.loads(row.train),
+        None if row.source is None else orjson.loads(row.source),
         bool(row.paused),
         _to_text(row.created_ms),
         None if row.next_ms is None else _to_text(row.next_ms),

@@ -4,12 +4,16 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+from service.storage.object_storage import ObjectStorage
 from tests.api.server import assert_problem, client, running, wait_until
 
 WAVES = {"architecture": "linear", "name": "nightly"}
@@ -213,3 +217,81 @@ def test_a_time_that_a_clock_in_the_future_left_behind_is_put_right(tmp_path: Pa
         set_time(tmp_path / "state", schedule, next_ms=365 * 24 * 60 * MINUTE_MS)
         wait_until(lambda: get(http, schedule)["next_at"] == schedule["next_at"])
         assert get(http, schedule)["runs"] == []
+
+
+def rows(count: int) -> bytes:
+    """Days of two shops as a CSV file with columns of its own."""
+    lines = ["shop,day,sold"]
+    for shop in ("north", "south"):
+        lines += [f"{shop},{date(2026, 1, 1) + timedelta(i)},{i % 7 + len(shop)}" for i in range(count)]
+    return "\n".join(lines).encode()
+
+
+SOLD = {"id_column": "shop", "time_column": "day", "target_column": "sold"}
+DAILY = {"architecture": "linear", "name": "sold", "horizon": 7}
+
+
+def test_each_run_trains_on_what_the_file_of_an_object_store_holds_then(tmp_path: Path, s3_url: str) -> None:
+    exports = ObjectStorage(s3_url)
+    exports.put("sold.csv", rows(120))
+    with client(tmp_path / "store", tmp_path / "state", sources=s3_url) as http:
+        schedule = make(http, train=DAILY, source={"url": f"{s3_url}/sold.csv", **SOLD})
+        path = f"/schedules/{schedule['id']}/run"
+        key = {"Idempotency-Key": "first"}
+        first = http.post(path, headers=key).json()["runs"][0]
+        assert http.get(f"/datasets/{first['dataset']}").json()["n_points"] == 240
+        assert_problem(http.delete(f"/datasets/{first['dataset']}"), 409, "dataset_in_use")
+        # The same run again, of a file that has changed meanwhile, is still the first one.
+        table = pa.table({"shop": ["a"] * 300, "day": pa.array(range(300), pa.date32()), "sold": [1.0, 2.0, 4.0] * 100})
+        pq.write_table(table, tmp_path / "sold.parquet")
+        exports.put("sold.csv", (tmp_path / "sold.parquet").read_bytes())
+        assert http.post(path, headers=key).json()["runs"] == [first]
+
+        http.post(f"/jobs/{first['jobs'][0]}/cancel")
+        second = http.post(path).json()["runs"][0]
+        assert http.get(f"/datasets/{second['dataset']}").json()["n_points"] == 300
+        assert http.get(f"/jobs/{second['jobs'][0]}").json()["request"]["data"]["id"] == second["dataset"]
+        assert_problem(http.get(f"/datasets/{first['dataset']}"), 404, "dataset_not_found")
+
+        http.post(f"/jobs/{second['jobs'][0]}/cancel")
+        exports.delete(["sold.csv"])
+        assert_problem(http.post(path), 404, "source_not_found")
+        exports.put("sold.csv", b"shop,day\nnorth,2026-01-01\n")
+        assert http.post(path).status_code == 422
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "s3://bucket/elsewhere/sold.csv",
+        "s3://bucket/exports",
+        "s3://bucket/exports2/sold.csv",
+        "s3://bucket/exports/../secret.csv",
+        "s3://other/exports/sold.csv",
+        "file:///etc/passwd",
+        "http://169.254.169.254/latest/meta-data",
+        "s3://user:password@bucket/exports/sold.csv",
+        "sold.csv",
+        "",
+    ],
+)
+def test_files_are_read_from_where_the_server_may_read_alone(tmp_path: Path, url: str) -> None:
+    with client(tmp_path / "store", tmp_path / "state", sources="s3://bucket/exports") as http:
+        answer = http.post("/schedules", json={**NIGHTLY, "train": DAILY, "source": {"url": url}})
+        assert answer.status_code == 422
+        assert answer.json()["errors"][0]["pointer"] == "/source/url"
+        assert "password" not in answer.text
+
+
+def test_a_source_is_checked_when_the_schedule_is_made(tmp_path: Path) -> None:
+    with client(tmp_path / "store", tmp_path / "state", sources="s3://bucket/exports/") as http:
+        source = {"url": "s3://bucket/exports/sold.csv"}
+        both = {**NIGHTLY, "train": {**DAILY, "data": {"kind": "synthetic"}}, "source": source}
+        assert_problem(http.post("/schedules", json=both), 422, "conflicting_fields")
+        wrong = {**NIGHTLY, "train": DAILY, "source": {**source, "decimal": "x"}}
+        assert http.post("/schedules", json=wrong).json()["errors"][0]["pointer"] == "/source/decimal"
+        made = make(http, train=DAILY, source={**source, "freq": "D"})
+        assert made["source"] == {**source, "freq": "D"}
+    with client(tmp_path / "other", tmp_path / "elsewhere") as http:
+        answer = http.post("/schedules", json={**NIGHTLY, "train": DAILY, "source": source})
+        assert_problem(answer, 422, "source_not_allowed", "/source/url")

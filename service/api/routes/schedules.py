@@ -39,8 +39,15 @@ async def make_schedule(request: Request, services: Injected) -> Response:
     key = read_idempotency_key(request)
     body = await services.bodies.read(request, ScheduleBody)
     await asyncio.to_thread(check_training, services, body.train)
+    source = None
+    if body.source is not None:
+        body.source.to_options()
+        services.sources.find(body.source.url)
+        source = body.source.model_dump(exclude_none=True)
     train = body.train.model_dump(exclude_unset=True)  # type: ignore[attr-defined]  # made from the table of options
-    schedule = await services.schedules.add(body.cron, body.timezone, train, paused=body.paused, idempotency_key=key)
+    schedule = await services.schedules.add(
+        body.cron, body.timezone, train, source, paused=body.paused, idempotency_key=key
+    )
     return json_response(schedule.to_dict(), 201, {"Location": services.locate(f"/schedules/{schedule.id}")})
 
 

@@ -18,6 +18,7 @@ class ScheduleCalls:
         cron: str,
         train: Mapping[str, Any],
         *,
+        source: Mapping[str, Any] | None = None,
         timezone: str | None = None,
         paused: bool | None = None,
     ) -> Program[dict[str, Any]]:
@@ -26,10 +27,11 @@ class ScheduleCalls:
         Args:
             cron: minute, hour, day of month, month, day of week, such as `0 3 * * 1`; or `@daily` and the like.
             train: the body of POST /train, whose data is an upload or the chapter's waves.
+            source: a file in an object store to train on, in place of data: `{"url": "s3://bucket/key.parquet"}`.
             timezone: an IANA time zone; by default UTC.
             paused: whether it waits until it is resumed.
         """
-        fields = {"cron": cron, "train": dict(train), "timezone": timezone, "paused": paused}
+        fields = {"cron": cron, "train": dict(train), "source": source, "timezone": timezone, "paused": paused}
         body = {name: value for name, value in fields.items() if value is not None}
         return self.connection.call("POST", "/schedules", body, headers={"Idempotency-Key": make_key()})
 
