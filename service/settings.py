@@ -9,6 +9,7 @@ from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from service.api_keys import read_key_file, read_keys
+from service.database_url import read_database_url
 from service.storage.object_storage import check_url
 
 _ROOT_PATH = re.compile(r"(/[A-Za-z0-9._~!$&'()*+,;=:@%-]+)+")
@@ -99,7 +100,11 @@ class Settings(BaseSettings):
         "may train on.",
     )
     database_url: str | None = Field(
-        None, description="URL of the job database; by default an SQLite file in the state folder."
+        None,
+        # It may hold a password.
+        repr=False,
+        description="URL of the job database; by default an SQLite file in the state folder. "
+        "`postgresql://user:password@host/database` is one that many machines share.",
     )
     api_keys: str = Field("", description="Comma-separated API keys; unset or empty, the API asks for no key.")
     api_keys_file: Path | None = Field(
@@ -197,6 +202,11 @@ class Settings(BaseSettings):
         for url in _split(value):
             check_url(url)
         return value
+
+    @field_validator("database_url")
+    @classmethod
+    def _read_database_url(cls, value: str | None) -> str | None:
+        return read_database_url(value) if value is not None and value.strip() else None
 
     @field_validator("api_keys")
     @classmethod
