@@ -24,6 +24,13 @@ def perform(task: dict[str, Any], run: TaskRun) -> dict[str, Any]:
             while True:
                 run.raise_if_stopped()
                 time.sleep(0.01)
+        case "publish":
+            run.report(Progress(0, 1, None, None, None))
+            time.sleep(task["seconds"])
+            run.confirm()
+            with Path(task["file"]).open("a") as published:
+                published.write(f"{run.attempt}\n")
+            return {"model": task["model"], "version": run.attempt}
         case "hang":
             run.report(Progress(0, 1, None, None, None))
             # As inside one call of a compiled program: it hears nothing.
