@@ -19,6 +19,12 @@ def perform(task: dict[str, Any], run: TaskRun) -> dict[str, Any]:
             for epoch in range(task["times"]):
                 run.report(Progress(epoch + 1, task["times"], 1.0, 2.0, None))
             return {"process": os.getpid(), "oom_score": int(Path("/proc/self/oom_score_adj").read_text())}
+        case "work":
+            for epoch in range(task["times"]):
+                run.report(Progress(epoch + 1, task["times"], 1.0, 2.0, None))
+                time.sleep(task["seconds"])
+            run.confirm()
+            return {"model": task["model"], "version": run.attempt}
         case "wait":
             run.report(Progress(0, 1, None, None, None))
             while True:

@@ -146,6 +146,14 @@ def keep_lease(leases: Leases, stop: threading.Event) -> None:
             continue
 
 
+def count_living(engine: sa.Engine) -> int:
+    """How many workers have a lease that has not run out. Raises DatabaseUnavailable."""
+    age = sa.func.abs(now_ms(engine.dialect.name) - WORKERS.c.heartbeat_ms)
+    with engine.begin() as connection:
+        living = sa.select(sa.func.count()).select_from(WORKERS).where(age < LEASE_SECONDS * 1000)
+        return int(connection.execute(living).scalar() or 0)
+
+
 def requeue(connection: sa.Connection, executors: Sequence[str], *conditions: sa.ColumnElement[bool]) -> int:
     """Puts the jobs of workers that died back into the queue, each run a death. Returns how many."""
     status = JobTables(connection.dialect.name).status

@@ -12,12 +12,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from dbos import DBOS, DBOSClient
-from dbos._error import (
-    DBOSAwaitedWorkflowCancelledError,
-    DBOSAwaitedWorkflowMaxRecoveryAttemptsExceeded,
-    DBOSWorkflowCancelledError,
-    DBOSWorkflowConflictIDError,
-)
+from dbos._error import DBOSWorkflowCancelledError, DBOSWorkflowConflictIDError
 from dbos._serialization import PortableWorkflowError
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -34,6 +29,7 @@ from service.jobs.database import (
     write_url,
 )
 from service.jobs.database_errors import explaining
+from service.jobs.engine_log import EngineNews
 from service.jobs.host import name_executor, name_host, read_host_id
 from service.jobs.job import JobKind
 from service.jobs.job_records import FAILURE_CODES
@@ -49,14 +45,6 @@ logger = logging.getLogger(__name__)
 POLL_SECONDS = 0.5
 # Until the database takes an outcome again.
 RETRY_SECONDS = 1.0
-# What the engine logs, with a traceback, when a job ends otherwise than well.
-_TOLD = (
-    PortableWorkflowError,
-    DBOSAwaitedWorkflowCancelledError,
-    DBOSAwaitedWorkflowMaxRecoveryAttemptsExceeded,
-    JobStopped,
-    RunLost,
-)
 # Outcomes that are remembered until they are recorded; a worker has one job at a time.
 REMEMBERED = 20
 
@@ -113,7 +101,7 @@ def _run(
     executor: str,
     on_started: Callable[[], None],
 ) -> None:
-    logging.getLogger("dbos").addFilter(_is_news)
+    logging.getLogger("dbos").addFilter(EngineNews())
     client = _connect(database_url)
     running: set[str] = set()
     outcomes = _Outcomes()
@@ -261,12 +249,6 @@ class _Outcomes:
         except Exception:  # whatever goes wrong in one job must not end the worker
             logger.exception("job %s failed", job_id)
             return PortableWorkflowError("The job failed; see the worker's log.", "JobFailed", FAILURE_CODES[kind])
-
-
-def _is_news(record: logging.LogRecord) -> bool:
-    """Whether a record of the engine's says more than that a job was cancelled, or failed, which has been told."""
-    kind = record.exc_info[0] if isinstance(record.exc_info, tuple) else None
-    return kind is None or not issubclass(kind, _TOLD)
 
 
 def _recover(engine: sa.Engine, state_dir: Path, host_id: str, slot: int, n_slots: int) -> None:
