@@ -15,7 +15,7 @@ MAY_KNOW = {
     "errors": set[str](),
     "storage": {"errors"},
     "api_keys": {"errors", "storage"},
-    "settings": {"api_keys"},
+    "settings": {"api_keys", "storage"},
     "telemetry": {"errors"},
     "domain": {"errors"},
     "store": {"errors", "domain", "storage"},
