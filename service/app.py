@@ -25,6 +25,8 @@ from service.api.json_numbers import BodyLimits
 from service.api.lifecycle import Lifecycle
 from service.api.memory_budget import MemoryBudget, settle_allocator
 from service.api.request_body import BodyReader
+from service.api.scheduled_training import run_schedules
+from service.datasets.sources import Sources
 from service.datasets.store import DatasetStore
 from service.datasets.task_results import TaskResults
 from service.datasets.upload import Uploader
@@ -32,6 +34,7 @@ from service.datasets.upload_limits import UploadLimits
 from service.engines.loaders import make_loader
 from service.errors import DatabaseUnavailable, InsecureServer
 from service.jobs.queue import JobQueue
+from service.jobs.schedules import Schedules
 from service.listener import BACKLOG, check_exposure, format_url, is_loopback, listen
 from service.serving.activations import Activations
 from service.serving.anomalies import Anomalies
@@ -86,6 +89,7 @@ def create_app(
         await registry.open()
         expiring = asyncio.create_task(_expire(datasets, jobs, settings))
         refreshing = asyncio.create_task(_refresh(metrics))
+        scheduling = asyncio.create_task(run_schedules(services))
         lifecycle.start()
         try:
             yield
@@ -93,6 +97,7 @@ def create_app(
             lifecycle.drain()
             expiring.cancel()
             refreshing.cancel()
+            scheduling.cancel()
             await batcher.close()
             await registry.close()
             await asyncio.to_thread(catalog.close)
@@ -108,8 +113,10 @@ def create_app(
         activations=Activations(registry, catalog),
         anomalies=Anomalies(registry, batcher, limits),
         jobs=jobs,
+        schedules=Schedules(jobs),
         datasets=datasets,
         uploader=uploader,
+        sources=Sources(settings.source_urls),
         metrics=metrics,
         lifecycle=lifecycle,
         clients=WaitingClients(),

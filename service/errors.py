@@ -145,6 +145,16 @@ class JobNotFound(NotFound):
     code = "job_not_found"
 
 
+class ScheduleNotFound(NotFound):
+    code = "schedule_not_found"
+
+
+class SourceNotFound(NotFound):
+    """A file in an object store is not there."""
+
+    code = "source_not_found"
+
+
 class DatasetNotFound(NotFound):
     code = "dataset_not_found"
 
@@ -205,6 +215,16 @@ class DatasetInUse(Conflict):
 
 class JobEnded(Conflict):
     code = "job_ended"
+
+
+class TooManySchedules(Conflict):
+    code = "too_many_schedules"
+
+
+class LastRunActive(Conflict):
+    """Jobs that a schedule submitted the time before have not ended."""
+
+    code = "last_run_active"
 
 
 class IdempotencyKeyReused(Conflict):

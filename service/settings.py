@@ -11,6 +11,7 @@ from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from service.api_keys import read_key_file, read_keys
+from service.database_url import read_database_url
 from service.storage.object_storage import check_url
 
 _ROOT_PATH = re.compile(r"(/[A-Za-z0-9._~!$&'()*+,;=:@%-]+)+")
@@ -105,8 +106,17 @@ class Settings(BaseSettings):
     state_dir: Path = Field(
         Path(".outfielder"), description="The folder of the embedded job database, job logs and caches."
     )
+    sources: str = Field(
+        "",
+        description="Comma-separated folders of object stores, such as `s3://bucket/exports`, whose files schedules "
+        "may train on.",
+    )
     database_url: str | None = Field(
-        None, description="URL of the job database; by default an SQLite file in the state folder."
+        None,
+        # It may hold a password.
+        repr=False,
+        description="URL of the job database; by default an SQLite file in the state folder. "
+        "`postgresql://user:password@host/database` is one that many machines share.",
     )
     api_keys: str = Field("", description="Comma-separated API keys; unset or empty, the API asks for no key.")
     api_keys_file: Path | None = Field(
@@ -207,6 +217,18 @@ class Settings(BaseSettings):
         # A folder by its URL is shared as any other folder is.
         return Path(unquote(urlsplit(url).path)) if url.startswith("file:") else url
 
+    @field_validator("sources")
+    @classmethod
+    def _check_sources(cls, value: str) -> str:
+        for url in _split(value):
+            check_url(url)
+        return value
+
+    @field_validator("database_url")
+    @classmethod
+    def _read_database_url(cls, value: str | None) -> str | None:
+        return read_database_url(value) if value is not None and value.strip() else None
+
     @field_validator("api_keys")
     @classmethod
     def _check_api_keys(cls, value: str) -> str:
@@ -229,6 +251,10 @@ class Settings(BaseSettings):
         if isinstance(self.models_store, Path):
             return self.models_store
         return self.state_dir / "store-cache" / hashlib.sha256(self.models_store.encode()).hexdigest()[:16]
+
+    @property
+    def source_urls(self) -> tuple[str, ...]:
+        return tuple(map(check_url, _split(self.sources)))
 
     @property
     def logs_json(self) -> bool:

@@ -12,6 +12,7 @@ from service.cli.backtest import backtest
 from service.cli.forecast import forecast
 from service.cli.jobs import jobs
 from service.cli.models import check_store, leaderboard, models
+from service.cli.schedules import schedule, schedules
 from service.cli.serve import serve, up, worker
 from service.cli.train import train
 from service.errors import InvalidRequest, ServiceError
@@ -23,7 +24,20 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (up, serve, worker, train, forecast, backtest, leaderboard, models, jobs, check_store):
+for command in (
+    up,
+    serve,
+    worker,
+    train,
+    forecast,
+    backtest,
+    leaderboard,
+    models,
+    jobs,
+    schedule,
+    schedules,
+    check_store,
+):
     app.command()(command)
 
 

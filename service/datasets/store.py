@@ -75,7 +75,7 @@ class DatasetStore:
         Raises:
             IdempotencyKeyReused: the key came with other series before.
         """
-        dataset_id = uuid.uuid4().hex if key is None else hashlib.sha256(f"upload {key}".encode()).hexdigest()[:32]
+        dataset_id = uuid.uuid4().hex if key is None else name_upload(key)
         with storing(PLACE):
             dataset = replace(load_facts(scratch), id=dataset_id)
         if key is not None and (known := self._find_same(dataset, scratch)) is not None:
@@ -105,7 +105,7 @@ class DatasetStore:
             raise IdempotencyKeyReused(
                 "This Idempotency-Key was used with other series. Use a new key for a new upload."
             )
-        self._touch(dataset.id)
+        self.touch(dataset.id)
         return known
 
     def keep(self, panel: Panel) -> str:
@@ -115,7 +115,7 @@ class DatasetStore:
             UploadsFull.
         """
         panel_id = name_inline(panel.digest())
-        if self._touch(panel_id):
+        if self.touch(panel_id):
             return panel_id
         scratch = self.scratch()
         try:
@@ -126,7 +126,7 @@ class DatasetStore:
                 self._publish(scratch, panel_id)
         except StorageUnavailable:
             # Another request has just kept the same panel.
-            if not self._touch(panel_id):
+            if not self.touch(panel_id):
                 raise
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
@@ -139,13 +139,13 @@ class DatasetStore:
             DatasetNotFound, DatasetDamaged.
         """
         with self._reading(dataset_id) as folder:
-            self._touch(dataset_id)
+            self.touch(dataset_id)
             return load_panel(folder)
 
     def outline(self, dataset_id: str) -> Outline:
         """What `load` gives, without the values. Raises as `load`."""
         with self._reading(dataset_id) as folder:
-            self._touch(dataset_id)
+            self.touch(dataset_id)
             return load_outline(folder)
 
     def load_series(self, dataset_id: str, outline: Outline, places: Collection[int]) -> list[NDArray[np.float64]]:
@@ -247,7 +247,8 @@ class DatasetStore:
             raise _missing(dataset_id)
         return self.root / dataset_id
 
-    def _touch(self, dataset_id: str) -> bool:
+    def touch(self, dataset_id: str) -> bool:
+        """Keeps a data set from expiring, as if it had been read. Returns whether it is there."""
         try:
             os.utime(self._folder(dataset_id))
         except OSError:
@@ -264,6 +265,11 @@ class DatasetStore:
             except FileNotFoundError as error:
                 raise _missing(dataset_id) from error
         shutil.rmtree(trash, ignore_errors=True)
+
+
+def name_upload(key: str) -> str:
+    """The id of the data set that was kept under a key."""
+    return hashlib.sha256(f"upload {key}".encode()).hexdigest()[:32]
 
 
 def name_inline(digest: str) -> str:

@@ -30,6 +30,7 @@ from service.jobs.database import (
     WORKFLOW,
     find_file,
     migrate,
+    write_url,
 )
 from service.jobs.database_errors import explaining
 from service.jobs.job import JobKind
@@ -113,7 +114,7 @@ def _run(
     dbos = DBOS(
         config={
             "name": APPLICATION,
-            "system_database_url": database_url,
+            "system_database_url": write_url(database_url),
             "executor_id": executor,
             "application_version": APPLICATION_VERSION,
             "serializer": SERIALIZER,
@@ -265,7 +266,7 @@ def _hand_back(database_url: str, state_dir: Path, n_slots: int) -> None:
 
 
 def _connect(database_url: str) -> DBOSClient:
-    return DBOSClient(system_database_url=database_url, serializer=SERIALIZER, application_name=APPLICATION)
+    return DBOSClient(system_database_url=write_url(database_url), serializer=SERIALIZER, application_name=APPLICATION)
 
 
 def _name(slot: int) -> str:

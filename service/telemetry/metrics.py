@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
@@ -87,6 +88,12 @@ class Metrics:
             registry=registry,
             multiprocess_mode="livemax",
         )
+        self._scheduled_runs = Counter(
+            "outfielder_scheduled_runs",
+            "Times that schedules were due, by whether jobs were submitted.",
+            ["outcome"],
+            registry=registry,
+        )
         self._watched: list[tuple[Gauge, Callable[[], float]]] = []
         # Finding a metric by its labels costs more than counting; there are as many as labels have values: few.
         self._of_request = cache(
@@ -107,6 +114,10 @@ class Metrics:
     def count_forecasts(self, model: str, mode: str, n_series: int) -> None:
         """Counts forecasts of a stored model."""
         self._of_forecast(model, mode).inc(n_series)
+
+    def count_scheduled_run(self, outcome: Literal["submitted", "failed"]) -> None:
+        """Counts a time that a schedule was due."""
+        self._scheduled_runs.labels(outcome).inc()
 
     def watch(self, *, waiting: Callable[[], int], loaded: Callable[[], int], damaged: Callable[[], int]) -> None:
         """Where `refresh` reads these numbers."""

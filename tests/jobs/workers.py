@@ -9,11 +9,14 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from service.jobs.job import Job
 from service.jobs.queue import JobQueue
 from service.jobs.stray_jobs import LOOK_SECONDS
 
 REQUEST = {"architecture": "lstm"}
+on_both = pytest.mark.parametrize("workers", ["sqlite", "postgres"], indirect=True)
 
 
 def task(**fields: Any) -> dict[str, Any]:
@@ -23,9 +26,10 @@ def task(**fields: Any) -> dict[str, Any]:
 class Workers:
     """Starts worker processes on one state folder and ends those that are left."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, url: str | None = None) -> None:
+        """Args: `url` is the database's; None makes an SQLite file in the folder."""
         self.folder = folder
-        self.url = f"sqlite:///{folder / 'jobs.sqlite'}"
+        self.url = f"sqlite:///{folder / 'jobs.sqlite'}" if url is None else url
         self.started: list[subprocess.Popen[str]] = []
 
     def start(

@@ -107,12 +107,15 @@ async def get_series(
 
 @router.delete("/datasets/{dataset_id}", status_code=204, responses=problems(404, 409, 503))
 async def delete_dataset(dataset_id: str, services: Injected) -> Response:
-    """Removes an upload that no queued or running job reads."""
+    """Removes an upload that no queued or running job reads, and no schedule."""
     # What is damaged can be removed like anything else.
     with contextlib.suppress(DatasetDamaged):
         await asyncio.to_thread(services.datasets.get, dataset_id)
     job = await services.jobs.find_reader(dataset_id)
     if job is not None:
         raise DatasetInUse(f"Job {job.id!r} uses the data set. Wait until it ends, or cancel it.")
+    schedule = await services.schedules.find_reader(dataset_id)
+    if schedule is not None:
+        raise DatasetInUse(f"Schedule {schedule.id!r} trains on the data set. Delete or change the schedule first.")
     await asyncio.to_thread(services.datasets.delete, dataset_id)
     return Response(status_code=204)

@@ -12,6 +12,7 @@ from outfielder_client.events import Event, watch
 from outfielder_client.forecasts import ANOMALIES, FORECAST, anomalies_frame, ask_series, forecast_frame
 from outfielder_client.frames import Columns, LongFrame, as_frame
 from outfielder_client.progress import Progress, follow
+from outfielder_client.schedules import ScheduleCalls
 from outfielder_client.series import Series, to_json_values
 from outfielder_client.uploads import delete, make_key, upload, upload_frame, warn_of_findings, with_upload
 
@@ -19,7 +20,7 @@ from outfielder_client.uploads import delete, make_key, upload, upload_frame, wa
 READY_SECONDS = 5.0
 
 
-class Api:
+class Api(ScheduleCalls):
     """The calls of one server. Each returns a program; `Client` and `AsyncClient` run it.
 
     All raise RequestRefused where the server answers with an error, ConnectionFailed where it does not answer at any
