@@ -120,7 +120,8 @@ def _load(settings: Settings) -> "Callable[[dict[str, Any], TaskRun], dict[str, 
     keep_programs(settings.programs_dir)
     # It takes every further graph of a process for a mistake; here each job has its own.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    load_panel = DatasetStore(settings.datasets_dir).load
+    # In their file, which may hold more than a job may take of memory.
+    load_panel = partial(DatasetStore(settings.datasets_dir).load, mapped=True)
     trainer = Trainer(settings.models_store, load_panel)
     loader = partial(AutoLoader, beside_training=True)
     limits = ForecastLimits(settings.max_horizon, settings.max_answer_values, settings.max_series_length)
