@@ -121,7 +121,8 @@ def _load(settings: Settings) -> "Callable[[dict[str, Any], TaskRun], dict[str, 
     keep_programs(settings.programs_dir)
     # It takes every further graph of a process for a mistake; here each job has its own.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    load_panel = DatasetStore(settings.datasets_dir).load
+    # In their file, which may hold more than a job may take of memory.
+    load_panel = partial(DatasetStore(settings.datasets_dir).load, mapped=True)
     store = open_store(settings.models_store, settings.models_folder)
     trainer = Trainer(store, load_panel, keep_versions=settings.keep_versions)
     loader = partial(AutoLoader, beside_training=True)

@@ -23,8 +23,13 @@ REPORT_SECONDS = 1.0
 Report = Callable[[int, int, float], None]
 
 
-def make_task(plan: BacktestPlan, request: BacktestRequest, pointers: str, panel_id: str) -> dict[str, Any]:
-    """The task of a backtest whose panel is kept under an id. The version is the one that the request reached."""
+def make_task(
+    plan: BacktestPlan, request: BacktestRequest, pointers: str, panel_id: str, digest: str | None = None
+) -> dict[str, Any]:
+    """The task of a backtest whose panel is kept under an id. The version is the one that the request reached.
+
+    Args: `digest` is that of an upload, which may be replaced before the job runs.
+    """
     settled = asdict(request) | {"model": plan.manifest.name, "version": plan.manifest.version}
     return {
         "kind": "backtest",
@@ -32,6 +37,7 @@ def make_task(plan: BacktestPlan, request: BacktestRequest, pointers: str, panel
         "request": settled,
         "pointers": pointers,
         "panel": panel_id,
+        "digest": digest,
     }
 
 
@@ -43,9 +49,12 @@ class BacktestJobs:
         store: ModelStore | Path,
         loader: Callable[[], Loader],
         limits: ForecastLimits,
-        load_panel: Callable[[str], Panel],
+        load_panel: Callable[..., Panel],
     ) -> None:
-        """Args: `store` is the models', or its folder; `loader` makes what loads versions; `load_panel` finds by id."""
+        """Args: `store` is the models', or its folder; `loader` makes what loads versions; `load_panel` finds by id.
+
+        The latter also takes the `digest` that an upload had.
+        """
         self._store = FolderStore(store) if isinstance(store, Path) else store
         self._make_loader = loader
         self._limits = limits
@@ -61,7 +70,7 @@ class BacktestJobs:
         fields = task["request"]
         request = BacktestRequest(**{**fields, "level": tuple(fields["level"])})
         self._store.prepare(task["model"], raise_if_stopped)
-        data = BacktestData(self._load_panel(task["panel"]), task["pointers"])
+        data = BacktestData(self._load_panel(task["panel"], digest=task.get("digest")), task["pointers"])
         try:
             return asyncio.run(self._run(request, data, _Progress(report, raise_if_stopped).tell))
         except InvalidRequest as error:

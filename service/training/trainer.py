@@ -3,11 +3,10 @@
 import importlib.metadata
 import shutil
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import tensorflow as tf
@@ -29,12 +28,19 @@ from service.training.training_result import TrainingResult
 from service.training.wave_training import train_on_waves
 
 
+class LoadPanel(Protocol):
+    """Gives the user's series by the id that they are kept under, and the digest that they had when they were chosen.
+
+    Raises ServiceError.
+    """
+
+    def __call__(self, panel_id: str, /, *, digest: str | None = None) -> Panel: ...
+
+
 class Trainer:
     """Trains, proves and publishes models, one at a time."""
 
-    def __init__(
-        self, store: ModelStore | Path, load_panel: Callable[[str], Panel], *, keep_versions: int | None = None
-    ) -> None:
+    def __init__(self, store: ModelStore | Path, load_panel: LoadPanel, *, keep_versions: int | None = None) -> None:
         """Args:
         store: a folder stands for a store that is no more than that.
         load_panel: gives the user's series by the id that they are kept under; raises ServiceError.
@@ -90,7 +96,7 @@ class Trainer:
         data = plan.recipes[0].own_data
         if data is None:
             return train_on_waves(plan, run.raise_if_stopped, reporter)
-        values = read_panel(self._load_panel(data.id))
+        values = read_panel(self._load_panel(data.id, digest=data.digest))
         return train_on_panel(plan, values, self._catalog(), run.raise_if_stopped, reporter)
 
     def _crown(self, published: Manifest, run: Run) -> dict[str, Any]:
