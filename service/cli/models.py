@@ -44,7 +44,7 @@ def check_store(as_json: Json = False) -> None:
     """Compare every version's files with its manifest, and name whatever else in the store is damaged."""
     from service.store.store_check import check_store as check
 
-    checked, findings = check(read_settings().models_store)
+    checked, findings = check(read_settings().models_folder)
     if as_json:
         print_json({"checked": checked, "findings": findings})
     else:

@@ -3,11 +3,10 @@
 import importlib.metadata
 import shutil
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import tensorflow as tf
@@ -15,9 +14,10 @@ import tensorflow as tf
 from service.domain.panel import Panel
 from service.domain.recipes.training_plan import TrainingPlan
 from service.errors import TrainingFailed
-from service.store.catalog import CHAMPION, Catalog
+from service.store.catalog import Catalog
 from service.store.manifest import Manifest
-from service.store.publish import find_by_job, publish, staging
+from service.store.model_store import FolderStore, ModelStore
+from service.store.retention import keep_last
 from service.training.data.panel_split import read_panel
 from service.training.device import has_gpu
 from service.training.export.client import Exporter
@@ -28,12 +28,27 @@ from service.training.training_result import TrainingResult
 from service.training.wave_training import train_on_waves
 
 
+class LoadPanel(Protocol):
+    """Gives the user's series by the id that they are kept under, and the digest that they had when they were chosen.
+
+    Raises ServiceError.
+    """
+
+    def __call__(self, panel_id: str, /, *, digest: str | None = None) -> Panel: ...
+
+
 class Trainer:
     """Trains, proves and publishes models, one at a time."""
 
-    def __init__(self, store_root: Path, load_panel: Callable[[str], Panel]) -> None:
-        """Args: `load_panel` gives the user's series by the id that they are kept under; raises ServiceError."""
-        self.store_root = store_root
+    def __init__(self, store: ModelStore | Path, load_panel: LoadPanel, *, keep_versions: int | None = None) -> None:
+        """Args:
+        store: a folder stands for a store that is no more than that.
+        load_panel: gives the user's series by the id that they are kept under; raises ServiceError.
+        keep_versions: the most versions of a model that a training leaves, as `keep_last`; None for all.
+        """
+        self._keep_versions = keep_versions
+        self.store = FolderStore(store) if isinstance(store, Path) else store
+        self.store_root = self.store.root
         self._load_panel = load_panel
         self._exporter = Exporter()
 
@@ -48,9 +63,10 @@ class Trainer:
         Raises:
             TrainingFailed: the model could not be exported, or gave no finite numbers.
         """
-        published = find_by_job(self.store_root, plan.name, run.job_id)
+        self.store.prepare(plan.name, run.raise_if_stopped)
+        published = self.store.find_by_job(plan.name, run.job_id)
         if published is not None:
-            return self._crown(published)
+            return self._crown(published, run)
         self._exporter.start()
         started = time.monotonic()
         reporter = ProgressReporter(plan, run)
@@ -60,7 +76,7 @@ class Trainer:
         seconds = time.monotonic() - started
         run.raise_if_stopped()
         manifest = _manifest(plan, result, seconds, run.job_id)
-        folder = staging(self.store_root, run.job_id)
+        folder = self.store.staging(run.job_id)
         try:
             export = self._exporter.export(result.recipe, result.weights, result.proofs, folder)
             if result.measured_weights is not None:
@@ -69,7 +85,7 @@ class Trainer:
             manifest = replace(manifest, engines=export.engines, tuning=tuning)
             # Whoever was away for long may have lost the job to another worker by now.
             run.confirm()
-            return self._crown(publish(self.store_root, folder, manifest))
+            return self._crown(self.store.publish(folder, manifest, run.raise_if_stopped), run)
         finally:
             # Published, it has another name by now; else nobody will ask for it.
             shutil.rmtree(folder, ignore_errors=True)
@@ -81,20 +97,19 @@ class Trainer:
         data = plan.recipes[0].own_data
         if data is None:
             return train_on_waves(plan, run.raise_if_stopped, reporter)
-        values = read_panel(self._load_panel(data.id))
+        values = read_panel(self._load_panel(data.id, digest=data.digest))
         return train_on_panel(plan, values, self._catalog(), run.raise_if_stopped, reporter)
 
-    def _crown(self, published: Manifest) -> dict[str, Any]:
+    def _crown(self, published: Manifest, run: Run) -> dict[str, Any]:
         """Makes a version that passed its gate the champion, unless a later one is that already; then its result."""
         if (published.gate or {}).get("passed"):
-            catalog = self._catalog()
-            champion = catalog.model(published.name).aliases.get(CHAMPION, 0)
-            if champion < published.version:
-                catalog.set_alias(published.name, CHAMPION, published.version)
+            self.store.promote(published, run.raise_if_stopped)
+        if self._keep_versions is not None:
+            keep_last(self.store.catalog(), published.name, self._keep_versions, published.version)
         return _result(published)
 
     def _catalog(self) -> Catalog:
-        catalog = Catalog(self.store_root)
+        catalog = self.store.catalog()
         catalog.refresh()
         return catalog
 
