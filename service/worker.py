@@ -112,6 +112,7 @@ def _load(settings: Settings) -> "Callable[[dict[str, Any], TaskRun], dict[str, 
     from service.engines.loaders import AutoLoader
     from service.serving.backtest_jobs import BacktestJobs
     from service.serving.forecasting import ForecastLimits
+    from service.storage.object_storage import ObjectStorage
     from service.training.device import choose_device
     from service.training.jax_trainer.cache import keep_programs
     from service.training.trainer import Trainer
@@ -121,7 +122,7 @@ def _load(settings: Settings) -> "Callable[[dict[str, Any], TaskRun], dict[str, 
     # It takes every further graph of a process for a mistake; here each job has its own.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     load_panel = DatasetStore(settings.datasets_dir).load
-    trainer = Trainer(settings.models_store, load_panel)
+    trainer = Trainer(settings.models_store, load_panel, checkpoints=ObjectStorage(settings.checkpoints_url))
     loader = partial(AutoLoader, beside_training=True)
     limits = ForecastLimits(settings.max_horizon, settings.max_answer_values, settings.max_series_length)
     backtests = BacktestJobs(settings.models_store, loader, limits, load_panel)

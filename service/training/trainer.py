@@ -2,7 +2,6 @@
 
 import importlib.metadata
 import shutil
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -14,13 +13,16 @@ import tensorflow as tf
 
 from service.domain.panel import Panel
 from service.domain.recipes.training_plan import TrainingPlan
-from service.errors import TrainingFailed
+from service.errors import ServiceError, TrainingFailed
+from service.storage.object_storage import ObjectStorage
 from service.store.catalog import CHAMPION, Catalog
 from service.store.manifest import Manifest
 from service.store.publish import find_by_job, publish, staging
+from service.training.checkpoints import Checkpoints
 from service.training.data.panel_split import read_panel
 from service.training.device import has_gpu
 from service.training.export.client import Exporter
+from service.training.fits import Fits
 from service.training.panel_training import train_on_panel
 from service.training.progress import ProgressReporter, Run
 from service.training.promotion import save_measured
@@ -31,16 +33,23 @@ from service.training.wave_training import train_on_waves
 class Trainer:
     """Trains, proves and publishes models, one at a time."""
 
-    def __init__(self, store_root: Path, load_panel: Callable[[str], Panel]) -> None:
-        """Args: `load_panel` gives the user's series by the id that they are kept under; raises ServiceError."""
+    def __init__(
+        self, store_root: Path, load_panel: Callable[[str], Panel], *, checkpoints: ObjectStorage | None = None
+    ) -> None:
+        """Args:
+        load_panel: gives the user's series by the id that they are kept under; raises ServiceError.
+        checkpoints: where jobs leave what a later run goes on from; with None each run begins anew.
+        """
         self.store_root = store_root
         self._load_panel = load_panel
+        self._checkpoints = checkpoints
         self._exporter = Exporter()
 
     def train(self, plan: TrainingPlan, run: Run) -> dict[str, Any]:
         """Runs a job to its published version.
 
-        A job that is run again after a crash trains again, unless its version is already there.
+        A job that is run again after a crash goes on from its last checkpoint and ends with the model of an
+        undisturbed one, unless its version is already there.
 
         Returns:
             The job's result: `{"model", "version", "metrics", "gate"}`.
@@ -48,16 +57,28 @@ class Trainer:
         Raises:
             TrainingFailed: the model could not be exported, or gave no finite numbers.
         """
+        checkpoints = None if self._checkpoints is None else Checkpoints(self._checkpoints, run.job_id)
+        try:
+            result = self._train(plan, run, checkpoints)
+        except ServiceError:
+            if checkpoints is not None:
+                checkpoints.remove()
+            raise
+        if checkpoints is not None:
+            checkpoints.remove()
+        return result
+
+    def _train(self, plan: TrainingPlan, run: Run, checkpoints: Checkpoints | None) -> dict[str, Any]:
         published = find_by_job(self.store_root, plan.name, run.job_id)
         if published is not None:
             return self._crown(published)
         self._exporter.start()
-        started = time.monotonic()
         reporter = ProgressReporter(plan, run)
-        result = self._fit(plan, run, reporter)
+        fits = Fits(run.raise_if_stopped, checkpoints)
+        result = self._fit(plan, fits, reporter)
         if not all(np.all(np.isfinite(weights)) for weights in result.weights):
             raise TrainingFailed("The training diverged: its weights are not finite. Try a lower learning_rate.")
-        seconds = time.monotonic() - started
+        seconds = fits.clock.elapsed()
         run.raise_if_stopped()
         manifest = _manifest(plan, result, seconds, run.job_id)
         folder = staging(self.store_root, run.job_id)
@@ -76,12 +97,12 @@ class Trainer:
     def close(self) -> None:
         self._exporter.close()
 
-    def _fit(self, plan: TrainingPlan, run: Run, reporter: ProgressReporter) -> TrainingResult:
+    def _fit(self, plan: TrainingPlan, fits: Fits, reporter: ProgressReporter) -> TrainingResult:
         data = plan.recipes[0].own_data
         if data is None:
-            return train_on_waves(plan, run.raise_if_stopped, reporter)
+            return train_on_waves(plan, fits, reporter)
         values = read_panel(self._load_panel(data.id))
-        return train_on_panel(plan, values, self._catalog(), run.raise_if_stopped, reporter)
+        return train_on_panel(plan, values, self._catalog(), fits, reporter)
 
     def _crown(self, published: Manifest) -> dict[str, Any]:
         """Makes a version that passed its gate the champion, unless a later one is that already; then its result."""
