@@ -9,6 +9,7 @@ from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from service.api_keys import read_key_file, read_keys
+from service.database_url import read_database_url
 
 _ROOT_PATH = re.compile(r"(/[A-Za-z0-9._~!$&'()*+,;=:@%-]+)+")
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^\s/?#]+")
@@ -93,7 +94,11 @@ class Settings(BaseSettings):
         Path(".outfielder"), description="The folder of the embedded job database, job logs and caches."
     )
     database_url: str | None = Field(
-        None, description="URL of the job database; by default an SQLite file in the state folder."
+        None,
+        # It may hold a password.
+        repr=False,
+        description="URL of the job database; by default an SQLite file in the state folder. "
+        "`postgresql://user:password@host/database` is one that many machines share.",
     )
     api_keys: str = Field("", description="Comma-separated API keys; unset or empty, the API asks for no key.")
     api_keys_file: Path | None = Field(
@@ -184,6 +189,11 @@ class Settings(BaseSettings):
             if origin != "*" and not _ORIGIN.fullmatch(origin.rstrip("/")):
                 raise ValueError(f"{origin!r} is no origin: expected one such as https://shop.example.com, or *")
         return value
+
+    @field_validator("database_url")
+    @classmethod
+    def _read_database_url(cls, value: str | None) -> str | None:
+        return read_database_url(value) if value is not None and value.strip() else None
 
     @field_validator("api_keys")
     @classmethod

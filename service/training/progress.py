@@ -20,6 +20,8 @@ class Run(Protocol):
 
     def raise_if_stopped(self) -> None: ...
 
+    def confirm(self) -> None: ...
+
 
 class ProgressReporter:
     """Counts the epochs of a job's fits as if they were one."""

@@ -86,9 +86,10 @@ class Trainer:
             export = self._exporter.export(result.recipe, result.weights, result.proofs, folder)
             if result.measured_weights is not None:
                 save_measured(folder, result.measured_weights)
-            run.raise_if_stopped()
             tuning = None if reporter.trials is None else {"trials": reporter.trials}
             manifest = replace(manifest, engines=export.engines, tuning=tuning)
+            # Whoever was away for long may have lost the job to another worker by now.
+            run.confirm()
             return self._crown(publish(self.store_root, folder, manifest))
         finally:
             # Published, it has another name by now; else nobody will ask for it.

@@ -36,6 +36,9 @@ class Job:
     def raise_if_stopped(self) -> None:
         pass
 
+    def confirm(self) -> None:
+        pass
+
 
 def search(**request: Any) -> tuple[TrainingResult, list[dict[str, Any]], Job]:
     made, job = make_training_plan({**SMALL, **request}), Job()
