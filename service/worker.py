@@ -112,6 +112,7 @@ def _load(settings: Settings) -> "Callable[[dict[str, Any], TaskRun], dict[str, 
     from service.engines.loaders import AutoLoader
     from service.serving.backtest_jobs import BacktestJobs
     from service.serving.forecasting import ForecastLimits
+    from service.storage.object_storage import ObjectStorage
     from service.store.shared_store import open_store
     from service.training.device import choose_device
     from service.training.jax_trainer.cache import keep_programs
@@ -124,7 +125,8 @@ def _load(settings: Settings) -> "Callable[[dict[str, Any], TaskRun], dict[str, 
     # In their file, which may hold more than a job may take of memory.
     load_panel = partial(DatasetStore(settings.datasets_dir).load, mapped=True)
     store = open_store(settings.models_store, settings.models_folder)
-    trainer = Trainer(store, load_panel, keep_versions=settings.keep_versions)
+    checkpoints = ObjectStorage(settings.checkpoints_url)
+    trainer = Trainer(store, load_panel, keep_versions=settings.keep_versions, checkpoints=checkpoints)
     loader = partial(AutoLoader, beside_training=True)
     limits = ForecastLimits(settings.max_horizon, settings.max_answer_values, settings.max_series_length)
     backtests = BacktestJobs(store, loader, limits, load_panel)
