@@ -45,6 +45,7 @@ from service.serving.registry import Registry
 from service.settings import Settings
 from service.storage.private_files import keep_private
 from service.store.catalog import Catalog
+from service.store.shared_store import open_store
 from service.telemetry.logging import configure
 from service.telemetry.metrics import Metrics
 
@@ -79,10 +80,12 @@ def create_app(
     metrics.watch(
         waiting=lambda: batcher.waiting, loaded=lambda: registry.loaded, damaged=lambda: len(registry.damaged)
     )
+    metrics.watch_store(age_seconds=lambda: catalog.age_seconds, failures=lambda: catalog.failures)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await jobs.open()
+        catalog.open()
         await registry.open()
         expiring = asyncio.create_task(_expire(datasets, jobs, settings))
         refreshing = asyncio.create_task(_refresh(metrics))
@@ -97,6 +100,7 @@ def create_app(
             scheduling.cancel()
             await batcher.close()
             await registry.close()
+            await asyncio.to_thread(catalog.close)
             await jobs.close()
 
     services = Services(
@@ -155,7 +159,7 @@ async def _refresh(metrics: Metrics) -> None:
 
 def build_app(settings: Settings, lifecycle: Lifecycle | None = None) -> FastAPI:
     """The application that the settings describe."""
-    catalog = Catalog(settings.models_store)
+    catalog = open_store(settings.models_store, settings.models_folder).catalog()
     registry = Registry(
         catalog,
         make_loader(settings.engine),
@@ -184,7 +188,7 @@ def serve(settings: Settings, insecure: bool = False, descriptor: int | None = N
         The exit status: 0 when a signal ended it, 1 when it could not start, with the reason on standard error.
     """
     configure(json=settings.logs_json)
-    keep_private(settings.state_dir, settings.models_store)
+    keep_private(settings.state_dir, settings.models_folder)
     try:
         check_exposure(settings, insecure)
         lifecycle = Lifecycle()

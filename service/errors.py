@@ -213,6 +213,18 @@ class DatasetInUse(Conflict):
     code = "dataset_in_use"
 
 
+class DatasetReplaced(Conflict):
+    """The data set got other content while it was read."""
+
+    code = "dataset_replaced"
+
+
+class PreconditionFailed(ServiceError):
+    """The resource is not as the header If-Match expects it (412)."""
+
+    code = "precondition_failed"
+
+
 class JobEnded(Conflict):
     code = "job_ended"
 

@@ -8,6 +8,8 @@ import typer
 if TYPE_CHECKING:
     from outfielder_client import Client
 
+# What a shell gives a command that Ctrl-C ended.
+INTERRUPTED = 130
 # What a job's progress counts.
 UNITS = {"train": "epoch", "backtest": "series"}
 
@@ -20,14 +22,20 @@ def follow(client: "Client", job: dict[str, Any], *, quiet: bool) -> dict[str, A
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), disable=quiet) as progress:
         task = progress.add_task(job["model"], total=None, note=job["status"])
-        for event in client.watch(job["id"]):
-            data = event.data
-            if event.kind == "done":
-                progress.update(task, note=data["status"])
-                return data
-            loss = "" if data["val_loss"] is None else f"val_loss {data['val_loss']:.4g}"
-            note = f"{UNITS[job['kind']]} {data['epoch']}/{data['epochs']} {loss}"
-            progress.update(task, total=data["epochs"] or None, completed=data["epoch"], note=note)
+        try:
+            for event in client.watch(job["id"]):
+                data = event.data
+                if event.kind == "done":
+                    progress.update(task, note=data["status"])
+                    return data
+                loss = "" if data["val_loss"] is None else f"val_loss {data['val_loss']:.4g}"
+                note = f"{UNITS[job['kind']]} {data['epoch']}/{data['epochs']} {loss}"
+                progress.update(task, total=data["epochs"] or None, completed=data["epoch"], note=note)
+        except KeyboardInterrupt:
+            progress.stop()
+            hint = f"'outfielder jobs {job['id']} --watch' follows it again, --cancel ends it."
+            print(f"outfielder: the job goes on: {hint}", file=sys.stderr)
+            raise typer.Exit(INTERRUPTED) from None
     return client.job(job["id"])
 
 

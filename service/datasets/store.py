@@ -20,6 +20,8 @@ from service.datasets.panel_files import (
     DAMAGES,
     FACTS,
     Outline,
+    Replaced,
+    load_blocks,
     load_facts,
     load_outline,
     load_panel,
@@ -30,9 +32,18 @@ from service.datasets.panel_files import (
 from service.datasets.quota import INLINE, RESERVED, Quota
 from service.datasets.quota import STAGING as STAGING
 from service.domain.panel import Panel
-from service.errors import DatasetDamaged, DatasetNotFound, IdempotencyKeyReused, InvalidRequest, StorageUnavailable
+from service.errors import (
+    DatasetDamaged,
+    DatasetNotFound,
+    DatasetReplaced,
+    IdempotencyKeyReused,
+    InvalidRequest,
+    PreconditionFailed,
+    StorageUnavailable,
+)
 from service.storage.disk_errors import is_disk_error, make_storage_error, storing
 from service.storage.durability import flush_folder
+from service.storage.exchange import exchange
 from service.storage.private_files import make_folder
 
 logger = logging.getLogger(__name__)
@@ -78,7 +89,7 @@ class DatasetStore:
         dataset_id = uuid.uuid4().hex if key is None else name_upload(key)
         with storing(PLACE):
             dataset = replace(load_facts(scratch), id=dataset_id)
-        if key is not None and (known := self._find_same(dataset, scratch)) is not None:
+        if key is not None and (known := self._find_same(dataset)) is not None:
             return known
         try:
             with storing(PLACE):
@@ -86,27 +97,43 @@ class DatasetStore:
                 self._publish(scratch, dataset_id)
         except StorageUnavailable:
             # An earlier attempt, which its sender had given up, was kept meanwhile.
-            known = None if key is None else self._find_same(dataset, scratch)
+            known = None if key is None else self._find_same(dataset)
             if known is None:
                 raise
             return known
         return dataset
 
-    def _find_same(self, dataset: Dataset, scratch: Path) -> Dataset | None:
+    def _find_same(self, dataset: Dataset) -> Dataset | None:
         """The data set that has the id already. Raises IdempotencyKeyReused if it holds something else."""
         try:
             known = self.get(dataset.id)
-            is_same = replace(known, created_at=dataset.created_at) == dataset
-            # Facts may be the same of other values; both are read only where they are.
-            is_same = is_same and self.load(dataset.id).digest() == load_panel(scratch).digest()
+            if known.digest is None:
+                # Of an earlier release.
+                known = replace(known, digest=self.load(dataset.id).digest())
         except DatasetNotFound:
             return None
-        if not is_same:
-            raise IdempotencyKeyReused(
-                "This Idempotency-Key was used with other series. Use a new key for a new upload."
-            )
+        if known.digest != dataset.digest or known.audit != dataset.audit:
+            raise _reused()
         self.touch(dataset.id)
         return known
+
+    def add_in_place_of(
+        self,
+        dataset_id: str,
+        panel: Panel,
+        audit: Iterable[Finding] = (),
+        *,
+        key: str | None = None,
+        tags: Collection[str] | None = None,
+    ) -> tuple[Dataset, str | None]:
+        """Replaces a data set by a panel, as `replace`. Raises UploadsFull as well."""
+        scratch = self.scratch()
+        try:
+            with storing(PLACE):
+                write_panel(scratch, panel, audit, self.quota)
+            return self.replace(dataset_id, scratch, key=key, tags=tags)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
 
     def keep(self, panel: Panel) -> str:
         """Keeps a panel that came with a request, once for all requests with the same one. Returns its id.
@@ -132,15 +159,89 @@ class DatasetStore:
             shutil.rmtree(scratch, ignore_errors=True)
         return panel_id
 
-    def load(self, dataset_id: str) -> Panel:
+    def replace(
+        self, dataset_id: str, scratch: Path, *, key: str | None = None, tags: Collection[str] | None = None
+    ) -> tuple[Dataset, str | None]:
+        """Puts a folder of `scratch`, filled by `write_panel`, in the place of a data set: readers see old or new.
+
+        Args:
+            key: whoever sends the same series with the same key again changes nothing.
+            tags: of `Dataset.tag`: it is replaced only if it still has one of them.
+
+        Returns:
+            The facts, and the id under which the panel that was there is still kept for jobs that are to read it:
+            whoever knows that there are none deletes it. None where nothing is kept that was not before.
+
+        Raises:
+            DatasetNotFound, IdempotencyKeyReused, PreconditionFailed.
+        """
+        folder = self._folder(dataset_id)
+        with storing(PLACE):
+            new = load_facts(scratch)
+        key_digest = None if key is None else hashlib.sha256(f"replace {key}".encode()).hexdigest()
+        with storing(PLACE), self.quota.locked(always=True):
+            try:
+                old: Dataset | None = self.get(dataset_id)
+            except DatasetDamaged:
+                old = None
+            if old is not None:
+                if key_digest is not None and key_digest == old.key_digest:
+                    if new.digest != old.digest:
+                        raise _reused()
+                    return old, None
+                if tags is not None and old.tag not in tags:
+                    raise PreconditionFailed(
+                        f'The data set {dataset_id!r} has changed since: its ETag is "{old.tag}". Read it again, then '
+                        "send If-Match with this one."
+                    )
+            created_at = new.created_at if old is None else old.created_at
+            dataset = replace(
+                new, id=dataset_id, created_at=created_at, updated_at=new.updated_at, key_digest=key_digest
+            )
+            write_facts(scratch, dataset)
+            with contextlib.suppress(OSError):
+                # Lists are ordered by it: a data set keeps its place.
+                made_ns = (folder / FACTS).stat().st_mtime_ns
+                os.utime(scratch / FACTS, ns=(made_ns, made_ns))
+            (scratch / RESERVED).unlink(missing_ok=True)
+            flush_folder(scratch)
+            exchange(scratch, folder)
+            flush_folder(self.root)
+        self.touch(dataset_id)
+        # What was in the data set's place is in that of the new one now.
+        return dataset, self._retire(scratch)
+
+    def _retire(self, scratch: Path) -> str | None:
+        """Keeps a panel that was replaced, and takes its folder away. Returns its id if it was not kept before."""
+        try:
+            with storing(PLACE):
+                digest = load_outline(scratch).digest
+                if digest is None or self.touch(name_inline(digest)):
+                    return None
+                (scratch / FACTS).unlink(missing_ok=True)
+                self._publish(scratch, name_inline(digest))
+                self.touch(name_inline(digest))
+                return name_inline(digest)
+        except (*DAMAGES, OSError, StorageUnavailable):
+            # What can't be read, no job can.
+            return None
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+    def load(self, dataset_id: str, *, digest: str | None = None, mapped: bool = False) -> Panel:
         """The panel of a data set, or of `keep`. What is read is not about to expire.
+
+        Args:
+            digest: what it held when it was chosen. A data set that was replaced since is read as it was then.
+            mapped: as of `load_panel`.
 
         Raises:
             DatasetNotFound, DatasetDamaged.
         """
-        with self._reading(dataset_id) as folder:
-            self.touch(dataset_id)
-            return load_panel(folder)
+        name = dataset_id if digest is None else self._find_version(dataset_id, digest)
+        with self._reading(name) as folder:
+            self.touch(name)
+            return load_panel(folder, mapped=mapped)
 
     def outline(self, dataset_id: str) -> Outline:
         """What `load` gives, without the values. Raises as `load`."""
@@ -149,9 +250,21 @@ class DatasetStore:
             return load_outline(folder)
 
     def load_series(self, dataset_id: str, outline: Outline, places: Collection[int]) -> list[NDArray[np.float64]]:
-        """The values [time] of some series of a data set, at ascending places of its outline. Raises as `load`."""
+        """The values [time] of some series of a data set, at ascending places of its outline.
+
+        Raises:
+            DatasetReplaced: the outline is that of another panel, and as `load`.
+        """
         with self._reading(dataset_id) as folder:
             return load_series(folder, outline, places)
+
+    def load_blocks(self, dataset_id: str, outline: Outline) -> Iterator[NDArray[np.float64]]:
+        """All values of a data set, one series behind the other, in blocks that are cut anywhere.
+
+        Raises as `load_series`.
+        """
+        with self._reading(dataset_id) as folder:
+            yield from load_blocks(folder, outline)
 
     def get(self, dataset_id: str) -> Dataset:
         """A data set's facts. Raises DatasetNotFound, DatasetDamaged."""
@@ -213,6 +326,24 @@ class DatasetStore:
                 make_folder(made)
         return folder
 
+    def _find_version(self, dataset_id: str, digest: str) -> str:
+        """Where the panel of this digest lies: under the data set's id, or where `retire` put it."""
+        with self._reading(dataset_id) as folder:
+            try:
+                present = load_outline(folder).digest or load_panel(folder).digest()
+            except FileNotFoundError:
+                present = None
+        if present == digest:
+            return dataset_id
+        if (self.root / name_inline(digest)).exists():
+            return name_inline(digest)
+        if present is None:
+            raise _missing(dataset_id)
+        raise DatasetNotFound(
+            f"The data set {dataset_id!r} was replaced after it had been chosen, and what it held then is gone. Send "
+            "the request again."
+        )
+
     @contextlib.contextmanager
     def _reading(self, dataset_id: str) -> Iterator[Path]:
         """The folder of a data set; what its files do wrong inside is told as the data set's fault."""
@@ -221,6 +352,10 @@ class DatasetStore:
             yield folder
         except OSError as error:
             raise _explain(dataset_id, error) from error
+        except Replaced as error:
+            raise DatasetReplaced(
+                f"The data set {dataset_id!r} was replaced while it was read. Send the request again."
+            ) from error
         except DAMAGES as error:
             raise _damaged(dataset_id) from error
 
@@ -282,6 +417,10 @@ def _explain(dataset_id: str, error: OSError) -> DatasetNotFound | StorageUnavai
     if isinstance(error, FileNotFoundError):
         return _missing(dataset_id)
     return make_storage_error(PLACE, error.errno or 0, error) if is_disk_error(error.errno) else _damaged(dataset_id)
+
+
+def _reused() -> IdempotencyKeyReused:
+    return IdempotencyKeyReused("This Idempotency-Key was used with other series. Use a new key for a new upload.")
 
 
 def _damaged(dataset_id: str) -> DatasetDamaged:

@@ -123,6 +123,11 @@ def test_an_upload_is_kept_listed_forecast_and_removed(client: Any, tmp_path: Pa
     assert series["values"] == [day + 0.5 for day in range(1, 20)]
     [forecast] = client.forecast(dataset=dataset["id"], model="lstm", horizon=1)["forecasts"]
     assert forecast["timestamps"] == ["2026-01-20"]
+    other = client.replace_dataset(dataset["id"], {"south": [1, 2, 3]})
+    assert (other["id"], other["n_points"]) == (dataset["id"], 3)
+    with pytest.raises(RequestRefused, match="has changed since"):
+        client.replace_dataset(dataset["id"], [1, 2], if_match='"5f0c"')
+    assert [series["id"] for series in client.dataset_series(dataset["id"])] == ["south"]
     assert client.delete_dataset(dataset["id"]) is None
     with pytest.raises(NotFound):
         client.dataset(dataset["id"])

@@ -226,6 +226,7 @@ class AsyncClient:
     watch = iterating(Api.watch)
     wait = awaiting(Api.wait)
     upload = awaiting(Api.upload)
+    replace_dataset = awaiting(Api.replace_dataset)
     datasets = iterating(Api.datasets)
     dataset = awaiting(Api.dataset)
     dataset_series = iterating(Api.dataset_series)

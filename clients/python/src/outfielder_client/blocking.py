@@ -282,6 +282,7 @@ class Client:
     watch = iterating(Api.watch)
     wait = blocking(Api.wait)
     upload = blocking(Api.upload)
+    replace_dataset = blocking(Api.replace_dataset)
     datasets = iterating(Api.datasets)
     dataset = blocking(Api.dataset)
     dataset_series = iterating(Api.dataset_series)
