@@ -26,6 +26,7 @@ from service.api.lifecycle import Lifecycle
 from service.api.memory_budget import MemoryBudget, settle_allocator
 from service.api.request_body import BodyReader
 from service.api.scheduled_training import run_schedules
+from service.datasets.shared_store import open_datasets
 from service.datasets.sources import Sources
 from service.datasets.store import DatasetStore
 from service.datasets.task_results import TaskResults
@@ -74,7 +75,7 @@ def create_app(
     limits = ForecastLimits(settings.max_horizon, settings.max_answer_values, settings.max_series_length)
     forecasting = Forecasting(registry, batcher, limits)
     backtesting = Backtesting(registry, batcher, limits)
-    datasets = DatasetStore(settings.datasets_dir, settings.all_uploads_bytes)
+    datasets = open_datasets(settings.models_store, settings.datasets_dir, settings.all_uploads_bytes)
     upload_limits = UploadLimits(settings.max_dataset_points, settings.max_dataset_series)
     uploader = Uploader(datasets, upload_limits, max_bytes=settings.max_upload_bytes)
     metrics.watch(

@@ -292,8 +292,10 @@ class Settings(BaseSettings):
 
     @property
     def datasets_dir(self) -> Path:
-        """The folder of uploads, and of series that jobs train on."""
-        return self.state_dir / "datasets"
+        """The folder of uploads, and of series that jobs train on; or of this machine's copies of them."""
+        if isinstance(self.models_store, Path):
+            return self.state_dir / "datasets"
+        return self.state_dir / "datasets-cache" / self.models_folder.name
 
     def all_api_keys(self) -> frozenset[str]:
         """The keys of both settings; none where neither is set.

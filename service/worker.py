@@ -106,13 +106,14 @@ def perform(settings: Settings) -> None:
 
 def _load(settings: Settings) -> "Callable[[dict[str, Any], TaskRun], dict[str, Any]]":
     """What performs a task. It takes seconds to import."""
-    from service.datasets.store import DatasetStore
+    from service.datasets.shared_store import open_datasets
     from service.domain.recipes.memory_estimate import check_memory
     from service.domain.recipes.training_plan import TrainingPlan
     from service.engines.loaders import AutoLoader
     from service.serving.backtest_jobs import BacktestJobs
     from service.serving.forecasting import ForecastLimits
     from service.storage.object_storage import ObjectStorage
+    from service.storage.persistence import PATIENCE_SECONDS
     from service.store.shared_store import open_store
     from service.training.device import choose_device
     from service.training.jax_trainer.cache import keep_programs
@@ -123,7 +124,8 @@ def _load(settings: Settings) -> "Callable[[dict[str, Any], TaskRun], dict[str, 
     # It takes every further graph of a process for a mistake; here each job has its own.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     # In their file, which may hold more than a job may take of memory.
-    load_panel = partial(DatasetStore(settings.datasets_dir).load, mapped=True)
+    datasets = open_datasets(settings.models_store, settings.datasets_dir, patience_seconds=PATIENCE_SECONDS)
+    load_panel = partial(datasets.load, mapped=True)
     store = open_store(settings.models_store, settings.models_folder)
     checkpoints = ObjectStorage(settings.checkpoints_url)
     trainer = Trainer(store, load_panel, keep_versions=settings.keep_versions, checkpoints=checkpoints)

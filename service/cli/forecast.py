@@ -80,6 +80,8 @@ def forecast(
 ) -> None:
     """Forecast the series of a file.
 
+    For example: outfielder forecast sales.csv --horizon 12 --level 80 --output forecast.csv
+
     A JSON file may say more than its series, such as the model: options go before it.
     """
     from service.cli.output_file import STDOUT, choose_output
@@ -87,7 +89,9 @@ def forecast(
     from service.cli.series_file import choose_options, leave_out, read_request
 
     options = choose_options(id_column, time_column, target_column, decimal, thousands, form)
-    asked_format = output_format or ("json" if as_json else None)
+    if as_json and output_format not in (None, "json"):
+        raise typer.BadParameter(f"--json and --output-format {output_format}: leave one of them out.")
+    asked_format = "json" if as_json else output_format
     target = choose_output(output, SUFFIXES, asked=asked_format, for_stdout="csv", source=file)
     kind = None if target is None else target.format
     if kind != "json" and fitted:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from outfielder_client import Client, InvalidRequest
 from outfielder_client import plot as draw_frames
+from service.cli.output import clean
 from service.cli.series_choice import choose_series, to_records
 from service.cli.series_file import leave_out, read_request
 from service.datasets.file_options import FileOptions
@@ -150,10 +151,9 @@ def draw_in_terminal(drawn: list[Drawn]) -> None:
 
 
 def _describe(one: Drawn) -> str:
-    name = "".join(letter if letter.isprintable() else "?" for letter in one.id)
     n = len(one.history)
     part = f"the last {n:,} of {one.n_points:,} points" if n < one.n_points else f"{n:,} point{'s' * (n != 1)}"
-    return f"{name}: {part}, forecast by {one.model}"
+    return f"{clean(one.id)}: {part}, forecast by {one.model}"
 
 
 def _shorten(label: str) -> str:

@@ -15,27 +15,30 @@ UNITS = {"train": "epoch", "backtest": "series"}
 
 
 def follow(client: "Client", job: dict[str, Any], *, quiet: bool) -> dict[str, Any]:
-    """Watches a job to its end and returns it."""
+    """Watches a job to its end and returns it. Ctrl-C ends the watching, not the job."""
+    try:
+        return _watch(client, job, quiet)
+    except KeyboardInterrupt:
+        hint = f"'outfielder jobs {job['id']} --watch' follows it again, --cancel ends it."
+        print(f"outfielder: the job goes on: {hint}", file=sys.stderr)
+        raise typer.Exit(INTERRUPTED) from None
+
+
+def _watch(client: "Client", job: dict[str, Any], quiet: bool) -> dict[str, Any]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), disable=quiet) as progress:
         task = progress.add_task(job["model"], total=None, note=job["status"])
-        try:
-            for event in client.watch(job["id"]):
-                data = event.data
-                if event.kind == "done":
-                    progress.update(task, note=data["status"])
-                    return data
-                loss = "" if data["val_loss"] is None else f"val_loss {data['val_loss']:.4g}"
-                note = f"{UNITS[job['kind']]} {data['epoch']}/{data['epochs']} {loss}"
-                progress.update(task, total=data["epochs"] or None, completed=data["epoch"], note=note)
-        except KeyboardInterrupt:
-            progress.stop()
-            hint = f"'outfielder jobs {job['id']} --watch' follows it again, --cancel ends it."
-            print(f"outfielder: the job goes on: {hint}", file=sys.stderr)
-            raise typer.Exit(INTERRUPTED) from None
+        for event in client.watch(job["id"]):
+            data = event.data
+            if event.kind == "done":
+                progress.update(task, note=data["status"])
+                return data
+            loss = "" if data["val_loss"] is None else f"val_loss {data['val_loss']:.4g}"
+            note = f"{UNITS[job['kind']]} {data['epoch']}/{data['epochs']} {loss}"
+            progress.update(task, total=data["epochs"] or None, completed=data["epoch"], note=note)
     return client.job(job["id"])
 
 

@@ -1,5 +1,6 @@
 """The command `jobs`."""
 
+import sys
 from typing import Annotated
 
 import typer
@@ -53,3 +54,5 @@ def jobs(
             print_json(job)
         else:
             print_job(job, find_frequency(client, job))
+        if cancel and job["status"] == "running":
+            print("outfielder: it was told to end, and does so within a batch or two.", file=sys.stderr)

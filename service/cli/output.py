@@ -24,10 +24,16 @@ def print_json(value: Any) -> None:
     print(format_json(value))
 
 
+def clean(text: str) -> str:
+    """A text of a file on one line, which tells a terminal nothing but what it shows."""
+    return "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
+
+
 def print_table(header: list[str], rows: list[list[str]], *, numbers_from: int | None = None) -> None:
     """Args: `numbers_from` is the first of the columns of numbers, which end at the right."""
-    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-    for row in [header, *rows]:
+    lines = [[clean(cell) for cell in row] for row in [header, *rows]]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for row in lines:
         cells = [
             cell.ljust(width) if numbers_from is None or i < numbers_from else cell.rjust(width)
             for i, (cell, width) in enumerate(zip(row, widths, strict=True))

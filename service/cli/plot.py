@@ -60,6 +60,8 @@ def plot(
 ) -> None:
     """Draw series of a file with their forecasts, in the terminal or as a picture.
 
+    For example: outfielder plot sales.csv --series north --last 36
+
     Without --level the interval of 80 % is drawn, where the model has one.
     """
     from service.cli.forecast_plot import ask, draw_in_terminal, draw_picture, require_matplotlib

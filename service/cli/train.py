@@ -60,7 +60,10 @@ def train(
     as_json: Json = False,
     **flags: Any,
 ) -> None:
-    """Submit a training job."""
+    """Submit a training job.
+
+    For example: outfielder train auto --name sales --file sales.csv --wait
+    """
     from service.cli.series_file import choose_options, upload
 
     options = choose_options(id_column, time_column, target_column, decimal, thousands, form)

@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +48,8 @@ from service.storage.exchange import exchange
 from service.storage.private_files import make_folder
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 # The store in messages to clients.
 PLACE = "folder of uploads"
@@ -277,12 +280,6 @@ class DatasetStore:
         Raises:
             InvalidRequest: the cursor is not one of ours.
         """
-        if cursor is not None and not _CURSOR.match(cursor):
-            raise InvalidRequest.at(
-                "/cursor",
-                "bad_cursor",
-                "The cursor is invalid: use the `next_cursor` of a list, or leave it out to start from the beginning.",
-            )
         keyed = []
         for name in self._list():
             path = self.root / name / FACTS
@@ -290,16 +287,20 @@ class DatasetStore:
             with contextlib.suppress(OSError):
                 # Facts are written once; reading a data set touches its folder alone.
                 keyed.append((f"{path.stat().st_mtime_ns:019d}-{name}", path))
-        before = [(key, path) for key, path in sorted(keyed, reverse=True) if cursor is None or key < cursor]
+        chosen, next_cursor = cut_page(keyed, limit, cursor)
         datasets = []
-        for _, path in before[:limit]:
+        for path in chosen:
             try:
                 datasets.append(load_facts(path.parent))
             except FileNotFoundError:
                 continue
             except (OSError, *DAMAGES):
                 logger.warning("the data set %s is damaged", path.parent.name)
-        return datasets, before[limit - 1][0] if len(before) > limit else None
+        return datasets, next_cursor
+
+    def has(self, dataset_id: str) -> bool:
+        """Whether there is a data set, or a panel of `keep`; damaged or not."""
+        return self._folder(dataset_id).exists()
 
     def delete(self, dataset_id: str) -> None:
         """Removes a data set. Raises DatasetNotFound."""
@@ -335,10 +336,10 @@ class DatasetStore:
                 present = None
         if present == digest:
             return dataset_id
-        if (self.root / name_inline(digest)).exists():
+        if self.has(name_inline(digest)):
             return name_inline(digest)
         if present is None:
-            raise _missing(dataset_id)
+            raise missing(dataset_id)
         raise DatasetNotFound(
             f"The data set {dataset_id!r} was replaced after it had been chosen, and what it held then is gone. Send "
             "the request again."
@@ -357,7 +358,7 @@ class DatasetStore:
                 f"The data set {dataset_id!r} was replaced while it was read. Send the request again."
             ) from error
         except DAMAGES as error:
-            raise _damaged(dataset_id) from error
+            raise damaged(dataset_id) from error
 
     def _list(self) -> list[str]:
         """The names of uploads."""
@@ -379,7 +380,7 @@ class DatasetStore:
 
     def _folder(self, dataset_id: str) -> Path:
         if not _ID.match(dataset_id):
-            raise _missing(dataset_id)
+            raise missing(dataset_id)
         return self.root / dataset_id
 
     def touch(self, dataset_id: str) -> bool:
@@ -398,13 +399,27 @@ class DatasetStore:
                 # One rename hides it whole; what a crash leaves of the rest is swept later.
                 folder.rename(trash)
             except FileNotFoundError as error:
-                raise _missing(dataset_id) from error
+                raise missing(dataset_id) from error
         shutil.rmtree(trash, ignore_errors=True)
 
 
 def name_upload(key: str) -> str:
     """The id of the data set that was kept under a key."""
     return hashlib.sha256(f"upload {key}".encode()).hexdigest()[:32]
+
+
+def cut_page(keyed: Iterable[tuple[str, T]], limit: int, cursor: str | None) -> tuple[list[T], str | None]:
+    """A page of what has keys, the highest first, and the cursor of the next. Raises InvalidRequest."""
+    if cursor is not None and not _CURSOR.match(cursor):
+        raise InvalidRequest.at(
+            "/cursor",
+            "bad_cursor",
+            "The cursor is invalid: use the `next_cursor` of a list, or leave it out to start from the beginning.",
+        )
+    before = sorted(
+        ((key, value) for key, value in keyed if cursor is None or key < cursor), key=lambda item: item[0], reverse=True
+    )
+    return [value for _, value in before[:limit]], before[limit - 1][0] if len(before) > limit else None
 
 
 def name_inline(digest: str) -> str:
@@ -415,20 +430,22 @@ def name_inline(digest: str) -> str:
 def _explain(dataset_id: str, error: OSError) -> DatasetNotFound | StorageUnavailable:
     """Why a data set can't be read."""
     if isinstance(error, FileNotFoundError):
-        return _missing(dataset_id)
-    return make_storage_error(PLACE, error.errno or 0, error) if is_disk_error(error.errno) else _damaged(dataset_id)
+        return missing(dataset_id)
+    return make_storage_error(PLACE, error.errno or 0, error) if is_disk_error(error.errno) else damaged(dataset_id)
 
 
 def _reused() -> IdempotencyKeyReused:
     return IdempotencyKeyReused("This Idempotency-Key was used with other series. Use a new key for a new upload.")
 
 
-def _damaged(dataset_id: str) -> DatasetDamaged:
+def damaged(dataset_id: str) -> DatasetDamaged:
+    """What is told of a data set whose files are not what was kept."""
     return DatasetDamaged(
         f"The data set {dataset_id!r} is damaged on the server's disk. Delete it and upload it again."
     )
 
 
-def _missing(dataset_id: str) -> DatasetNotFound:
+def missing(dataset_id: str) -> DatasetNotFound:
+    """What is told of a data set that isn't there."""
     shown = dataset_id if len(dataset_id) <= 60 else dataset_id[:60] + "..."
     return DatasetNotFound(f"There is no data set {shown!r}. It may have expired; GET /datasets lists all data sets.")

@@ -17,11 +17,11 @@ from service.errors import (
     VersionDamaged,
     VersionNotFound,
 )
+from service.storage.digest import digest_file
 from service.storage.disk_errors import storing
 from service.storage.regular_files import explain, name_kind
 from service.store.damage_record import Damage
 from service.store.damage_scan import Picture, Scanner
-from service.store.digest import digest_file
 from service.store.layout import (
     ALIASES,
     DEFAULT,

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from service.errors import VersionDamaged
+from service.storage.digest import digest_bytes, digest_file
 from service.storage.object_storage import ObjectMissing, ObjectStorage
 from service.storage.regular_files import read_regular
-from service.store.digest import digest_bytes, digest_file
 from service.store.folder_entries import find_missing
 from service.store.layout import MANIFEST, model_folder, open_up
 from service.store.manifest import Manifest

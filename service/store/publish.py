@@ -11,10 +11,10 @@ from pathlib import Path
 
 import orjson
 
+from service.storage.digest import digest_file
 from service.storage.disk_errors import storing
 from service.storage.durability import flush_folder
 from service.storage.regular_files import read_regular
-from service.store.digest import digest_file
 from service.store.layout import (
     COUNTER,
     MANIFEST,

@@ -19,6 +19,7 @@ from typing import TypeVar
 import orjson
 
 from service.errors import StorageUnavailable, VersionDamaged
+from service.storage.digest import digest_bytes
 from service.storage.object_storage import (
     ObjectChanged,
     ObjectExists,
@@ -26,7 +27,6 @@ from service.storage.object_storage import (
     ObjectMissing,
     ObjectStorage,
 )
-from service.store.digest import digest_bytes
 from service.store.layout import ALIASES, COUNTER, DEFAULT, MANIFEST, is_name, parse_version
 from service.store.manifest import Manifest
 from service.store.shared_state import ModelState

@@ -3,6 +3,7 @@
 import fcntl
 import os
 import pty
+import signal
 import struct
 import subprocess
 import sys
@@ -12,9 +13,16 @@ TIMEOUT_SECONDS = 120
 
 
 def run_in_terminal(
-    arguments: list[str], environment: dict[str, str], columns: int = 80, rows: int = 40
+    arguments: list[str],
+    environment: dict[str, str],
+    columns: int = 80,
+    rows: int = 40,
+    interrupt_at: str | None = None,
 ) -> tuple[int, str]:
-    """The exit status, and all that the terminal got, in the order in which it came."""
+    """The exit status, and all that the terminal got, in the order in which it came.
+
+    Args: `interrupt_at` is the text at which somebody presses Ctrl-C.
+    """
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
     process = subprocess.Popen(
@@ -36,5 +44,8 @@ def run_in_terminal(
         if not piece:
             break
         shown += piece
+        if interrupt_at is not None and interrupt_at in shown.decode(errors="replace"):
+            process.send_signal(signal.SIGINT)
+            interrupt_at = None
     os.close(ours)
     return process.wait(timeout=TIMEOUT_SECONDS), shown.decode().replace("\r\n", "\n")

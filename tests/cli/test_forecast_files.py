@@ -181,6 +181,7 @@ def test_a_file_that_asks_for_what_a_table_has_no_place_for_is_told_so(service: 
         (("-o", "sales.csv"), "is the file that is read"),
         (("-o", "made.csv", "--json"), "says csv, and --output-format says json"),
         (("-o", "made.csv", "--output-format", "parquet"), "says csv"),
+        (("--output-format", "csv", "--json"), "--json and --output-format csv"),
         (("--output-format", "xml"), "expected csv, parquet or json, got 'xml'"),
         (("--level", "0"), "between 0 and 100"),
         (("--level", "100"), "got 100"),

@@ -69,6 +69,20 @@ def test_what_a_worker_publishes_is_served_by_all_within_seconds(machines: tuple
     one.wait_until(lambda: one.client.get("/models/shared").json()["is_default"], "the default", 5)
 
 
+def test_an_upload_to_one_machine_is_trained_on_and_forecast_by_another(machines: tuple[Processes, Processes]) -> None:
+    one, two = machines
+    kept = one.client.post("/datasets", json={"series": {"a": SERIES, "b": SERIES[::-1]}}).json()
+    assert [dataset["id"] for dataset in two.client.get("/datasets").json()["datasets"]] == [kept["id"]]
+    answer = two.client.post("/forecast", json={"model": "zero-shot", "dataset": kept["id"]})
+    assert [forecast["id"] for forecast in answer.json()["forecasts"]] == ["a", "b"]
+    # The worker is on the other machine.
+    for data in ({"kind": "dataset", "id": kept["id"]}, {"kind": "series", "series": [SERIES, SERIES]}):
+        job = one.train(architecture="linear", name="own", data=data, epochs=2)
+        one.wait_for_job(job["id"])
+    assert two.client.delete(f"/datasets/{kept['id']}").status_code == 204
+    assert one.client.get("/datasets").json()["datasets"] == []
+
+
 def test_while_the_store_is_away_forecasts_are_served_and_a_job_waits(
     machines: tuple[Processes, Processes], s3_server: S3
 ) -> None:
