@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-all test-clients check fuzz format lock pretrain bench-zero-shot bench-chapter bench-autoregression bench-engines bench-serving bench-accuracy bench-robustness bench-memory bench-training bench-page bench-formats screenshots http-collection clean
+.PHONY: help setup run test test-all test-clients check fuzz drill format lock pretrain bench-zero-shot bench-chapter bench-autoregression bench-engines bench-serving bench-accuracy bench-robustness bench-memory bench-training bench-page bench-formats screenshots http-collection clean
 
 help:  ## Say what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-21s %s\n", $$1, $$2}'
@@ -44,6 +44,9 @@ check: setup  ## Lint, format and types
 
 fuzz: setup .venv-fuzz/.installed  ## Ask for what nobody would, and see that others are served (half an hour)
 	$(BIN)/python -m tests.fuzz
+
+drill: setup  ## Kill, pause and take away what the service runs on, and count jobs and versions afterwards (an hour)
+	$(BIN)/python -m tests.drill
 
 CLIENTS := inference mlserver timegpt
 

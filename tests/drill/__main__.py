@@ -115,11 +115,17 @@ def publish_for_all(machines: Machines, asked: argparse.Namespace) -> Row:
         return faults.publish_for_all(cluster)
 
 
+def flip_bytes(machines: Machines, asked: argparse.Namespace) -> Row:
+    del asked
+    with machines.alone() as cluster:
+        return faults.flip_bytes(cluster)
+
+
 SCENARIOS: dict[str, Callable[[Machines, argparse.Namespace], Row]] = {
     scenario.__name__.replace("_", "-"): scenario
     for scenario in (
-        publish_for_all, pause_worker, lose_host, poison, stop_database, fail_object_store, kill_one_machine,
-        kill_two_hosts,
+        publish_for_all, pause_worker, lose_host, poison, stop_database, fail_object_store, flip_bytes,
+        kill_one_machine, kill_two_hosts,
     )
 }  # fmt: skip
 

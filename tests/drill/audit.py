@@ -63,7 +63,7 @@ def _wait_for_end(client: Client, job_id: str, seconds: float, host: Host) -> di
 
 def _is_wrong_end(job: dict[str, Any]) -> bool:
     # Three deaths are an end that is meant to be.
-    return job["status"] == "cancelled" or (job["status"] == "failed" and job["error"]["code"] != "worker_died")
+    return bool(job["status"] == "cancelled" or (job["status"] == "failed" and job["error"]["code"] != "worker_died"))
 
 
 def _try_version(host: Host, manifest: dict[str, Any]) -> str | None:

@@ -25,6 +25,8 @@ READY_SECONDS = 180.0
 SHORT: dict[str, Any] = {"architecture": "vector_rnn", "layers": 1, "units": 8, "epochs": 3, "data": {"n_series": 300}}
 # Long enough for a fault to come in between.
 LONG: dict[str, Any] = {"architecture": "lstm", "units": 16, "epochs": 14, "data": {"n_series": 1500}}
+# So long that another host is up before its end.
+LONGER: dict[str, Any] = {**LONG, "epochs": 60, "data": {"n_series": 4000}}
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ def pause_worker(cluster: Cluster, *, lease_seconds: float) -> Row:
         send(paused, signal.SIGSTOP)
         began = time.monotonic()
         try:
-            wait_for(lambda: client.job(job.id)["attempt"] > 1, "another worker takes over", 6 * lease_seconds, second)
+            _wait_for_another_run(second, job.id, 6 * lease_seconds)
             taken = time.monotonic() - began
         finally:
             send(paused, signal.SIGCONT)
@@ -99,18 +101,18 @@ def lose_host(cluster: Cluster) -> Row:
     """Cuts the power of the host that trains; the other goes on from its checkpoint, to the same weights."""
     first, second = cluster.hosts
     with first.client() as client:
-        job = client.train(**LONG, name="lost")
+        job = client.train(**LONGER, name="lost")
         _wait_for_epoch(first, job.id, 6)
     second.switch_on()
     wait_for(second.is_ready, "the other host", READY_SECONDS, second)
     first.switch_off()
     began = time.monotonic()
     with second.client() as client:
-        wait_for(lambda: client.job(job.id)["attempt"] > 1, "another host takes over", 300, second)
+        _wait_for_another_run(second, job.id, 300)
         taken = time.monotonic() - began
         resumed = _wait_for_progress(second, job.id)
         found = audit(second, [job.id], seconds=ENDS_SECONDS)
-        undisturbed = client.train(**LONG, name="undisturbed").wait().result or {}
+        undisturbed = client.train(**LONGER, name="undisturbed").wait().result or {}
         lost = client.job(job.id)["result"]
         are_equal = _weights(client, lost) == _weights(client, undisturbed)
     return Row(
@@ -207,6 +209,50 @@ def publish_for_all(cluster: Cluster, *, count: int = 3) -> Row:
     )
 
 
+def flip_bytes(cluster: Cluster) -> Row:
+    """Changes one byte of the newest version and one of an upload, in the store itself, while the service is off."""
+    host = cluster.hosts[0]
+    with host.client() as client:
+        results = [client.train(**SHORT, name="flipped", seed=seed).wait().result or {} for seed in (1, 2)]
+        dataset = client.upload(SERIES)["id"]
+    host.switch_off(signal.SIGTERM)
+    store = cluster.folder / "models_store"
+    for path in (
+        next((store / "flipped" / str(results[-1]["version"]) / "variables").glob("*.data*")),
+        max((host.folder / "state" / "datasets" / dataset).iterdir(), key=lambda path: path.stat().st_size),
+    ):
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2] ^= 0x40
+        path.write_bytes(content)
+    # It is loaded by TensorFlow, whose files are changed, and not from the graphs beside them.
+    host.environment["OUTFIELDER_ENGINE"] = "savedmodel"
+    host.switch_on()
+    wait_for(host.is_ready, "ready again", READY_SECONDS, host)
+    with httpx.Client(base_url=host.url, timeout=120) as http:
+        body = {"model": "flipped", "series": SERIES}
+        refused = http.post("/forecast", json={**body, "version": results[-1]["version"]})
+        served = http.post("/forecast", json=body)
+        upload = http.post("/forecast", json={"model": "naive", "dataset": dataset})
+        upload = http.get(f"/datasets/{dataset}/series") if upload.json().get("code") == "model_not_found" else upload
+        ready, metrics = http.get("/readyz"), http.get("/metrics")
+    damaged = [line for line in metrics.text.splitlines() if line.startswith("outfielder_damaged_entries ")]
+    version = served.json().get("version")
+    return Row(
+        "a flipped byte in a version, and in an upload",
+        "refused with a clear error; the previous version serves; /readyz and /metrics say so",
+        f"version {results[-1]['version']}: {refused.status_code} {_code(refused)}; version {version} serves; "
+        f"upload: {upload.status_code} {_code(upload)}; /readyz {'names' if 'flipped' in ready.text else 'hides'} it; "
+        f"{damaged}",
+        _code(refused) == "version_damaged" and version == results[0]["version"] and _code(upload) == "dataset_damaged"
+        and "flipped" in ready.text and damaged != ["outfielder_damaged_entries 0.0"],
+    )  # fmt: skip
+
+
+def _code(answer: httpx.Response) -> str:
+    """The code of a problem; the empty text for an answer that is none."""
+    return str(answer.json().get("type", "")).rpartition(":")[2]
+
+
 class _Answers:
     """What became of forecasts that are asked for all the time."""
 
@@ -266,6 +312,16 @@ def _wait_for_epoch(host: Host, job_id: str, epoch: int) -> None:
 
     with host.client() as client:
         wait_for(reached, f"epoch {epoch} of job {job_id}", 300, host)
+
+
+def _wait_for_another_run(host: Host, job_id: str, seconds: float) -> None:
+    def is_taken_over() -> bool:
+        job = client.job(job_id)
+        assert job["attempt"] > 1 or job["status"] != "succeeded", "the job ended before it could be taken over"
+        return bool(job["attempt"] > 1)
+
+    with host.client() as client:
+        wait_for(is_taken_over, "another worker takes over", seconds, host)
 
 
 def _wait_for_run(host: Host, job_id: str, attempt: int) -> None:
