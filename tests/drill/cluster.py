@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 
 from outfielder_client import Client, Retry
+from service.supervisor import leash
 from tests.drill.processes import find_tree, name_role, send
 from tests.end_to_end.processes import free_port
 
@@ -117,8 +118,9 @@ class Host:
 
     def _start(self, command: tuple[str, ...]) -> "subprocess.Popen[bytes]":
         with (self.folder / f"{command[0]}.log").open("ab") as log:
+            # Whatever ends the drill ends what it has started.
             return subprocess.Popen(
-                [sys.executable, "-m", "service.cli", *command],
+                leash([sys.executable, "-m", "service.cli", *command]),
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
