@@ -96,6 +96,9 @@ class _Run:
     def raise_if_stopped(self) -> None:
         return None
 
+    def confirm(self) -> None:
+        return None
+
 
 if __name__ == "__main__":
     main()

@@ -4,9 +4,11 @@ A fit may be inside one compiled call for minutes, or take all memory that there
 kills it when it does not; what it did is then told by the worker, which holds nothing but the job's row. The process
 is kept from job to job, for what it needs takes seconds to load.
 
-Lines of JSON go both ways. From the process first `{"ready": true}`. To it: `{"task", "job_id", "attempt"}` and
-`{"stop": true}`. From it then any of `{"progress": {..}}` and `{"alive": true}`, and one of `{"result": {..}}`,
-`{"failure": {"code", "name", "message"}}` with nulls where nothing may be told, `{"stopped": true}`.
+Lines of JSON go both ways. From the process first `{"ready": true}`. To it: `{"task", "job_id", "attempt"}`,
+`{"stop": true}`, and `{"confirmed": true}` once the database says that the job is still this run's, after the process
+has asked with `{"confirm": true}`. From it then any of `{"progress": {..}}` and `{"alive": true}`, and one of
+`{"result": {..}}`, `{"failure": {"code", "name", "message"}}` with nulls where nothing may be told,
+`{"stopped": true}`.
 """
 
 import json
@@ -112,6 +114,7 @@ class JobSupervisor:
 
     def _follow(self, run: JobRun, kind: JobKind, limits: "_TimeLimits") -> dict[str, Any]:
         asked_at: float | None = None
+        wants_confirmation = False
         memory_kills = MemoryKills()
         taken = 0
         while True:
@@ -148,6 +151,11 @@ class JobSupervisor:
             try:
                 if "progress" in message:
                     run.report(Progress(**message["progress"]))
+                wants_confirmation |= "confirm" in message
+                # The process waits; while the database is away it is asked again and again.
+                if wants_confirmation and run.confirm():
+                    wants_confirmation = False
+                    self._send({"confirmed": True})
                 run.raise_if_stopped()
             except JobStopped:
                 asked_at = time.monotonic()

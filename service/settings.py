@@ -283,6 +283,14 @@ class Settings(BaseSettings):
         return self.state_dir / "programs"
 
     @property
+    def checkpoints_url(self) -> str:
+        """The object store, or the folder, of what jobs go on from after their process died."""
+        if isinstance(self.models_store, str):
+            # Where a worker of another host finds them.
+            return f"{self.models_store}/.checkpoints"
+        return (self.state_dir / "checkpoints").absolute().as_uri()
+
+    @property
     def datasets_dir(self) -> Path:
         """The folder of uploads, and of series that jobs train on; or of this machine's copies of them."""
         if isinstance(self.models_store, Path):

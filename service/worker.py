@@ -112,6 +112,7 @@ def _load(settings: Settings) -> "Callable[[dict[str, Any], TaskRun], dict[str, 
     from service.engines.loaders import AutoLoader
     from service.serving.backtest_jobs import BacktestJobs
     from service.serving.forecasting import ForecastLimits
+    from service.storage.object_storage import ObjectStorage
     from service.storage.persistence import PATIENCE_SECONDS
     from service.store.shared_store import open_store
     from service.training.device import choose_device
@@ -126,7 +127,8 @@ def _load(settings: Settings) -> "Callable[[dict[str, Any], TaskRun], dict[str, 
     datasets = open_datasets(settings.models_store, settings.datasets_dir, patience_seconds=PATIENCE_SECONDS)
     load_panel = partial(datasets.load, mapped=True)
     store = open_store(settings.models_store, settings.models_folder)
-    trainer = Trainer(store, load_panel, keep_versions=settings.keep_versions)
+    checkpoints = ObjectStorage(settings.checkpoints_url)
+    trainer = Trainer(store, load_panel, keep_versions=settings.keep_versions, checkpoints=checkpoints)
     loader = partial(AutoLoader, beside_training=True)
     limits = ForecastLimits(settings.max_horizon, settings.max_answer_values, settings.max_series_length)
     backtests = BacktestJobs(store, loader, limits, load_panel)

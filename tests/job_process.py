@@ -19,11 +19,24 @@ def perform(task: dict[str, Any], run: TaskRun) -> dict[str, Any]:
             for epoch in range(task["times"]):
                 run.report(Progress(epoch + 1, task["times"], 1.0, 2.0, None))
             return {"process": os.getpid(), "oom_score": int(Path("/proc/self/oom_score_adj").read_text())}
+        case "work":
+            for epoch in range(task["times"]):
+                run.report(Progress(epoch + 1, task["times"], 1.0, 2.0, None))
+                time.sleep(task["seconds"])
+            run.confirm()
+            return {"model": task["model"], "version": run.attempt}
         case "wait":
             run.report(Progress(0, 1, None, None, None))
             while True:
                 run.raise_if_stopped()
                 time.sleep(0.01)
+        case "publish":
+            run.report(Progress(0, 1, None, None, None))
+            time.sleep(task["seconds"])
+            run.confirm()
+            with Path(task["file"]).open("a") as published:
+                published.write(f"{run.attempt}\n")
+            return {"model": task["model"], "version": run.attempt}
         case "hang":
             run.report(Progress(0, 1, None, None, None))
             # As inside one call of a compiled program: it hears nothing.

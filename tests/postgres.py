@@ -83,6 +83,10 @@ class PostgresServer:
                 assert time.monotonic() < deadline, (self.folder / "log").read_text()
                 time.sleep(0.05)
 
+    @property
+    def is_running(self) -> bool:
+        return self._process is not None
+
     def stop(self) -> None:
         """Ends it as for a restart: connections are cut."""
         self._end(signal.SIGINT)

@@ -12,7 +12,7 @@ from sqlalchemy.engine import URL, Engine, make_url
 
 from service.database_url import read_database_url
 from service.jobs.database_errors import translate_errors
-from service.jobs.database_tables import NUMBERS, make_numbers
+from service.jobs.database_tables import NUMBERS, make_tables
 from service.jobs.pickle_refusal import refuse_pickles
 from service.jobs.schedule_table import make_schedules
 
@@ -68,7 +68,7 @@ def migrate(database_url: str) -> None:
     engine = create_engine(_engine_url(database_url))
     try:
         with engine.begin() as transaction:
-            make_numbers(transaction)
+            make_tables(transaction)
             make_schedules(transaction)
     finally:
         engine.dispose()

@@ -16,6 +16,19 @@ NUMBERS = sa.Table(
     # So that the number of a deleted job is never used again.
     sqlite_autoincrement=True,
 )
+# The workers that live, and those of whom nobody has noticed yet that they don't: see service.jobs.leases.
+WORKERS = sa.Table(
+    "outfielder_workers",
+    sa.MetaData(),
+    sa.Column("executor", sa.Text, primary_key=True),
+    sa.Column("host", sa.Text, nullable=False),
+    # A process's life, and what it counts.
+    sa.Column("run", sa.Text, nullable=False),
+    sa.Column("beats", sa.BigInteger, nullable=False),
+    # By the database's clock.
+    sa.Column("started_ms", sa.BigInteger, nullable=False),
+    sa.Column("heartbeat_ms", sa.BigInteger, nullable=False),
+)
 # For the engine's tables, as it has it.
 _SCHEMA = "dbos"
 _STATUS_INDEX = "outfielder_jobs_by_status"
@@ -31,6 +44,7 @@ class JobTables:
             "workflow_status",
             *(sa.column(name, sa.Text) for name in ("workflow_uuid", "name", "status", "output", "error")),
             *(sa.column(name, sa.Text) for name in ("serialization", "executor_id", "queue_name")),
+            *(sa.column(name, sa.Text) for name in ("application_name", "owner_xid")),
             *(sa.column(name, sa.BigInteger) for name in ("recovery_attempts", "priority", "updated_at")),
             *(sa.column(name, sa.BigInteger) for name in ("started_at_epoch_ms", "completed_at")),
             sa.column("attributes", _JSON),
@@ -51,7 +65,7 @@ class JobTables:
         )
 
 
-def make_numbers(connection: sa.Connection) -> None:
+def make_tables(connection: sa.Connection) -> None:
     """Makes what is missing, and numbers jobs of a time when their order was that of the clock."""
     if connection.dialect.name == "sqlite":
         connection.execute(sa.text("BEGIN IMMEDIATE"))
@@ -60,6 +74,7 @@ def make_numbers(connection: sa.Connection) -> None:
         connection.execute(sa.text("SELECT pg_advisory_xact_lock(hashtext(:name))"), {"name": NUMBERS.name})
     status = JobTables(connection.dialect.name).status
     connection.execute(sa.text(f"CREATE INDEX IF NOT EXISTS {_STATUS_INDEX} ON {_full_name(status)} (name, status)"))
+    WORKERS.create(connection, checkfirst=True)
     if sa.inspect(connection).has_table(NUMBERS.name):
         return
     NUMBERS.create(connection)

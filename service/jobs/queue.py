@@ -12,10 +12,12 @@ from typing import Any, TypeVar
 import orjson
 
 from service.errors import DatabaseUnavailable, InvalidRequest, JobEnded, JobNotFound
+from service.jobs import database_errors
 from service.jobs.database_client import JobDatabase, Keep, Submission
 from service.jobs.expiry import remove_ended
 from service.jobs.job import Job, JobEvent, JobStatus
 from service.jobs.job_reader import JobReader
+from service.jobs.leases import count_living
 from service.jobs.watchers import Watchers, Watching
 
 logger = logging.getLogger(__name__)
@@ -24,6 +26,8 @@ Answer = TypeVar("Answer")
 
 # Requests that ask the database at a time; others wait for a thread. Watchers have one of their own.
 THREADS = 3
+# What the database is given to answer: more than SQLite's writers wait for each other where disks are slow.
+ANSWER_SECONDS = 20.0
 MAX_WATCHERS = 1000
 _CURSOR = re.compile(r"[0-9a-f]{1,16}")
 
@@ -140,9 +144,15 @@ class JobQueue:
         """How many jobs have each status."""
         return await self.ask(lambda database: database.reader.count())
 
+    async def count_workers(self) -> int:
+        """How many workers hold a lease."""
+        return await self.ask(lambda database: count_living(database.engine))
+
     async def expire(self, older_than_seconds: float) -> int:
         """Removes jobs that ended so long ago. Returns how many."""
-        return await self.ask(lambda database: remove_ended(database.engine, database.client, older_than_seconds))
+        return await self.ask(
+            lambda database: remove_ended(database.engine, database.client, older_than_seconds), patience_seconds=None
+        )
 
     async def subscribe(self, job_id: str, *, after: int = 0) -> Watching:
         """Subscribes to a job's events after `after`. The caller closes the subscription.
@@ -165,9 +175,18 @@ class JobQueue:
         finally:
             watching.close()
 
-    async def ask(self, call: Callable[[JobDatabase], Answer]) -> Answer:
-        """What a blocking call says of the job database, made in a thread."""
-        return await asyncio.get_running_loop().run_in_executor(self._threads, self._database.ask, call)
+    async def ask(
+        self, call: Callable[[JobDatabase], Answer], patience_seconds: float | None = ANSWER_SECONDS
+    ) -> Answer:
+        """What a blocking call says of the job database, made in a thread.
+
+        One that a silent server keeps is left to itself.
+        """
+        answer = asyncio.get_running_loop().run_in_executor(self._threads, self._database.ask, call)
+        try:
+            return await asyncio.wait_for(answer, patience_seconds)
+        except TimeoutError:
+            raise DatabaseUnavailable(database_errors.SILENT) from None
 
     async def _read_for_watchers(self, call: Callable[[JobReader], Any]) -> Any:
         loop = asyncio.get_running_loop()

@@ -10,17 +10,13 @@ from itertools import count, takewhile
 from pathlib import Path
 from typing import Any
 
+import sqlalchemy as sa
 from dbos import DBOS, DBOSClient
-from dbos._error import (
-    DBOSAwaitedWorkflowCancelledError,
-    DBOSAwaitedWorkflowMaxRecoveryAttemptsExceeded,
-    DBOSWorkflowCancelledError,
-    DBOSWorkflowConflictIDError,
-)
+from dbos._error import DBOSWorkflowCancelledError, DBOSWorkflowConflictIDError
 from dbos._serialization import PortableWorkflowError
 from sqlalchemy.exc import SQLAlchemyError
 
-from service.errors import ServiceError, SlotTaken
+from service.errors import DatabaseUnavailable, ServiceError, SlotTaken
 from service.jobs.database import (
     APPLICATION,
     APPLICATION_VERSION,
@@ -28,15 +24,19 @@ from service.jobs.database import (
     QUEUE,
     SERIALIZER,
     WORKFLOW,
-    find_file,
+    connect,
     migrate,
     write_url,
 )
 from service.jobs.database_errors import explaining
+from service.jobs.engine_log import EngineNews
+from service.jobs.host import name_executor, name_host, read_host_id
 from service.jobs.job import JobKind
 from service.jobs.job_records import FAILURE_CODES
 from service.jobs.job_run import CHECK_SECONDS, JobFailed, JobRun, JobStopped, RunLost
-from service.jobs.stray_jobs import hand_back, keep_going
+from service.jobs.leases import Leases, hand_back, keep_lease, requeue
+from service.jobs.ownership import NotOwned, Ownership
+from service.jobs.stray_jobs import keep_going
 
 __all__ = ["JobRun", "JobStopped", "Perform", "RunLost", "run_jobs"]
 
@@ -45,14 +45,6 @@ logger = logging.getLogger(__name__)
 POLL_SECONDS = 0.5
 # Until the database takes an outcome again.
 RETRY_SECONDS = 1.0
-# What the engine logs, with a traceback, when a job ends otherwise than well.
-_TOLD = (
-    PortableWorkflowError,
-    DBOSAwaitedWorkflowCancelledError,
-    DBOSAwaitedWorkflowMaxRecoveryAttemptsExceeded,
-    JobStopped,
-    RunLost,
-)
 # Outcomes that are remembered until they are recorded; a worker has one job at a time.
 REMEMBERED = 20
 
@@ -77,7 +69,7 @@ def run_jobs(
             job's error; anything else fails the job without details, which go to the log.
         slot: distinguishes the workers on one state folder.
         n_slots: how many of them there are. When the first starts, what was left by slots beyond, of a time with more,
-            goes back to the queue, where the database is the embedded one.
+            goes back to the queue.
         on_started: called once jobs are being taken.
 
     Raises:
@@ -90,27 +82,34 @@ def run_jobs(
     try:
         with explaining():
             migrate(database_url)
-            if slot == 0:
-                _hand_back(database_url, state_dir, n_slots)
-        _run(database_url, perform, stop, _name(slot), on_started)
+            host_id = read_host_id(state_dir)
+            engine = connect(database_url)
+        try:
+            _recover(engine, state_dir, host_id, slot, n_slots)
+            _run(database_url, engine, perform, stop, name_executor(host_id, slot), on_started)
+        finally:
+            engine.dispose()
     finally:
         os.close(lock)
 
 
 def _run(
     database_url: str,
+    engine: sa.Engine,
     perform: Perform,
     stop: threading.Event,
     executor: str,
     on_started: Callable[[], None],
 ) -> None:
-    logging.getLogger("dbos").addFilter(_is_news)
+    logging.getLogger("dbos").addFilter(EngineNews())
     client = _connect(database_url)
     running: set[str] = set()
-    begun: set[str] = set()
     outcomes = _Outcomes()
     # A job that is recovered does not come through the queue, so the queue's own limit does not hold it back.
     one_at_a_time = threading.Lock()
+    leases = Leases(engine, executor, name_host())
+    # Before the first job: whoever has one and no lease is taken for dead.
+    leases.beat()
     dbos = DBOS(
         config={
             "name": APPLICATION,
@@ -123,8 +122,8 @@ def _run(
     )
 
     def perform_once(job_id: str, task: dict[str, Any]) -> dict[str, Any]:
-        status = client.list_workflows(workflow_ids=[job_id], load_input=False, load_output=False)[0]
-        run = JobRun(client, job_id, attempt=status.recovery_attempts or 1)
+        ownership = Ownership.of_this_run(engine, job_id)
+        run = JobRun(ownership, job_id, attempt=_count_runs(ownership, job_id, stop))
         while not one_at_a_time.acquire(timeout=CHECK_SECONDS):
             run.raise_if_stopped()
         try:
@@ -152,7 +151,6 @@ def _run(
     def run_job(task: dict[str, Any]) -> dict[str, Any]:
         job_id = DBOS.workflow_id or ""
         running.add(job_id)
-        begun.add(job_id)
         try:
             while True:
                 try:
@@ -174,33 +172,50 @@ def _run(
         # Before the engine looks for queues, which it does once a second: the first job need not wait for its next.
         client.register_queue(QUEUE, worker_concurrency=1, polling_interval_sec=POLL_SECONDS)
         DBOS.launch()
-    # On a database that machines share, workers of others have the same name.
-    is_alone = find_file(database_url) is not None
-    keeper = threading.Thread(
-        target=keep_going,
-        args=(
-            client,
-            executor,
-            dbos._active_workflows_set.activeList,
-            lambda job_id: is_alone or job_id in begun,
-            lambda job_id: dbos._sys_db.dead_letter_workflows([job_id], min_recovery_attempts=0),
-            stop,
+    keepers = [
+        threading.Thread(
+            target=keep_going,
+            args=(
+                client,
+                engine,
+                executor,
+                dbos._active_workflows_set.activeList,
+                lambda job_id: dbos._sys_db.dead_letter_workflows([job_id], min_recovery_attempts=0),
+                stop,
+            ),
+            name="keeper",
         ),
-        name="keeper",
-    )
-    keeper.start()
+        threading.Thread(target=keep_lease, args=(leases, stop), name="lease"),
+    ]
+    for keeper in keepers:
+        keeper.start()
     on_started()
     stop.wait()
     unfinished = list(running)
     DBOS.destroy()
-    keeper.join()
+    for keeper in keepers:
+        keeper.join()
     # Handed back as new: a worker that is asked to stop has not died, so the run does not count against the job.
     try:
-        hand_back(client, unfinished)
-    except SQLAlchemyError:
-        # The next worker of this slot finds them by its name.
-        logger.exception("jobs could not be handed back")
+        with engine.begin() as connection:
+            hand_back(connection, executor, unfinished)
+        leases.end()
+    except DatabaseUnavailable:
+        # The next worker of this slot finds them by its name, or another one when the lease has run out.
+        logger.warning("jobs could not be handed back")
     client.destroy()
+
+
+def _count_runs(ownership: Ownership, job_id: str, stop: threading.Event) -> int:
+    """How many runs a job has had, this one included, as soon as the database says it."""
+    while True:
+        try:
+            return ownership.check()
+        except NotOwned as error:
+            raise JobStopped(job_id) from error
+        except DatabaseUnavailable as error:
+            if stop.wait(RETRY_SECONDS):
+                raise RunLost(job_id) from error
 
 
 class _Outcomes:
@@ -236,46 +251,45 @@ class _Outcomes:
             return PortableWorkflowError("The job failed; see the worker's log.", "JobFailed", FAILURE_CODES[kind])
 
 
-def _is_news(record: logging.LogRecord) -> bool:
-    """Whether a record of the engine's says more than that a job was cancelled, or failed, which has been told."""
-    kind = record.exc_info[0] if isinstance(record.exc_info, tuple) else None
-    return kind is None or not issubclass(kind, _TOLD)
+def _recover(engine: sa.Engine, state_dir: Path, host_id: str, slot: int, n_slots: int) -> None:
+    """Puts jobs back into the queue whose worker this state folder's locks say is gone; leases take longer to say it.
 
-
-def _hand_back(database_url: str, state_dir: Path, n_slots: int) -> None:
-    """Puts jobs of slots without a worker back into the queue."""
-    if not database_url.startswith("sqlite"):
-        # Other machines may be on the database, and slots have the same names on each.
+    Raises:
+        DatabaseUnavailable.
+    """
+    if engine.dialect.name == "sqlite":
+        # Of a release without leases, whose slots had the same names on all hosts; this file has one host.
+        with engine.begin() as connection:
+            requeue(connection, [_file_name(slot)])
+    # The engine looks after what this very slot has left.
+    if slot:
         return
-    client = _connect(database_url)
-    try:
-        for slot in takewhile(lambda slot: _lock_of(state_dir, slot).exists(), count(n_slots)):
-            try:
-                lock = _take_slot(state_dir, slot)
-            except SlotTaken:
-                continue
-            try:
-                left = client.list_workflows(
-                    status="PENDING", executor_id=_name(slot), load_input=False, load_output=False
-                )
-                hand_back(client, [job.workflow_id for job in left])
-            finally:
-                os.close(lock)
-    finally:
-        client.destroy()
+    for other in takewhile(lambda other: _lock_of(state_dir, other).exists(), count(n_slots)):
+        try:
+            lock = _take_slot(state_dir, other)
+        except SlotTaken:
+            continue
+        try:
+            names = [name_executor(host_id, other)]
+            if engine.dialect.name == "sqlite":
+                names.append(_file_name(other))
+            with engine.begin() as connection:
+                requeue(connection, names)
+        finally:
+            os.close(lock)
 
 
 def _connect(database_url: str) -> DBOSClient:
     return DBOSClient(system_database_url=write_url(database_url), serializer=SERIALIZER, application_name=APPLICATION)
 
 
-def _name(slot: int) -> str:
-    """Of a slot's worker, as its executor in the database."""
+def _file_name(slot: int) -> str:
+    """Of a slot's lock, and of its worker in the database before hosts had names."""
     return f"worker-{slot}"
 
 
 def _lock_of(state_dir: Path, slot: int) -> Path:
-    return state_dir / f"{_name(slot)}.lock"
+    return state_dir / f"{_file_name(slot)}.lock"
 
 
 def _take_slot(state_dir: Path, slot: int) -> int:

@@ -26,13 +26,3 @@ SCHEDULES = sa.Table(
 def make_schedules(connection: sa.Connection) -> None:
     """Makes the table where it is missing."""
     SCHEDULES.create(connection, checkfirst=True)
-
-
-def read_clock(connection: sa.Connection) -> int:
-    """The database's time: one for all hosts, whatever their own clocks say."""
-    milliseconds = (
-        "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)"
-        if connection.dialect.name == "sqlite"
-        else "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)"
-    )
-    return int(connection.execute(sa.text(f"SELECT {milliseconds}")).scalar_one())

@@ -12,9 +12,10 @@ import sqlalchemy as sa
 
 from service.errors import IdempotencyKeyReused, ScheduleNotFound, TooManySchedules
 from service.jobs.cron import Cron
+from service.jobs.leases import now_ms
 from service.jobs.queue import JobQueue
 from service.jobs.schedule import Schedule, ScheduledRun
-from service.jobs.schedule_table import SCHEDULES, read_clock
+from service.jobs.schedule_table import SCHEDULES
 
 Answer = TypeVar("Answer")
 
@@ -56,7 +57,7 @@ class Schedules:
             schedule_id = hashlib.sha256(f"schedule {idempotency_key}".encode()).hexdigest()[:32]
 
         def insert(connection: sa.Connection) -> Schedule:
-            now = read_clock(connection)
+            now = _read_clock(connection)
             known = connection.execute(sa.select(SCHEDULES).where(SCHEDULES.c.id == schedule_id)).one_or_none()
             if known is not None:
                 if known.digest != digest:
@@ -115,7 +116,7 @@ class Schedules:
                 train=old.train if train is None else train,
                 paused=old.paused if paused is None else paused,
             )
-            due = Cron(new.cron, new.timezone).after(_to_datetime(read_clock(connection)))
+            due = Cron(new.cron, new.timezone).after(_to_datetime(_read_clock(connection)))
             values = {
                 "cron": new.cron,
                 "timezone": new.timezone,
@@ -149,7 +150,7 @@ class Schedules:
         """
 
         def take(connection: sa.Connection) -> list[Schedule]:
-            now = read_clock(connection)
+            now = _read_clock(connection)
             _mend_times(connection, now)
             table = SCHEDULES.c
             is_due = (table.next_ms <= now) & (sa.func.coalesce(table.claimed_until_ms, 0) <= now)
@@ -180,7 +181,7 @@ class Schedules:
                 values["runs"] = _join_runs(run, current)
                 # It may have been changed, or paused, meanwhile.
                 if current.next_at == schedule.next_at and not current.paused:
-                    now = _to_datetime(read_clock(connection))
+                    now = _to_datetime(_read_clock(connection))
                     values["next_ms"] = _to_ms(Cron(current.cron, current.timezone).after(now))
             connection.execute(sa.update(SCHEDULES).where(SCHEDULES.c.id == schedule.id).values(**values))
 
@@ -203,6 +204,10 @@ class Schedules:
                 return call(connection)
 
         return await self._queue.ask(lambda database: transact(database.engine))
+
+
+def _read_clock(connection: sa.Connection) -> int:
+    return int(connection.execute(sa.select(now_ms(connection.dialect.name))).scalar_one())
 
 
 def _mend_times(connection: sa.Connection, now: int) -> None:

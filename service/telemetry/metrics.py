@@ -64,6 +64,18 @@ class Metrics:
             registry=registry,
             multiprocess_mode="livemostrecent",
         )
+        self._database_up = Gauge(
+            "outfielder_job_database_up",
+            "Whether the job database answers: 1, or 0 while nothing can be submitted.",
+            registry=registry,
+            multiprocess_mode="livemostrecent",
+        )
+        self._job_workers = Gauge(
+            "outfielder_job_workers",
+            "Workers that hold a lease, each with room for a job.",
+            registry=registry,
+            multiprocess_mode="livemostrecent",
+        )
         self._uploads = Gauge(
             "outfielder_uploads_bytes",
             "Bytes on disk of uploads and kept series, those in progress included.",
@@ -138,6 +150,11 @@ class Metrics:
             self._jobs.clear()
         for status, count in counts.items():
             self._jobs.labels(status).set(count)
+
+    def set_job_database(self, *, is_up: bool, workers: int = 0) -> None:
+        """Sets whether the job database answers, and how many workers live."""
+        self._database_up.set(is_up)
+        self._job_workers.set(workers)
 
     def set_uploads(self, n_bytes: int, limit_bytes: int) -> None:
         """Sets how much room uploads take, and may take."""

@@ -20,6 +20,8 @@ class Run(Protocol):
 
     def raise_if_stopped(self) -> None: ...
 
+    def confirm(self) -> None: ...
+
 
 class ProgressReporter:
     """Counts the epochs of a job's fits as if they were one."""
@@ -34,13 +36,17 @@ class ProgressReporter:
         self._tell()
 
     def epoch(self, epoch: Epoch) -> None:
-        """Reports an epoch, with the time left by the mean of those that compiled nothing."""
+        """Reports an epoch, with the time left by the mean of those that compiled nothing.
+
+        One that a run before has told of, or another process, is only counted: the next report holds it.
+        """
         self._done += 1
         if epoch.number > 1 or not self._seconds:
             self._seconds.append(epoch.seconds)
         left = max(0, self._total - self._done) * sum(self._seconds) / len(self._seconds)
         self._last = epoch.loss, epoch.val_loss, round(left, 1)
-        self._tell()
+        if not epoch.is_restored:
+            self._tell()
 
     def trial(self, trial: dict[str, Any]) -> None:
         """Reports a trial that has ended."""

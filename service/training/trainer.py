@@ -2,7 +2,6 @@
 
 import importlib.metadata
 import shutil
-import time
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,14 +12,17 @@ import tensorflow as tf
 
 from service.domain.panel import Panel
 from service.domain.recipes.training_plan import TrainingPlan
-from service.errors import TrainingFailed
+from service.errors import ServiceError, TrainingFailed
+from service.storage.object_storage import ObjectStorage
 from service.store.catalog import Catalog
 from service.store.manifest import Manifest
 from service.store.model_store import FolderStore, ModelStore
 from service.store.retention import keep_last
+from service.training.checkpoints import Checkpoints
 from service.training.data.panel_split import read_panel
 from service.training.device import has_gpu
 from service.training.export.client import Exporter
+from service.training.fits import Fits
 from service.training.panel_training import train_on_panel
 from service.training.progress import ProgressReporter, Run
 from service.training.promotion import save_measured
@@ -40,22 +42,32 @@ class LoadPanel(Protocol):
 class Trainer:
     """Trains, proves and publishes models, one at a time."""
 
-    def __init__(self, store: ModelStore | Path, load_panel: LoadPanel, *, keep_versions: int | None = None) -> None:
+    def __init__(
+        self,
+        store: ModelStore | Path,
+        load_panel: LoadPanel,
+        *,
+        keep_versions: int | None = None,
+        checkpoints: ObjectStorage | None = None,
+    ) -> None:
         """Args:
         store: a folder stands for a store that is no more than that.
         load_panel: gives the user's series by the id that they are kept under; raises ServiceError.
         keep_versions: the most versions of a model that a training leaves, as `keep_last`; None for all.
+        checkpoints: where jobs leave what a later run goes on from; with None each run begins anew.
         """
         self._keep_versions = keep_versions
         self.store = FolderStore(store) if isinstance(store, Path) else store
         self.store_root = self.store.root
         self._load_panel = load_panel
+        self._checkpoints = checkpoints
         self._exporter = Exporter()
 
     def train(self, plan: TrainingPlan, run: Run) -> dict[str, Any]:
         """Runs a job to its published version.
 
-        A job that is run again after a crash trains again, unless its version is already there.
+        A job that is run again after a crash goes on from its last checkpoint and ends with the model of an
+        undisturbed one, unless its version is already there.
 
         Returns:
             The job's result: `{"model", "version", "metrics", "gate"}`.
@@ -63,17 +75,29 @@ class Trainer:
         Raises:
             TrainingFailed: the model could not be exported, or gave no finite numbers.
         """
+        checkpoints = None if self._checkpoints is None else Checkpoints(self._checkpoints, run.job_id)
+        try:
+            result = self._train(plan, run, checkpoints)
+        except ServiceError:
+            if checkpoints is not None:
+                checkpoints.remove()
+            raise
+        if checkpoints is not None:
+            checkpoints.remove()
+        return result
+
+    def _train(self, plan: TrainingPlan, run: Run, checkpoints: Checkpoints | None) -> dict[str, Any]:
         self.store.prepare(plan.name, run.raise_if_stopped)
         published = self.store.find_by_job(plan.name, run.job_id)
         if published is not None:
             return self._crown(published, run)
         self._exporter.start()
-        started = time.monotonic()
         reporter = ProgressReporter(plan, run)
-        result = self._fit(plan, run, reporter)
+        fits = Fits(run.raise_if_stopped, checkpoints)
+        result = self._fit(plan, fits, reporter)
         if not all(np.all(np.isfinite(weights)) for weights in result.weights):
             raise TrainingFailed("The training diverged: its weights are not finite. Try a lower learning_rate.")
-        seconds = time.monotonic() - started
+        seconds = fits.clock.elapsed()
         run.raise_if_stopped()
         manifest = _manifest(plan, result, seconds, run.job_id)
         folder = self.store.staging(run.job_id)
@@ -81,9 +105,10 @@ class Trainer:
             export = self._exporter.export(result.recipe, result.weights, result.proofs, folder)
             if result.measured_weights is not None:
                 save_measured(folder, result.measured_weights)
-            run.raise_if_stopped()
             tuning = None if reporter.trials is None else {"trials": reporter.trials}
             manifest = replace(manifest, engines=export.engines, tuning=tuning)
+            # Whoever was away for long may have lost the job to another worker by now.
+            run.confirm()
             return self._crown(self.store.publish(folder, manifest, run.raise_if_stopped), run)
         finally:
             # Published, it has another name by now; else nobody will ask for it.
@@ -92,12 +117,12 @@ class Trainer:
     def close(self) -> None:
         self._exporter.close()
 
-    def _fit(self, plan: TrainingPlan, run: Run, reporter: ProgressReporter) -> TrainingResult:
+    def _fit(self, plan: TrainingPlan, fits: Fits, reporter: ProgressReporter) -> TrainingResult:
         data = plan.recipes[0].own_data
         if data is None:
-            return train_on_waves(plan, run.raise_if_stopped, reporter)
+            return train_on_waves(plan, fits, reporter)
         values = read_panel(self._load_panel(data.id, digest=data.digest))
-        return train_on_panel(plan, values, self._catalog(), run.raise_if_stopped, reporter)
+        return train_on_panel(plan, values, self._catalog(), fits, reporter)
 
     def _crown(self, published: Manifest, run: Run) -> dict[str, Any]:
         """Makes a version that passed its gate the champion, unless a later one is that already; then its result."""

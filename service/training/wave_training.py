@@ -1,17 +1,19 @@
 """Trains on the chapter's waves."""
 
-import time
 from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from service.domain.panel_windows import TrainingWindows
 from service.domain.recipes.recipe import Recipe
 from service.domain.recipes.training_plan import TrainingPlan
+from service.networks.network import make_network
+from service.training.data.training_set import TrainingSet
 from service.training.data.wave_data import WaveData, prepare_waves
 from service.training.data.wave_sampler import WaveSampler
 from service.training.epoch import Epoch
-from service.training.fit import fit
+from service.training.fits import Fits, FitTask
 from service.training.progress import ProgressReporter
 from service.training.training_result import TrainingResult
 from service.training.tuning import tune
@@ -23,51 +25,60 @@ Array = NDArray[np.float32]
 PROOF_SERIES = 8
 
 
-def train_on_waves(plan: TrainingPlan, on_batch: Callable[[], None], reporter: ProgressReporter) -> TrainingResult:
+class WaveWindows:
+    """The waves that recipes are fitted to, as tasks want them."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        self.waves = prepare_waves(recipe)
+
+    @property
+    def digest(self) -> str:
+        return self.waves.digest
+
+    def draw(self, task: FitTask) -> tuple[TrainingSet, TrainingWindows]:
+        """The task's windows, and those of validation."""
+        train = WaveSampler(task.recipe) if task.recipe.max_windows else self.waves.train.windows
+        return train, self.waves.validation.windows
+
+
+def train_on_waves(plan: TrainingPlan, fits: Fits, reporter: ProgressReporter) -> TrainingResult:
     """Fits the plan's recipes, of ensembles each member, and scores the one that validates best."""
     if plan.search is not None:
 
         def fit_one(recipe: Recipe, on_epoch: Callable[[Epoch], None]) -> tuple[TrainingResult, float]:
-            result = _train(recipe, on_batch, on_epoch)
+            result = _train(recipe, fits, on_epoch)
             return result, float(result.metrics["validation"]["mse"])
 
         return tune(plan.search, plan.recipes[0], fit_one, reporter)
-    ends_at = None if plan.max_seconds is None else time.monotonic() + plan.max_seconds
     results: list[TrainingResult] = []
     for recipe in plan.recipes:
-        if results and ends_at is not None and time.monotonic() >= ends_at:
+        if results and plan.max_seconds is not None and fits.clock.elapsed() >= plan.max_seconds:
             reporter.skip(recipe.epochs)
             continue
-        results.append(_train(recipe, on_batch, reporter.epoch))
+        results.append(_train(recipe, fits, reporter.epoch))
     return min(results, key=lambda result: float(result.metrics["validation"]["mse"]))
 
 
-def _train(recipe: Recipe, on_batch: Callable[[], None], on_epoch: Callable[[Epoch], None]) -> TrainingResult:
-    waves = prepare_waves(recipe)
-    networks, epochs = [], []
-    for member in recipe.members or (recipe,):
-        network, run = fit(
-            member,
-            WaveSampler(member) if member.max_windows else waves.train.windows,
-            waves.validation.windows,
-            on_batch=on_batch,
-            on_epoch=on_epoch,
-        )
-        networks.append(network)
-        epochs += run
+def _train(recipe: Recipe, fits: Fits, on_epoch: Callable[[Epoch], None]) -> TrainingResult:
+    windows = WaveWindows(recipe)
+    members = recipe.members or (recipe,)
+    outcomes = fits.run_all([FitTask(member) for member in members], windows, on_epoch)
+    networks = [make_network(member) for member in members]
+    for network, outcome in zip(networks, outcomes, strict=True):
+        outcome.give_to(network)
     return TrainingResult(
         recipe,
         networks,
-        score_waves(recipe, networks, waves),
+        score_waves(recipe, networks, windows.waves),
         {
             **recipe.to_dict()["data"],
-            "digest": waves.digest,
-            "n_windows": waves.n_windows,
+            "digest": windows.digest,
+            "n_windows": windows.waves.n_windows,
             "freq": None,
             "season": None,
         },
-        len(epochs),
-        _proof_series(recipe, waves),
+        sum(len(outcome.epochs) for outcome in outcomes),
+        _proof_series(recipe, windows.waves),
     )
 
 
