@@ -207,6 +207,12 @@ class JobEnded(Conflict):
     code = "job_ended"
 
 
+class JobNotEnded(Conflict):
+    """A job that waits or runs can't be submitted again."""
+
+    code = "job_not_ended"
+
+
 class IdempotencyKeyReused(Conflict):
     code = "idempotency_key_reused"
 

@@ -31,6 +31,16 @@ def print_jobs(listed: list[dict[str, Any]]) -> None:
     print_table(["id", "kind", "model", "status", "done", "outcome"], rows)
 
 
+def print_history(epochs: list[dict[str, Any]]) -> None:
+    counts = ("attempt", "epoch", "member", "member_epoch")
+    rows = [
+        [*(str(epoch[count]) for count in counts), *(format_score(epoch[loss]) for loss in ("loss", "val_loss")),
+         "" if epoch["seconds"] is None else f"{epoch['seconds']:.1f}"]
+        for epoch in epochs
+    ]  # fmt: skip
+    print_table(["run", "epoch", "member", "member epoch", "loss", "validation", "seconds"], rows)
+
+
 def print_forecast(answer: dict[str, Any]) -> None:
     print(f"{answer['model']} version {answer['version']}, {answer['mode']}, {answer['horizon']} steps")
     for series in answer["forecasts"]:

@@ -1,7 +1,8 @@
 """Trains on the chapter's waves."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,7 +46,7 @@ def train_on_waves(plan: TrainingPlan, on_batch: Callable[[], None], reporter: P
 def _train(recipe: Recipe, on_batch: Callable[[], None], on_epoch: Callable[[Epoch], None]) -> TrainingResult:
     waves = prepare_waves(recipe)
     networks, epochs = [], []
-    for member in recipe.members or (recipe,):
+    for member in share_seconds(recipe.members or (recipe,)):
         network, run = fit(
             member,
             WaveSampler(member) if member.max_windows else waves.train.windows,
@@ -69,6 +70,14 @@ def _train(recipe: Recipe, on_batch: Callable[[], None], on_epoch: Callable[[Epo
         len(epochs),
         _proof_series(recipe, waves),
     )
+
+
+def share_seconds(members: Sequence[Recipe]) -> list[Recipe]:
+    """The members of an ensemble, each with its part of the seconds that all have together."""
+    return [
+        member if member.max_seconds is None else replace(member, max_seconds=member.max_seconds / len(members))
+        for member in members
+    ]
 
 
 def _proof_series(recipe: Recipe, waves: WaveData) -> list[Array]:

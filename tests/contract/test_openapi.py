@@ -35,7 +35,10 @@ ROUTES = {
     "GET /jobs",
     "GET /jobs/{job_id}",
     "GET /jobs/{job_id}/events",
+    "GET /jobs/{job_id}/log",
+    "GET /jobs/{job_id}/history",
     "POST /jobs/{job_id}/cancel",
+    "POST /jobs/{job_id}/retry",
     "POST /datasets",
     "GET /datasets",
     "GET /datasets/{dataset_id}",
@@ -87,7 +90,7 @@ def test_every_route_is_described_and_documented(schema: dict[str, Any]) -> None
     for name, operation in found.items():
         assert operation["description"], name
         assert f"`{name}`" in DOCS
-        if not name.startswith("GET") and "cancel" not in name and "DELETE" not in name:
+        if not name.startswith(("GET", "DELETE")) and not name.endswith(("/cancel", "/retry")):
             assert operation["requestBody"]["content"]["application/json"]["examples"], name
 
 

@@ -13,6 +13,7 @@ from outfielder_client.retries import Retry, send
 from outfielder_client.series import encode
 
 JSON = "application/json"
+TEXT = "text/plain"
 
 
 def locate(*names: str | int) -> str:
@@ -45,7 +46,10 @@ class Connection:
         headers: Mapping[str, str] | None = None,
         timeout: float | None = None,
     ) -> Program[Any]:
-        """Sends JSON and gives the JSON of the answer, None for an empty one. Raises as `send`."""
+        """Sends JSON and gives the JSON of the answer, None for an empty one; a text where one was asked for.
+
+        Raises as `send`.
+        """
         content = None if body is None else encode(body)
         return (
             yield from self.call_with(
@@ -76,6 +80,9 @@ class Connection:
             timeout,
         )
         response = yield from send(request, self.retry, self.url)
+        kind_of_answer = response.headers.get("Content-Type", "").partition(";")[0]
+        if kind_of_answer == TEXT == request.headers.get("Accept"):
+            return response.text
         try:
             return json.loads(response.content) if response.content else None
         except ValueError:
