@@ -1,6 +1,7 @@
 """Trains on the chapter's waves."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,7 +62,7 @@ def train_on_waves(plan: TrainingPlan, fits: Fits, reporter: ProgressReporter) -
 
 def _train(recipe: Recipe, fits: Fits, on_epoch: Callable[[Epoch], None]) -> TrainingResult:
     windows = WaveWindows(recipe)
-    members = recipe.members or (recipe,)
+    members = share_seconds(recipe.members or (recipe,))
     outcomes = fits.run_all([FitTask(member) for member in members], windows, on_epoch)
     networks = [make_network(member) for member in members]
     for network, outcome in zip(networks, outcomes, strict=True):
@@ -80,6 +81,14 @@ def _train(recipe: Recipe, fits: Fits, on_epoch: Callable[[Epoch], None]) -> Tra
         sum(len(outcome.epochs) for outcome in outcomes),
         _proof_series(recipe, windows.waves),
     )
+
+
+def share_seconds(members: Sequence[Recipe]) -> list[Recipe]:
+    """The members of an ensemble, each with its part of the seconds that all have together."""
+    return [
+        member if member.max_seconds is None else replace(member, max_seconds=member.max_seconds / len(members))
+        for member in members
+    ]
 
 
 def _proof_series(recipe: Recipe, waves: WaveData) -> list[Array]:
