@@ -29,6 +29,21 @@ WORKERS = sa.Table(
     sa.Column("started_ms", sa.BigInteger, nullable=False),
     sa.Column("heartbeat_ms", sa.BigInteger, nullable=False),
 )
+# Parts of jobs that other workers may take: see service.jobs.parts.
+PARTS = sa.Table(
+    "outfielder_job_parts",
+    sa.MetaData(),
+    sa.Column("job_id", sa.Text, primary_key=True),
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("number", sa.Integer, nullable=False),
+    sa.Column("task", sa.Text, nullable=False),
+    sa.Column("release", sa.Text, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("owner", sa.Text),
+    sa.Column("beats", sa.BigInteger, nullable=False),
+    sa.Column("deaths", sa.Integer, nullable=False),
+    sa.Column("error", sa.Text),
+)
 # For the engine's tables, as it has it.
 _SCHEMA = "dbos"
 _STATUS_INDEX = "outfielder_jobs_by_status"
@@ -75,6 +90,7 @@ def make_tables(connection: sa.Connection) -> None:
     status = JobTables(connection.dialect.name).status
     connection.execute(sa.text(f"CREATE INDEX IF NOT EXISTS {_STATUS_INDEX} ON {_full_name(status)} (name, status)"))
     WORKERS.create(connection, checkfirst=True)
+    PARTS.create(connection, checkfirst=True)
     if sa.inspect(connection).has_table(NUMBERS.name):
         return
     NUMBERS.create(connection)
