@@ -73,7 +73,7 @@ def keep_panel(datasets: DatasetStore, panel: Panel) -> Callable[[], None]:
         UploadsFull, StorageUnavailable.
     """
     panel_id = name_inline(panel.digest())
-    is_known = (datasets.root / panel_id).exists()
+    is_known = datasets.has(panel_id)
     datasets.keep(panel)
     return _nothing if is_known else partial(_drop, datasets, panel_id)
 

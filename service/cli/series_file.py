@@ -8,6 +8,7 @@ from typing import Any
 from outfielder_client import Client
 from service.datasets import local_file
 from service.datasets.file_options import FileOptions, read_options
+from service.datasets.local_file import FileRequest
 from service.datasets.upload_limits import UploadLimits
 from service.settings import Settings
 
@@ -33,14 +34,14 @@ def read_content(file: Path) -> bytes:
     return sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
 
 
-def read_request(file: Path, options: FileOptions, freq: str | None) -> dict[str, Any]:
-    """The fields of the request that a file is; what its reading found goes to standard error."""
+def read_request(file: Path, options: FileOptions, freq: str | None) -> FileRequest:
+    """The request that a file is; what its reading found goes to standard error."""
     settings = Settings()
     limits = UploadLimits(settings.max_dataset_points, settings.max_dataset_series)
     request = local_file.read_request(read_content(file), limits, options, freq)
     for finding in request.findings:
         print(f"{finding.id or file}: {finding.message}", file=sys.stderr)
-    return request.fields
+    return request
 
 
 def upload(client: Client, file: Path, options: FileOptions) -> dict[str, Any]:

@@ -51,7 +51,7 @@ class JobQueue:
     async def open(self) -> None:
         """Creates missing tables and connects; retries later if the database can't be reached."""
         try:
-            await self._ask(lambda database: None)
+            await self.ask(lambda database: None)
         except DatabaseUnavailable as error:
             logger.error("%s What needs jobs answers 503 until then.", error.message)
 
@@ -63,7 +63,7 @@ class JobQueue:
 
     async def check(self) -> None:
         """Raises DatabaseUnavailable when the job database can't be read or written."""
-        await self._ask(lambda database: database.probe())
+        await self.ask(lambda database: database.probe())
 
     async def submit(
         self,
@@ -90,17 +90,21 @@ class JobQueue:
         self, jobs: Sequence[Submission], *, idempotency_key: str | None = None, keep: Keep | None = None
     ) -> list[Job]:
         """Adds several jobs, or none where the queue has no room for all. Otherwise as `submit`."""
-        ids = [_job_id(idempotency_key, index) for index in range(len(jobs))]
+        ids = self.make_ids(idempotency_key, len(jobs))
         async with self._submitting:
-            return await self._ask(
+            return await self.ask(
                 lambda database: database.submit(
                     jobs, ids, limit=self._limit, may_be_known=idempotency_key is not None, keep=keep
                 )
             )
 
+    def make_ids(self, idempotency_key: str | None, count: int) -> tuple[str, ...]:
+        """The ids of jobs that are submitted together: fresh ones, or those that a key always leads to."""
+        return tuple(_job_id(idempotency_key, index) for index in range(count))
+
     async def get(self, job_id: str) -> Job:
         """One job. Raises JobNotFound."""
-        return _only(await self._ask(lambda database: database.reader.find([job_id])), job_id)
+        return _only(await self.ask(lambda database: database.reader.find([job_id])), job_id)
 
     async def page(
         self, *, status: JobStatus | None = None, limit: int = 50, cursor: str | None = None
@@ -113,7 +117,7 @@ class JobQueue:
             InvalidRequest: the cursor is not one of ours.
         """
         before = None if cursor is None else _read_cursor(cursor)
-        jobs, last = await self._ask(lambda database: database.reader.page(limit, before, status))
+        jobs, last = await self.ask(lambda database: database.reader.page(limit, before, status))
         return jobs, None if last is None else f"{last:x}"
 
     async def cancel(self, job_id: str) -> Job:
@@ -121,16 +125,16 @@ class JobQueue:
         job = await self.get(job_id)
         if job.is_ended:
             raise JobEnded(f"Job {job_id!r} has ended already: {job.status}.")
-        await self._ask(lambda database: database.client.cancel_workflow(job_id))
+        await self.ask(lambda database: database.client.cancel_workflow(job_id))
         return await self.get(job_id)
 
     async def find_active(self, model: str) -> Job | None:
         """The oldest waiting or running training job that will publish this model."""
-        return await self._ask(lambda database: database.reader.find_training(model))
+        return await self.ask(lambda database: database.reader.find_training(model))
 
     async def find_reader(self, dataset_id: str) -> Job | None:
         """A waiting or running job that reads this data set."""
-        return await self._ask(lambda database: database.reader.find_reader(dataset_id))
+        return await self.ask(lambda database: database.reader.find_reader(dataset_id))
 
     async def count(self, status: JobStatus) -> int:
         """How many jobs have this status."""
@@ -138,15 +142,15 @@ class JobQueue:
 
     async def count_all(self) -> dict[str, int]:
         """How many jobs have each status."""
-        return await self._ask(lambda database: database.reader.count())
+        return await self.ask(lambda database: database.reader.count())
 
     async def count_workers(self) -> int:
         """How many workers hold a lease."""
-        return await self._ask(lambda database: count_living(database.engine))
+        return await self.ask(lambda database: count_living(database.engine))
 
     async def expire(self, older_than_seconds: float) -> int:
         """Removes jobs that ended so long ago. Returns how many."""
-        return await self._ask(
+        return await self.ask(
             lambda database: remove_ended(database.engine, database.client, older_than_seconds), patience_seconds=None
         )
 
@@ -171,10 +175,13 @@ class JobQueue:
         finally:
             watching.close()
 
-    async def _ask(
+    async def ask(
         self, call: Callable[[JobDatabase], Answer], patience_seconds: float | None = ANSWER_SECONDS
     ) -> Answer:
-        """What a blocking call says, made in a thread. One that a silent server keeps is left to itself."""
+        """What a blocking call says of the job database, made in a thread.
+
+        One that a silent server keeps is left to itself.
+        """
         answer = asyncio.get_running_loop().run_in_executor(self._threads, self._database.ask, call)
         try:
             return await asyncio.wait_for(answer, patience_seconds)

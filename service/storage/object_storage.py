@@ -9,7 +9,7 @@ import logging
 import os
 import re
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -227,15 +227,24 @@ class ObjectStorage:
             ObjectMissing, and OSError of the file. What stands in the file is to be compared with a checksum, for the
             object may be replaced meanwhile.
         """
-        n_bytes = self._ask(lambda: obstore.head(self._store, key))["size"]
         with path.open("wb") as file:
-            for start in range(0, n_bytes, PART_BYTES):
+            for part in self.read_parts(key):
                 if give_up():
                     raise InterruptedError
-                end = min(start + PART_BYTES, n_bytes)
-                file.write(self._ask(lambda start=start, end=end: self._read_range(key, start, end)))  # type: ignore[misc]
+                file.write(part)
             file.flush()
             os.fsync(file.fileno())
+
+    def read_parts(self, key: str) -> Iterator[bytes]:
+        """An object's content, part by part as it is asked for. Raises ObjectMissing, at once or in between."""
+        n_bytes = self._ask(lambda: obstore.head(self._store, key))["size"]
+
+        def read() -> Iterator[bytes]:
+            for start in range(0, n_bytes, PART_BYTES):
+                end = min(start + PART_BYTES, n_bytes)
+                yield self._ask(lambda start=start, end=end: self._read_range(key, start, end))  # type: ignore[misc]
+
+        return read()
 
     def _read_range(self, key: str, start: int, end: int) -> bytes:
         return bytes(obstore.get_range(self._store, key, start=start, end=end))

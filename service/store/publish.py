@@ -11,10 +11,10 @@ from pathlib import Path
 
 import orjson
 
+from service.storage.digest import digest_file
 from service.storage.disk_errors import storing
 from service.storage.durability import flush_folder
 from service.storage.regular_files import read_regular
-from service.store.digest import digest_file
 from service.store.layout import (
     COUNTER,
     MANIFEST,
@@ -84,6 +84,8 @@ def publish_packaged(root: Path, staged: Path, manifest: Manifest) -> Manifest |
 def publish(root: Path, staged: Path, manifest: Manifest) -> Manifest:
     """Turns a staged folder into the next version of the manifest's model.
 
+    A job publishes once: where its version is there already, that is returned, and what is staged stays.
+
     Args:
         staged: a folder of `staging`, holding the SavedModel.
         manifest: all facts but `version` and `files`.
@@ -97,7 +99,9 @@ def publish(root: Path, staged: Path, manifest: Manifest) -> Manifest:
     # A name that is no model's may lead out of the store.
     model = model_folder(root, manifest.name)
     with storing(PLACE), locked(make_model_folder(root, manifest.name)):
-        return _publish(model, staged, manifest)
+        # A run that was thought dead may have been faster, or slower, than its successor.
+        known = None if manifest.job_id is None else find_by_job(root, manifest.name, manifest.job_id)
+        return _publish(model, staged, manifest) if known is None else known
 
 
 def _publish(model: Path, staged: Path, manifest: Manifest) -> Manifest:

@@ -20,6 +20,8 @@ from service.training.fits import FitData, FitOutcome, Fits, FitTask, LeftOut, M
 logger = logging.getLogger(__name__)
 
 LOOK_SECONDS = 0.2
+# By what a helper sees that it has the job's checkpoints before it.
+MARK = "shared"
 # After so long without a sign another worker has gone, by this process's own running time.
 LEASE_SECONDS = 30.0
 # Processes that a part may take down with it before it is left out...
@@ -98,6 +100,7 @@ class SharedFits(Fits):
 
     def _post(self, tasks: Sequence[FitTask], keys: Mapping[int, str], description: dict[str, Any]) -> None:
         posted = {}
+        self._shared_checkpoints.write(MARK, Standing([], [], {}, 0.0))
         for index, key in keys.items():
             task = tasks[index]
             start = None
@@ -274,7 +277,12 @@ def perform_part(
 
 
 def read_task(part: Mapping[str, Any], checkpoints: Checkpoints) -> FitTask | None:
-    """The task that a part was made of; None where what it begins with is gone."""
+    """The task that a part was made of; None where this process does not find the job's checkpoints.
+
+    So it is on a host without an object store in common: what it did nobody else would see.
+    """
+    if checkpoints.read(MARK) is None:
+        return None
     recipe = Recipe.from_dict(part["recipe"])
     start = None
     if part["start"] is not None:

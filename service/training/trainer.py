@@ -3,11 +3,10 @@
 import importlib.metadata
 import logging
 import shutil
-from collections.abc import Callable
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import tensorflow as tf
@@ -17,9 +16,10 @@ from service.domain.recipes.recipe import Recipe
 from service.domain.recipes.training_plan import TrainingPlan
 from service.errors import DatabaseUnavailable, ServiceError, TrainingFailed
 from service.storage.object_storage import ObjectStorage
-from service.store.catalog import CHAMPION, Catalog
+from service.store.catalog import Catalog
 from service.store.manifest import Manifest
-from service.store.publish import find_by_job, publish, staging
+from service.store.model_store import FolderStore, ModelStore
+from service.store.retention import keep_last
 from service.training.checkpoints import Checkpoints
 from service.training.data.panel_split import prepare_panel, read_panel
 from service.training.device import has_gpu
@@ -36,23 +36,37 @@ from service.training.wave_training import WaveWindows, train_on_waves
 logger = logging.getLogger(__name__)
 
 
+class LoadPanel(Protocol):
+    """Gives the user's series by the id that they are kept under, and the digest that they had when they were chosen.
+
+    Raises ServiceError.
+    """
+
+    def __call__(self, panel_id: str, /, *, digest: str | None = None) -> Panel: ...
+
+
 class Trainer:
     """Trains, proves and publishes models, one at a time."""
 
     def __init__(
         self,
-        store_root: Path,
-        load_panel: Callable[[str], Panel],
+        store: ModelStore | Path,
+        load_panel: LoadPanel,
         *,
+        keep_versions: int | None = None,
         checkpoints: ObjectStorage | None = None,
         board: Board | None = None,
     ) -> None:
         """Args:
+        store: a folder stands for a store that is no more than that.
         load_panel: gives the user's series by the id that they are kept under; raises ServiceError.
+        keep_versions: the most versions of a model that a training leaves, as `keep_last`; None for all.
         checkpoints: where jobs leave what a later run goes on from; with None each run begins anew.
         board: the parts of jobs that other workers may take; with None each job is done here alone.
         """
-        self.store_root = store_root
+        self._keep_versions = keep_versions
+        self.store = FolderStore(store) if isinstance(store, Path) else store
+        self.store_root = self.store.root
         self._load_panel = load_panel
         self._checkpoints = checkpoints
         self._board = board
@@ -74,6 +88,8 @@ class Trainer:
             TrainingFailed: the model could not be exported, or gave no finite numbers.
         """
         checkpoints = None if self._checkpoints is None else Checkpoints(self._checkpoints, run.job_id)
+        # Another job's, which takes memory.
+        self._part_data = None
         try:
             result = self._train(plan, run, checkpoints)
         except ServiceError:
@@ -104,7 +120,7 @@ class Trainer:
             if own is None:
                 self._part_data = identity, WaveWindows()
             else:
-                values = read_panel(self._load_panel(own.id))
+                values = read_panel(self._load_panel(own.id, digest=own.digest))
                 prepared = prepare_panel(values, Recipe.from_dict(part["cut_for"]), own.missing)
                 self._part_data = identity, PanelWindows(prepared)
         return self._part_data[1]
@@ -120,9 +136,10 @@ class Trainer:
                 logger.warning("the parts of job %s stay until the next sweep", run.job_id)
 
     def _train(self, plan: TrainingPlan, run: Run, checkpoints: Checkpoints | None) -> dict[str, Any]:
-        published = find_by_job(self.store_root, plan.name, run.job_id)
+        self.store.prepare(plan.name, run.raise_if_stopped)
+        published = self.store.find_by_job(plan.name, run.job_id)
         if published is not None:
-            return self._crown(published)
+            return self._crown(published, run)
         self._exporter.start()
         reporter = ProgressReporter(plan, run)
         fits = Fits(run.raise_if_stopped, checkpoints)
@@ -134,7 +151,7 @@ class Trainer:
         seconds = fits.clock.elapsed()
         run.raise_if_stopped()
         manifest = _manifest(plan, result, seconds, run.job_id)
-        folder = staging(self.store_root, run.job_id)
+        folder = self.store.staging(run.job_id)
         try:
             export = self._exporter.export(result.recipe, result.weights, result.proofs, folder)
             if result.measured_weights is not None:
@@ -144,7 +161,7 @@ class Trainer:
             manifest = replace(manifest, engines=export.engines, tuning=tuning, left_out=left_out)
             # Whoever was away for long may have lost the job to another worker by now.
             run.confirm()
-            return self._crown(publish(self.store_root, folder, manifest))
+            return self._crown(self.store.publish(folder, manifest, run.raise_if_stopped), run)
         finally:
             # Published, it has another name by now; else nobody will ask for it.
             shutil.rmtree(folder, ignore_errors=True)
@@ -156,20 +173,19 @@ class Trainer:
         data = plan.recipes[0].own_data
         if data is None:
             return train_on_waves(plan, fits, reporter)
-        values = read_panel(self._load_panel(data.id))
+        values = read_panel(self._load_panel(data.id, digest=data.digest))
         return train_on_panel(plan, values, self._catalog(), fits, reporter)
 
-    def _crown(self, published: Manifest) -> dict[str, Any]:
+    def _crown(self, published: Manifest, run: Run) -> dict[str, Any]:
         """Makes a version that passed its gate the champion, unless a later one is that already; then its result."""
         if (published.gate or {}).get("passed"):
-            catalog = self._catalog()
-            champion = catalog.model(published.name).aliases.get(CHAMPION, 0)
-            if champion < published.version:
-                catalog.set_alias(published.name, CHAMPION, published.version)
+            self.store.promote(published, run.raise_if_stopped)
+        if self._keep_versions is not None:
+            keep_last(self.store.catalog(), published.name, self._keep_versions, published.version)
         return _result(published)
 
     def _catalog(self) -> Catalog:
-        catalog = Catalog(self.store_root)
+        catalog = self.store.catalog()
         catalog.refresh()
         return catalog
 

@@ -16,7 +16,7 @@ MAY_KNOW = {
     "storage": {"errors"},
     "api_keys": {"errors", "storage"},
     "database_url": set[str](),
-    "settings": {"api_keys", "database_url"},
+    "settings": {"api_keys", "database_url", "storage"},
     "telemetry": {"errors"},
     "domain": {"errors"},
     "store": {"errors", "domain", "storage"},
@@ -56,6 +56,7 @@ AT_HOME = {
     # Settings and manifests are checked by pydantic models, and commands tell a person what is wrong with them.
     "pydantic": {"api", "settings.py", "cli/application.py", "store/manifest_schema.py"},
     "pydantic_settings": {"settings.py"},
+    "cronsim": {"jobs"},
     "dbos": {"jobs"},
     "sqlalchemy": {"jobs"},
     "tensorflow": {"networks/tensorflow_operations.py", "training", "engines/savedmodel.py"},

@@ -72,7 +72,7 @@ def test_a_database_that_hangs_is_told_and_nobody_waits_for_ever(
     async def scenario() -> None:
         async with open_queue(workers) as queue:
             job = await queue.submit(REQUEST, task())
-            monkeypatch.setattr(queue_module.JobQueue._ask, "__defaults__", (1.0,))
+            monkeypatch.setattr(queue_module.JobQueue.ask, "__defaults__", (1.0,))
             postgres.pause()
             try:
                 # More than there are threads.

@@ -208,3 +208,18 @@ def test_a_helper_refuses_a_part_of_other_data(shop: Shop, bench: Bench) -> None
     assert_same(shop.fit(shop.shared(Table(help_))), shop.fit(Fits(lambda: None)))
     assert told
     assert all(one == {"is_refused": True} for one in told)
+
+
+def test_a_helper_that_does_not_see_the_jobs_checkpoints_refuses(shop: Shop, bench: Bench, tmp_path: Path) -> None:
+    elsewhere = ObjectStorage((tmp_path / "of another host").as_uri())
+    helper = Trainer(bench.trainer.store_root, bench.datasets.load, checkpoints=elsewhere)
+    told: list[Any] = []
+
+    def help_(table: Table, key: str, part: dict[str, Any]) -> None:
+        told.append(helper.fit_part(part, Recorder("job")))
+        table.parts[key] = Status()
+
+    shop.fit(shop.shared(Table(help_)))
+    assert told
+    assert all(one == {"is_refused": True} for one in told)
+    assert elsewhere.list_objects() == []

@@ -12,14 +12,23 @@ from outfielder_client.events import Event, watch
 from outfielder_client.forecasts import ANOMALIES, FORECAST, anomalies_frame, ask_series, forecast_frame
 from outfielder_client.frames import Columns, LongFrame, as_frame
 from outfielder_client.progress import Progress, follow
+from outfielder_client.schedules import ScheduleCalls
 from outfielder_client.series import Series, to_json_values
-from outfielder_client.uploads import delete, make_key, upload, upload_frame, warn_of_findings, with_upload
+from outfielder_client.uploads import (
+    Replacement,
+    delete,
+    make_key,
+    upload,
+    upload_frame,
+    warn_of_findings,
+    with_upload,
+)
 
 # A load balancer's question; an answer that is late is as good as none.
 READY_SECONDS = 5.0
 
 
-class Api:
+class Api(ScheduleCalls):
     """The calls of one server. Each returns a program; `Client` and `AsyncClient` run it.
 
     All raise RequestRefused where the server answers with an error, ConnectionFailed where it does not answer at any
@@ -357,6 +366,35 @@ class Api:
         options = _leave_out_none(freq=freq, start=start, decimal=decimal, thousands=thousands, format=format)
         columns = {"id": id_col, "time": time_col, "target": target_col}
         return upload(self.connection, data, columns, options, media_type, timeout)
+
+    def replace_dataset(
+        self,
+        dataset_id: str,
+        data: Any,
+        *,
+        if_match: str | None = None,
+        freq: str | None = None,
+        start: str | None = None,
+        id_col: str | None = None,
+        time_col: str | None = None,
+        target_col: str | None = None,
+        decimal: str | None = None,
+        thousands: str | None = None,
+        format: str | None = None,
+        media_type: str | None = None,
+        timeout: float | None = None,
+    ) -> Program[dict[str, Any]]:
+        """Replaces the content of an upload under its id, at once; jobs that began with the old one keep it.
+
+        Args:
+            if_match: the ETag that the upload must still have, else RequestRefused.
+
+        Other arguments, and what is returned, are those of `upload`.
+        """
+        options = _leave_out_none(freq=freq, start=start, decimal=decimal, thousands=thousands, format=format)
+        columns = {"id": id_col, "time": time_col, "target": target_col}
+        replaced = Replacement(dataset_id, if_match)
+        return upload(self.connection, data, columns, options, media_type, timeout, replaced)
 
     def datasets(self) -> Items[dict[str, Any]]:
         """Uploads, newest first, page after page."""
