@@ -408,6 +408,11 @@ def name_upload(key: str) -> str:
     return hashlib.sha256(f"upload {key}".encode()).hexdigest()[:32]
 
 
+def is_upload(name: str) -> bool:
+    """Whether it is the name of an upload, or of series that are kept for a job."""
+    return _ID.match(name) is not None
+
+
 def cut_page(keyed: Iterable[tuple[str, T]], limit: int, cursor: str | None) -> tuple[list[T], str | None]:
     """A page of what has keys, the highest first, and the cursor of the next. Raises InvalidRequest."""
     if cursor is not None and not _CURSOR.match(cursor):

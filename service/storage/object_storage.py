@@ -107,7 +107,7 @@ class ObjectStorage:
         self.url = check_url(url)
         self.place = f"object store {self.url}"
         if self.url.startswith("file:"):
-            self._store = from_url(self.url, mkdir=True)
+            self._store = from_url(self.url, mkdir=True, automatic_cleanup=True)
         else:
             self._store = from_url(
                 self.url,
@@ -211,6 +211,11 @@ class ObjectStorage:
         elif present:
             with suppress(ObjectMissing):
                 self._ask(lambda: obstore.delete(self._store, present))
+
+    def move(self, key: str, target: str) -> None:
+        """Gives an object another key. Raises ObjectMissing."""
+        self._ask(lambda: obstore.copy(self._store, key, target))
+        self.delete([key])
 
     def upload(self, path: Path, key: str) -> None:
         """Writes a file's content as an object, in parts where it is large. Raises OSError of the file."""

@@ -107,7 +107,7 @@ class Mirror:
             VersionDamaged: those in the object store are not either; the message is a clause about the version.
             StorageUnavailable.
         """
-        with storing(PLACE), self._scratch() as scratch:
+        with storing(PLACE), self.scratch() as scratch:
             self._fetch.mend(manifest, scratch)
 
     def forget_refusals(self) -> None:
@@ -154,7 +154,7 @@ class Mirror:
         listed = self._listed.get(name, set())
         if name not in self._states:
             if not listed:
-                self._remove(model_folder(self.root, name))
+                self.remove(model_folder(self.root, name))
                 return []
             # It was copied there by hand.
             self._states[name] = (None, self.models.read(name)[0])
@@ -162,7 +162,7 @@ class Mirror:
         wanted = state.numbers(listed)
         folder = make_model_folder(self.root, name) if wanted else model_folder(self.root, name)
         for number in _numbers(folder) - set(wanted):
-            self._remove(folder / str(number))
+            self.remove(folder / str(number))
         self._forget_refusals(name, wanted, record)
         if not folder.exists():
             return []
@@ -197,7 +197,7 @@ class Mirror:
         """Brings a version here: whole and as it was published, or not at all."""
         if self._fetch.is_here(version):
             return
-        with self._scratch() as scratch:
+        with self.scratch() as scratch:
             try:
                 staged = self._fetch.fetch(version, scratch)
             except VersionDamaged as error:
@@ -206,7 +206,7 @@ class Mirror:
                 return
             with locked(self.root, LOCK_SECONDS):
                 target = make_model_folder(self.root, version.name) / str(version.number)
-                self._remove(target)
+                self.remove(target)
                 open_up(staged, target.parent)
                 staged.rename(target)
         self._mend_record(version.entry)
@@ -217,7 +217,7 @@ class Mirror:
     def _present(self) -> list[str]:
         return [path.name for path in self.root.iterdir() if is_name(path.name) and path.is_dir()]
 
-    def _remove(self, folder: Path) -> None:
+    def remove(self, folder: Path) -> None:
         """Hides a folder at once, where there is one, then removes it."""
         trash = make_staging(self.root) / f"deleted-{uuid.uuid4().hex}"
         with contextlib.suppress(FileNotFoundError):
@@ -225,7 +225,8 @@ class Mirror:
             shutil.rmtree(trash, ignore_errors=True)
 
     @contextlib.contextmanager
-    def _scratch(self) -> Iterator[Path]:
+    def scratch(self) -> Iterator[Path]:
+        """A folder for what is on its way, removed in the end."""
         folder = make_staging(self.root) / f"fetch-{uuid.uuid4().hex}"
         folder.mkdir()
         try:

@@ -81,6 +81,8 @@ def test_a_database_that_hangs_is_told_and_nobody_waits_for_ever(
                 )
             finally:
                 postgres.go_on()
+            # Until the calls that were given up have come to their ends.
+            await asyncio.gather(*(queue.check() for _ in range(6)))
             assert all(isinstance(answer, DatabaseUnavailable) for answer in answers), answers
             assert all("does not answer" in str(answer) for answer in answers)
             assert (await queue.get(job.id)).status == "queued"
