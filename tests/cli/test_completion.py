@@ -1,6 +1,7 @@
 """What the tab key completes, asked as shells ask."""
 
 import os
+import socket
 
 import pytest
 
@@ -54,6 +55,14 @@ def test_names_that_the_server_knows_are_completed(service: Processes) -> None:
     job = service.client.get("/jobs").json()["jobs"][0]["id"]
     assert job in complete(service, f"outfielder jobs {job[:6]}")
     assert complete(None, f"outfielder forecast x.csv --url {service.url} --model lin") == ["linear"]
+
+
+def test_a_server_that_never_answers_completes_nothing() -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        assert complete(None, f"outfielder forecast x.csv --url {url} --model ") == []
 
 
 def test_without_a_server_nothing_is_completed_and_nothing_is_said() -> None:
