@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-all test-clients check fuzz format lock pretrain bench-zero-shot bench-chapter bench-autoregression bench-engines bench-serving bench-accuracy bench-robustness bench-memory bench-training bench-page bench-formats screenshots clean
+.PHONY: help setup run test test-all test-clients check fuzz format lock pretrain bench-zero-shot bench-chapter bench-autoregression bench-engines bench-serving bench-accuracy bench-robustness bench-memory bench-training bench-page bench-formats screenshots http-collection clean
 
 help:  ## Say what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-21s %s\n", $$1, $$2}'
@@ -120,6 +120,9 @@ bench-page: setup  ## What the page costs a browser: bytes, paint, frames, click
 
 screenshots: setup  ## Take the pictures of docs/images (2 minutes; install Chromium)
 	$(BIN)/python -m tests.page.screenshots
+
+http-collection: setup  ## Write examples/outfielder.http anew from /openapi.json
+	$(BIN)/python -m tests.examples.http_collection
 
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate --no-emit-package outfielder-client
 

@@ -14,6 +14,7 @@ from service.cli.forecast import forecast
 from service.cli.jobs import jobs
 from service.cli.models import check_store, leaderboard, models
 from service.cli.plot import plot
+from service.cli.schedules import schedule, schedules
 from service.cli.serve import serve, up, worker
 from service.cli.train import train
 from service.errors import InvalidRequest, ServiceError
@@ -25,7 +26,21 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for command in (up, serve, worker, train, forecast, plot, backtest, leaderboard, models, jobs, check_store):
+for command in (
+    up,
+    serve,
+    worker,
+    train,
+    forecast,
+    plot,
+    backtest,
+    leaderboard,
+    models,
+    jobs,
+    schedule,
+    schedules,
+    check_store,
+):
     app.command()(command)
 
 
