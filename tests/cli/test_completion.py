@@ -40,11 +40,13 @@ def test_commands_options_and_few_choices_are_completed_without_a_server() -> No
     assert complete(None, "outfielder forecast x.csv --output-format ") == ["csv", "parquet", "json"]
     assert complete(None, "outfielder leaderboard --metric ma") == ["mae", "mase"]
     assert complete(None, "outfielder jobs --status f") == ["failed"]
+    assert complete(None, "outfielder jobs --kind b") == ["backtest"]
 
 
 def test_every_architecture_is_completed_with_what_it_is() -> None:
     assert set(complete(None, "outfielder train ")) == {*PRESETS, "auto", "chapter"}
     assert complete(None, "outfielder train ls") == ["lstm"]
+    assert complete(None, "outfielder schedule @daily ls") == ["lstm"]
     assert all(help_text for _, help_text in complete_architectures(""))
 
 
