@@ -5,12 +5,13 @@ from typing import Annotated
 
 import typer
 
-from service.cli.completion import complete_from, complete_jobs
+from service.cli.completion import complete_from, complete_jobs, complete_models
 from service.cli.connection import connect
 from service.cli.job_progress import follow
 from service.cli.options import Json, Key, Url
 from service.cli.output import find_frequency, print_history, print_job, print_jobs, print_json
 
+KINDS = ("train", "backtest")
 STATUSES = ("queued", "running", "succeeded", "failed", "cancelled")
 
 
@@ -22,8 +23,13 @@ def jobs(
     status: Annotated[
         str | None, typer.Option(help="Only jobs with this status.", autocompletion=complete_from(STATUSES))
     ] = None,
-    model: Annotated[str | None, typer.Option(help="Only jobs that publish or measure this model.")] = None,
-    kind: Annotated[str | None, typer.Option(help="Only train, or only backtest.")] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(help="Only jobs that publish or measure this model.", autocompletion=complete_models),
+    ] = None,
+    kind: Annotated[
+        str | None, typer.Option(help="Only train, or only backtest.", autocompletion=complete_from(KINDS))
+    ] = None,
     after: Annotated[
         str | None, typer.Option(help="Only jobs submitted at this ISO 8601 time or later; UTC without an offset.")
     ] = None,

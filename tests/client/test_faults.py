@@ -53,6 +53,14 @@ def test_a_forecast_comes_whatever_happened_on_the_way(client: Any, proxy: Proxy
     assert proxy.met == [fault, fault]
 
 
+def test_whoever_waits_for_a_second_does_not_wait_longer_to_connect() -> None:
+    # A machine that swallows what it is sent can't be had in a test: this is what the transport is told.
+    with Client("http://127.0.0.1:9", timeout=1.0) as client:
+        assert client._transport._http.timeout.connect == 1.0
+    with Client("http://127.0.0.1:9", timeout=60.0) as client:
+        assert client._transport._http.timeout.connect == 10.0
+
+
 def test_a_server_that_hangs_is_asked_again(make: Make, proxy: Proxy) -> None:
     proxy.faults = ["hang"]
     with make(proxy.url, retry=PATIENT, timeout=2.0) as client:

@@ -52,7 +52,7 @@ class AsyncTransport:
             base_url=connection.url,
             headers=connection.all_headers(),
             verify=connection.url.startswith("https:"),
-            timeout=httpx.Timeout(connection.timeout_seconds, connect=CONNECT_SECONDS),
+            timeout=httpx.Timeout(connection.timeout_seconds, connect=min(connection.timeout_seconds, CONNECT_SECONDS)),
         )
 
     async def close(self) -> None:

@@ -97,7 +97,7 @@ class Transport:
             headers=connection.all_headers(),
             # Reading the certificates of the machine takes longer than a forecast.
             verify=connection.url.startswith("https:"),
-            timeout=httpx.Timeout(connection.timeout_seconds, connect=CONNECT_SECONDS),
+            timeout=httpx.Timeout(connection.timeout_seconds, connect=min(connection.timeout_seconds, CONNECT_SECONDS)),
         )
 
     def close(self) -> None:
