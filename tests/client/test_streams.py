@@ -9,6 +9,7 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
 import pytest
@@ -153,6 +154,12 @@ def test_a_stream_that_lacks_its_end_is_asked_for_again(make: Make, watched: Pro
         assert len(client.forecast(make_frame(), model="lstm", horizon=2)) == 6
     assert watched.met == ["short"]
     assert watched.passed == {"POST /forecast": 2}
+
+
+def test_options_may_be_numbers_and_arrays_of_numpy(server: Client) -> None:
+    asked: dict[str, Any] = {"level": np.array([80, 97.5]), "season": np.int64(7), "quantiles": (np.float32(0.5),)}
+    answer = server.forecast(make_frame(1), model="zero-shot", horizon=1, non_negative=True, **asked)
+    assert answer.columns[3:] == [f"zero-shot-{name}" for name in ("lo-80", "hi-80", "lo-97.5", "hi-97.5", "q-50")]
 
 
 def test_parts_are_streams_too(make: Make, server: Client, watched: Proxy) -> None:

@@ -13,6 +13,7 @@ import narwhals as nw
 
 from outfielder_client.errors import RequestRefused, UnusableInput
 from outfielder_client.frames import LongFrame
+from outfielder_client.series import to_json_values
 
 ARROW = "application/vnd.apache.arrow.stream"
 # Refusals of what an upload may still hold: it may be larger than the body of a request.
@@ -43,10 +44,11 @@ def make_parameters(frame: LongFrame, body: Mapping[str, Any]) -> list[tuple[str
     return [(name, _to_text(value)) for name, value in {**fields, **columns}.items()]
 
 
-def _to_text(value: Any) -> str:
-    if isinstance(value, list | tuple):
+def _to_text(given: Any) -> str:
+    value = to_json_values(given)
+    if isinstance(value, list):
         return ",".join(map(_to_text, value))
-    return value if isinstance(value, str) else json.dumps(value, default=str)
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def write_stream(frame: LongFrame) -> bytes:
