@@ -31,7 +31,7 @@ class LookRecord:
     looked_at: when everything was last seen and brought here, in seconds since 1970; None where it never was.
     failing_since, error: of the looks since, all of which failed.
     n_failures: looks that failed, ever.
-    damaged: versions that were refused, by their place.
+    damaged: versions, and states of models, that were refused, by their place.
     """
 
     looked_at: float | None = None
@@ -67,9 +67,11 @@ class LookRecord:
                 Damage(place, f"can't be read since {since} UTC; what this machine has of it is served. {self.error}")
             )
         for entry, refusal in sorted(self.damaged.items()):
-            name, _, number = entry.partition("/")
+            folder, _, last = entry.rpartition("/")
+            version = parse_version(last)
+            name = last.removesuffix(".json") if version is None else folder
             reason = f"{refusal.reason} in the object store, so this machine doesn't take it"
-            found.append(Damage(entry, reason, name, parse_version(number)))
+            found.append(Damage(entry, reason, name, version))
         return found
 
 
