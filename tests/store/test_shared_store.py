@@ -163,6 +163,23 @@ def test_a_job_publishes_once_whoever_runs_it(one: Machine, two: Machine, s3_url
     assert {key.split("/")[1] for key in objects_of(s3_url) if key.startswith("demo/")} == {str(versions[0])}
 
 
+def test_a_run_that_was_thought_dead_gets_the_version_of_its_successor(one: Machine, two: Machine, s3_url: str) -> None:
+    folder = one.store.staging("zombie")
+    (folder / "saved_model.pb").write_bytes(b"graph of a zombie")
+    successors = []
+
+    def describe(number: int) -> bytes:
+        # Between its claim and its end, another worker has taken the job over.
+        successors.append(two.publish(job_id="job"))
+        return make_manifest(job_id="job", version=number, files={}).to_json()
+
+    published = one.catalog.mirror.models.publish(folder, "demo", "job", describe, "token of the zombie")
+    assert published == (successors[0].version, False)
+    assert one.numbers() == two.numbers() == [successors[0].version] == [2]
+    assert not any(key.startswith("demo/1/") for key in objects_of(s3_url))
+    assert one.publish().version == 3
+
+
 def test_no_alias_of_many_writers_is_lost(one: Machine, two: Machine) -> None:
     for _ in range(4):
         one.publish()
