@@ -49,6 +49,9 @@ class JobQueue:
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="jobs")
         self._watching = ThreadPoolExecutor(1, thread_name_prefix="watchers")
         self._watchers = Watchers(self._read_for_watchers, limit=max_watchers)
+        # When it answered last, whatever it was.
+        self._answered = 0.0
+        self._finding: dict[str, asyncio.Task[Job]] = {}
         # Counting the waiting jobs and adding one must not be torn apart by another request.
         self._submitting = asyncio.Lock()
 
@@ -218,7 +221,19 @@ class JobQueue:
         Raises:
             JobNotFound, TooManyWatchers.
         """
-        return self._watchers.watch(await self.get(job_id), after)
+        # Many come at once, for the same job: it is looked for once.
+        finding = self._finding.get(job_id)
+        if finding is None:
+            finding = self._finding[job_id] = asyncio.create_task(self.get(job_id))
+            finding.add_done_callback(lambda found: self._forget(job_id, found))
+        await asyncio.shield(finding)
+        return self._watchers.watch(job_id, after)
+
+    def _forget(self, job_id: str, finding: "asyncio.Task[Job]") -> None:
+        del self._finding[job_id]
+        if not finding.cancelled():
+            # Those who asked may have gone: then nobody else looks at it.
+            finding.exception()
 
     async def watch(self, job_id: str, *, after: int = 0) -> AsyncIterator[JobEvent]:
         """Yields a job's events after `after` as they come; the last is `done`.
@@ -239,12 +254,28 @@ class JobQueue:
         """What a blocking call says of the job database, made in a thread.
 
         One that a silent server keeps is left to itself.
+
+        Args: `patience_seconds` is for how long the database may answer nobody; None for ever.
         """
-        answer = asyncio.get_running_loop().run_in_executor(self._threads, self._database.ask, call)
+        loop = asyncio.get_running_loop()
+        asked = loop.time()
+
+        def ask() -> Answer:
+            try:
+                return self._database.ask(call)
+            finally:
+                self._answered = loop.time()
+
+        answer = loop.run_in_executor(self._threads, ask)
         try:
-            return await asyncio.wait_for(answer, patience_seconds)
-        except TimeoutError:
-            raise DatabaseUnavailable(database_errors.SILENT) from None
+            while not (await asyncio.wait([answer], timeout=patience_seconds))[0]:
+                # Where many ask at once, those at the end of the line wait for long though each is answered soon.
+                if patience_seconds is not None and loop.time() - max(asked, self._answered) >= patience_seconds:
+                    raise DatabaseUnavailable(database_errors.SILENT)
+            return answer.result()
+        finally:
+            # Where nobody waits for it any more, it need not begin.
+            answer.cancel()
 
     async def _read_for_watchers(self, call: Callable[[JobReader], Any]) -> Any:
         loop = asyncio.get_running_loop()
