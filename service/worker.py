@@ -1,4 +1,4 @@
-"""Composition root of the worker: takes jobs from the queue, trains models and backtests them."""
+"""Composition root of the worker: takes jobs from the queue, trains models, backtests them and forecasts uploads."""
 
 import logging
 import os
@@ -97,6 +97,8 @@ def perform(settings: Settings) -> None:
         "TF_ENABLE_ONEDNN_OPTS": "0",
         # By default the first job would take all of a GPU's memory.
         "TF_FORCE_GPU_ALLOW_GROWTH": "true",
+        # Of large panels with gaps there are copies in temporary files, for which /tmp may be too small, or memory.
+        "TMPDIR": str(settings.state_dir.absolute()),
         **shares_of_cores(settings.jobs),
         **share_of_gpu(settings.jobs, os.environ),
     }.items():
@@ -106,11 +108,13 @@ def perform(settings: Settings) -> None:
 
 def _load(settings: Settings) -> "Callable[[dict[str, Any], TaskRun], dict[str, Any]]":
     """What performs a task. It takes seconds to import."""
+    from service.datasets.forecast_output import open_output
     from service.datasets.store import DatasetStore
     from service.domain.recipes.memory_estimate import check_memory
     from service.domain.recipes.training_plan import TrainingPlan
     from service.engines.loaders import AutoLoader
     from service.serving.backtest_jobs import BacktestJobs
+    from service.serving.forecast_jobs import ForecastJobs
     from service.serving.forecasting import ForecastLimits
     from service.training.device import choose_device
     from service.training.jax_trainer.cache import keep_programs
@@ -121,15 +125,19 @@ def _load(settings: Settings) -> "Callable[[dict[str, Any], TaskRun], dict[str, 
     # It takes every further graph of a process for a mistake; here each job has its own.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     # In their file, which may hold more than a job may take of memory.
-    load_panel = partial(DatasetStore(settings.datasets_dir).load, mapped=True)
+    datasets = DatasetStore(settings.datasets_dir, settings.all_uploads_bytes)
+    load_panel = partial(datasets.load, mapped=True)
     trainer = Trainer(settings.models_store, load_panel)
     loader = partial(AutoLoader, beside_training=True)
     limits = ForecastLimits(settings.max_horizon, settings.max_answer_values, settings.max_series_length)
     backtests = BacktestJobs(settings.models_store, loader, limits, load_panel)
+    forecasts = ForecastJobs(settings.models_store, loader, limits, load_panel, partial(open_output, datasets))
 
     def perform_task(task: dict[str, Any], run: "TaskRun") -> dict[str, Any]:
         if task["kind"] == "backtest":
             return backtests.run(task, partial(report_series, run), run.raise_if_stopped)
+        if task["kind"] == "forecast":
+            return forecasts.run(task, run.job_id, partial(report_series, run), run.raise_if_stopped)
         plan = TrainingPlan.from_dict(task["plan"])
         try:
             # The server that accepted it may have more memory, or know less of it.
@@ -187,7 +195,7 @@ def share_of_gpu(n_jobs: int, environment: "Mapping[str, str]") -> dict[str, str
 
 
 def report_series(run: "TaskRun", done: int, total: int, eta_seconds: float) -> None:
-    """Tells how far a backtest has come: series stand in the place of epochs."""
+    """Tells how far a backtest or a forecast has come: series stand in the place of epochs."""
     run.report(Progress(done, total, None, None, eta_seconds))
 
 

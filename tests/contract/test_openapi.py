@@ -35,6 +35,7 @@ ROUTES = {
     "GET /jobs",
     "GET /jobs/{job_id}",
     "GET /jobs/{job_id}/events",
+    "GET /jobs/{job_id}/result",
     "POST /jobs/{job_id}/cancel",
     "POST /datasets",
     "GET /datasets",
