@@ -18,6 +18,9 @@ from service.jobs.job_run import JobStopped
 logger = logging.getLogger(__name__)
 
 ALIVE_SECONDS = 1.0
+CONFIRM_LOOK_SECONDS = 0.05
+# Libraries log for developers; jobs are told what the service has to say.
+OURS = "service"
 # Linux kills the process with the highest first when memory runs out.
 OOM_SCORE = 1000
 
@@ -26,12 +29,18 @@ class TaskRun:
     """One run of a job, as the function sees it that performs it in this process."""
 
     def __init__(
-        self, job_id: str, attempt: int, tell: Callable[[dict[str, Any]], None], stop: threading.Event
+        self,
+        job_id: str,
+        attempt: int,
+        tell: Callable[[dict[str, Any]], None],
+        stop: threading.Event,
+        confirmed: threading.Event,
     ) -> None:
         self.job_id = job_id
         self.attempt = attempt
         self._tell = tell
         self._stop = stop
+        self._confirmed = confirmed
         self._told = time.monotonic()
 
     def report(self, progress: Progress) -> None:
@@ -48,6 +57,17 @@ class TaskRun:
             self._told = now
             self._tell({"alive": True})
 
+    def confirm(self) -> None:
+        """Waits until the database says that this run still owns the job. To be called right before publishing.
+
+        Raises JobStopped: the job was cancelled, or another worker took it over while this one was away.
+        """
+        self.raise_if_stopped()
+        self._confirmed.clear()
+        self._tell({"confirm": True})
+        while not self._confirmed.wait(CONFIRM_LOOK_SECONDS):
+            self.raise_if_stopped()
+
 
 def serve_tasks(load: Callable[[], Callable[[dict[str, Any], TaskRun], dict[str, Any]]]) -> None:
     """Performs the tasks that come on standard input, until it ends. Call it before anything is written to output.
@@ -60,17 +80,23 @@ def serve_tasks(load: Callable[[], Callable[[dict[str, Any], TaskRun], dict[str,
     os.dup2(2, 1)
     volunteer()
     tasks: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
-    stop = threading.Event()
-    threading.Thread(target=_listen, args=(tasks, stop), name="tasks", daemon=True).start()
+    stop, confirmed = threading.Event(), threading.Event()
+    threading.Thread(target=_listen, args=(tasks, stop, confirmed), name="tasks", daemon=True).start()
+
+    telling = threading.Lock()
 
     def tell(message: dict[str, Any]) -> None:
-        print(json.dumps(message), file=answers, flush=True)
+        # Threads log too.
+        with telling:
+            print(json.dumps(message), file=answers, flush=True)
 
     perform = load()
     tell({"ready": True})
     while True:
         asked = tasks.get()
-        run = TaskRun(asked["job_id"], asked["attempt"], tell, stop)
+        run = TaskRun(asked["job_id"], asked["attempt"], tell, stop, confirmed)
+        telling_log = LogTeller(tell)
+        logging.getLogger(OURS).addHandler(telling_log)
         try:
             tell({"result": perform(asked["task"], run)})
         except JobStopped:
@@ -81,7 +107,23 @@ def serve_tasks(load: Callable[[], Callable[[dict[str, Any], TaskRun], dict[str,
             logger.exception("job %s failed", run.job_id)
             tell({"failure": _describe(error)})
         finally:
+            logging.getLogger(OURS).removeHandler(telling_log)
             stop.clear()
+
+
+class LogTeller(logging.Handler):
+    """Tells the worker what this process logs while it performs a job: messages, and no traceback."""
+
+    def __init__(self, tell: Callable[[dict[str, Any]], None]) -> None:
+        super().__init__(logging.INFO)
+        self._tell = tell
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            self._tell({"log": {"level": record.levelname, "text": record.getMessage()}})
+        except (OSError, ValueError):
+            # The worker is gone.
+            self.handleError(record)
 
 
 def volunteer() -> None:
@@ -92,11 +134,13 @@ def volunteer() -> None:
         logger.debug("the kernel can't be told whom to end first")
 
 
-def _listen(tasks: "queue.SimpleQueue[dict[str, Any]]", stop: threading.Event) -> None:
+def _listen(tasks: "queue.SimpleQueue[dict[str, Any]]", stop: threading.Event, confirmed: threading.Event) -> None:
     for line in sys.stdin.buffer:
         message = json.loads(line)
         if "stop" in message:
             stop.set()
+        elif "confirmed" in message:
+            confirmed.set()
         else:
             # What was meant for the job before is no longer.
             stop.clear()

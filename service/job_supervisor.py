@@ -4,9 +4,11 @@ A fit may be inside one compiled call for minutes, or take all memory that there
 kills it when it does not; what it did is then told by the worker, which holds nothing but the job's row. The process
 is kept from job to job, for what it needs takes seconds to load.
 
-Lines of JSON go both ways. From the process first `{"ready": true}`. To it: `{"task", "job_id", "attempt"}` and
-`{"stop": true}`. From it then any of `{"progress": {..}}` and `{"alive": true}`, and one of `{"result": {..}}`,
-`{"failure": {"code", "name", "message"}}` with nulls where nothing may be told, `{"stopped": true}`.
+Lines of JSON go both ways. From the process first `{"ready": true}`. To it: `{"task", "job_id", "attempt"}`,
+`{"stop": true}`, and `{"confirmed": true}` once the database says that the job is still this run's, after the process
+has asked with `{"confirm": true}`. From it then any of `{"progress": {..}}` and `{"alive": true}`, and one of
+`{"result": {..}}`, `{"failure": {"code", "name", "message"}}` with nulls where nothing may be told,
+`{"stopped": true}`; and at any time `{"log": {"level", "text"}}`.
 """
 
 import json
@@ -112,6 +114,7 @@ class JobSupervisor:
 
     def _follow(self, run: JobRun, kind: JobKind, limits: "_TimeLimits") -> dict[str, Any]:
         asked_at: float | None = None
+        wants_confirmation = False
         memory_kills = MemoryKills()
         taken = 0
         while True:
@@ -123,6 +126,7 @@ class JobSupervisor:
             if message is None:
                 status = None if self._process is None else self._process.wait()
                 logger.error("the process at job %s ended with status %s", run.job_id, status)
+                run.log("ERROR", f"the process that performed the job ended with status {status}")
                 self.close()
                 if asked_at is not None:
                     raise JobStopped(run.job_id)
@@ -142,12 +146,20 @@ class JobSupervisor:
             if asked_at is not None:
                 if time.monotonic() - asked_at >= self._grace_seconds:
                     logger.warning("job %s did not stop when asked to: killed", run.job_id)
+                    run.log("WARNING", "did not stop when asked to, and was killed")
                     self.close()
                     raise JobStopped(run.job_id)
                 continue
             try:
+                if "log" in message:
+                    run.log(**message["log"])
                 if "progress" in message:
                     run.report(Progress(**message["progress"]))
+                wants_confirmation |= "confirm" in message
+                # The process waits; while the database is away it is asked again and again.
+                if wants_confirmation and run.confirm():
+                    wants_confirmation = False
+                    self._send({"confirmed": True})
                 run.raise_if_stopped()
             except JobStopped:
                 asked_at = time.monotonic()

@@ -41,13 +41,15 @@ def main(settings: Settings, slot: int = 0) -> int:
     # The job engine takes seconds to import, which `--help` and the API need not wait for.
     from service.job_supervisor import JobSupervisor
     from service.jobs.runner import run_jobs
+    from service.storage.object_storage import ObjectStorage
     from service.storage.private_files import keep_private
-    from service.store.publish import sweep
+    from service.store.shared_store import open_store
     from service.telemetry.logging import configure
+    from service.training.checkpoints import sweep_checkpoints
 
     configure(json=settings.logs_json)
     # What performs the jobs has this process' umask.
-    keep_private(settings.state_dir, settings.models_store)
+    keep_private(settings.state_dir, settings.models_folder)
     stop = threading.Event()
 
     def ask_to_stop(number: int, frame: FrameType | None) -> None:
@@ -61,7 +63,7 @@ def main(settings: Settings, slot: int = 0) -> int:
         memory_bytes=settings.each_job_bytes,
         max_seconds=settings.max_job_seconds,
     )
-    sweep(settings.models_store)
+    open_store(settings.models_store, settings.models_folder).sweep()
     try:
         # A job that runs is to tell how far it is at once, so none is taken before that can be.
         supervisor.start()
@@ -74,6 +76,7 @@ def main(settings: Settings, slot: int = 0) -> int:
             slot=slot,
             n_slots=settings.jobs,
             on_started=lambda: logger.info("waiting for jobs"),
+            sweep=partial(sweep_checkpoints, ObjectStorage(settings.checkpoints_url)),
         )
     except (SlotTaken, DatabaseUnavailable) as error:
         print(f"outfielder worker: {error.message}", file=sys.stderr)
@@ -106,12 +109,17 @@ def perform(settings: Settings) -> None:
 
 def _load(settings: Settings) -> "Callable[[dict[str, Any], TaskRun], dict[str, Any]]":
     """What performs a task. It takes seconds to import."""
-    from service.datasets.store import DatasetStore
+    from service.datasets.shared_store import open_datasets
     from service.domain.recipes.memory_estimate import check_memory
     from service.domain.recipes.training_plan import TrainingPlan
     from service.engines.loaders import AutoLoader
+    from service.jobs.database import connect
+    from service.jobs.parts import PartBoard
     from service.serving.backtest_jobs import BacktestJobs
     from service.serving.forecasting import ForecastLimits
+    from service.storage.object_storage import ObjectStorage
+    from service.storage.persistence import PATIENCE_SECONDS
+    from service.store.shared_store import open_store
     from service.training.device import choose_device
     from service.training.jax_trainer.cache import keep_programs
     from service.training.trainer import Trainer
@@ -120,15 +128,26 @@ def _load(settings: Settings) -> "Callable[[dict[str, Any], TaskRun], dict[str, 
     keep_programs(settings.programs_dir)
     # It takes every further graph of a process for a mistake; here each job has its own.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    load_panel = DatasetStore(settings.datasets_dir).load
-    trainer = Trainer(settings.models_store, load_panel)
+    # In their file, which may hold more than a job may take of memory.
+    datasets = open_datasets(settings.models_store, settings.datasets_dir, patience_seconds=PATIENCE_SECONDS)
+    load_panel = partial(datasets.load, mapped=True)
+    store = open_store(settings.models_store, settings.models_folder)
+    trainer = Trainer(
+        store,
+        load_panel,
+        keep_versions=settings.keep_versions,
+        checkpoints=ObjectStorage(settings.checkpoints_url),
+        board=PartBoard(connect(settings.job_database_url)),
+    )
     loader = partial(AutoLoader, beside_training=True)
     limits = ForecastLimits(settings.max_horizon, settings.max_answer_values, settings.max_series_length)
-    backtests = BacktestJobs(settings.models_store, loader, limits, load_panel)
+    backtests = BacktestJobs(store, loader, limits, load_panel)
 
     def perform_task(task: dict[str, Any], run: "TaskRun") -> dict[str, Any]:
         if task["kind"] == "backtest":
             return backtests.run(task, partial(report_series, run), run.raise_if_stopped)
+        if "part" in task:
+            return trainer.fit_part(task["part"], run)
         plan = TrainingPlan.from_dict(task["plan"])
         try:
             # The server that accepted it may have more memory, or know less of it.

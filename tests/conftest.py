@@ -15,6 +15,10 @@ from hypothesis import settings
 from xdist.scheduler import LoadScopeScheduling
 
 from tests.end_to_end.processes import Processes
+from tests.postgres import NoPostgres, PostgresServer
+from tests.s3 import s3 as s3
+from tests.s3 import s3_server as s3_server
+from tests.s3 import s3_url as s3_url
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
@@ -62,6 +66,7 @@ OF_THE_SERVICE = (
     "tests/end_to_end/",
     "tests/page/",
     "tests/test_cli.py",
+    "tests/cli/",
     "tests/examples/test_scripts.py",
     "tests/examples/test_notebook.py",
 )
@@ -110,6 +115,26 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Processes]:
     processes.wait_until(lambda: "All models are ready" in processes.logs(), "the introduction")
     yield processes
     processes.close()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A real PostgreSQL. Where it can't be run, its tests are skipped, but in CI they fail."""
+    try:
+        server = PostgresServer()
+    except NoPostgres as error:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(f"no PostgreSQL can be run here: {error}")
+    server.start()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def postgres_url(postgres: PostgresServer) -> str:
+    """The URL of an empty database of the test's own."""
+    return postgres.make_database()
 
 
 def pytest_collection_finish() -> None:

@@ -58,7 +58,17 @@ def test_every_command_explains_itself(command: str) -> None:
         assert all(name in ran.stdout for name in COMMANDS)
 
 
-@pytest.mark.parametrize("arguments", [("fly",), ("train",), ("jobs", "--cancel"), ("serve", "--port", "x")])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("fly",),
+        ("train",),
+        ("jobs", "--cancel"),
+        ("jobs", "--log"),
+        ("jobs", "x", "--log", "--retry"),
+        ("serve", "--port", "x"),
+    ],
+)
 def test_wrong_usage_ends_with_status_2(arguments: tuple[str, ...]) -> None:
     ran = run(None, *arguments)
     assert ran.returncode == 2
@@ -99,6 +109,15 @@ def test_models_and_jobs_are_listed_for_people_and_machines(service: Processes) 
     assert as_json(service, "jobs", job["id"])["status"] == "succeeded"
     assert job["id"] in run(service, "jobs", "--limit", "100").stdout
     assert as_json(service, "jobs", job["id"], "--watch")["id"] == job["id"]
+    assert [one["id"] for one in as_json(service, "jobs", "--model", "linear", "--kind", "train")["jobs"]] == [
+        job["id"]
+    ]
+    assert as_json(service, "jobs", "--model", "linear", "--before", "2020-01-01")["jobs"] == []
+    assert run(service, "jobs", job["id"], "--log").stdout.splitlines()[-1].endswith("ends well")
+    assert as_json(service, "jobs", job["id"], "--log")["log"]
+    epochs = as_json(service, "jobs", job["id"], "--history")["history"]
+    assert [epoch["epoch"] for epoch in epochs] == list(range(1, len(epochs) + 1))
+    assert run(service, "jobs", job["id"], "--history").stdout.count("\n") == len(epochs) + 1
 
 
 def test_a_job_is_cancelled(service: Processes) -> None:
@@ -436,3 +455,18 @@ def test_a_worker_of_two_jobs_runs_two_at_once_and_lets_others_go_first(tmp_path
             del before[moved]
     finally:
         processes.close()
+
+
+def test_schedules_are_made_listed_paused_run_and_removed(service: Processes) -> None:
+    made = as_json(service, "schedule", "0 3 * * 1", "linear", "--name", "weekly", "--timezone", "Europe/Berlin")
+    listed = run(service, "schedules").stdout
+    assert all(word in listed for word in (made["id"], "weekly", "0 3 * * 1", "Europe/Berlin", made["next_at"]))
+    assert "paused" in run(service, "schedules", made["id"], "--pause").stdout
+    ran = as_json(service, "schedules", made["id"], "--run")
+    assert len(ran["runs"]) == 1
+    assert "removed" in run(service, "schedules", made["id"], "--delete").stdout
+    assert as_json(service, "schedules") == {"schedules": []}
+    wrong = run(service, "schedule", "whenever", "linear")
+    assert wrong.returncode == 1
+    assert "five fields" in wrong.stderr
+    assert run(service, "schedules", "--run").returncode == 2

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -37,6 +38,8 @@ class Run:
     def __init__(self, *, cancel_after_seconds: float | None = None, attempt: int = 1) -> None:
         self.attempt = attempt
         self.told: list[Progress] = []
+        # What the database says in turn of whose the job is: this run's, nothing for now (False), another's (None).
+        self.confirms: list[bool | None] = []
         self._seconds = cancel_after_seconds
         self._began: float | None = None
 
@@ -47,6 +50,15 @@ class Run:
     def raise_if_stopped(self) -> None:
         if self._seconds is not None and self._began is not None and time.monotonic() - self._began >= self._seconds:
             raise JobStopped(self.job_id)
+
+    def log(self, level: str, text: str) -> None:
+        del level, text
+
+    def confirm(self) -> bool:
+        answer = self.confirms.pop(0)
+        if answer is None:
+            raise JobStopped(self.job_id)
+        return answer
 
 
 @contextmanager
@@ -156,3 +168,25 @@ def test_the_process_ends_with_the_one_that_started_it() -> None:
     worker.kill()
     # The pipe of errors ends with the last process that holds it.
     worker.communicate(timeout=60)
+
+
+def test_nothing_is_published_until_the_database_says_whose_the_job_is(
+    supervisor: JobSupervisor, tmp_path: Path
+) -> None:
+    published = tmp_path / "published"
+    run = Run()
+    run.confirms = [False, False, True]
+    result = perform(supervisor, "publish", run, file=str(published), seconds=0, model="demo")
+    assert result == {"model": "demo", "version": 1}
+    assert published.read_text() == "1\n"
+    assert run.confirms == []
+
+
+def test_a_run_that_lost_its_job_publishes_nothing(supervisor: JobSupervisor, tmp_path: Path) -> None:
+    published = tmp_path / "published"
+    run = Run()
+    run.confirms = [False, None]
+    with pytest.raises(JobStopped):
+        perform(supervisor, "publish", run, file=str(published), seconds=0, model="demo")
+    assert not published.exists()
+    assert perform(supervisor, "tell", times=1)["process"]

@@ -22,6 +22,7 @@ STATUS: Mapping[type[ServiceError], int] = {
     errors.OriginRefused: 403,
     errors.NotFound: 404,
     errors.Conflict: 409,
+    errors.PreconditionFailed: 412,
     errors.BodyTooLarge: 413,
     errors.UnsupportedMediaType: 415,
     errors.InvalidRequest: 422,

@@ -66,6 +66,21 @@ def make_jobs(body: TrainRequest, datasets: DatasetStore, memory_bytes: int) -> 
     return jobs, keep
 
 
+def check_data(datasets: DatasetStore, task: dict[str, Any]) -> None:
+    """Whether the series that a job's task names are still there; if so, they are not about to expire.
+
+    Raises:
+        DatasetNotFound, DatasetDamaged, StorageUnavailable.
+    """
+    if task["kind"] == "backtest":
+        panel_id = task.get("panel")
+    else:
+        data = TrainingPlan.from_dict(task["plan"]).recipes[0].own_data
+        panel_id = None if data is None else data.id
+    if panel_id is not None:
+        datasets.outline(panel_id)
+
+
 def keep_panel(datasets: DatasetStore, panel: Panel) -> Callable[[], None]:
     """Keeps series that came with a request for its job. Returns what takes them away again, unless others have them.
 
@@ -73,7 +88,7 @@ def keep_panel(datasets: DatasetStore, panel: Panel) -> Callable[[], None]:
         UploadsFull, StorageUnavailable.
     """
     panel_id = name_inline(panel.digest())
-    is_known = (datasets.root / panel_id).exists()
+    is_known = datasets.has(panel_id)
     datasets.keep(panel)
     return _nothing if is_known else partial(_drop, datasets, panel_id)
 

@@ -24,6 +24,17 @@ _OFFSET = re.compile(r"T.*(?:Z|[+-]\d\d:\d\d)(?:\[.*\])?$")
 _ZONE = re.compile(r"\[(.*)\]$")
 
 
+@dataclass(frozen=True, slots=True)
+class RowNames:
+    """The columns that say what a row is of: the series' id, None where a table has no such column, and the time."""
+
+    id: str | None = "unique_id"
+    time: str = "ds"
+
+
+USUAL_NAMES = RowNames()
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class AnswerColumns:
     """Forecasts of `ids` [series], `horizon` steps of each.
@@ -38,6 +49,7 @@ class AnswerColumns:
     columns: Mapping[str, NDArray[np.float64]]
     stamps: Sequence[list[str] | None]
     errors: Sequence[str | None]
+    names: RowNames = USUAL_NAMES
 
 
 def write_table(answer: AnswerColumns, media_type: str, head: bytes) -> list[bytes]:
@@ -99,10 +111,12 @@ def _make_table(answer: AnswerColumns, *, keeps_text: bool) -> pa.Table:
     counts = np.where(good, horizon, 1)
     of_series = np.repeat(np.arange(len(counts)), counts)
     is_row = good[of_series]
-    columns: dict[str, Any] = {"unique_id": pa.array(answer.ids, pa.string()).take(pa.array(of_series))}
+    columns: dict[str, Any] = {}
+    if answer.names.id is not None:
+        columns[answer.names.id] = pa.array(answer.ids, pa.string()).take(pa.array(of_series))
     n_stamped = sum(stamps is not None for stamps in answer.stamps)
     if n_stamped:
-        columns["ds"] = _spread(_read_stamps(answer.stamps, horizon, keeps_text=keeps_text), is_row)
+        columns[answer.names.time] = _spread(_read_stamps(answer.stamps, horizon, keeps_text=keeps_text), is_row)
     if n_stamped < len(answer.stamps) or not n_stamped:
         steps = np.tile(np.arange(1, horizon + 1, dtype=np.int32), len(answer.stamps))
         columns["step"] = _spread(pa.array(steps), is_row)

@@ -39,7 +39,8 @@ class Table:
     """All rows in the order of the file; those of a wide file series after series.
 
     `series` [rows] counts `ids`; `times` is None without a column of times; `values` [rows] have NaN for null; `rows`
-    [rows] are the numbers of rows in the file, from 1, None where they count up.
+    [rows] are the numbers of rows in the file, from 1, None where they count up. `id_column` and `time_column` are the
+    names of the columns that ids and times were read from, None without such a column or without a header.
     """
 
     ids: list[str]
@@ -49,6 +50,8 @@ class Table:
     rows: NDArray[np.int64] | None = None
     findings: tuple[Finding, ...] = ()
     non_data_rows: NonDataRows = field(default_factory=NonDataRows)
+    id_column: str | None = None
+    time_column: str | None = None
 
 
 def build(columns: Columns, limits: UploadLimits, options: FileOptions, *, delimiter: str | None = None) -> Table:
@@ -92,7 +95,8 @@ def build(columns: Columns, limits: UploadLimits, options: FileOptions, *, delim
     else:
         ids, series = [ONLY_ID], np.zeros(n, np.int32)
     findings = (*columns.findings, *roles.findings, *assumed)
-    return Table(ids, series, times, numbers, rows, findings, columns.non_data_rows)
+    id_column, time_column = (None if i is None else names[i] for i in (roles.id, roles.time))
+    return Table(ids, series, times, numbers, rows, findings, columns.non_data_rows, id_column, time_column)
 
 
 def _join(columns: list[pa.ChunkedArray]) -> pa.ChunkedArray:

@@ -10,9 +10,11 @@ from dbos._serialization import DBOSPortableJSON
 from sqlalchemy import Connection, create_engine, event, text
 from sqlalchemy.engine import URL, Engine, make_url
 
+from service.database_url import read_database_url
 from service.jobs.database_errors import translate_errors
-from service.jobs.database_tables import NUMBERS, make_numbers
+from service.jobs.database_tables import NUMBERS, make_tables
 from service.jobs.pickle_refusal import refuse_pickles
+from service.jobs.schedule_table import make_schedules
 
 APPLICATION = "outfielder"
 # Jobs run only on workers of the same version of this layout: raise it when a stored job could no longer be read.
@@ -32,6 +34,13 @@ SQLITE_WITH_SUBSECONDS = (3, 42)
 BUSY_SECONDS = 0.8
 CONNECT_SECONDS = 2
 POOL_SIZE = 8
+# Of a server whose machine or network is gone without a word: that it is, is noticed after so long.
+_SILENCE = {
+    "keepalives_idle": "10",
+    "keepalives_interval": "5",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "20000",
+}
 
 refuse_pickles()
 
@@ -55,11 +64,12 @@ def migrate(database_url: str) -> None:
             connection.execute("PRAGMA journal_mode=WAL")
         finally:
             connection.close()
-    DBOS.migrate(database_url)
+    DBOS.migrate(write_url(database_url))
     engine = create_engine(_engine_url(database_url))
     try:
         with engine.begin() as transaction:
-            make_numbers(transaction)
+            make_tables(transaction)
+            make_schedules(transaction)
     finally:
         engine.dispose()
 
@@ -100,9 +110,16 @@ def probe(connection: Connection) -> None:
     connection.rollback()
 
 
+def write_url(database_url: str) -> str:
+    """A database's URL for the job engine, which makes connections of its own."""
+    return _engine_url(database_url).render_as_string(hide_password=False)
+
+
 def _engine_url(database_url: str) -> URL:
-    url = make_url(database_url)
-    return url if url.get_backend_name() == "sqlite" else url.set(drivername="postgresql+psycopg")
+    url = make_url(read_database_url(database_url))
+    if url.get_backend_name() == "sqlite":
+        return url
+    return url.update_query_dict({**_SILENCE, **url.query})
 
 
 def _set_up_sqlite(connection: Any, record: Any) -> None:

@@ -34,6 +34,7 @@ _MEANINGS = (
     ),
 )
 UNREACHABLE = "The job database can't be reached."
+SILENT = "The job database does not answer. A job that was being submitted may have been accepted: GET /jobs tells."
 GONE = (
     "The job database's file was deleted or replaced while the service ran. Put it back, or restart the API and "
     "its workers."

@@ -7,15 +7,20 @@ import re
 import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 import orjson
 
 from service.errors import DatabaseUnavailable, InvalidRequest, JobEnded, JobNotFound
+from service.jobs import database_errors
 from service.jobs.database_client import JobDatabase, Keep, Submission
 from service.jobs.expiry import remove_ended
-from service.jobs.job import Job, JobEvent, JobStatus
+from service.jobs.job import Job, JobEvent, JobFilter, JobKind, JobStatus
+from service.jobs.job_history import to_history
+from service.jobs.job_log import read_log
 from service.jobs.job_reader import JobReader
+from service.jobs.leases import count_living
 from service.jobs.watchers import Watchers, Watching
 
 logger = logging.getLogger(__name__)
@@ -24,7 +29,10 @@ Answer = TypeVar("Answer")
 
 # Requests that ask the database at a time; others wait for a thread. Watchers have one of their own.
 THREADS = 3
+# What the database is given to answer: more than SQLite's writers wait for each other where disks are slow.
+ANSWER_SECONDS = 20.0
 MAX_WATCHERS = 1000
+EPOCH, MILLISECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(milliseconds=1)
 _CURSOR = re.compile(r"[0-9a-f]{1,16}")
 
 
@@ -47,7 +55,7 @@ class JobQueue:
     async def open(self) -> None:
         """Creates missing tables and connects; retries later if the database can't be reached."""
         try:
-            await self._ask(lambda database: None)
+            await self.ask(lambda database: None)
         except DatabaseUnavailable as error:
             logger.error("%s What needs jobs answers 503 until then.", error.message)
 
@@ -59,7 +67,7 @@ class JobQueue:
 
     async def check(self) -> None:
         """Raises DatabaseUnavailable when the job database can't be read or written."""
-        await self._ask(lambda database: database.probe())
+        await self.ask(lambda database: database.probe())
 
     async def submit(
         self,
@@ -86,30 +94,47 @@ class JobQueue:
         self, jobs: Sequence[Submission], *, idempotency_key: str | None = None, keep: Keep | None = None
     ) -> list[Job]:
         """Adds several jobs, or none where the queue has no room for all. Otherwise as `submit`."""
-        ids = [_job_id(idempotency_key, index) for index in range(len(jobs))]
+        ids = self.make_ids(idempotency_key, len(jobs))
         async with self._submitting:
-            return await self._ask(
+            return await self.ask(
                 lambda database: database.submit(
                     jobs, ids, limit=self._limit, may_be_known=idempotency_key is not None, keep=keep
                 )
             )
 
+    def make_ids(self, idempotency_key: str | None, count: int) -> tuple[str, ...]:
+        """The ids of jobs that are submitted together: fresh ones, or those that a key always leads to."""
+        return tuple(_job_id(idempotency_key, index) for index in range(count))
+
     async def get(self, job_id: str) -> Job:
         """One job. Raises JobNotFound."""
-        return _only(await self._ask(lambda database: database.reader.find([job_id])), job_id)
+        return _only(await self.ask(lambda database: database.reader.find([job_id])), job_id)
 
     async def page(
-        self, *, status: JobStatus | None = None, limit: int = 50, cursor: str | None = None
+        self,
+        *,
+        status: JobStatus | None = None,
+        model: str | None = None,
+        kind: JobKind | None = None,
+        submitted_after: datetime | None = None,
+        submitted_before: datetime | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
     ) -> tuple[list[Job], str | None]:
         """Jobs, newest first, and the cursor of the next page. Results of backtests, which are long, are left out.
 
         Jobs that are submitted while somebody turns the pages don't shift them.
 
+        Args:
+            submitted_after, submitted_before: moments with a time zone; the first one belongs to the range, the
+                second does not.
+
         Raises:
             InvalidRequest: the cursor is not one of ours.
         """
+        chosen = JobFilter(status, model, kind, _milliseconds(submitted_after), _milliseconds(submitted_before))
         before = None if cursor is None else _read_cursor(cursor)
-        jobs, last = await self._ask(lambda database: database.reader.page(limit, before, status))
+        jobs, last = await self.ask(lambda database: database.reader.page(limit, before, chosen))
         return jobs, None if last is None else f"{last:x}"
 
     async def cancel(self, job_id: str) -> Job:
@@ -117,16 +142,57 @@ class JobQueue:
         job = await self.get(job_id)
         if job.is_ended:
             raise JobEnded(f"Job {job_id!r} has ended already: {job.status}.")
-        await self._ask(lambda database: database.client.cancel_workflow(job_id))
+        await self.ask(lambda database: database.client.cancel_workflow(job_id))
         return await self.get(job_id)
+
+    async def retry(
+        self, job_id: str, *, idempotency_key: str | None = None, check: Callable[[dict[str, Any]], None]
+    ) -> Job:
+        """Submits the request of a job that has ended once more, as a new job.
+
+        Args:
+            check: given the task, raises what keeps it from being done again, such as a data set that is gone.
+
+        Raises:
+            JobNotFound, JobNotEnded, QueueFull, IdempotencyKeyReused.
+        """
+        async with self._submitting:
+            return await self.ask(
+                lambda database: database.retry(
+                    job_id,
+                    _job_id(idempotency_key, 0),
+                    limit=self._limit,
+                    may_be_known=idempotency_key is not None,
+                    check=check,
+                )
+            )
+
+    async def read_log(self, job_id: str) -> list[str]:
+        """What workers logged about a job, a line for each event. Raises JobNotFound."""
+        await self.get(job_id)
+        return await self.ask(lambda database: read_log(database.engine, job_id))
+
+    async def read_history(
+        self, job_id: str, *, limit: int = 1000, cursor: str | None = None
+    ) -> tuple[list[dict[str, Any]], str | None]:
+        """The epochs of a job as they were reported, and the cursor of the next page.
+
+        Raises:
+            JobNotFound, InvalidRequest.
+        """
+        after = 0 if cursor is None else _read_cursor(cursor)
+        await self.get(job_id)
+        told = (await self.ask(lambda database: database.reader.read_progress({job_id: after}, limit)))[job_id]
+        # Of a page that is full there may be more, though not every report is an epoch's.
+        return to_history(told), f"{told[-1][0]:x}" if len(told) == limit else None
 
     async def find_active(self, model: str) -> Job | None:
         """The oldest waiting or running training job that will publish this model."""
-        return await self._ask(lambda database: database.reader.find_training(model))
+        return await self.ask(lambda database: database.reader.find_training(model))
 
     async def find_reader(self, dataset_id: str) -> Job | None:
         """A waiting or running job that reads this data set."""
-        return await self._ask(lambda database: database.reader.find_reader(dataset_id))
+        return await self.ask(lambda database: database.reader.find_reader(dataset_id))
 
     async def count(self, status: JobStatus) -> int:
         """How many jobs have this status."""
@@ -134,11 +200,17 @@ class JobQueue:
 
     async def count_all(self) -> dict[str, int]:
         """How many jobs have each status."""
-        return await self._ask(lambda database: database.reader.count())
+        return await self.ask(lambda database: database.reader.count())
+
+    async def count_workers(self) -> int:
+        """How many workers hold a lease."""
+        return await self.ask(lambda database: count_living(database.engine))
 
     async def expire(self, older_than_seconds: float) -> int:
         """Removes jobs that ended so long ago. Returns how many."""
-        return await self._ask(lambda database: remove_ended(database.engine, database.client, older_than_seconds))
+        return await self.ask(
+            lambda database: remove_ended(database.engine, database.client, older_than_seconds), patience_seconds=None
+        )
 
     async def subscribe(self, job_id: str, *, after: int = 0) -> Watching:
         """Subscribes to a job's events after `after`. The caller closes the subscription.
@@ -161,9 +233,18 @@ class JobQueue:
         finally:
             watching.close()
 
-    async def _ask(self, call: Callable[[JobDatabase], Answer]) -> Answer:
-        """What a blocking call says, made in a thread."""
-        return await asyncio.get_running_loop().run_in_executor(self._threads, self._database.ask, call)
+    async def ask(
+        self, call: Callable[[JobDatabase], Answer], patience_seconds: float | None = ANSWER_SECONDS
+    ) -> Answer:
+        """What a blocking call says of the job database, made in a thread.
+
+        One that a silent server keeps is left to itself.
+        """
+        answer = asyncio.get_running_loop().run_in_executor(self._threads, self._database.ask, call)
+        try:
+            return await asyncio.wait_for(answer, patience_seconds)
+        except TimeoutError:
+            raise DatabaseUnavailable(database_errors.SILENT) from None
 
     async def _read_for_watchers(self, call: Callable[[JobReader], Any]) -> Any:
         loop = asyncio.get_running_loop()
@@ -181,6 +262,11 @@ def _job_id(idempotency_key: str | None, index: int) -> str:
     if idempotency_key is None:
         return uuid.uuid4().hex
     return hashlib.sha256(orjson.dumps([idempotency_key, index])).hexdigest()[:32]
+
+
+def _milliseconds(moment: datetime | None) -> int | None:
+    # Upwards: jobs have whole ones.
+    return None if moment is None else -((EPOCH - moment) // MILLISECOND)
 
 
 def _read_cursor(cursor: str) -> int:

@@ -5,22 +5,18 @@ import logging
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import count, takewhile
 from pathlib import Path
 from typing import Any
 
+import sqlalchemy as sa
 from dbos import DBOS, DBOSClient
-from dbos._error import (
-    DBOSAwaitedWorkflowCancelledError,
-    DBOSAwaitedWorkflowMaxRecoveryAttemptsExceeded,
-    DBOSWorkflowCancelledError,
-    DBOSWorkflowConflictIDError,
-)
+from dbos._error import DBOSWorkflowCancelledError, DBOSWorkflowConflictIDError
 from dbos._serialization import PortableWorkflowError
 from sqlalchemy.exc import SQLAlchemyError
 
-from service.errors import ServiceError, SlotTaken
+from service.errors import DatabaseUnavailable, ServiceError, SlotTaken
 from service.jobs.database import (
     APPLICATION,
     APPLICATION_VERSION,
@@ -28,14 +24,23 @@ from service.jobs.database import (
     QUEUE,
     SERIALIZER,
     WORKFLOW,
-    find_file,
+    connect,
     migrate,
+    write_url,
 )
 from service.jobs.database_errors import explaining
+from service.jobs.engine_log import EngineNews
+from service.jobs.helping import Helper
+from service.jobs.host import name_executor, name_host, read_host_id
 from service.jobs.job import JobKind
+from service.jobs.job_log import JobLog
 from service.jobs.job_records import FAILURE_CODES
 from service.jobs.job_run import CHECK_SECONDS, JobFailed, JobRun, JobStopped, RunLost
-from service.jobs.stray_jobs import hand_back, keep_going
+from service.jobs.leases import Leases, hand_back, keep_lease, requeue
+from service.jobs.ownership import NotOwned, Ownership
+from service.jobs.parts import PartBoard
+from service.jobs.slot import Slot
+from service.jobs.stray_jobs import keep_going
 
 __all__ = ["JobRun", "JobStopped", "Perform", "RunLost", "run_jobs"]
 
@@ -44,14 +49,6 @@ logger = logging.getLogger(__name__)
 POLL_SECONDS = 0.5
 # Until the database takes an outcome again.
 RETRY_SECONDS = 1.0
-# What the engine logs, with a traceback, when a job ends otherwise than well.
-_TOLD = (
-    PortableWorkflowError,
-    DBOSAwaitedWorkflowCancelledError,
-    DBOSAwaitedWorkflowMaxRecoveryAttemptsExceeded,
-    JobStopped,
-    RunLost,
-)
 # Outcomes that are remembered until they are recorded; a worker has one job at a time.
 REMEMBERED = 20
 
@@ -68,6 +65,7 @@ def run_jobs(
     slot: int = 0,
     n_slots: int = 1,
     on_started: Callable[[], None] = lambda: None,
+    sweep: Callable[[Callable[[Sequence[str]], set[str]]], None] = lambda find_ended: None,
 ) -> None:
     """Runs jobs until `stop` is set. What a killed worker of the same slot left unfinished is run again first.
 
@@ -76,8 +74,9 @@ def run_jobs(
             job's error; anything else fails the job without details, which go to the log.
         slot: distinguishes the workers on one state folder.
         n_slots: how many of them there are. When the first starts, what was left by slots beyond, of a time with more,
-            goes back to the queue, where the database is the embedded one.
+            goes back to the queue.
         on_started: called once jobs are being taken.
+        sweep: called now and then with what finds those of some jobs that have ended; takes away what they have left.
 
     Raises:
         SlotTaken: a worker of this slot is alive.
@@ -89,31 +88,40 @@ def run_jobs(
     try:
         with explaining():
             migrate(database_url)
-            if slot == 0:
-                _hand_back(database_url, state_dir, n_slots)
-        _run(database_url, perform, stop, _name(slot), on_started)
+            host_id = read_host_id(state_dir)
+            engine = connect(database_url)
+        try:
+            _recover(engine, state_dir, host_id, slot, n_slots)
+            _run(database_url, engine, perform, stop, name_executor(host_id, slot), on_started, sweep)
+        finally:
+            engine.dispose()
     finally:
         os.close(lock)
 
 
 def _run(
     database_url: str,
+    engine: sa.Engine,
     perform: Perform,
     stop: threading.Event,
     executor: str,
     on_started: Callable[[], None],
+    sweep: Callable[[Callable[[Sequence[str]], set[str]]], None],
 ) -> None:
-    logging.getLogger("dbos").addFilter(_is_news)
+    logging.getLogger("dbos").addFilter(EngineNews())
     client = _connect(database_url)
     running: set[str] = set()
-    begun: set[str] = set()
     outcomes = _Outcomes()
     # A job that is recovered does not come through the queue, so the queue's own limit does not hold it back.
-    one_at_a_time = threading.Lock()
+    one_at_a_time = Slot()
+    log = JobLog(engine)
+    leases = Leases(engine, executor, name_host())
+    # Before the first job: whoever has one and no lease is taken for dead.
+    leases.beat()
     dbos = DBOS(
         config={
             "name": APPLICATION,
-            "system_database_url": database_url,
+            "system_database_url": write_url(database_url),
             "executor_id": executor,
             "application_version": APPLICATION_VERSION,
             "serializer": SERIALIZER,
@@ -122,15 +130,27 @@ def _run(
     )
 
     def perform_once(job_id: str, task: dict[str, Any]) -> dict[str, Any]:
-        status = client.list_workflows(workflow_ids=[job_id], load_input=False, load_output=False)[0]
-        run = JobRun(client, job_id, attempt=status.recovery_attempts or 1)
-        while not one_at_a_time.acquire(timeout=CHECK_SECONDS):
+        ownership = Ownership.of_this_run(engine, job_id)
+        run = JobRun(ownership, job_id, _count_runs(ownership, job_id, stop), log)
+        while not one_at_a_time.acquire(CHECK_SECONDS):
             run.raise_if_stopped()
         try:
             run.begin()
+            run.log("INFO", f"begins on {name_host()}, worker {executor}")
             try:
-                return perform(task, run)
+                result = perform(task, run)
+                run.log("INFO", "ends well")
+                return result
+            except JobStopped:
+                run.log("WARNING", "was stopped: the job was cancelled, or another worker has it")
+                raise
+            except (JobFailed, ServiceError) as error:
+                run.log("ERROR", f"failed: {error.message}")
+                raise
             except RunLost:
+                if not stop.is_set():
+                    again = run.attempt <= MAX_RECOVERIES
+                    run.log("ERROR", f"died; {'the job is run again' if again else 'no further run follows'}")
                 # As if this worker had died itself: the row says how often that was. It is no longer this run's then.
                 if not stop.is_set():
                     dbos._sys_db.reenqueue_for_recovery(job_id, [executor], QUEUE)
@@ -151,7 +171,6 @@ def _run(
     def run_job(task: dict[str, Any]) -> dict[str, Any]:
         job_id = DBOS.workflow_id or ""
         running.add(job_id)
-        begun.add(job_id)
         try:
             while True:
                 try:
@@ -173,33 +192,55 @@ def _run(
         # Before the engine looks for queues, which it does once a second: the first job need not wait for its next.
         client.register_queue(QUEUE, worker_concurrency=1, polling_interval_sec=POLL_SECONDS)
         DBOS.launch()
-    # On a database that machines share, workers of others have the same name.
-    is_alone = find_file(database_url) is not None
-    keeper = threading.Thread(
-        target=keep_going,
-        args=(
-            client,
-            executor,
-            dbos._active_workflows_set.activeList,
-            lambda job_id: is_alone or job_id in begun,
-            lambda job_id: dbos._sys_db.dead_letter_workflows([job_id], min_recovery_attempts=0),
-            stop,
+    board = PartBoard(engine)
+    keepers = [
+        threading.Thread(
+            target=keep_going,
+            args=(
+                client,
+                engine,
+                executor,
+                dbos._active_workflows_set.activeList,
+                lambda job_id: dbos._sys_db.dead_letter_workflows([job_id], min_recovery_attempts=0),
+                stop,
+            ),
+            name="keeper",
         ),
-        name="keeper",
-    )
-    keeper.start()
+        threading.Thread(target=keep_lease, args=(leases, stop), name="lease"),
+        threading.Thread(
+            target=Helper(board, perform, one_at_a_time, stop, lambda: sweep(board.find_ended)).keep_helping,
+            name="helper",
+        ),
+    ]
+    for keeper in keepers:
+        keeper.start()
     on_started()
     stop.wait()
     unfinished = list(running)
     DBOS.destroy()
-    keeper.join()
+    for keeper in keepers:
+        keeper.join()
     # Handed back as new: a worker that is asked to stop has not died, so the run does not count against the job.
     try:
-        hand_back(client, unfinished)
-    except SQLAlchemyError:
-        # The next worker of this slot finds them by its name.
-        logger.exception("jobs could not be handed back")
+        with engine.begin() as connection:
+            hand_back(connection, executor, unfinished)
+        leases.end()
+    except DatabaseUnavailable:
+        # The next worker of this slot finds them by its name, or another one when the lease has run out.
+        logger.warning("jobs could not be handed back")
     client.destroy()
+
+
+def _count_runs(ownership: Ownership, job_id: str, stop: threading.Event) -> int:
+    """How many runs a job has had, this one included, as soon as the database says it."""
+    while True:
+        try:
+            return ownership.check()
+        except NotOwned as error:
+            raise JobStopped(job_id) from error
+        except DatabaseUnavailable as error:
+            if stop.wait(RETRY_SECONDS):
+                raise RunLost(job_id) from error
 
 
 class _Outcomes:
@@ -235,46 +276,46 @@ class _Outcomes:
             return PortableWorkflowError("The job failed; see the worker's log.", "JobFailed", FAILURE_CODES[kind])
 
 
-def _is_news(record: logging.LogRecord) -> bool:
-    """Whether a record of the engine's says more than that a job was cancelled, or failed, which has been told."""
-    kind = record.exc_info[0] if isinstance(record.exc_info, tuple) else None
-    return kind is None or not issubclass(kind, _TOLD)
+def _recover(engine: sa.Engine, state_dir: Path, host_id: str, slot: int, n_slots: int) -> None:
+    """Puts jobs back into the queue whose worker this state folder's locks say is gone; leases take longer to say it.
 
-
-def _hand_back(database_url: str, state_dir: Path, n_slots: int) -> None:
-    """Puts jobs of slots without a worker back into the queue."""
-    if not database_url.startswith("sqlite"):
-        # Other machines may be on the database, and slots have the same names on each.
+    Raises:
+        DatabaseUnavailable.
+    """
+    with engine.begin() as connection:
+        requeue(connection, _names(engine, host_id, slot))
+    if slot:
         return
-    client = _connect(database_url)
-    try:
-        for slot in takewhile(lambda slot: _lock_of(state_dir, slot).exists(), count(n_slots)):
-            try:
-                lock = _take_slot(state_dir, slot)
-            except SlotTaken:
-                continue
-            try:
-                left = client.list_workflows(
-                    status="PENDING", executor_id=_name(slot), load_input=False, load_output=False
-                )
-                hand_back(client, [job.workflow_id for job in left])
-            finally:
-                os.close(lock)
-    finally:
-        client.destroy()
+    for other in takewhile(lambda other: _lock_of(state_dir, other).exists(), count(n_slots)):
+        try:
+            lock = _take_slot(state_dir, other)
+        except SlotTaken:
+            continue
+        try:
+            with engine.begin() as connection:
+                requeue(connection, _names(engine, host_id, other))
+        finally:
+            os.close(lock)
+
+
+def _names(engine: sa.Engine, host_id: str, slot: int) -> list[str]:
+    """The names that a slot's workers have, or had, in the database."""
+    names = [name_executor(host_id, slot)]
+    # Before hosts had names, slots had the same ones on all of them; an SQLite file has one host.
+    return [*names, _file_name(slot)] if engine.dialect.name == "sqlite" else names
 
 
 def _connect(database_url: str) -> DBOSClient:
-    return DBOSClient(system_database_url=database_url, serializer=SERIALIZER, application_name=APPLICATION)
+    return DBOSClient(system_database_url=write_url(database_url), serializer=SERIALIZER, application_name=APPLICATION)
 
 
-def _name(slot: int) -> str:
-    """Of a slot's worker, as its executor in the database."""
+def _file_name(slot: int) -> str:
+    """Of a slot's lock, and of its worker in the database before hosts had names."""
     return f"worker-{slot}"
 
 
 def _lock_of(state_dir: Path, slot: int) -> Path:
-    return state_dir / f"{_name(slot)}.lock"
+    return state_dir / f"{_file_name(slot)}.lock"
 
 
 def _take_slot(state_dir: Path, slot: int) -> int:

@@ -5,10 +5,13 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 
+import sqlalchemy as sa
 from dbos import DBOSClient
 from sqlalchemy.exc import SQLAlchemyError
 
-from service.jobs.database import QUEUE, WORKFLOW
+from service.errors import DatabaseUnavailable
+from service.jobs.database import WORKFLOW
+from service.jobs.leases import hand_back
 
 logger = logging.getLogger(__name__)
 
@@ -20,9 +23,9 @@ HAND_BACKS = 2
 
 def keep_going(
     client: DBOSClient,
+    engine: sa.Engine,
     executor: str,
     active: Callable[[], list[str]],
-    is_ours: Callable[[str], bool],
     give_up: Callable[[str], None],
     stop: threading.Event,
 ) -> None:
@@ -33,7 +36,6 @@ def keep_going(
     Args:
         executor: this worker's name in the database.
         active: returns the ids of the jobs that the worker is running.
-        is_ours: whether a job under that name can only be this worker's.
         give_up: fails a job that could not be begun however often it was handed back: its row can't be read.
     """
     strays: dict[str, int] = {}
@@ -46,7 +48,7 @@ def keep_going(
             in_hand = set(active())
             for job_id in in_hand:
                 handed_back.pop(job_id, None)
-            ids = [job.workflow_id for job in owned if job.workflow_id not in in_hand and is_ours(job.workflow_id)]
+            ids = [job.workflow_id for job in owned if job.workflow_id not in in_hand]
             strays = {job_id: strays.get(job_id, 0) + 1 for job_id in ids}
             for job_id in [job_id for job_id, looks in strays.items() if looks >= LOOKS]:
                 if handed_back[job_id] >= HAND_BACKS:
@@ -54,16 +56,9 @@ def keep_going(
                     give_up(job_id)
                 else:
                     logger.warning("nobody is at job %s, which is handed back", job_id)
-                    hand_back(client, [job_id])
+                    with engine.begin() as connection:
+                        hand_back(connection, executor, [job_id])
                 handed_back[job_id] += 1
                 del strays[job_id]
-        except SQLAlchemyError as error:
+        except (SQLAlchemyError, DatabaseUnavailable) as error:
             logger.warning("the job database can't be looked through: %s", error)
-
-
-def hand_back(client: DBOSClient, job_ids: list[str]) -> None:
-    """Puts jobs back into the queue as new, except those cancelled meanwhile, which that would revive."""
-    if job_ids:
-        running = client.list_workflows(workflow_ids=job_ids, status="PENDING", load_input=False, load_output=False)
-        for job in running:
-            client.resume_workflow(job.workflow_id, queue_name=QUEUE)

@@ -20,6 +20,8 @@ class Run(Protocol):
 
     def raise_if_stopped(self) -> None: ...
 
+    def confirm(self) -> None: ...
+
 
 class ProgressReporter:
     """Counts the epochs of a job's fits as if they were one."""
@@ -31,16 +33,23 @@ class ProgressReporter:
         self._total = _count_epochs(plan)
         self.trials: list[dict[str, Any]] | None = [] if plan.search else None
         self._last: tuple[float | None, float | None, float | None] = (None, None, None)
+        self._member = 0
         self._tell()
 
     def epoch(self, epoch: Epoch) -> None:
-        """Reports an epoch, with the time left by the mean of those that compiled nothing."""
+        """Reports an epoch, with the time left by the mean of those that compiled nothing.
+
+        One that a run before has told of, or another process, is only counted: the next report holds it.
+        """
         self._done += 1
         if epoch.number > 1 or not self._seconds:
             self._seconds.append(epoch.seconds)
         left = max(0, self._total - self._done) * sum(self._seconds) / len(self._seconds)
         self._last = epoch.loss, epoch.val_loss, round(left, 1)
-        self._tell()
+        # Fits run one after another, and each begins with its first epoch.
+        self._member += epoch.number == 1
+        if not epoch.is_restored:
+            self._tell(self._member, epoch.number)
 
     def trial(self, trial: dict[str, Any]) -> None:
         """Reports a trial that has ended."""
@@ -48,9 +57,9 @@ class ProgressReporter:
             self.trials.append(trial)
         self._tell()
 
-    def _tell(self) -> None:
+    def _tell(self, member: int | None = None, member_epoch: int | None = None) -> None:
         trials = None if self.trials is None else list(self.trials)
-        self._run.report(Progress(self._done, self._total, *self._last, trials))
+        self._run.report(Progress(self._done, self._total, *self._last, trials, member, member_epoch))
 
     def replace(self, plan: TrainingPlan) -> None:
         """Counts the epochs of another plan, which has taken the first one's place before its first fit."""

@@ -7,13 +7,13 @@ import threading
 from pathlib import Path
 
 from service.job_supervisor import JobSupervisor
-from service.jobs import runner
 from service.jobs.runner import run_jobs
+from tests.jobs.tuned_worker import tune
 
 
 def main() -> None:
     stop = threading.Event()
-    runner.POLL_SECONDS = 0.1
+    tune()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     supervisor = JobSupervisor(
         [sys.executable, "-m", "tests.job_process"], memory_bytes=2**33, max_seconds=1000, grace_seconds=1.0

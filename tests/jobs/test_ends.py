@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from service.jobs.host import name_executor, read_host_id
 from tests.jobs.workers import REQUEST, Workers, ended, open_queue, run_async, task, training, until
 
 
@@ -101,9 +102,9 @@ def test_a_job_that_the_worker_has_forgotten_is_handed_back(workers: Workers) ->
             job = await queue.submit(REQUEST, task())
             with closing(sqlite3.connect(workers.folder / "jobs.sqlite", timeout=30)) as connection, connection:
                 connection.execute(
-                    "UPDATE workflow_status SET status = 'PENDING', executor_id = 'worker-0', owner_xid = 'nobody' "
+                    "UPDATE workflow_status SET status = 'PENDING', executor_id = ?, owner_xid = 'nobody' "
                     "WHERE workflow_uuid = ? AND status = 'ENQUEUED'",
-                    (job.id,),
+                    (name_executor(read_host_id(workers.folder), 0), job.id),
                 )
             assert (await until(queue, job.id, ended)).status == "succeeded"
 

@@ -13,9 +13,10 @@ import pytest
 
 from service.errors import IdempotencyKeyReused, InvalidRequest, JobEnded, JobNotFound, QueueFull
 from service.jobs.job import Job, JobEvent
-from tests.jobs.workers import REQUEST, Workers, ended, open_queue, run_async, task, training, until
+from tests.jobs.workers import REQUEST, Workers, ended, on_both, open_queue, run_async, task, training, until
 
 
+@on_both
 def test_a_job_runs_and_tells_its_progress_from_the_first_event_to_done(workers: Workers) -> None:
     async def scenario() -> None:
         async with open_queue(workers) as queue:
@@ -42,6 +43,7 @@ def test_a_job_runs_and_tells_its_progress_from_the_first_event_to_done(workers:
     run_async(scenario)
 
 
+@on_both
 @pytest.mark.parametrize("fields", [{}, {"fails": "unnamed"}], ids=["succeeded", "failed"])
 def test_the_times_of_a_job_are_told_to_the_millisecond(workers: Workers, fields: dict[str, Any]) -> None:
     async def scenario() -> None:
@@ -77,6 +79,7 @@ def test_a_job_that_is_cancelled_at_once_ends_no_earlier_than_it_was_submitted(w
     run_async(scenario)
 
 
+@on_both
 def test_cancelling_ends_a_queued_job_at_once_and_a_running_one_soon(workers: Workers) -> None:
     async def scenario() -> None:
         async with open_queue(workers) as queue:
@@ -96,6 +99,7 @@ def test_cancelling_ends_a_queued_job_at_once_and_a_running_one_soon(workers: Wo
     run_async(scenario)
 
 
+@on_both
 def test_a_killed_workers_job_is_run_again_and_ends_once(workers: Workers) -> None:
     async def scenario() -> None:
         async with open_queue(workers) as queue:
@@ -116,6 +120,7 @@ def test_a_killed_workers_job_is_run_again_and_ends_once(workers: Workers) -> No
     run_async(scenario)
 
 
+@on_both
 def test_a_job_that_kills_its_worker_three_times_is_failed(workers: Workers) -> None:
     async def scenario() -> None:
         async with open_queue(workers) as queue:
@@ -134,6 +139,7 @@ def test_a_job_that_kills_its_worker_three_times_is_failed(workers: Workers) -> 
     run_async(scenario)
 
 
+@on_both
 def test_a_worker_that_is_asked_to_stop_leaves_its_job_to_the_next(workers: Workers) -> None:
     def is_in_run(n_runs: int) -> Callable[[Job], bool]:
         return lambda job: training(job) and len(workers.runs()) == n_runs
@@ -155,6 +161,7 @@ def test_a_worker_that_is_asked_to_stop_leaves_its_job_to_the_next(workers: Work
     run_async(scenario)
 
 
+@on_both
 def test_a_failure_is_told_without_what_is_inside(workers: Workers) -> None:
     async def scenario() -> None:
         async with open_queue(workers) as queue:
@@ -177,6 +184,7 @@ def test_a_failure_is_told_without_what_is_inside(workers: Workers) -> None:
     run_async(scenario)
 
 
+@on_both
 def test_an_idempotency_key_leads_to_one_job_and_refuses_another_request(workers: Workers) -> None:
     async def scenario() -> None:
         async with open_queue(workers) as queue:
@@ -190,6 +198,7 @@ def test_an_idempotency_key_leads_to_one_job_and_refuses_another_request(workers
     run_async(scenario)
 
 
+@on_both
 def test_the_queue_is_bounded_and_takes_all_jobs_of_a_request_or_none(workers: Workers) -> None:
     async def scenario() -> None:
         async with open_queue(workers, limit=3) as queue:
@@ -207,6 +216,7 @@ def test_the_queue_is_bounded_and_takes_all_jobs_of_a_request_or_none(workers: W
     run_async(scenario)
 
 
+@on_both
 def test_pages_hold_every_job_once_newest_first_while_others_are_submitted(workers: Workers) -> None:
     async def scenario() -> None:
         async with open_queue(workers) as queue:
@@ -228,6 +238,7 @@ def test_pages_hold_every_job_once_newest_first_while_others_are_submitted(worke
     run_async(scenario)
 
 
+@on_both
 def test_lists_leave_out_the_results_of_backtests_and_nothing_else(workers: Workers) -> None:
     async def scenario() -> None:
         async with open_queue(workers) as queue:
@@ -249,6 +260,7 @@ def test_lists_leave_out_the_results_of_backtests_and_nothing_else(workers: Work
     run_async(scenario)
 
 
+@on_both
 def test_a_model_in_the_making_is_found_by_its_name(workers: Workers) -> None:
     async def scenario() -> None:
         async with open_queue(workers) as queue:
@@ -270,6 +282,7 @@ def test_a_model_in_the_making_is_found_by_its_name(workers: Workers) -> None:
     run_async(scenario)
 
 
+@on_both
 def test_an_unknown_job_is_not_found(workers: Workers) -> None:
     async def scenario() -> None:
         async with open_queue(workers) as queue:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from service.jobs.job import Job
 from service.jobs.job_records import JobRow, to_job
-from tests.jobs.workers import REQUEST, Workers, ended, open_queue, run_async, task, training, until
+from tests.jobs.workers import REQUEST, Workers, ended, on_both, open_queue, run_async, task, training, until
 
 YEAR_SECONDS = 365 * 86_400
 
@@ -30,6 +30,7 @@ def set_clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     return move
 
 
+@on_both
 def test_jobs_keep_their_order_while_the_clock_jumps_by_decades(
     workers: Workers, set_clock: Callable[[float], None]
 ) -> None:

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from service.errors import TrainingFailed
-from service.jobs import runner, stray_jobs
+from service.jobs import stray_jobs
 from service.jobs.job import Progress
 from service.jobs.runner import JobRun, run_jobs
+from tests.jobs.tuned_worker import tune
 
 
 def perform(task: dict[str, Any], run: JobRun) -> dict[str, Any]:
@@ -37,7 +38,7 @@ def perform(task: dict[str, Any], run: JobRun) -> dict[str, Any]:
 
 def main() -> None:
     stop = threading.Event()
-    runner.POLL_SECONDS = 0.1
+    tune()
     stray_jobs.LOOK_SECONDS = float(sys.argv[3])
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     run_jobs(sys.argv[1], Path(sys.argv[2]), perform, stop=stop, on_started=lambda: print("started", flush=True))

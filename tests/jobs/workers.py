@@ -1,6 +1,7 @@
 """Real worker processes over a real database file, and what tests ask of their queue."""
 
 import asyncio
+import os
 import subprocess
 import sys
 import time
@@ -9,11 +10,15 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from service.jobs.job import Job
+from service.jobs.leases import LEASE_SECONDS
 from service.jobs.queue import JobQueue
 from service.jobs.stray_jobs import LOOK_SECONDS
 
 REQUEST = {"architecture": "lstm"}
+on_both = pytest.mark.parametrize("workers", ["sqlite", "postgres"], indirect=True)
 
 
 def task(**fields: Any) -> dict[str, Any]:
@@ -23,17 +28,35 @@ def task(**fields: Any) -> dict[str, Any]:
 class Workers:
     """Starts worker processes on one state folder and ends those that are left."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, url: str | None = None) -> None:
+        """Args: `url` is the database's; None makes an SQLite file in the folder."""
         self.folder = folder
-        self.url = f"sqlite:///{folder / 'jobs.sqlite'}"
+        self.url = f"sqlite:///{folder / 'jobs.sqlite'}" if url is None else url
         self.started: list[subprocess.Popen[str]] = []
 
     def start(
-        self, *, wait: bool = True, module: str = "worker_process", look_seconds: float = LOOK_SECONDS
+        self,
+        *,
+        wait: bool = True,
+        module: str = "worker_process",
+        look_seconds: float = LOOK_SECONDS,
+        host: str = "",
+        clock_years: float = 0,
+        lease_seconds: float = LEASE_SECONDS,
     ) -> "subprocess.Popen[str]":
-        """Args: `look_seconds` passes between looks for jobs with nobody at them; short, busy ones seem to be such."""
+        """Starts a worker and waits until it takes jobs.
+
+        Args:
+            look_seconds: passes between looks for jobs with nobody at them; short, busy ones seem to be such.
+            host: has a state folder of its own.
+            clock_years: by how much the host's clock is wrong.
+            lease_seconds: after so long without a word a worker counts as gone.
+        """
+        state_dir = self.folder / host
+        state_dir.mkdir(exist_ok=True)
         process = subprocess.Popen(
-            [sys.executable, "-m", f"tests.jobs.{module}", self.url, str(self.folder), str(look_seconds)],
+            [sys.executable, "-m", f"tests.jobs.{module}", self.url, str(state_dir), str(look_seconds)],
+            env={**os.environ, "CLOCK_YEARS": str(clock_years), "LEASE_SECONDS": str(lease_seconds)},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -45,8 +68,8 @@ class Workers:
         return process
 
     def runs(self) -> list[str]:
-        path = self.folder / "runs.txt"
-        return path.read_text().splitlines() if path.exists() else []
+        files = [*self.folder.glob("runs.txt"), *self.folder.glob("*/runs.txt")]
+        return [line for path in files for line in path.read_text().splitlines()]
 
     def close(self) -> None:
         for process in self.started:

@@ -20,3 +20,6 @@ class Recorder:
         self.checks += 1
         if self.checks >= self.stop_after:
             raise InterruptedError
+
+    def confirm(self) -> None:
+        self.raise_if_stopped()

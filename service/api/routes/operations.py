@@ -50,10 +50,13 @@ async def readyz(services: Injected) -> Response:
 async def metrics(services: Injected) -> Response:
     """Prometheus metrics."""
     try:
-        services.metrics.set_jobs(await services.jobs.count_all())
+        counts, workers = await services.jobs.count_all(), await services.jobs.count_workers()
+        services.metrics.set_jobs(counts)
+        services.metrics.set_job_database(is_up=True, workers=workers)
     except DatabaseUnavailable:
         # The other metrics are wanted most when something is wrong.
         services.metrics.set_jobs({})
+        services.metrics.set_job_database(is_up=False)
     # The other numbers are worth having where the disk gives none.
     with contextlib.suppress(OSError):
         use = await asyncio.to_thread(services.datasets.quota.measure)

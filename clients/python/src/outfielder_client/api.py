@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
-from outfielder_client.connection import Connection, locate
+from outfielder_client.connection import TEXT, Connection, locate
 from outfielder_client.distributed import forecast_distributed, is_distributed
 from outfielder_client.effects import Items, Program, consume
 from outfielder_client.errors import Conflict, ConnectionFailed, JobFailed, RequestRefused, UnusableInput
@@ -12,14 +13,23 @@ from outfielder_client.events import Event, watch
 from outfielder_client.forecasts import ANOMALIES, FORECAST, anomalies_frame, ask_series, forecast_frame
 from outfielder_client.frames import Columns, LongFrame, as_frame
 from outfielder_client.progress import Progress, follow
+from outfielder_client.schedules import ScheduleCalls
 from outfielder_client.series import Series, to_json_values
-from outfielder_client.uploads import delete, make_key, upload, upload_frame, warn_of_findings, with_upload
+from outfielder_client.uploads import (
+    Replacement,
+    delete,
+    make_key,
+    upload,
+    upload_frame,
+    warn_of_findings,
+    with_upload,
+)
 
 # A load balancer's question; an answer that is late is as good as none.
 READY_SECONDS = 5.0
 
 
-class Api:
+class Api(ScheduleCalls):
     """The calls of one server. Each returns a program; `Client` and `AsyncClient` run it.
 
     All raise RequestRefused where the server answers with an error, ConnectionFailed where it does not answer at any
@@ -279,9 +289,45 @@ class Api:
         """A job's record, as GET /jobs/{id} gives it."""
         return self.connection.call("GET", locate("jobs", job_id))
 
-    def jobs(self, *, status: str | None = None) -> Items[dict[str, Any]]:
-        """The records of jobs, newest first, page after page; `status` picks some."""
-        return self.connection.pages("/jobs", "jobs", {"status": status})
+    def jobs(
+        self,
+        *,
+        status: str | None = None,
+        model: str | None = None,
+        kind: str | None = None,
+        submitted_after: datetime | str | None = None,
+        submitted_before: datetime | str | None = None,
+    ) -> Items[dict[str, Any]]:
+        """The records of jobs, newest first, page after page.
+
+        Args:
+            status: `queued`, `running`, `succeeded`, `failed` or `cancelled`.
+            model: the name that they publish or measure.
+            kind: `train` or `backtest`.
+            submitted_after, submitted_before: moments, or ISO 8601 texts, in UTC where they have no zone; the first
+                belongs to the range, the second does not.
+        """
+        chosen = {"status": status, "model": model, "kind": kind}
+        times = {"submitted_after": submitted_after, "submitted_before": submitted_before}
+        asked = {name: time.isoformat() if isinstance(time, datetime) else time for name, time in times.items()}
+        return self.connection.pages("/jobs", "jobs", chosen | asked)
+
+    def retry(self, job_id: str) -> Program[list[dict[str, Any]]]:
+        """Submits the request of a job that has ended once more. Raises Conflict if it has not ended.
+
+        Returns:
+            The new job's handle.
+        """
+        path = locate("jobs", job_id, "retry")
+        return [(yield from self.connection.call("POST", path, headers={"Idempotency-Key": make_key()}))]
+
+    def log(self, job_id: str) -> Program[str]:
+        """What workers logged about a job, a line for each event."""
+        return self.connection.call("GET", locate("jobs", job_id, "log"), headers={"Accept": TEXT})
+
+    def history(self, job_id: str) -> Items[dict[str, Any]]:
+        """The epochs of a job with their losses, in the order in which they were fitted."""
+        return self.connection.pages(locate("jobs", job_id, "history"), "history", {})
 
     def cancel(self, job_id: str) -> Program[dict[str, Any]]:
         """Cancels a job, and gives its record. Raises Conflict if it has ended before."""
@@ -357,6 +403,35 @@ class Api:
         options = _leave_out_none(freq=freq, start=start, decimal=decimal, thousands=thousands, format=format)
         columns = {"id": id_col, "time": time_col, "target": target_col}
         return upload(self.connection, data, columns, options, media_type, timeout)
+
+    def replace_dataset(
+        self,
+        dataset_id: str,
+        data: Any,
+        *,
+        if_match: str | None = None,
+        freq: str | None = None,
+        start: str | None = None,
+        id_col: str | None = None,
+        time_col: str | None = None,
+        target_col: str | None = None,
+        decimal: str | None = None,
+        thousands: str | None = None,
+        format: str | None = None,
+        media_type: str | None = None,
+        timeout: float | None = None,
+    ) -> Program[dict[str, Any]]:
+        """Replaces the content of an upload under its id, at once; jobs that began with the old one keep it.
+
+        Args:
+            if_match: the ETag that the upload must still have, else RequestRefused.
+
+        Other arguments, and what is returned, are those of `upload`.
+        """
+        options = _leave_out_none(freq=freq, start=start, decimal=decimal, thousands=thousands, format=format)
+        columns = {"id": id_col, "time": time_col, "target": target_col}
+        replaced = Replacement(dataset_id, if_match)
+        return upload(self.connection, data, columns, options, media_type, timeout, replaced)
 
     def datasets(self) -> Items[dict[str, Any]]:
         """Uploads, newest first, page after page."""

@@ -222,14 +222,24 @@ class AsyncClient:
     submit = submitting(Api.submit)
     job = awaiting(Api.job)
     jobs = iterating(Api.jobs)
+    retry = submitting_one(Api.retry)
+    log = awaiting(Api.log)
+    history = iterating(Api.history)
     cancel = awaiting(Api.cancel)
     watch = iterating(Api.watch)
     wait = awaiting(Api.wait)
     upload = awaiting(Api.upload)
+    replace_dataset = awaiting(Api.replace_dataset)
     datasets = iterating(Api.datasets)
     dataset = awaiting(Api.dataset)
     dataset_series = iterating(Api.dataset_series)
     delete_dataset = awaiting(Api.delete_dataset)
+    schedule = awaiting(Api.schedule)
+    schedules = iterating(Api.schedules)
+    get_schedule = awaiting(Api.get_schedule)
+    change_schedule = awaiting(Api.change_schedule)
+    run_schedule = awaiting(Api.run_schedule)
+    delete_schedule = awaiting(Api.delete_schedule)
     models = iterating(Api.models)
     model = awaiting(Api.model)
     version = awaiting(Api.version)
@@ -276,6 +286,15 @@ class AsyncJob:
     async def cancel(self) -> "AsyncJob":
         self.record = await self._client.cancel(self.id)
         return self
+
+    async def retry(self) -> "AsyncJob":
+        return await self._client.retry(self.id)
+
+    async def log(self) -> str:
+        return await self._client.log(self.id)
+
+    async def history(self) -> list[dict[str, Any]]:
+        return [epoch async for epoch in self._client.history(self.id)]
 
     def events(self) -> AsyncIterator[Event]:
         return self._client.watch(self.id)

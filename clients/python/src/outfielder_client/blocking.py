@@ -278,14 +278,24 @@ class Client:
     submit = submitting(Api.submit)
     job = blocking(Api.job)
     jobs = iterating(Api.jobs)
+    retry = submitting_one(Api.retry)
+    log = blocking(Api.log)
+    history = iterating(Api.history)
     cancel = blocking(Api.cancel)
     watch = iterating(Api.watch)
     wait = blocking(Api.wait)
     upload = blocking(Api.upload)
+    replace_dataset = blocking(Api.replace_dataset)
     datasets = iterating(Api.datasets)
     dataset = blocking(Api.dataset)
     dataset_series = iterating(Api.dataset_series)
     delete_dataset = blocking(Api.delete_dataset)
+    schedule = blocking(Api.schedule)
+    schedules = iterating(Api.schedules)
+    get_schedule = blocking(Api.get_schedule)
+    change_schedule = blocking(Api.change_schedule)
+    run_schedule = blocking(Api.run_schedule)
+    delete_schedule = blocking(Api.delete_schedule)
     models = iterating(Api.models)
     model = blocking(Api.model)
     version = blocking(Api.version)
@@ -337,6 +347,18 @@ class Job:
         """Cancels it. Raises Conflict if it has ended before."""
         self.record = self._client.cancel(self.id)
         return self
+
+    def retry(self) -> "Job":
+        """Submits its request once more, and gives the new job. Raises Conflict if it has not ended."""
+        return self._client.retry(self.id)
+
+    def log(self) -> str:
+        """What workers logged about it, a line for each event."""
+        return self._client.log(self.id)
+
+    def history(self) -> list[dict[str, Any]]:
+        """Its epochs with their losses, in the order in which they were fitted."""
+        return list(self._client.history(self.id))
 
     def events(self) -> Iterator[Event]:
         """Its events as they come, as of `Client.watch`."""

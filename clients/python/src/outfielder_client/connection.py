@@ -15,6 +15,7 @@ from outfielder_client.retries import Retry, send
 from outfielder_client.series import encode
 
 JSON = "application/json"
+TEXT = "text/plain"
 
 
 def locate(*names: str | int) -> str:
@@ -47,7 +48,10 @@ class Connection:
         headers: Mapping[str, str] | None = None,
         timeout: float | None = None,
     ) -> Program[Any]:
-        """Sends JSON and gives the JSON of the answer, None for an empty one. Raises as `send`."""
+        """Sends JSON and gives the JSON of the answer, None for an empty one; a text where one was asked for.
+
+        Raises as `send`.
+        """
         content = None if body is None else encode(body)
         return (
             yield from self.call_with(
@@ -98,6 +102,9 @@ class Connection:
 
     def read_json(self, path: str, response: httpx.Response) -> Any:
         """The JSON of an answer, None for an empty one. Raises RequestRefused for anything else."""
+        kind_of_answer = response.headers.get("Content-Type", "").partition(";")[0]
+        if kind_of_answer == TEXT == response.request.headers.get("Accept"):
+            return response.text
         try:
             return json.loads(response.content) if response.content else None
         except ValueError:

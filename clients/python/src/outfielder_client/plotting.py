@@ -52,7 +52,7 @@ def plot(
         rows = _pick(past, id_col, name)
         if last is not None:
             rows = rows.tail(last)
-        _draw(axis, rows, columns, "black")
+        _draw(axis, rows, columns, "tab:orange")
         if ahead is not None:
             _draw(axis, _pick(ahead, id_col, name), columns, "tab:blue")
         axis.set_title(str(name), loc="left")

@@ -1,0 +1,107 @@
+"""A PostgreSQL that stops, or hangs, for a while."""
+
+import asyncio
+import logging
+
+import pytest
+
+from service.errors import DatabaseUnavailable
+from service.jobs import queue as queue_module
+from service.jobs.engine_log import EngineNews
+from tests.jobs.workers import REQUEST, Workers, ended, open_queue, run_async, task, training, until
+from tests.postgres import PostgresServer
+
+on_postgres = pytest.mark.parametrize("workers", ["postgres"], indirect=True)
+
+
+@on_postgres
+@pytest.mark.parametrize("epochs", [5, 60], ids=["ends meanwhile", "ends later"])
+def test_a_job_goes_on_while_the_database_is_away_and_ends_afterwards(
+    workers: Workers, postgres: PostgresServer, epochs: int
+) -> None:
+    async def scenario() -> None:
+        async with open_queue(workers) as queue:
+            worker = workers.start(module="supervised_worker", lease_seconds=3)
+            job = await queue.submit(REQUEST, task(does="work", times=epochs, seconds=0.2))
+            waiting = await queue.submit(REQUEST, task(does="tell", times=1))
+            await until(queue, job.id, training)
+            postgres.stop()
+            try:
+                for _ in range(3):
+                    with pytest.raises(DatabaseUnavailable, match="can't be reached"):
+                        await queue.submit(REQUEST, task(does="tell", times=1))
+                # Past the lease, which nobody may take for a death.
+                await asyncio.sleep(6)
+            finally:
+                postgres.start()
+            submitted = await queue.submit(REQUEST, task(does="tell", times=1))
+            for job_id in (job.id, waiting.id, submitted.id):
+                done = await until(queue, job_id, ended)
+                assert (done.status, done.attempt) == ("succeeded", 1)
+            assert worker.poll() is None
+
+    run_async(scenario)
+
+
+@on_postgres
+def test_watchers_are_told_the_rest_when_the_database_is_back(workers: Workers, postgres: PostgresServer) -> None:
+    async def scenario() -> None:
+        async with open_queue(workers) as queue:
+            workers.start(module="supervised_worker")
+            job = await queue.submit(REQUEST, task(does="work", times=20, seconds=0.2))
+            await until(queue, job.id, training)
+
+            async def watch() -> list[int]:
+                return [event.id async for event in queue.watch(job.id)]
+
+            watching = asyncio.create_task(watch())
+            await asyncio.sleep(0.5)
+            postgres.stop()
+            await asyncio.sleep(1.5)
+            postgres.start()
+            ids = await watching
+            assert ids == list(range(1, len(ids) + 1))
+
+    run_async(scenario)
+
+
+@on_postgres
+def test_a_database_that_hangs_is_told_and_nobody_waits_for_ever(
+    workers: Workers, postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario() -> None:
+        async with open_queue(workers) as queue:
+            job = await queue.submit(REQUEST, task())
+            monkeypatch.setattr(queue_module.JobQueue.ask, "__defaults__", (1.0,))
+            postgres.pause()
+            try:
+                # More than there are threads.
+                answers = await asyncio.gather(
+                    *(call for _ in range(3) for call in (queue.get(job.id), queue.check())), return_exceptions=True
+                )
+            finally:
+                postgres.go_on()
+            # Until the calls that were given up have come to their ends.
+            await asyncio.gather(*(queue.check() for _ in range(6)))
+            assert all(isinstance(answer, DatabaseUnavailable) for answer in answers), answers
+            assert all("does not answer" in str(answer) for answer in answers)
+            assert (await queue.get(job.id)).status == "queued"
+            await queue.check()
+
+    run_async(scenario)
+
+
+def test_a_lost_connection_is_logged_now_and_then_and_not_at_every_try() -> None:
+    now = 0.0
+    news = EngineNews(lambda: now)
+
+    def tell(message: str) -> bool:
+        return news.filter(logging.LogRecord("dbos", logging.WARNING, "", 0, message, (), None))
+
+    refused = "Exception listing queues: (psycopg.OperationalError) refused"
+    assert [tell(refused) for _ in range(3)] == [True, False, False]
+    assert tell("Something else")
+    now = 31.0
+    record = logging.LogRecord("dbos", logging.WARNING, "", 0, "Database connection failed: x\nTraceback", (), None)
+    assert news.filter(record)
+    assert record.getMessage() == "Database connection failed: x"
