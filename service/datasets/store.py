@@ -20,6 +20,7 @@ from service.datasets.dataset import Dataset, Finding
 from service.datasets.panel_files import (
     DAMAGES,
     FACTS,
+    FileIdentity,
     Outline,
     Replaced,
     cut_blocks,
@@ -73,6 +74,7 @@ class DatasetStore:
         """Args: `quota_bytes` is what all may take together, those in progress included; None for no limit."""
         self.root = root
         self.quota = Quota(root, quota_bytes)
+        self._proven: set[FileIdentity] = set()
 
     def add(self, panel: Panel, audit: Iterable[Finding] = (), *, key: str | None = None) -> Dataset:
         """Keeps a panel as a new data set; `key` is as of `adopt`. Raises UploadsFull, IdempotencyKeyReused."""
@@ -286,7 +288,7 @@ class DatasetStore:
             DatasetReplaced: the outline is that of another panel, and as `load`.
         """
         with self._reading(dataset_id) as folder:
-            return load_series(folder, outline, places)
+            return load_series(folder, outline, places, self._proven)
 
     def load_blocks(self, dataset_id: str, outline: Outline) -> Iterator[NDArray[np.float64]]:
         """All values of a data set, one series behind the other, in blocks that are cut anywhere.

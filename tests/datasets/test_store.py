@@ -16,7 +16,7 @@ from service.datasets.dataset import Finding
 from service.datasets.panel_files import FACTS, VALUES, write_panel
 from service.datasets.store import STAGING, DatasetStore
 from service.domain.panel import Panel
-from service.errors import DatasetDamaged, DatasetNotFound, InvalidRequest, StorageUnavailable
+from service.errors import DatasetDamaged, DatasetNotFound, DatasetReplaced, InvalidRequest, StorageUnavailable
 from service.storage import exchange as exchange_module
 
 HOUR = 3600
@@ -312,3 +312,24 @@ def test_folders_change_places_also_where_the_system_can_not_do_it_at_once(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["one", "other"]
     with pytest.raises(OSError, match="No such file"):
         exchange_module.exchange(one, tmp_path / "none")
+
+
+def test_pages_of_a_large_panel_read_their_series_alone_until_the_file_changes(
+    store: DatasetStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(panel_files, "LARGE_POINTS", 10)
+    values = tuple(np.random.default_rng(i).normal(size=50) for i in range(6))
+    dataset = store.add(Panel(tuple("abcdef"), values, (None,) * 6, None))
+    outline = store.outline(dataset.id)
+    for places in ([0, 5], [2, 3], [1]):
+        for place, read in zip(places, store.load_series(dataset.id, outline, places), strict=True):
+            np.testing.assert_array_equal(read, values[place])
+    path = store.root / dataset.id / VALUES
+    content = bytearray(path.read_bytes())
+    content[content.index(values[4].tobytes())] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(DatasetDamaged):
+        store.load_series(dataset.id, outline, [0])
+    store.add_in_place_of(dataset.id, OTHER)
+    with pytest.raises(DatasetReplaced):
+        store.load_series(dataset.id, outline, [0])

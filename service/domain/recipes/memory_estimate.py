@@ -34,9 +34,9 @@ STATE_COPIES = 3
 # Those in the process that exports, its graphs and files.
 EXPORT_COPIES = 10
 SLOTS = {"adam": 2, "nadam": 2, "rmsprop": 1, "sgd": 0}
-# Of the points of one's own series, which are mapped from their file: as they are, filled, and how far they are from
-# a measured one.
-POINT_BYTES = 2 * DOUBLE + FLOAT
+# Of the points of one's own series, which are mapped from their file; where some are missing there are two copies of
+# them, in files as well, whose pages the system takes back.
+POINT_BYTES = DOUBLE + FLOAT
 # Of each of their series: what is measured of it, its forecasts and scores.
 SERIES_BYTES = 1000
 # Windows that are scored at once.
