@@ -239,6 +239,12 @@ class LastRunActive(Conflict):
     code = "last_run_active"
 
 
+class JobNotEnded(Conflict):
+    """A job that waits or runs can't be submitted again."""
+
+    code = "job_not_ended"
+
+
 class IdempotencyKeyReused(Conflict):
     code = "idempotency_key_reused"
 

@@ -41,9 +41,11 @@ def main(settings: Settings, slot: int = 0) -> int:
     # The job engine takes seconds to import, which `--help` and the API need not wait for.
     from service.job_supervisor import JobSupervisor
     from service.jobs.runner import run_jobs
+    from service.storage.object_storage import ObjectStorage
     from service.storage.private_files import keep_private
     from service.store.shared_store import open_store
     from service.telemetry.logging import configure
+    from service.training.checkpoints import sweep_checkpoints
 
     configure(json=settings.logs_json)
     # What performs the jobs has this process' umask.
@@ -74,6 +76,7 @@ def main(settings: Settings, slot: int = 0) -> int:
             slot=slot,
             n_slots=settings.jobs,
             on_started=lambda: logger.info("waiting for jobs"),
+            sweep=partial(sweep_checkpoints, ObjectStorage(settings.checkpoints_url)),
         )
     except (SlotTaken, DatabaseUnavailable) as error:
         print(f"outfielder worker: {error.message}", file=sys.stderr)
@@ -110,6 +113,8 @@ def _load(settings: Settings) -> "Callable[[dict[str, Any], TaskRun], dict[str, 
     from service.domain.recipes.memory_estimate import check_memory
     from service.domain.recipes.training_plan import TrainingPlan
     from service.engines.loaders import AutoLoader
+    from service.jobs.database import connect
+    from service.jobs.parts import PartBoard
     from service.serving.backtest_jobs import BacktestJobs
     from service.serving.forecasting import ForecastLimits
     from service.storage.object_storage import ObjectStorage
@@ -127,8 +132,13 @@ def _load(settings: Settings) -> "Callable[[dict[str, Any], TaskRun], dict[str, 
     datasets = open_datasets(settings.models_store, settings.datasets_dir, patience_seconds=PATIENCE_SECONDS)
     load_panel = partial(datasets.load, mapped=True)
     store = open_store(settings.models_store, settings.models_folder)
-    checkpoints = ObjectStorage(settings.checkpoints_url)
-    trainer = Trainer(store, load_panel, keep_versions=settings.keep_versions, checkpoints=checkpoints)
+    trainer = Trainer(
+        store,
+        load_panel,
+        keep_versions=settings.keep_versions,
+        checkpoints=ObjectStorage(settings.checkpoints_url),
+        board=PartBoard(connect(settings.job_database_url)),
+    )
     loader = partial(AutoLoader, beside_training=True)
     limits = ForecastLimits(settings.max_horizon, settings.max_answer_values, settings.max_series_length)
     backtests = BacktestJobs(store, loader, limits, load_panel)
@@ -136,6 +146,8 @@ def _load(settings: Settings) -> "Callable[[dict[str, Any], TaskRun], dict[str, 
     def perform_task(task: dict[str, Any], run: "TaskRun") -> dict[str, Any]:
         if task["kind"] == "backtest":
             return backtests.run(task, partial(report_series, run), run.raise_if_stopped)
+        if "part" in task:
+            return trainer.fit_part(task["part"], run)
         plan = TrainingPlan.from_dict(task["plan"])
         try:
             # The server that accepted it may have more memory, or know less of it.

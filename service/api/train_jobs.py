@@ -66,6 +66,21 @@ def make_jobs(body: TrainRequest, datasets: DatasetStore, memory_bytes: int) -> 
     return jobs, keep
 
 
+def check_data(datasets: DatasetStore, task: dict[str, Any]) -> None:
+    """Whether the series that a job's task names are still there; if so, they are not about to expire.
+
+    Raises:
+        DatasetNotFound, DatasetDamaged, StorageUnavailable.
+    """
+    if task["kind"] == "backtest":
+        panel_id = task.get("panel")
+    else:
+        data = TrainingPlan.from_dict(task["plan"]).recipes[0].own_data
+        panel_id = None if data is None else data.id
+    if panel_id is not None:
+        datasets.outline(panel_id)
+
+
 def keep_panel(datasets: DatasetStore, panel: Panel) -> Callable[[], None]:
     """Keeps series that came with a request for its job. Returns what takes them away again, unless others have them.
 

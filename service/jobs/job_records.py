@@ -63,7 +63,7 @@ def to_job(row: JobRow, last: dict[str, Any] | None) -> Job:
     if shown == "queued" and row.attempts == 0:
         last = None
     told = last if last is not None and last.get("attempt") == (row.attempts or 1) else {}
-    submitted_at = _stamp(_submitted_ms(row.attributes)) or ""
+    submitted_at = _stamp(read_submitted_ms(row.attributes)) or ""
     started_at = None if shown == "queued" else _begin(row, last or {}, submitted_at)
     error = _error(row) if shown == "failed" else None
     result = read_json(row.output) if shown == "succeeded" and row.is_readable else None
@@ -82,6 +82,7 @@ def to_job(row: JobRow, last: dict[str, Any] | None) -> Job:
         progress=None if last is None else _progress(last),
         result=result,
         error=error,
+        retry_of=retry_of if isinstance(retry_of := row.attributes.get("retry_of"), str) else None,
     )
 
 
@@ -94,7 +95,8 @@ def read_json(text: str | None) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def _submitted_ms(attributes: dict[str, Any]) -> int:
+def read_submitted_ms(attributes: dict[str, Any]) -> int:
+    """When a job was submitted, by the clock of the process that took it."""
     # Jobs of older servers tell nanoseconds, which they were also ordered by.
     submitted = attributes.get("submitted_ms", attributes.get("order"))
     if not isinstance(submitted, int):

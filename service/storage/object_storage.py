@@ -107,7 +107,7 @@ class ObjectStorage:
         self.url = check_url(url)
         self.place = f"object store {self.url}"
         if self.url.startswith("file:"):
-            self._store = from_url(self.url, mkdir=True)
+            self._store = from_url(self.url, mkdir=True, automatic_cleanup=True)
         else:
             self._store = from_url(
                 self.url,

@@ -7,7 +7,7 @@ import json
 import logging
 import time
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -25,6 +25,8 @@ Array = NDArray[Any]
 # Between two checkpoints of a fit; and what writing them may take of its time.
 LEAST_SECONDS = 1.0
 MOST_SHARE = 0.01
+# Of a job that the database knows nothing of: another service may keep its own in the same place.
+LONGEST_SECONDS = 30 * 86_400.0
 # What writes numbers that another release could not go on from.
 _LIBRARIES = ("outfielder", "jax", "keras", "numpy")
 
@@ -105,6 +107,25 @@ def remove_checkpoints(storage: ObjectStorage, job_id: str) -> None:
         storage.delete([found.key for found in storage.list_objects(f"{job_id}/")])
     except StorageUnavailable as error:
         logger.warning("checkpoints of job %s can't be removed: %s", job_id, error.message)
+
+
+def sweep_checkpoints(storage: ObjectStorage, find_ended: Callable[[Sequence[str]], set[str]]) -> None:
+    """Removes what jobs have left that ended otherwise than by themselves, and whatever nobody has written for long.
+
+    Args:
+        find_ended: which jobs of some ids have ended.
+
+    Raises:
+        StorageUnavailable, and what `find_ended` raises.
+    """
+    newest: dict[str, float] = {}
+    for found in storage.list_objects():
+        job_id = found.key.partition("/")[0]
+        newest[job_id] = max(newest.get(job_id, 0.0), found.modified_at)
+    ended = find_ended(list(newest)) if newest else set()
+    for job_id, modified_at in newest.items():
+        if job_id in ended or time.time() - modified_at > LONGEST_SECONDS:
+            remove_checkpoints(storage, job_id)
 
 
 class FitCheckpoint:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from service.domain.panel_windows import TrainingWindows
 from service.domain.recipes.recipe import Recipe
+from service.errors import TrainingFailed
 from service.networks.network import Network
 from service.training.checkpoints import Checkpoints, FitCheckpoint, JobClock, make_key
 from service.training.data.training_set import TrainingSet
@@ -62,8 +63,22 @@ class FitOutcome:
         network.penalty = self.penalty
 
 
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A task without an outcome, and why a job goes on without it."""
+
+    part: str
+    reason: str
+
+
 class FitData(Protocol):
-    """What tasks are fitted to. `digest` identifies it."""
+    """What tasks are fitted to.
+
+    `digest` identifies it, `description` says to other processes how to make it; None where they can't.
+    """
+
+    @property
+    def description(self) -> dict[str, Any] | None: ...
 
     @property
     def digest(self) -> str: ...
@@ -80,6 +95,7 @@ class Fits:
         """Args: `on_batch` is called after every batch; what it raises ends the fit, and the others with it."""
         self.on_batch = on_batch
         self.checkpoints = checkpoints
+        self.left_out: list[LeftOut] = []
         self.clock = JobClock() if checkpoints is None else checkpoints.clock
 
     def run(
@@ -97,8 +113,11 @@ class Fits:
         return outcomes
 
     def run_all(self, tasks: Sequence[FitTask], data: FitData, on_epoch: Callable[[Epoch], None]) -> list[FitOutcome]:
-        """The outcomes of tasks of which none may be missing."""
-        return [outcome for outcome in self.run(tasks, data, on_epoch) if outcome is not None]
+        """The outcomes of tasks of which none may be missing. Raises TrainingFailed."""
+        outcomes = [outcome for outcome in self.run(tasks, data, on_epoch) if outcome is not None]
+        if len(outcomes) < len(tasks):
+            raise TrainingFailed(self.left_out[-1].reason)
+        return outcomes
 
     def perform(self, task: FitTask, data: FitData, on_epoch: Callable[[Epoch], None]) -> FitOutcome:
         """Fits one network, from where a run before has left it."""

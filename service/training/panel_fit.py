@@ -49,8 +49,10 @@ class Fitted:
 class PanelWindows:
     """A panel's windows, as tasks want them."""
 
-    def __init__(self, prepared: PreparedPanel) -> None:
+    def __init__(self, prepared: PreparedPanel, cut_for: Recipe | None = None) -> None:
+        """Args: `cut_for` is the recipe that the panel was cut for, if it is kept where others find it too."""
         self.prepared = prepared
+        self.description = None if cut_for is None else {"cut_for": cut_for.to_dict()}
         self._importance: dict[tuple[Part, int], Importance] = {}
 
     @cached_property
@@ -112,6 +114,16 @@ def assemble(recipe: Recipe, outcomes: Sequence[FitOutcome], prepared: PreparedP
         forecast_windows(recipe, networks, prepared, prepared.validation),
         sum(outcome.seconds for outcome in outcomes),
     )
+
+
+def assemble_known(recipe: Recipe, outcomes: Sequence[FitOutcome | None], prepared: PreparedPanel) -> Fitted | None:
+    """As `assemble`, of an ensemble without the members that have no outcome; None where nothing has one."""
+    known = [(member, outcome) for member, outcome in zip(_members(recipe), outcomes, strict=True) if outcome]
+    if not known:
+        return None
+    if len(known) < len(outcomes):
+        recipe = replace(recipe, members=tuple(member for member, _ in known))
+    return assemble(recipe, [outcome for _, outcome in known], prepared)
 
 
 def make_further_tasks(fitted: Fitted, windows: PanelWindows, before: Part) -> list[FitTask]:

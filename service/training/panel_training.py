@@ -22,7 +22,7 @@ from service.training.fits import FitOutcome, Fits, Part
 from service.training.panel_fit import (
     Fitted,
     PanelWindows,
-    assemble,
+    assemble_known,
     combine,
     fit_panel,
     forecast_windows,
@@ -75,7 +75,7 @@ def train_on_panel(
         prepared = prepare_panel(values, settled.recipes[0], missing)
         reporter.replace(settled)
     plan = settled
-    windows = PanelWindows(prepared)
+    windows = PanelWindows(prepared, plan.recipes[0])
     best = _search(plan, windows, fits, reporter)
     recipe = best.recipe
     baselines = score_baselines(recipe, prepared)
@@ -167,16 +167,18 @@ def _try_all(plan: TrainingPlan, windows: PanelWindows, fits: Fits, reporter: Pr
     outcomes = fits.run([task for tasks in by_recipe for task in tasks], windows, reporter.epoch, may_begin)
     found: list[Fitted] = []
     for i, recipe in enumerate(recipes):
-        own = [outcome for owner, outcome in zip(owners, outcomes, strict=True) if owner == i and outcome is not None]
-        if len(own) < len(by_recipe[i]):
+        own = [outcome for owner, outcome in zip(owners, outcomes, strict=True) if owner == i]
+        fitted = assemble_known(recipe, own, prepared)
+        if fitted is None:
             continue
-        fitted = assemble(recipe, own, prepared)
         if np.isfinite(fitted.validation).all():
             found.append(fitted)
         logger.info(
             "%s: validates at %.4f after %.1f s", recipe.architecture, _loss([fitted], prepared), fitted.seconds
         )
     if not found:
+        if fits.left_out:
+            raise TrainingFailed(fits.left_out[0].reason)
         raise TrainingFailed("The training diverged: its forecasts are not finite. Try a lower learning_rate.")
     return found
 

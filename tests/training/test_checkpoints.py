@@ -38,7 +38,7 @@ def storage(tmp_path: Path) -> ObjectStorage:
 
 def of_waves(**request: Any) -> tuple[Recipe, FitData]:
     recipe = resolve({"epochs": EPOCHS, "batch_size": 16, "data": {"n_series": 60}, "units": 4, "layers": 1, **request})
-    return recipe, WaveWindows(recipe)
+    return recipe, WaveWindows()
 
 
 def of_series(**request: Any) -> tuple[Recipe, FitData]:

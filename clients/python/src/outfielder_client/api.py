@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
-from outfielder_client.connection import Connection, locate
+from outfielder_client.connection import TEXT, Connection, locate
 from outfielder_client.distributed import forecast_distributed, is_distributed
 from outfielder_client.effects import Items, Program, consume
 from outfielder_client.errors import Conflict, ConnectionFailed, JobFailed, RequestRefused, UnusableInput
@@ -288,9 +289,45 @@ class Api(ScheduleCalls):
         """A job's record, as GET /jobs/{id} gives it."""
         return self.connection.call("GET", locate("jobs", job_id))
 
-    def jobs(self, *, status: str | None = None) -> Items[dict[str, Any]]:
-        """The records of jobs, newest first, page after page; `status` picks some."""
-        return self.connection.pages("/jobs", "jobs", {"status": status})
+    def jobs(
+        self,
+        *,
+        status: str | None = None,
+        model: str | None = None,
+        kind: str | None = None,
+        submitted_after: datetime | str | None = None,
+        submitted_before: datetime | str | None = None,
+    ) -> Items[dict[str, Any]]:
+        """The records of jobs, newest first, page after page.
+
+        Args:
+            status: `queued`, `running`, `succeeded`, `failed` or `cancelled`.
+            model: the name that they publish or measure.
+            kind: `train` or `backtest`.
+            submitted_after, submitted_before: moments, or ISO 8601 texts, in UTC where they have no zone; the first
+                belongs to the range, the second does not.
+        """
+        chosen = {"status": status, "model": model, "kind": kind}
+        times = {"submitted_after": submitted_after, "submitted_before": submitted_before}
+        asked = {name: time.isoformat() if isinstance(time, datetime) else time for name, time in times.items()}
+        return self.connection.pages("/jobs", "jobs", chosen | asked)
+
+    def retry(self, job_id: str) -> Program[list[dict[str, Any]]]:
+        """Submits the request of a job that has ended once more. Raises Conflict if it has not ended.
+
+        Returns:
+            The new job's handle.
+        """
+        path = locate("jobs", job_id, "retry")
+        return [(yield from self.connection.call("POST", path, headers={"Idempotency-Key": make_key()}))]
+
+    def log(self, job_id: str) -> Program[str]:
+        """What workers logged about a job, a line for each event."""
+        return self.connection.call("GET", locate("jobs", job_id, "log"), headers={"Accept": TEXT})
+
+    def history(self, job_id: str) -> Items[dict[str, Any]]:
+        """The epochs of a job with their losses, in the order in which they were fitted."""
+        return self.connection.pages(locate("jobs", job_id, "history"), "history", {})
 
     def cancel(self, job_id: str) -> Program[dict[str, Any]]:
         """Cancels a job, and gives its record. Raises Conflict if it has ended before."""
