@@ -34,7 +34,11 @@ NUMBER_BYTES = 8
 # Of the archive around numbers.
 FRAME_BYTES = 2048
 # Raised by a file that is not what was written.
-DAMAGES = (KeyError, IndexError, TypeError, ValueError, EOFError, zipfile.BadZipFile, zlib.error)
+DAMAGES = (
+    *(KeyError, IndexError, TypeError, ValueError, EOFError, zipfile.BadZipFile, zlib.error),
+    # An archive that claims to be encrypted, or of a later version.
+    RuntimeError,
+)
 # What of the numbers is read or written at once.
 BLOCK_POINTS = 2**17
 # Reading more again and again, for a few series each time, would take seconds.
@@ -309,9 +313,12 @@ def _map(file: BinaryIO, archive: zipfile.ZipFile) -> Array:
     """The numbers of an archive, mapped; those of earlier releases, which are few and not aligned, in memory."""
     with archive.open("flat.npy") as flat:
         n_points = _read_header(flat)
+        header_bytes = flat.tell()
         # To its end, where the checksum is compared.
         while flat.read(NUMBER_BYTES * BLOCK_POINTS):
             pass
+        if flat.tell() != header_bytes + NUMBER_BYTES * n_points:
+            raise ValueError("there are more or fewer numbers than the file says")
     begin = _find_numbers(file, archive, n_points)
     if begin % NUMBER_BYTES or not n_points:
         with archive.open("flat.npy") as flat:

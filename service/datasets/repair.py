@@ -11,7 +11,7 @@ from service.datasets.shared_store import SharedDatasets
 from service.datasets.shared_uploads import DATA, USED, DamagedUpload, Pointer, SharedUploads
 from service.datasets.store import PLACE, STAGING, DatasetStore, is_upload
 from service.storage.digest import digest_file
-from service.storage.disk_errors import storing
+from service.storage.disk_errors import is_disk_error, storing
 from service.storage.finding import Repair, newest_change
 from service.storage.private_files import make_folder
 
@@ -84,6 +84,10 @@ def _find_damage(path: Path) -> str | None:
             load_facts(path)
     except FileNotFoundError as error:
         return f"lacks {Path(error.filename or '').name}"
+    except OSError as error:
+        if is_disk_error(error.errno):
+            raise
+        return "holds something else than was written"
     except DAMAGES:
         return "holds something else than was written"
     return None

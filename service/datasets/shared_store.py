@@ -151,6 +151,7 @@ class SharedDatasets(DatasetStore):
             raise missing(dataset_id) from None
         finally:
             self.quota.forget()
+        self._remember(dataset_id, is_damaged=False)
         with self._turns[dataset_id]:
             self._drop_copy(folder)
 
@@ -207,6 +208,7 @@ class SharedDatasets(DatasetStore):
         except ObjectMissing:
             raise missing(dataset_id) from None
         except DamagedUpload as error:
+            self._remember(dataset_id, is_damaged=True)
             logger.error("the upload %s %s in the object store", dataset_id, error)
             raise damaged(dataset_id) from error
         with super()._reading(dataset_id) as folder:
@@ -248,6 +250,7 @@ class SharedDatasets(DatasetStore):
                 patience = 0.0 if folder.exists() else self._patience_seconds
                 persist(lambda: self._compare(name, folder), patience_seconds=patience)
             except ObjectMissing:
+                self._remember(name, is_damaged=False)
                 self._drop_copy(folder)
                 raise
             except StorageUnavailable:

@@ -333,3 +333,26 @@ def test_pages_of_a_large_panel_read_their_series_alone_until_the_file_changes(
     store.add_in_place_of(dataset.id, OTHER)
     with pytest.raises(DatasetReplaced):
         store.load_series(dataset.id, outline, [0])
+
+
+@pytest.mark.parametrize("mapped", [False, True])
+@pytest.mark.parametrize("bit", [1, 0x80])
+def test_whichever_byte_of_the_numbers_is_flipped_none_is_wrong_in_silence(
+    tmp_path: Path, mapped: bool, bit: int
+) -> None:
+    store = DatasetStore(tmp_path)
+    panel = Panel(("a", "b"), (np.arange(20.0) + 0.5, np.arange(5.0)), ("2020-01-01", None), "D")
+    kept = store.add(panel)
+    (file,) = (tmp_path / kept.id).glob("values*")
+    original = file.read_bytes()
+    refused = 0
+    for i in range(len(original)):
+        content = bytearray(original)
+        content[i] ^= bit
+        file.write_bytes(content)
+        try:
+            # Some bytes mean nothing, such as times within the archive.
+            assert store.load(kept.id, mapped=mapped).digest() == panel.digest()
+        except DatasetDamaged:
+            refused += 1
+    assert refused > len(original) / 2
