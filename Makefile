@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-all test-clients check fuzz format lock pretrain bench-zero-shot bench-chapter bench-autoregression bench-engines bench-serving bench-accuracy bench-robustness bench-memory bench-training bench-page bench-formats bench-jobs screenshots clean
+.PHONY: help setup run test test-all test-clients check fuzz drill format lock pretrain bench-zero-shot bench-chapter bench-autoregression bench-engines bench-serving bench-accuracy bench-robustness bench-memory bench-large bench-training bench-page bench-formats bench-jobs screenshots http-collection clean
 
 help:  ## Say what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-21s %s\n", $$1, $$2}'
@@ -44,6 +44,9 @@ check: setup  ## Lint, format and types
 
 fuzz: setup .venv-fuzz/.installed  ## Ask for what nobody would, and see that others are served (half an hour)
 	$(BIN)/python -m tests.fuzz
+
+drill: setup  ## Kill, pause and take away what the service runs on, and count jobs and versions afterwards (an hour)
+	$(BIN)/python -m tests.drill
 
 CLIENTS := inference mlserver timegpt
 
@@ -101,6 +104,12 @@ bench-zero-shot: setup $(PEERS_STAMP)  ## Forecasts without training, beside The
 bench-robustness: setup  ## What one hostile series does to the others, and intermittent demand (hours)
 	$(BIN)/python -m benchmarks.robustness
 
+SERIES ?= 10000
+POINTS ?= 1000
+
+bench-large: setup  ## An upload larger than memory: sent, trained on, forecast (SERIES=100000 POINTS=1000: half an hour, 6 GB of disk)
+	$(BIN)/python -m benchmarks.large_dataset --series $(SERIES) --points $(POINTS)
+
 bench-memory: setup  ## What trainings take of memory, beside the estimate by which they are refused (15 minutes)
 	$(BIN)/python -m benchmarks.memory
 
@@ -123,6 +132,9 @@ bench-page: setup  ## What the page costs a browser: bytes, paint, frames, click
 
 screenshots: setup  ## Take the pictures of docs/images (2 minutes; install Chromium)
 	$(BIN)/python -m tests.page.screenshots
+
+http-collection: setup  ## Write examples/outfielder.http anew from /openapi.json
+	$(BIN)/python -m tests.examples.http_collection
 
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate --no-emit-package outfielder-client
 

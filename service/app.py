@@ -25,13 +25,17 @@ from service.api.json_numbers import BodyLimits
 from service.api.lifecycle import Lifecycle
 from service.api.memory_budget import MemoryBudget, settle_allocator
 from service.api.request_body import BodyReader
+from service.api.scheduled_training import run_schedules
+from service.datasets.shared_results import open_results
+from service.datasets.shared_store import open_datasets
+from service.datasets.sources import Sources
 from service.datasets.store import DatasetStore
-from service.datasets.task_results import TaskResults
 from service.datasets.upload import Uploader
 from service.datasets.upload_limits import UploadLimits
 from service.engines.loaders import make_loader
 from service.errors import DatabaseUnavailable, InsecureServer
 from service.jobs.queue import JobQueue
+from service.jobs.schedules import Schedules
 from service.listener import BACKLOG, check_exposure, format_url, is_loopback, listen
 from service.serving.activations import Activations
 from service.serving.anomalies import Anomalies
@@ -42,6 +46,7 @@ from service.serving.registry import Registry
 from service.settings import Settings
 from service.storage.private_files import keep_private
 from service.store.catalog import Catalog
+from service.store.shared_store import open_store
 from service.telemetry.logging import configure
 from service.telemetry.metrics import Metrics
 
@@ -70,19 +75,22 @@ def create_app(
     limits = ForecastLimits(settings.max_horizon, settings.max_answer_values, settings.max_series_length)
     forecasting = Forecasting(registry, batcher, limits)
     backtesting = Backtesting(registry, batcher, limits)
-    datasets = DatasetStore(settings.datasets_dir, settings.all_uploads_bytes)
+    datasets = open_datasets(settings.models_store, settings.datasets_dir, settings.all_uploads_bytes)
     upload_limits = UploadLimits(settings.max_dataset_points, settings.max_dataset_series)
     uploader = Uploader(datasets, upload_limits, max_bytes=settings.max_upload_bytes)
     metrics.watch(
         waiting=lambda: batcher.waiting, loaded=lambda: registry.loaded, damaged=lambda: len(registry.damaged)
     )
+    metrics.watch_store(age_seconds=lambda: catalog.age_seconds, failures=lambda: catalog.failures)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await jobs.open()
+        catalog.open()
         await registry.open()
         expiring = asyncio.create_task(_expire(datasets, jobs, settings))
         refreshing = asyncio.create_task(_refresh(metrics))
+        scheduling = asyncio.create_task(run_schedules(services))
         lifecycle.start()
         try:
             yield
@@ -90,8 +98,10 @@ def create_app(
             lifecycle.drain()
             expiring.cancel()
             refreshing.cancel()
+            scheduling.cancel()
             await batcher.close()
             await registry.close()
+            await asyncio.to_thread(catalog.close)
             await jobs.close()
 
     services = Services(
@@ -104,14 +114,16 @@ def create_app(
         activations=Activations(registry, catalog),
         anomalies=Anomalies(registry, batcher, limits),
         jobs=jobs,
+        schedules=Schedules(jobs),
         datasets=datasets,
         uploader=uploader,
+        sources=Sources(settings.source_urls),
         metrics=metrics,
         lifecycle=lifecycle,
         clients=WaitingClients(),
         # Never less than one of the largest bodies takes, and what becomes of it.
         budget=MemoryBudget(max(settings.max_in_flight_bytes, 2 * settings.max_body_bytes)),
-        task_results=TaskResults(settings.state_dir / "task_results"),
+        task_results=open_results(settings.models_store, settings.state_dir / "task_results"),
         bodies=BodyReader(
             settings.max_body_bytes, BodyLimits(values=settings.max_body_values, series=settings.max_body_series)
         ),
@@ -148,7 +160,7 @@ async def _refresh(metrics: Metrics) -> None:
 
 def build_app(settings: Settings, lifecycle: Lifecycle | None = None) -> FastAPI:
     """The application that the settings describe."""
-    catalog = Catalog(settings.models_store)
+    catalog = open_store(settings.models_store, settings.models_folder).catalog()
     registry = Registry(
         catalog,
         make_loader(settings.engine),
@@ -177,7 +189,7 @@ def serve(settings: Settings, insecure: bool = False, descriptor: int | None = N
         The exit status: 0 when a signal ended it, 1 when it could not start, with the reason on standard error.
     """
     configure(json=settings.logs_json)
-    keep_private(settings.state_dir, settings.models_store)
+    keep_private(settings.state_dir, settings.models_folder)
     try:
         check_exposure(settings, insecure)
         lifecycle = Lifecycle()

@@ -145,6 +145,16 @@ class JobNotFound(NotFound):
     code = "job_not_found"
 
 
+class ScheduleNotFound(NotFound):
+    code = "schedule_not_found"
+
+
+class SourceNotFound(NotFound):
+    """A file in an object store is not there."""
+
+    code = "source_not_found"
+
+
 class DatasetNotFound(NotFound):
     code = "dataset_not_found"
 
@@ -203,8 +213,36 @@ class DatasetInUse(Conflict):
     code = "dataset_in_use"
 
 
+class DatasetReplaced(Conflict):
+    """The data set got other content while it was read."""
+
+    code = "dataset_replaced"
+
+
+class PreconditionFailed(ServiceError):
+    """The resource is not as the header If-Match expects it (412)."""
+
+    code = "precondition_failed"
+
+
+class NoResult(Conflict):
+    """The job has no result that could be downloaded: it has not ended, or ended without one."""
+
+    code = "no_result"
+
+
 class JobEnded(Conflict):
     code = "job_ended"
+
+
+class TooManySchedules(Conflict):
+    code = "too_many_schedules"
+
+
+class LastRunActive(Conflict):
+    """Jobs that a schedule submitted the time before have not ended."""
+
+    code = "last_run_active"
 
 
 class JobNotEnded(Conflict):
@@ -313,6 +351,12 @@ class BacktestFailed(ServiceError):
     """A backtest ended without scores. Shown as the job's `error`, never as an HTTP status."""
 
     code = "backtest_failed"
+
+
+class ForecastFailed(ServiceError):
+    """A forecast of an upload ended without one. Shown as the job's `error`, never as an HTTP status."""
+
+    code = "forecast_failed"
 
 
 class SlotTaken(ServiceError):

@@ -1,15 +1,18 @@
 """Settings, read from the environment (`OUTFIELDER_*`). None is read at import; a composition root makes one."""
 
+import hashlib
 import os
 import re
 from pathlib import Path
 from typing import Literal
+from urllib.parse import unquote, urlsplit
 
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from service.api_keys import read_key_file, read_keys
 from service.database_url import read_database_url
+from service.storage.object_storage import check_url
 
 _ROOT_PATH = re.compile(r"(/[A-Za-z0-9._~!$&'()*+,;=:@%-]+)+")
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^\s/?#]+")
@@ -45,7 +48,7 @@ def share_memory(n_jobs: int) -> int:
 class Settings(BaseSettings):
     """All settings of the API, the worker and the command line."""
 
-    model_config = SettingsConfigDict(env_prefix="OUTFIELDER_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="OUTFIELDER_", frozen=True, extra="ignore", hide_input_in_errors=True)
 
     host: str = Field("127.0.0.1", description="The address that the API listens on.")
     port: int = Field(8000, ge=0, le=65535, description="The port that the API listens on; 0 takes a free one.")
@@ -89,9 +92,24 @@ class Settings(BaseSettings):
     log_format: Literal["text", "json"] = Field(
         "text", description="How log lines are written: `text` for people, `json` for machines, one object a line."
     )
-    models_store: Path = Field(Path("models_store"), description="The folder of trained models.")
+    models_store: Path | str = Field(
+        Path("models_store"),
+        description="The folder of trained models, or the URL of an object store that many machines share, such as "
+        "`s3://bucket/prefix`.",
+    )
+    keep_versions: int | None = Field(
+        None,
+        ge=1,
+        description="The most versions of a model that a training leaves, the oldest going first; those that an alias "
+        "names stay. By default all stay.",
+    )
     state_dir: Path = Field(
         Path(".outfielder"), description="The folder of the embedded job database, job logs and caches."
+    )
+    sources: str = Field(
+        "",
+        description="Comma-separated folders of object stores, such as `s3://bucket/exports`, whose files schedules "
+        "may train on.",
     )
     database_url: str | None = Field(
         None,
@@ -123,7 +141,7 @@ class Settings(BaseSettings):
         10_000_000, ge=1000, description="The most values that the series of one request body may hold."
     )
     max_body_series: int = Field(200_000, ge=1, description="The most series that one request body may hold.")
-    max_upload_bytes: int = Field(2**30, ge=1024, description="The largest upload, after decompression.")
+    max_upload_bytes: int = Field(2**31, ge=1024, description="The largest upload, after decompression.")
     uploads_quota_bytes: int | None = Field(
         None,
         ge=1024,
@@ -131,7 +149,10 @@ class Settings(BaseSettings):
         "the largest uploads.",
     )
     max_dataset_points: int = Field(
-        20_000_000, ge=1, description="The most points that an upload may hold, gaps included."
+        100_000_000,
+        ge=1,
+        description="The most points that an upload may hold, gaps included; of files that have to be read whole at "
+        "most 20 million.",
     )
     max_dataset_series: int = Field(200_000, ge=1, description="The most series that an upload may hold.")
     dataset_days: float = Field(30, gt=0, description="Days after which an upload that nobody has used is removed.")
@@ -190,6 +211,22 @@ class Settings(BaseSettings):
                 raise ValueError(f"{origin!r} is no origin: expected one such as https://shop.example.com, or *")
         return value
 
+    @field_validator("models_store", mode="before")
+    @classmethod
+    def _read_models_store(cls, value: object) -> object:
+        if not isinstance(value, str) or "://" not in value:
+            return Path(value) if isinstance(value, str) else value
+        url = check_url(value)
+        # A folder by its URL is shared as any other folder is.
+        return Path(unquote(urlsplit(url).path)) if url.startswith("file:") else url
+
+    @field_validator("sources")
+    @classmethod
+    def _check_sources(cls, value: str) -> str:
+        for url in _split(value):
+            check_url(url)
+        return value
+
     @field_validator("database_url")
     @classmethod
     def _read_database_url(cls, value: str | None) -> str | None:
@@ -210,6 +247,17 @@ class Settings(BaseSettings):
     @property
     def allowed_host_names(self) -> tuple[str, ...]:
         return _split(self.allowed_hosts.lower())
+
+    @property
+    def models_folder(self) -> Path:
+        """The folder that processes read models from: the store's, or this machine's copy of an object store."""
+        if isinstance(self.models_store, Path):
+            return self.models_store
+        return self.state_dir / "store-cache" / hashlib.sha256(self.models_store.encode()).hexdigest()[:16]
+
+    @property
+    def source_urls(self) -> tuple[str, ...]:
+        return tuple(map(check_url, _split(self.sources)))
 
     @property
     def logs_json(self) -> bool:
@@ -238,9 +286,19 @@ class Settings(BaseSettings):
         return self.state_dir / "programs"
 
     @property
+    def checkpoints_url(self) -> str:
+        """The object store, or the folder, of what jobs go on from after their process died."""
+        if isinstance(self.models_store, str):
+            # Where a worker of another host finds them.
+            return f"{self.models_store}/.checkpoints"
+        return (self.state_dir / "checkpoints").absolute().as_uri()
+
+    @property
     def datasets_dir(self) -> Path:
-        """The folder of uploads, and of series that jobs train on."""
-        return self.state_dir / "datasets"
+        """The folder of uploads, and of series that jobs train on; or of this machine's copies of them."""
+        if isinstance(self.models_store, Path):
+            return self.state_dir / "datasets"
+        return self.state_dir / "datasets-cache" / self.models_folder.name
 
     def all_api_keys(self) -> frozenset[str]:
         """The keys of both settings; none where neither is set.

@@ -1,4 +1,4 @@
-"""Composition root of the worker: takes jobs from the queue, trains models and backtests them."""
+"""Composition root of the worker: takes jobs from the queue, trains models, backtests them and forecasts uploads."""
 
 import logging
 import os
@@ -41,13 +41,15 @@ def main(settings: Settings, slot: int = 0) -> int:
     # The job engine takes seconds to import, which `--help` and the API need not wait for.
     from service.job_supervisor import JobSupervisor
     from service.jobs.runner import run_jobs
+    from service.storage.object_storage import ObjectStorage
     from service.storage.private_files import keep_private
-    from service.store.publish import sweep
+    from service.store.shared_store import open_store
     from service.telemetry.logging import configure
+    from service.training.checkpoints import sweep_checkpoints
 
     configure(json=settings.logs_json)
     # What performs the jobs has this process' umask.
-    keep_private(settings.state_dir, settings.models_store)
+    keep_private(settings.state_dir, settings.models_folder)
     stop = threading.Event()
 
     def ask_to_stop(number: int, frame: FrameType | None) -> None:
@@ -61,7 +63,7 @@ def main(settings: Settings, slot: int = 0) -> int:
         memory_bytes=settings.each_job_bytes,
         max_seconds=settings.max_job_seconds,
     )
-    sweep(settings.models_store)
+    open_store(settings.models_store, settings.models_folder).sweep()
     try:
         # A job that runs is to tell how far it is at once, so none is taken before that can be.
         supervisor.start()
@@ -74,6 +76,7 @@ def main(settings: Settings, slot: int = 0) -> int:
             slot=slot,
             n_slots=settings.jobs,
             on_started=lambda: logger.info("waiting for jobs"),
+            sweep=partial(sweep_checkpoints, ObjectStorage(settings.checkpoints_url)),
         )
     except (SlotTaken, DatabaseUnavailable) as error:
         print(f"outfielder worker: {error.message}", file=sys.stderr)
@@ -97,6 +100,8 @@ def perform(settings: Settings) -> None:
         "TF_ENABLE_ONEDNN_OPTS": "0",
         # By default the first job would take all of a GPU's memory.
         "TF_FORCE_GPU_ALLOW_GROWTH": "true",
+        # Of large panels with gaps there are copies in temporary files, for which /tmp may be too small, or memory.
+        "TMPDIR": str(settings.state_dir.absolute()),
         **shares_of_cores(settings.jobs),
         **share_of_gpu(settings.jobs, os.environ),
     }.items():
@@ -106,12 +111,19 @@ def perform(settings: Settings) -> None:
 
 def _load(settings: Settings) -> "Callable[[dict[str, Any], TaskRun], dict[str, Any]]":
     """What performs a task. It takes seconds to import."""
-    from service.datasets.store import DatasetStore
+    from service.datasets.forecast_output import open_output
+    from service.datasets.shared_store import open_datasets
     from service.domain.recipes.memory_estimate import check_memory
     from service.domain.recipes.training_plan import TrainingPlan
     from service.engines.loaders import AutoLoader
+    from service.jobs.database import connect
+    from service.jobs.parts import PartBoard
     from service.serving.backtest_jobs import BacktestJobs
+    from service.serving.forecast_jobs import ForecastJobs
     from service.serving.forecasting import ForecastLimits
+    from service.storage.object_storage import ObjectStorage
+    from service.storage.persistence import PATIENCE_SECONDS
+    from service.store.shared_store import open_store
     from service.training.device import choose_device
     from service.training.jax_trainer.cache import keep_programs
     from service.training.trainer import Trainer
@@ -120,15 +132,31 @@ def _load(settings: Settings) -> "Callable[[dict[str, Any], TaskRun], dict[str, 
     keep_programs(settings.programs_dir)
     # It takes every further graph of a process for a mistake; here each job has its own.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    load_panel = DatasetStore(settings.datasets_dir).load
-    trainer = Trainer(settings.models_store, load_panel)
+    # In their file, which may hold more than a job may take of memory.
+    datasets = open_datasets(
+        settings.models_store, settings.datasets_dir, settings.all_uploads_bytes, patience_seconds=PATIENCE_SECONDS
+    )
+    load_panel = partial(datasets.load, mapped=True)
+    store = open_store(settings.models_store, settings.models_folder)
+    trainer = Trainer(
+        store,
+        load_panel,
+        keep_versions=settings.keep_versions,
+        checkpoints=ObjectStorage(settings.checkpoints_url),
+        board=PartBoard(connect(settings.job_database_url)),
+    )
     loader = partial(AutoLoader, beside_training=True)
     limits = ForecastLimits(settings.max_horizon, settings.max_answer_values, settings.max_series_length)
-    backtests = BacktestJobs(settings.models_store, loader, limits, load_panel)
+    backtests = BacktestJobs(store, loader, limits, load_panel)
+    forecasts = ForecastJobs(store, loader, limits, load_panel, partial(open_output, datasets))
 
     def perform_task(task: dict[str, Any], run: "TaskRun") -> dict[str, Any]:
         if task["kind"] == "backtest":
             return backtests.run(task, partial(report_series, run), run.raise_if_stopped)
+        if task["kind"] == "forecast":
+            return forecasts.run(task, run.job_id, partial(report_series, run), run.raise_if_stopped)
+        if "part" in task:
+            return trainer.fit_part(task["part"], run)
         plan = TrainingPlan.from_dict(task["plan"])
         try:
             # The server that accepted it may have more memory, or know less of it.
@@ -186,7 +214,7 @@ def share_of_gpu(n_jobs: int, environment: "Mapping[str, str]") -> dict[str, str
 
 
 def report_series(run: "TaskRun", done: int, total: int, eta_seconds: float) -> None:
-    """Tells how far a backtest has come: series stand in the place of epochs."""
+    """Tells how far a backtest or a forecast has come: series stand in the place of epochs."""
     run.report(Progress(done, total, None, None, eta_seconds))
 
 

@@ -16,6 +16,9 @@ from xdist.scheduler import LoadScopeScheduling
 
 from tests.end_to_end.processes import Processes
 from tests.postgres import NoPostgres, PostgresServer
+from tests.s3 import s3 as s3
+from tests.s3 import s3_server as s3_server
+from tests.s3 import s3_url as s3_url
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
@@ -58,7 +61,15 @@ def pytest_unconfigure() -> None:
 # The README goes first: it shows all models of a service that is new.
 README = "tests/end_to_end/test_readme.py"
 # These share one service, API and worker.
-OF_THE_SERVICE = (README, "tests/end_to_end/", "tests/page/", "tests/test_cli.py")
+OF_THE_SERVICE = (
+    README,
+    "tests/end_to_end/",
+    "tests/page/",
+    "tests/test_cli.py",
+    "tests/cli/",
+    "tests/examples/test_scripts.py",
+    "tests/examples/test_notebook.py",
+)
 # Of the modules that take long all go first: none is left to one process at the end.
 LONG = ("tests/training/", "tests/abuse/")
 # These start processes of their own, compute nothing of what others share, and wait: they go last.

@@ -455,3 +455,18 @@ def test_a_worker_of_two_jobs_runs_two_at_once_and_lets_others_go_first(tmp_path
             del before[moved]
     finally:
         processes.close()
+
+
+def test_schedules_are_made_listed_paused_run_and_removed(service: Processes) -> None:
+    made = as_json(service, "schedule", "0 3 * * 1", "linear", "--name", "weekly", "--timezone", "Europe/Berlin")
+    listed = run(service, "schedules").stdout
+    assert all(word in listed for word in (made["id"], "weekly", "0 3 * * 1", "Europe/Berlin", made["next_at"]))
+    assert "paused" in run(service, "schedules", made["id"], "--pause").stdout
+    ran = as_json(service, "schedules", made["id"], "--run")
+    assert len(ran["runs"]) == 1
+    assert "removed" in run(service, "schedules", made["id"], "--delete").stdout
+    assert as_json(service, "schedules") == {"schedules": []}
+    wrong = run(service, "schedule", "whenever", "linear")
+    assert wrong.returncode == 1
+    assert "five fields" in wrong.stderr
+    assert run(service, "schedules", "--run").returncode == 2

@@ -34,7 +34,8 @@ def fit_panel(request: dict[str, Any]) -> dict[str, Any]:
     from service.domain.recipes.recipe import PanelData
     from service.domain.recipes.training_plan import TrainingPlan
     from service.training.data.panel_split import prepare_panel
-    from service.training.panel_fit import fit_networks
+    from service.training.fits import Fits
+    from service.training.panel_fit import PanelWindows, make_tasks, settle
 
     series = make_series()
     lengths = np.array([len(one) for one in series], dtype=np.int64)
@@ -42,6 +43,7 @@ def fit_panel(request: dict[str, Any]) -> dict[str, Any]:
     max_seconds = request.pop("max_seconds", None)
     made: TrainingPlan = make_training_plan(request, data, lengths)
     prepared = prepare_panel(series, made.recipes[0])
+    windows = PanelWindows(prepared)
     fits: list[dict[str, Any]] = []
     started = time.perf_counter()
     for recipe in made.recipes:
@@ -49,7 +51,9 @@ def fit_panel(request: dict[str, Any]) -> dict[str, Any]:
         if left is not None and left < 1:
             break
         begun = time.perf_counter()
-        _, _, epochs = fit_networks(replace(recipe, max_seconds=left), prepared, lambda: None, lambda epoch: None)
+        tasks = make_tasks(settle(replace(recipe, max_seconds=left), prepared))
+        outcomes = Fits(lambda: None).run_all(tasks, windows, lambda epoch: None)
+        epochs = [epoch for outcome in outcomes for epoch in outcome.epochs]
         fits.append(
             {
                 "architecture": recipe.architecture,

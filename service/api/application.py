@@ -34,6 +34,7 @@ from service.api.routes import (
     models,
     operations,
     page,
+    schedules,
     train,
 )
 from service.api.upgrade_refusal import UpgradeRefusalMiddleware
@@ -49,6 +50,7 @@ ROUTES = (
     activations,
     train,
     jobs,
+    schedules,
     datasets,
     examples,
     models,

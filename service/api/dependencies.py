@@ -10,10 +10,12 @@ from service.api.cancellation import WaitingClients
 from service.api.lifecycle import Lifecycle
 from service.api.memory_budget import MemoryBudget
 from service.api.request_body import BodyReader
+from service.datasets.sources import Sources
 from service.datasets.store import DatasetStore
 from service.datasets.task_results import TaskResults
 from service.datasets.upload import Uploader
 from service.jobs.queue import JobQueue
+from service.jobs.schedules import Schedules
 from service.serving.activations import Activations
 from service.serving.anomalies import Anomalies
 from service.serving.backtesting import Backtesting
@@ -38,8 +40,10 @@ class Services:
     activations: Activations
     anomalies: Anomalies
     jobs: JobQueue
+    schedules: Schedules
     datasets: DatasetStore
     uploader: Uploader
+    sources: Sources
     metrics: Metrics
     lifecycle: Lifecycle
     clients: WaitingClients

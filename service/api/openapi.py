@@ -15,6 +15,7 @@ from service.api.schemas.datasets import DatasetBody
 from service.api.schemas.forecast import ForecastBody
 from service.api.schemas.models import AliasBody, DefaultBody
 from service.api.schemas.problem import Problem
+from service.api.schemas.schedules import ScheduleBody, ScheduleChange
 from service.api.schemas.train import TrainBody
 
 REFERENCE = "#/components/schemas/{model}"
@@ -24,6 +25,8 @@ DESCRIBED: tuple[type[BaseModel], ...] = (
     AnomaliesBody,
     ActivationsBody,
     TrainBody,
+    ScheduleBody,
+    ScheduleChange,
     DatasetBody,
     AliasBody,
     DefaultBody,

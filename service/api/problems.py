@@ -22,6 +22,7 @@ STATUS: Mapping[type[ServiceError], int] = {
     errors.OriginRefused: 403,
     errors.NotFound: 404,
     errors.Conflict: 409,
+    errors.PreconditionFailed: 412,
     errors.BodyTooLarge: 413,
     errors.UnsupportedMediaType: 415,
     errors.InvalidRequest: 422,
@@ -34,6 +35,7 @@ STATUS: Mapping[type[ServiceError], int] = {
 NEVER_SHOWN: tuple[type[ServiceError], ...] = (
     errors.TrainingFailed,
     errors.BacktestFailed,
+    errors.ForecastFailed,
     errors.SlotTaken,
     errors.InsecureServer,
 )

@@ -8,7 +8,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.api.problems import make_problem
 
-EXPOSED_HEADERS = ("X-Request-ID", "Location", "Retry-After")
+EXPOSED_HEADERS = ("X-Request-ID", "Location", "Retry-After", "ETag")
 # How long a browser remembers what it was told: an hour.
 REMEMBER_SECONDS = 3600
 

@@ -13,6 +13,16 @@ _PRINTABLE = re.compile(r"[\x20-\x7e]{1,255}\Z")
 _EVENT_ID = re.compile(r"[0-9]{1,12}\Z")
 
 
+_TAG = re.compile(r'\s*(?:W/)?"([\x21\x23-\x7e]{0,200})"\s*\Z')
+TAG_PARAMETER = {
+    "name": "If-Match",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string"},
+    "description": "The ETag of the upload: it is replaced only if it is still as it was then.",
+}
+
+
 def make_key_parameter(answer: str) -> dict[str, Any]:
     """The header Idempotency-Key for OpenAPI; `answer` is what is returned to a key that is known."""
     return {
@@ -42,3 +52,15 @@ def read_last_event_id(request: Request) -> int:
     raise InvalidRequest.at(
         "/Last-Event-ID", "bad_header", f"Expected the id of an event of this stream, a number, got {describe(text)}."
     )
+
+
+def read_tags(request: Request) -> tuple[str, ...] | None:
+    """The entity tags of If-Match; None where there are none, or any will do. Raises InvalidRequest."""
+    text = ",".join(request.headers.getlist("if-match"))
+    if not text or text.strip() == "*":
+        return None
+    found = [_TAG.match(part) for part in text.split(",")]
+    if not all(found):
+        message = f'If-Match has ETags in quotes, such as "5f0c", or *; got {describe(text)}.'
+        raise InvalidRequest.at("/If-Match", "bad_header", message)
+    return tuple(tag[1] for tag in found if tag is not None)

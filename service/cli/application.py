@@ -3,6 +3,7 @@
 What a command needs is imported when it runs.
 """
 
+import io
 import sys
 
 import typer
@@ -12,6 +13,8 @@ from service.cli.backtest import backtest
 from service.cli.forecast import forecast
 from service.cli.jobs import jobs
 from service.cli.models import check_store, leaderboard, models
+from service.cli.plot import plot
+from service.cli.schedules import schedule, schedules
 from service.cli.serve import serve, up, worker
 from service.cli.train import train
 from service.errors import InvalidRequest, ServiceError
@@ -19,18 +22,36 @@ from service.errors import InvalidRequest, ServiceError
 app = typer.Typer(
     name="outfielder",
     help="Forecast time series over HTTP, and train the models.",
+    epilog="Begin with 'outfielder up'. Then, in another terminal, 'outfielder plot sales.csv' for any CSV of yours.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (up, serve, worker, train, forecast, backtest, leaderboard, models, jobs, check_store):
+for command in (
+    up,
+    serve,
+    worker,
+    train,
+    forecast,
+    plot,
+    backtest,
+    leaderboard,
+    models,
+    jobs,
+    schedule,
+    schedules,
+    check_store,
+):
     app.command()(command)
 
 
 def main() -> None:
     """Runs a command; what goes wrong is one message on standard error and exit status 1 (2 for wrong usage)."""
+    for stream in (sys.stdout, sys.stderr):
+        # A character that the terminal has not is no reason to fail.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     try:
-        app()
+        app(prog_name="outfielder")
     except InvalidRequest as error:
         for flaw in error.flaws:
             print(f"outfielder: {flaw.message}", file=sys.stderr)

@@ -12,12 +12,15 @@ from service.cli.options import (
     IdColumn,
     Json,
     Key,
+    Level,
+    Model,
     SeriesFile,
     TargetColumn,
     Thousands,
     TimeColumn,
     Url,
     Version,
+    read_levels,
     read_version,
 )
 from service.cli.output import print_backtest, print_json
@@ -25,15 +28,13 @@ from service.cli.output import print_backtest, print_json
 
 def backtest(
     file: SeriesFile,
-    model: Annotated[str | None, typer.Option(help="A stored model.")] = None,
+    model: Model = None,
     version: Version = None,
     horizon: Annotated[int | None, typer.Option(help="Steps ahead.")] = None,
     windows: Annotated[int | None, typer.Option(help="Forecasts of each series; by default 3.")] = None,
     step: Annotated[int | None, typer.Option(help="Points between two forecasts; by default 1.")] = None,
     season: Annotated[int | None, typer.Option(help="Points in a season.")] = None,
-    level: Annotated[
-        list[float] | None, typer.Option(help="A prediction interval, in percent, to measure the coverage of.")
-    ] = None,
+    level: Level = None,
     freq: Annotated[
         str | None, typer.Option(help="A pandas offset alias, which sets the season; by default the file's.")
     ] = None,
@@ -58,10 +59,10 @@ def backtest(
         "windows": windows,
         "step": step,
         "season": season,
-        "level": level or None,
+        "level": read_levels(level),
         "freq": freq,
     }
-    request = leave_out(read_request(file, options, freq), OF_FORECASTS)
+    request = leave_out(read_request(file, options, freq).fields, OF_FORECASTS)
     with connect(url, api_key) as client:
         answer = client.submit_backtest(
             **request | {field: value for field, value in given.items() if value is not None}

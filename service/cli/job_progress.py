@@ -8,12 +8,23 @@ import typer
 if TYPE_CHECKING:
     from outfielder_client import Client
 
+# What a shell gives a command that Ctrl-C ended.
+INTERRUPTED = 130
 # What a job's progress counts.
 UNITS = {"train": "epoch", "backtest": "series"}
 
 
 def follow(client: "Client", job: dict[str, Any], *, quiet: bool) -> dict[str, Any]:
-    """Watches a job to its end and returns it."""
+    """Watches a job to its end and returns it. Ctrl-C ends the watching, not the job."""
+    try:
+        return _watch(client, job, quiet)
+    except KeyboardInterrupt:
+        hint = f"'outfielder jobs {job['id']} --watch' follows it again, --cancel ends it."
+        print(f"outfielder: the job goes on: {hint}", file=sys.stderr)
+        raise typer.Exit(INTERRUPTED) from None
+
+
+def _watch(client: "Client", job: dict[str, Any], quiet: bool) -> dict[str, Any]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 

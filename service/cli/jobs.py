@@ -1,20 +1,35 @@
 """The command `jobs`."""
 
+import sys
 from typing import Annotated
 
 import typer
 
+from service.cli.completion import complete_from, complete_jobs, complete_models
 from service.cli.connection import connect
 from service.cli.job_progress import follow
 from service.cli.options import Json, Key, Url
-from service.cli.output import print_history, print_jobs, print_json
+from service.cli.output import find_frequency, print_history, print_job, print_jobs, print_json
+
+KINDS = ("train", "backtest")
+STATUSES = ("queued", "running", "succeeded", "failed", "cancelled")
 
 
 def jobs(
-    job_id: Annotated[str | None, typer.Argument(help="A job to show; by default the newest jobs are listed.")] = None,
-    status: Annotated[str | None, typer.Option(help="Only jobs with this status.")] = None,
-    model: Annotated[str | None, typer.Option(help="Only jobs that publish or measure this model.")] = None,
-    kind: Annotated[str | None, typer.Option(help="Only train, or only backtest.")] = None,
+    job_id: Annotated[
+        str | None,
+        typer.Argument(help="A job to show; by default the newest jobs are listed.", autocompletion=complete_jobs),
+    ] = None,
+    status: Annotated[
+        str | None, typer.Option(help="Only jobs with this status.", autocompletion=complete_from(STATUSES))
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(help="Only jobs that publish or measure this model.", autocompletion=complete_models),
+    ] = None,
+    kind: Annotated[
+        str | None, typer.Option(help="Only train, or only backtest.", autocompletion=complete_from(KINDS))
+    ] = None,
     after: Annotated[
         str | None, typer.Option(help="Only jobs submitted at this ISO 8601 time or later; UTC without an offset.")
     ] = None,
@@ -43,23 +58,33 @@ def jobs(
             filters = {"status": status, "model": model, "kind": kind}
             listed = client.jobs(**filters, submitted_after=after, submitted_before=before)
             shown = list(islice(listed, limit))
-        elif log:
+            if as_json:
+                print_json({"jobs": shown})
+            elif shown:
+                print_jobs(shown)
+            else:
+                is_filtered = any(value is not None for value in (model, kind, after, before))
+                print(f"There are no {f'{status} ' if status else ''}jobs{' like that' if is_filtered else ''}.")
+            return
+        if log:
             text = client.log(job_id)
             print_json({"log": text.splitlines()}) if as_json else print(text, end="")
             return
-        elif history:
+        if history:
             epochs = list(client.history(job_id))
             print_json({"history": epochs}) if as_json else print_history(epochs)
             return
-        elif cancel:
-            shown = [client.cancel(job_id)]
+        if cancel:
+            job = client.cancel(job_id)
         elif retry:
-            shown = [client.retry(job_id).record]
+            job = client.retry(job_id).record
         elif watch:
-            shown = [follow(client, client.job(job_id), quiet=as_json)]
+            job = follow(client, client.job(job_id), quiet=as_json)
         else:
-            shown = [client.job(job_id)]
-    if as_json:
-        print_json({"jobs": shown} if job_id is None else shown[0])
-    else:
-        print_jobs(shown)
+            job = client.job(job_id)
+        if as_json:
+            print_json(job)
+        else:
+            print_job(job, find_frequency(client, job))
+        if cancel and job["status"] == "running":
+            print("outfielder: it was told to end, and does so within a batch or two.", file=sys.stderr)

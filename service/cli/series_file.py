@@ -8,6 +8,7 @@ from typing import Any
 from outfielder_client import Client
 from service.datasets import local_file
 from service.datasets.file_options import FileOptions, read_options
+from service.datasets.local_file import FileRequest
 from service.datasets.upload_limits import UploadLimits
 from service.settings import Settings
 
@@ -33,14 +34,19 @@ def read_content(file: Path) -> bytes:
     return sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
 
 
-def read_request(file: Path, options: FileOptions, freq: str | None) -> dict[str, Any]:
-    """The fields of the request that a file is; what its reading found goes to standard error."""
+def name_file(file: Path) -> str:
+    """What a file is called in messages."""
+    return "standard input" if str(file) == "-" else str(file)
+
+
+def read_request(file: Path, options: FileOptions, freq: str | None) -> FileRequest:
+    """The request that a file is; what its reading found goes to standard error."""
     settings = Settings()
     limits = UploadLimits(settings.max_dataset_points, settings.max_dataset_series)
     request = local_file.read_request(read_content(file), limits, options, freq)
     for finding in request.findings:
-        print(f"{finding.id or file}: {finding.message}", file=sys.stderr)
-    return request.fields
+        print(f"{finding.id or name_file(file)}: {finding.message}", file=sys.stderr)
+    return request
 
 
 def upload(client: Client, file: Path, options: FileOptions) -> dict[str, Any]:
@@ -57,7 +63,7 @@ def upload(client: Client, file: Path, options: FileOptions) -> dict[str, Any]:
     arguments: dict[str, Any] = {name.replace("_column", "_col"): value for name, value in options.to_dict().items()}
     dataset = client.upload(content, media_type=media_type, **arguments)
     for finding in dataset["audit"]:
-        print(f"{finding['id'] or file}: {finding['message']}", file=sys.stderr)
+        print(f"{finding['id'] or name_file(file)}: {finding['message']}", file=sys.stderr)
     missing = {"missing": rest.pop("missing")} if "missing" in rest else {}
     return {**rest, "data": {"kind": "dataset", "id": dataset["id"], **missing}}
 

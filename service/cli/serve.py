@@ -59,8 +59,9 @@ def serve(
     settings = read_settings(host, port, workers)
     if settings.pretrained and descriptor is None:
         from service.store.pretrained import publish_pretrained
+        from service.store.shared_store import open_store
 
-        publish_pretrained(settings.models_store)
+        publish_pretrained(open_store(settings.models_store, settings.models_folder))
     if settings.workers > 1 and descriptor is None:
         from service.multi_worker import serve_together
 

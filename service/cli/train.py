@@ -1,10 +1,12 @@
 """The command `train`."""
 
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from service.cli.completion import complete_architectures
 from service.cli.connection import connect
 from service.cli.job_progress import follow
 from service.cli.options import (
@@ -20,14 +22,19 @@ from service.cli.options import (
     check_file,
     parse_options,
 )
-from service.cli.output import print_jobs, print_json
+from service.cli.output import find_frequency, print_job, print_jobs, print_json
 from service.cli.training_flags import add_flags, read_flags
 
 
 @add_flags
 def train(
     architecture: Annotated[
-        str, typer.Argument(help="A preset, 'auto', or 'chapter' for all models of the book chapter.")
+        str,
+        typer.Argument(
+            help="A preset such as lstm or theta; 'auto' for the best of a few; or 'chapter' for all models of the "
+            "book chapter.",
+            autocompletion=complete_architectures,
+        ),
     ],
     name: Annotated[str | None, typer.Option(help="The model's name.")] = None,
     file: Annotated[
@@ -56,7 +63,10 @@ def train(
     as_json: Json = False,
     **flags: Any,
 ) -> None:
-    """Submit a training job."""
+    """Submit a training job.
+
+    For example: outfielder train auto --name sales --file sales.csv --wait
+    """
     from service.cli.series_file import choose_options, upload
 
     options = choose_options(id_column, time_column, target_column, decimal, thousands, form)
@@ -71,9 +81,15 @@ def train(
         jobs = [job.record for job in client.submit(request)]
         if wait:
             jobs = [follow(client, job, quiet=as_json) for job in jobs]
+        freq = find_frequency(client, jobs[0])
     if as_json:
         print_json(jobs[0] if len(jobs) == 1 else {"jobs": jobs})
+    elif len(jobs) == 1:
+        print_job(jobs[0], freq)
     else:
         print_jobs(jobs)
+    if not (wait or as_json):
+        what = f"jobs {jobs[0]['id']} --watch" if len(jobs) == 1 else "jobs"
+        print(f"outfielder: follow with 'outfielder {what}'; --wait waits for the end.", file=sys.stderr)
     if any(job["status"] in ("failed", "cancelled") for job in jobs):
         raise typer.Exit(1)

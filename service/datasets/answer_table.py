@@ -2,8 +2,7 @@
 
 import contextlib
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from service.datasets.reader import CSV, PARQUET
+from service.domain.forecast_columns import ForecastColumns
 
 ARROW = "application/vnd.apache.arrow.stream"
 # About half a megabyte of a few columns.
@@ -24,29 +24,13 @@ _OFFSET = re.compile(r"T.*(?:Z|[+-]\d\d:\d\d)(?:\[.*\])?$")
 _ZONE = re.compile(r"\[(.*)\]$")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class AnswerColumns:
-    """Forecasts of `ids` [series], `horizon` steps of each.
-
-    `columns` are by name, each [forecasts * horizon] of the series that have one, one behind the other; `stamps` are
-    the times of each of these [forecasts], None where they are not known; `errors` [series] say why a series has no
-    forecast, None where it has one.
-    """
-
-    ids: Sequence[str]
-    horizon: int
-    columns: Mapping[str, NDArray[np.float64]]
-    stamps: Sequence[list[str] | None]
-    errors: Sequence[str | None]
-
-
-def write_table(answer: AnswerColumns, media_type: str, head: bytes) -> list[bytes]:
+def write_table(answer: ForecastColumns, media_type: str, head: bytes) -> list[bytes]:
     """The table in a format, in pieces. Blocks.
 
     Args:
         head: JSON about the whole, which Arrow and Parquet keep in the schema's metadata as `forecast`.
     """
-    table = _make_table(answer, keeps_text=media_type == CSV)
+    table = make_table(answer, keeps_text=media_type == CSV)
     if media_type != CSV:
         table = table.replace_schema_metadata({METADATA_KEY: head})
     sink = _Pieces()
@@ -92,17 +76,20 @@ class _Pieces:
             self._waiting = bytearray()
 
 
-def _make_table(answer: AnswerColumns, *, keeps_text: bool) -> pa.Table:
+def make_table(answer: ForecastColumns, *, keeps_text: bool) -> pa.Table:
+    """The table of forecasts; times are texts where it `keeps_text`."""
     horizon = answer.horizon
     good = np.array([error is None for error in answer.errors], np.bool_)
     # A series without a forecast has one row, for its error.
     counts = np.where(good, horizon, 1)
     of_series = np.repeat(np.arange(len(counts)), counts)
     is_row = good[of_series]
-    columns: dict[str, Any] = {"unique_id": pa.array(answer.ids, pa.string()).take(pa.array(of_series))}
+    columns: dict[str, Any] = {}
+    if answer.names.id is not None:
+        columns[answer.names.id] = pa.array(answer.ids, pa.string()).take(pa.array(of_series))
     n_stamped = sum(stamps is not None for stamps in answer.stamps)
     if n_stamped:
-        columns["ds"] = _spread(_read_stamps(answer.stamps, horizon, keeps_text=keeps_text), is_row)
+        columns[answer.names.time] = _spread(_read_stamps(answer.stamps, horizon, keeps_text=keeps_text), is_row)
     if n_stamped < len(answer.stamps) or not n_stamped:
         steps = np.tile(np.arange(1, horizon + 1, dtype=np.int32), len(answer.stamps))
         columns["step"] = _spread(pa.array(steps), is_row)

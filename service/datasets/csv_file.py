@@ -63,6 +63,8 @@ def _read_all(path: Path, scratch: Path, limits: UploadLimits, options: FileOpti
         raise name_lines(error, text, layout) from error
     lines = find_lines(text, layout, table.non_data_rows.shown)
     findings = (*text.findings, *_tell(layout), *table.findings, *table.non_data_rows.tell(lines))
+    if not layout.has_header:
+        table = replace(table, id_column=None, time_column=None)
     return replace(table, findings=findings)
 
 

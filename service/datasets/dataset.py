@@ -1,7 +1,13 @@
 """Facts about an upload. Standard library only."""
 
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Self
+
+# What the record of an upload holds beside what clients see.
+_UNSEEN = ("digest", "key_digest", "has_forecasts")
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,16 +19,71 @@ class Finding:
     message: str
 
 
+# An audit tells no more.
+MOST_FINDINGS = 1000
+
+
+class BoundedFindings(list[Finding]):
+    """The first findings of very many, and how many there were."""
+
+    def __init__(self, findings: Iterable[Finding] = ()) -> None:
+        super().__init__()
+        self.n_found = 0
+        self.extend(findings)
+
+    def append(self, finding: Finding) -> None:
+        self.n_found += 1
+        if len(self) < MOST_FINDINGS:
+            super().append(finding)
+
+    def extend(self, findings: Iterable[Finding]) -> None:
+        before = self.n_found
+        for finding in findings:
+            self.append(finding)
+        if isinstance(findings, BoundedFindings):
+            self.n_found = before + findings.n_found
+
+    def __iadd__(self, findings: Iterable[Finding]) -> Self:  # type: ignore[override,misc] # a list takes any iterable too
+        self.extend(findings)
+        return self
+
+
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """An upload's facts. `freq` is a pandas offset alias, None if unknown; times are ISO 8601 in UTC."""
+    """An upload's facts. `freq` is a pandas offset alias, None if unknown; times are ISO 8601 in UTC.
+
+    `digest` is the SHA-256 of its panel, None of uploads to earlier releases; `key_digest` that of the Idempotency-Key
+    with which it was replaced last; `has_forecasts` says that a file of forecasts lies beside the panel, which holds
+    their values.
+    """
 
     id: str
     created_at: str
+    updated_at: str
     n_series: int
     n_points: int
     freq: str | None
     audit: tuple[Finding, ...]
+    digest: str | None = None
+    key_digest: str | None = None
+    has_forecasts: bool = False
+
+    @property
+    def tag(self) -> str:
+        """Another one after each change: for the header ETag."""
+        record = json.dumps(self.to_record(), sort_keys=True).encode()
+        return hashlib.sha256(record).hexdigest()[:32]
 
     def to_dict(self) -> dict[str, Any]:
+        """What clients see."""
+        return {name: value for name, value in asdict(self).items() if name not in _UNSEEN}
+
+    def to_record(self) -> dict[str, Any]:
+        """All of it, for `read_record`."""
         return asdict(self)
+
+
+def read_record(record: Mapping[str, Any]) -> Dataset:
+    """The facts of a record. Raises KeyError and TypeError where it is none."""
+    fields = {"updated_at": record["created_at"], **record}
+    return Dataset(**{**fields, "audit": tuple(Finding(**finding) for finding in record["audit"])})

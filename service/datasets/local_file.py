@@ -13,7 +13,9 @@ from service.datasets.arrow_columns import quote, shorten
 from service.datasets.dataset import Finding
 from service.datasets.file_options import FileOptions
 from service.datasets.reader import CSV, PARQUET, UPLOAD, read_file
+from service.datasets.table import ONLY_ID, Table
 from service.datasets.upload_limits import UploadLimits
+from service.domain.forecast_columns import USUAL_NAMES, RowNames
 from service.errors import InvalidRequest
 
 JSON = "application/json"
@@ -21,10 +23,14 @@ JSON = "application/json"
 
 @dataclass(frozen=True, slots=True)
 class FileRequest:
-    """The `fields` of a request in a file, among them `series`, and the findings of its reading."""
+    """The `fields` of a request in a file, among them `series`, and the findings of its reading.
+
+    `columns` are the names under which answers about a table tell ids and times.
+    """
 
     fields: dict[str, Any]
     findings: tuple[Finding, ...] = ()
+    columns: RowNames = USUAL_NAMES
 
 
 def find_media_type(content: bytes) -> str:
@@ -56,7 +62,7 @@ def read_request(content: bytes, limits: UploadLimits, options: FileOptions, fre
     with TemporaryDirectory() as folder:
         path = Path(folder) / UPLOAD
         path.write_bytes(content)
-        panel, findings, _ = read_file(path, media_type, limits, options, freq)
+        panel, findings, table = read_file(path, media_type, limits, options, freq)
     starts, findings = list(panel.starts), list(findings)
     asked = panel.freq if panel.freq is not None else freq
     if asked is not None and None in starts and any(start is not None for start in starts):
@@ -69,7 +75,16 @@ def read_request(content: bytes, limits: UploadLimits, options: FileOptions, fre
     ]
     has_times = any("start" in record for record in records)
     fields: dict[str, Any] = {"series": records, **({"freq": asked} if has_times or freq is not None else {})}
-    return FileRequest(fields, tuple(findings))
+    return FileRequest(fields, tuple(findings), _name_rows(table))
+
+
+def _name_rows(table: Table) -> RowNames:
+    """The file's own names of ids and times; a file of one series without a name has no column of ids."""
+    is_unnamed = table.id_column is None and table.ids == [ONLY_ID]
+    return RowNames(
+        None if is_unnamed else table.id_column or USUAL_NAMES.id,
+        table.time_column or USUAL_NAMES.time,
+    )
 
 
 def read_json(content: bytes) -> dict[str, Any]:

@@ -28,6 +28,12 @@ def keep_posted(
         IdempotencyKeyReused.
         InvalidRequest: an unknown form, a value that isn't a number, a wrong freq or start, or over the limits.
     """
+    panel = read_posted(limits, posted, freq, start)
+    return store.add(panel, audit(panel), key=key)
+
+
+def read_posted(limits: UploadLimits, posted: Any, freq: str | None, start: str | None) -> Panel:
+    """Series in any of the forms of `service.domain.series` as a panel. Raises InvalidRequest as `keep_posted`."""
     series = split(posted)
     limits.check_series(len(series))
     limits.check_points(sum(len(posted_one.values) for posted_one in series))
@@ -35,5 +41,4 @@ def keep_posted(
     starts = tuple(start if posted_one.start is None else posted_one.start for posted_one in series)
     # Whoever gives times finds out now, not with the first forecast, that they are none.
     check_starts(series, freq, start)
-    panel = Panel(tuple(posted_one.id for posted_one in series), tuple(values), starts, freq)
-    return store.add(panel, audit(panel), key=key)
+    return Panel(tuple(posted_one.id for posted_one in series), tuple(values), starts, freq)

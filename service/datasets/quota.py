@@ -37,8 +37,8 @@ class Quota:
         """Args: `limit_bytes` is for all together; None for no limit."""
         self.limit_bytes = limit_bytes
         self._root = root
-        # What is kept never changes.
-        self._sizes: dict[str, int] = {}
+        # By name and inode: what is kept is replaced as a whole, if ever.
+        self._sizes: dict[tuple[str, int], int] = {}
 
     def reserve(self, folder: Path, n_bytes: int, wish: int = 0) -> int:
         """Sets how much something in progress may come to in all.
@@ -67,23 +67,27 @@ class Quota:
 
     def measure(self) -> Use:
         """What is in use. Raises OSError."""
-        kept = {}
-        for name in _names(self._root):
+        sizes: dict[tuple[str, int], int] = {}
+        for name, inode in _entries(self._root):
             if not name.startswith("."):
-                size = self._sizes.get(name)
-                kept[name] = _measure(self._root / name) if size is None else size
+                size = self._sizes.get((name, inode))
+                sizes[name, inode] = _measure(self._root / name) if size is None else size
         # A folder that was read while it came to be is read again.
-        self._sizes = {name: size for name, size in kept.items() if size}
+        self._sizes = {entry: size for entry, size in sizes.items() if size}
+        kept = {name: size for (name, _), size in sizes.items()}
         staged = {}
-        for name in _names(self._root / STAGING):
+        for name, _ in _entries(self._root / STAGING):
             folder = self._root / STAGING / name
             staged[name] = max(_measure(folder), _read_reserved(folder / RESERVED))
         return Use(kept, staged)
 
     @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
-        """While somebody counts, nothing moves from what is in progress to what is kept. Raises OSError."""
-        if self.limit_bytes is None:
+    def locked(self, *, always: bool = False) -> Iterator[None]:
+        """While somebody counts, nothing moves from what is in progress to what is kept. Raises OSError.
+
+        Args: `always` says to lock also where there is no limit to count for.
+        """
+        if self.limit_bytes is None and not always:
             yield
             return
         descriptor = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -119,9 +123,11 @@ def format_bytes(n_bytes: int) -> str:
     return f"{size:.4g} GiB"
 
 
-def _names(folder: Path) -> list[str]:
+def _entries(folder: Path) -> list[tuple[str, int]]:
+    """The names in a folder, and their inodes."""
     try:
-        return [path.name for path in folder.iterdir()]
+        with os.scandir(folder) as entries:
+            return [(entry.name, entry.inode()) for entry in entries]
     except FileNotFoundError:
         return []
 

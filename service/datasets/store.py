@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import BinaryIO, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,9 @@ from service.datasets.panel_files import (
     DAMAGES,
     FACTS,
     Outline,
+    Replaced,
+    cut_blocks,
+    load_blocks,
     load_facts,
     load_outline,
     load_panel,
@@ -30,13 +34,27 @@ from service.datasets.panel_files import (
 from service.datasets.quota import INLINE, RESERVED, Quota
 from service.datasets.quota import STAGING as STAGING
 from service.domain.panel import Panel
-from service.errors import DatasetDamaged, DatasetNotFound, IdempotencyKeyReused, InvalidRequest, StorageUnavailable
+from service.errors import (
+    DatasetDamaged,
+    DatasetNotFound,
+    DatasetReplaced,
+    IdempotencyKeyReused,
+    InvalidRequest,
+    PreconditionFailed,
+    StorageUnavailable,
+)
 from service.storage.disk_errors import is_disk_error, make_storage_error, storing
-from service.storage.durability import flush_folder
+from service.storage.durability import flush_file, flush_folder
+from service.storage.exchange import exchange
 from service.storage.private_files import make_folder
+from service.storage.regular_files import open_regular
 
 logger = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
+# Beside the panel of forecasts: all that was forecast.
+FORECASTS = "forecasts.parquet"
 # The store in messages to clients.
 PLACE = "folder of uploads"
 # What lies there longer belongs to a process that died.
@@ -75,10 +93,10 @@ class DatasetStore:
         Raises:
             IdempotencyKeyReused: the key came with other series before.
         """
-        dataset_id = uuid.uuid4().hex if key is None else hashlib.sha256(f"upload {key}".encode()).hexdigest()[:32]
+        dataset_id = uuid.uuid4().hex if key is None else name_upload(key)
         with storing(PLACE):
             dataset = replace(load_facts(scratch), id=dataset_id)
-        if key is not None and (known := self._find_same(dataset, scratch)) is not None:
+        if key is not None and (known := self._find_same(dataset)) is not None:
             return known
         try:
             with storing(PLACE):
@@ -86,27 +104,66 @@ class DatasetStore:
                 self._publish(scratch, dataset_id)
         except StorageUnavailable:
             # An earlier attempt, which its sender had given up, was kept meanwhile.
-            known = None if key is None else self._find_same(dataset, scratch)
+            known = None if key is None else self._find_same(dataset)
             if known is None:
                 raise
             return known
         return dataset
 
-    def _find_same(self, dataset: Dataset, scratch: Path) -> Dataset | None:
+    def adopt_as(self, scratch: Path, dataset: Dataset, dataset_id: str) -> None:
+        """Makes a folder of `scratch` with forecasts the data set of an id, unless there is one already."""
+        dataset = replace(dataset, id=dataset_id, has_forecasts=True)
+        try:
+            with storing(PLACE):
+                write_facts(scratch, dataset)
+                flush_file(scratch / FORECASTS)
+                self._publish(scratch, dataset_id)
+        except StorageUnavailable:
+            # Another run of the same job was faster.
+            if not self.touch(dataset_id):
+                raise
+
+    def open_forecasts(self, dataset_id: str) -> BinaryIO:
+        """The file of forecasts of a data set, open to read: also when the data set goes. Raises as `get`."""
+        with self._reading(dataset_id) as folder:
+            self.touch(dataset_id)
+            return open_regular(folder / FORECASTS)
+
+    def discard(self, scratch: Path) -> None:
+        """Removes a folder of `scratch`."""
+        shutil.rmtree(scratch, ignore_errors=True)
+
+    def _find_same(self, dataset: Dataset) -> Dataset | None:
         """The data set that has the id already. Raises IdempotencyKeyReused if it holds something else."""
         try:
             known = self.get(dataset.id)
-            is_same = replace(known, created_at=dataset.created_at) == dataset
-            # Facts may be the same of other values; both are read only where they are.
-            is_same = is_same and self.load(dataset.id).digest() == load_panel(scratch).digest()
+            if known.digest is None:
+                # Of an earlier release.
+                known = replace(known, digest=self.load(dataset.id).digest())
         except DatasetNotFound:
             return None
-        if not is_same:
-            raise IdempotencyKeyReused(
-                "This Idempotency-Key was used with other series. Use a new key for a new upload."
-            )
-        self._touch(dataset.id)
+        if known.digest != dataset.digest or known.audit != dataset.audit:
+            raise _reused()
+        self.touch(dataset.id)
         return known
+
+    def add_in_place_of(
+        self,
+        dataset_id: str,
+        panel: Panel,
+        audit: Iterable[Finding] = (),
+        *,
+        key: str | None = None,
+        tags: Collection[str] | None = None,
+    ) -> tuple[Dataset, str | None]:
+        """Replaces a data set by a panel, as `replace`. Raises UploadsFull as well."""
+        scratch = self.scratch()
+        try:
+            with storing(PLACE):
+                write_panel(scratch, panel, audit, self.quota)
+            return self.replace(dataset_id, scratch, key=key, tags=tags)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
 
     def keep(self, panel: Panel) -> str:
         """Keeps a panel that came with a request, once for all requests with the same one. Returns its id.
@@ -115,7 +172,7 @@ class DatasetStore:
             UploadsFull.
         """
         panel_id = name_inline(panel.digest())
-        if self._touch(panel_id):
+        if self.touch(panel_id):
             return panel_id
         scratch = self.scratch()
         try:
@@ -126,32 +183,122 @@ class DatasetStore:
                 self._publish(scratch, panel_id)
         except StorageUnavailable:
             # Another request has just kept the same panel.
-            if not self._touch(panel_id):
+            if not self.touch(panel_id):
                 raise
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
         return panel_id
 
-    def load(self, dataset_id: str) -> Panel:
+    def replace(
+        self, dataset_id: str, scratch: Path, *, key: str | None = None, tags: Collection[str] | None = None
+    ) -> tuple[Dataset, str | None]:
+        """Puts a folder of `scratch`, filled by `write_panel`, in the place of a data set: readers see old or new.
+
+        Args:
+            key: whoever sends the same series with the same key again changes nothing.
+            tags: of `Dataset.tag`: it is replaced only if it still has one of them.
+
+        Returns:
+            The facts, and the id under which the panel that was there is still kept for jobs that are to read it:
+            whoever knows that there are none deletes it. None where nothing is kept that was not before.
+
+        Raises:
+            DatasetNotFound, IdempotencyKeyReused, PreconditionFailed.
+        """
+        folder = self._folder(dataset_id)
+        with storing(PLACE):
+            new = load_facts(scratch)
+        key_digest = None if key is None else hashlib.sha256(f"replace {key}".encode()).hexdigest()
+        with storing(PLACE), self.quota.locked(always=True):
+            try:
+                old: Dataset | None = self.get(dataset_id)
+            except DatasetDamaged:
+                old = None
+            if old is not None:
+                if key_digest is not None and key_digest == old.key_digest:
+                    if new.digest != old.digest:
+                        raise _reused()
+                    return old, None
+                if tags is not None and old.tag not in tags:
+                    raise PreconditionFailed(
+                        f'The data set {dataset_id!r} has changed since: its ETag is "{old.tag}". Read it again, then '
+                        "send If-Match with this one."
+                    )
+            created_at = new.created_at if old is None else old.created_at
+            dataset = replace(
+                new, id=dataset_id, created_at=created_at, updated_at=new.updated_at, key_digest=key_digest
+            )
+            write_facts(scratch, dataset)
+            with contextlib.suppress(OSError):
+                # Lists are ordered by it: a data set keeps its place.
+                made_ns = (folder / FACTS).stat().st_mtime_ns
+                os.utime(scratch / FACTS, ns=(made_ns, made_ns))
+            (scratch / RESERVED).unlink(missing_ok=True)
+            flush_folder(scratch)
+            exchange(scratch, folder)
+            flush_folder(self.root)
+        self.touch(dataset_id)
+        # What was in the data set's place is in that of the new one now.
+        return dataset, self._retire(scratch)
+
+    def _retire(self, scratch: Path) -> str | None:
+        """Keeps a panel that was replaced, and takes its folder away. Returns its id if it was not kept before."""
+        try:
+            with storing(PLACE):
+                digest = load_outline(scratch).digest
+                if digest is None or self.touch(name_inline(digest)):
+                    return None
+                (scratch / FACTS).unlink(missing_ok=True)
+                self._publish(scratch, name_inline(digest))
+                self.touch(name_inline(digest))
+                return name_inline(digest)
+        except (*DAMAGES, OSError, StorageUnavailable):
+            # What can't be read, no job can.
+            return None
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+    def load(self, dataset_id: str, *, digest: str | None = None, mapped: bool = False) -> Panel:
         """The panel of a data set, or of `keep`. What is read is not about to expire.
+
+        Args:
+            digest: what it held when it was chosen. A data set that was replaced since is read as it was then.
+            mapped: as of `load_panel`.
 
         Raises:
             DatasetNotFound, DatasetDamaged.
         """
-        with self._reading(dataset_id) as folder:
-            self._touch(dataset_id)
-            return load_panel(folder)
+        name = dataset_id if digest is None else self._find_version(dataset_id, digest)
+        with self._reading(name) as folder:
+            self.touch(name)
+            return load_panel(folder, mapped=mapped)
 
     def outline(self, dataset_id: str) -> Outline:
         """What `load` gives, without the values. Raises as `load`."""
         with self._reading(dataset_id) as folder:
-            self._touch(dataset_id)
+            self.touch(dataset_id)
             return load_outline(folder)
 
     def load_series(self, dataset_id: str, outline: Outline, places: Collection[int]) -> list[NDArray[np.float64]]:
-        """The values [time] of some series of a data set, at ascending places of its outline. Raises as `load`."""
+        """The values [time] of some series of a data set, at ascending places of its outline.
+
+        Raises:
+            DatasetReplaced: the outline is that of another panel, and as `load`.
+        """
         with self._reading(dataset_id) as folder:
             return load_series(folder, outline, places)
+
+    def load_blocks(self, dataset_id: str, outline: Outline) -> Iterator[NDArray[np.float64]]:
+        """All values of a data set, one series behind the other, in blocks that are cut anywhere.
+
+        Raises as `load_series`.
+        """
+        with self._reading(dataset_id) as folder:
+            yield from load_blocks(folder, outline)
+
+    def load_each(self, dataset_id: str, outline: Outline) -> Iterator[NDArray[np.float64]]:
+        """The values [time] of each series of a data set, one after the other. Raises as `load_series`."""
+        yield from cut_blocks(self.load_blocks(dataset_id, outline), outline.lengths)
 
     def get(self, dataset_id: str) -> Dataset:
         """A data set's facts. Raises DatasetNotFound, DatasetDamaged."""
@@ -164,12 +311,6 @@ class DatasetStore:
         Raises:
             InvalidRequest: the cursor is not one of ours.
         """
-        if cursor is not None and not _CURSOR.match(cursor):
-            raise InvalidRequest.at(
-                "/cursor",
-                "bad_cursor",
-                "The cursor is invalid: use the `next_cursor` of a list, or leave it out to start from the beginning.",
-            )
         keyed = []
         for name in self._list():
             path = self.root / name / FACTS
@@ -177,16 +318,20 @@ class DatasetStore:
             with contextlib.suppress(OSError):
                 # Facts are written once; reading a data set touches its folder alone.
                 keyed.append((f"{path.stat().st_mtime_ns:019d}-{name}", path))
-        before = [(key, path) for key, path in sorted(keyed, reverse=True) if cursor is None or key < cursor]
+        chosen, next_cursor = cut_page(keyed, limit, cursor)
         datasets = []
-        for _, path in before[:limit]:
+        for path in chosen:
             try:
                 datasets.append(load_facts(path.parent))
             except FileNotFoundError:
                 continue
             except (OSError, *DAMAGES):
                 logger.warning("the data set %s is damaged", path.parent.name)
-        return datasets, before[limit - 1][0] if len(before) > limit else None
+        return datasets, next_cursor
+
+    def has(self, dataset_id: str) -> bool:
+        """Whether there is a data set, or a panel of `keep`; damaged or not."""
+        return self._folder(dataset_id).exists()
 
     def delete(self, dataset_id: str) -> None:
         """Removes a data set. Raises DatasetNotFound."""
@@ -213,6 +358,24 @@ class DatasetStore:
                 make_folder(made)
         return folder
 
+    def _find_version(self, dataset_id: str, digest: str) -> str:
+        """Where the panel of this digest lies: under the data set's id, or where `retire` put it."""
+        with self._reading(dataset_id) as folder:
+            try:
+                present = load_outline(folder).digest or load_panel(folder).digest()
+            except FileNotFoundError:
+                present = None
+        if present == digest:
+            return dataset_id
+        if self.has(name_inline(digest)):
+            return name_inline(digest)
+        if present is None:
+            raise missing(dataset_id)
+        raise DatasetNotFound(
+            f"The data set {dataset_id!r} was replaced after it had been chosen, and what it held then is gone. Send "
+            "the request again."
+        )
+
     @contextlib.contextmanager
     def _reading(self, dataset_id: str) -> Iterator[Path]:
         """The folder of a data set; what its files do wrong inside is told as the data set's fault."""
@@ -221,8 +384,12 @@ class DatasetStore:
             yield folder
         except OSError as error:
             raise _explain(dataset_id, error) from error
+        except Replaced as error:
+            raise DatasetReplaced(
+                f"The data set {dataset_id!r} was replaced while it was read. Send the request again."
+            ) from error
         except DAMAGES as error:
-            raise _damaged(dataset_id) from error
+            raise damaged(dataset_id) from error
 
     def _list(self) -> list[str]:
         """The names of uploads."""
@@ -244,10 +411,11 @@ class DatasetStore:
 
     def _folder(self, dataset_id: str) -> Path:
         if not _ID.match(dataset_id):
-            raise _missing(dataset_id)
+            raise missing(dataset_id)
         return self.root / dataset_id
 
-    def _touch(self, dataset_id: str) -> bool:
+    def touch(self, dataset_id: str) -> bool:
+        """Keeps a data set from expiring, as if it had been read. Returns whether it is there."""
         try:
             os.utime(self._folder(dataset_id))
         except OSError:
@@ -262,8 +430,32 @@ class DatasetStore:
                 # One rename hides it whole; what a crash leaves of the rest is swept later.
                 folder.rename(trash)
             except FileNotFoundError as error:
-                raise _missing(dataset_id) from error
+                raise missing(dataset_id) from error
         shutil.rmtree(trash, ignore_errors=True)
+
+
+def name_upload(key: str) -> str:
+    """The id of the data set that was kept under a key."""
+    return hashlib.sha256(f"upload {key}".encode()).hexdigest()[:32]
+
+
+def is_upload(name: str) -> bool:
+    """Whether it is the name of an upload, or of series that are kept for a job."""
+    return _ID.match(name) is not None
+
+
+def cut_page(keyed: Iterable[tuple[str, T]], limit: int, cursor: str | None) -> tuple[list[T], str | None]:
+    """A page of what has keys, the highest first, and the cursor of the next. Raises InvalidRequest."""
+    if cursor is not None and not _CURSOR.match(cursor):
+        raise InvalidRequest.at(
+            "/cursor",
+            "bad_cursor",
+            "The cursor is invalid: use the `next_cursor` of a list, or leave it out to start from the beginning.",
+        )
+    before = sorted(
+        ((key, value) for key, value in keyed if cursor is None or key < cursor), key=lambda item: item[0], reverse=True
+    )
+    return [value for _, value in before[:limit]], before[limit - 1][0] if len(before) > limit else None
 
 
 def name_inline(digest: str) -> str:
@@ -274,16 +466,22 @@ def name_inline(digest: str) -> str:
 def _explain(dataset_id: str, error: OSError) -> DatasetNotFound | StorageUnavailable:
     """Why a data set can't be read."""
     if isinstance(error, FileNotFoundError):
-        return _missing(dataset_id)
-    return make_storage_error(PLACE, error.errno or 0, error) if is_disk_error(error.errno) else _damaged(dataset_id)
+        return missing(dataset_id)
+    return make_storage_error(PLACE, error.errno or 0, error) if is_disk_error(error.errno) else damaged(dataset_id)
 
 
-def _damaged(dataset_id: str) -> DatasetDamaged:
+def _reused() -> IdempotencyKeyReused:
+    return IdempotencyKeyReused("This Idempotency-Key was used with other series. Use a new key for a new upload.")
+
+
+def damaged(dataset_id: str) -> DatasetDamaged:
+    """What is told of a data set whose files are not what was kept."""
     return DatasetDamaged(
         f"The data set {dataset_id!r} is damaged on the server's disk. Delete it and upload it again."
     )
 
 
-def _missing(dataset_id: str) -> DatasetNotFound:
+def missing(dataset_id: str) -> DatasetNotFound:
+    """What is told of a data set that isn't there."""
     shown = dataset_id if len(dataset_id) <= 60 else dataset_id[:60] + "..."
     return DatasetNotFound(f"There is no data set {shown!r}. It may have expired; GET /datasets lists all data sets.")

@@ -1,6 +1,8 @@
 """The table of rows that every reader turns its file into."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +18,8 @@ from service.datasets.number_cells import CellPlace
 from service.datasets.time_column import Times, read_times
 from service.datasets.upload_limits import UploadLimits
 from service.errors import InvalidRequest
+
+Rows = NDArray[np.intp] | slice
 
 # The id of a file without ids.
 ONLY_ID = "0"
@@ -39,7 +43,10 @@ class Table:
     """All rows in the order of the file; those of a wide file series after series.
 
     `series` [rows] counts `ids`; `times` is None without a column of times; `values` [rows] have NaN for null; `rows`
-    [rows] are the numbers of rows in the file, from 1, None where they count up.
+    [rows] are the numbers of rows in the file, from 1, None where they count up. `id_column` and `time_column` are the
+    names of the columns that ids and times were read from, None without such a column or without a header. With
+    `bounds` [series + 1] the rows of each series stand together, from one bound to the next, and `series` is not asked
+    for; the arrays are then mapped from files.
     """
 
     ids: list[str]
@@ -49,6 +56,20 @@ class Table:
     rows: NDArray[np.int64] | None = None
     findings: tuple[Finding, ...] = ()
     non_data_rows: NonDataRows = field(default_factory=NonDataRows)
+    id_column: str | None = None
+    time_column: str | None = None
+    bounds: NDArray[np.int64] | None = None
+
+    def number_of(self, row: int) -> int:
+        """The number of a row in the file, from 1."""
+        return row + 1 if self.rows is None else int(self.rows[row])
+
+    def rows_by_series(self) -> "Sequence[Rows]":
+        """The rows of each series, in the order of the file."""
+        if self.bounds is not None:
+            return [slice(start, stop) for start, stop in pairwise(self.bounds.tolist())]
+        by_series = np.argsort(self.series, kind="stable")
+        return np.split(by_series, np.cumsum(np.bincount(self.series, minlength=len(self.ids)))[:-1])
 
 
 def build(columns: Columns, limits: UploadLimits, options: FileOptions, *, delimiter: str | None = None) -> Table:
@@ -92,7 +113,8 @@ def build(columns: Columns, limits: UploadLimits, options: FileOptions, *, delim
     else:
         ids, series = [ONLY_ID], np.zeros(n, np.int32)
     findings = (*columns.findings, *roles.findings, *assumed)
-    return Table(ids, series, times, numbers, rows, findings, columns.non_data_rows)
+    id_column, time_column = (None if i is None else names[i] for i in (roles.id, roles.time))
+    return Table(ids, series, times, numbers, rows, findings, columns.non_data_rows, id_column, time_column)
 
 
 def _join(columns: list[pa.ChunkedArray]) -> pa.ChunkedArray:

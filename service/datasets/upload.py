@@ -9,7 +9,9 @@ import shutil
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from service.datasets.dataset import Dataset, Finding
 from service.datasets.file_options import FileOptions
@@ -23,8 +25,11 @@ from service.errors import Flaw, InvalidRequest, UploadsFull, UploadTooLarge
 from service.storage.disk_errors import make_storage_error, storing
 from service.storage.private_files import append, create
 
+Kept = TypeVar("Kept")
+
 LOGGER = logging.getLogger(__name__)
-READ_SECONDS = 600
+# A hundred million rows take a minute or two of a core.
+READ_SECONDS = 1800
 # At once; each may take gigabytes of memory.
 MAX_READERS = 2
 WRITE_BYTES = 2**20
@@ -75,13 +80,19 @@ class Uploader:
             IdempotencyKeyReused.
             UploadsFull, StorageUnavailable: it may be in order, but can't be kept.
         """
-        keeping: asyncio.Future[Dataset] | None = None
+        return await self.read_for(folder, media_type, options, partial(self._store.adopt, key=key))
+
+    async def read_for(
+        self, folder: Path, media_type: str, options: FileOptions | None, keep: Callable[[Path], Kept]
+    ) -> Kept:
+        """Reads a folder of `save` as `read` does, and gives it to `keep`, in a thread; what that returns or raises."""
+        keeping: asyncio.Future[Kept] | None = None
         try:
             async with self._readers:
                 await self._run_reader(folder, media_type, options or FileOptions())
             with storing(PLACE):
                 (folder / UPLOAD).unlink()
-            keeping = asyncio.ensure_future(asyncio.to_thread(self._store.adopt, folder, key))
+            keeping = asyncio.ensure_future(asyncio.to_thread(keep, folder))
             return await asyncio.shield(keeping)
         finally:
             if keeping is not None:

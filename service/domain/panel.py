@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,13 +16,15 @@ class Panel:
     """Series of one frequency, each on its regular grid.
 
     `values` are float64 [time], NaN where a value is missing; `starts` the ISO time stamps of the first points, None
-    where no times are known; `freq` a pandas offset alias, or None.
+    where no times are known; `freq` a pandas offset alias, or None. `flat` is the array of which all `values` are
+    slices, one behind the other, where there is such a one: it may be a file that is mapped into memory.
     """
 
     ids: tuple[str, ...]
     values: tuple[Array, ...]
     starts: tuple[str | None, ...]
     freq: str | None
+    flat: Array | None = None
 
     @property
     def n_series(self) -> int:
@@ -34,8 +37,42 @@ class Panel:
 
     def digest(self) -> str:
         """SHA-256 of all that the panel holds."""
-        digest = hashlib.sha256(json.dumps([self.ids, self.starts, self.freq]).encode())
+        digest = PanelDigest(self.ids, self.starts, self.freq, list(map(len, self.values)))
         for values in self.values:
-            digest.update(np.int64(len(values)).tobytes())
-            digest.update(np.ascontiguousarray(values, dtype=np.float64).tobytes())
+            digest.update(values)
         return digest.hexdigest()
+
+
+class PanelDigest:
+    """The digest of a panel whose values come in pieces."""
+
+    def __init__(
+        self, ids: Iterable[str], starts: Iterable[str | None], freq: str | None, lengths: Iterable[int]
+    ) -> None:
+        """Args: `lengths` are how many values each series has."""
+        self._digest = hashlib.sha256(json.dumps([list(ids), list(starts), freq]).encode())
+        self._lengths = iter(lengths)
+        self._rest = 0
+
+    def update(self, values: Array) -> None:
+        """The next values, of one series or of several, cut anywhere."""
+        content = np.ascontiguousarray(values, dtype=np.float64)
+        while len(content):
+            if not self._rest:
+                self._rest = self._begin()
+                continue
+            part, content = content[: self._rest], content[self._rest :]
+            self._digest.update(part.data)
+            self._rest -= len(part)
+
+    def hexdigest(self) -> str:
+        """The digest, once all values were given."""
+        for length in self._lengths:
+            self._digest.update(np.int64(length).tobytes())
+        return self._digest.hexdigest()
+
+    def _begin(self) -> int:
+        """Begins the next series that has values; returns how many."""
+        length = next(self._lengths)
+        self._digest.update(np.int64(length).tobytes())
+        return int(length)

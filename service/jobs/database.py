@@ -14,6 +14,7 @@ from service.database_url import read_database_url
 from service.jobs.database_errors import translate_errors
 from service.jobs.database_tables import NUMBERS, make_tables
 from service.jobs.pickle_refusal import refuse_pickles
+from service.jobs.schedule_table import make_schedules
 
 APPLICATION = "outfielder"
 # Jobs run only on workers of the same version of this layout: raise it when a stored job could no longer be read.
@@ -68,6 +69,7 @@ def migrate(database_url: str) -> None:
     try:
         with engine.begin() as transaction:
             make_tables(transaction)
+            make_schedules(transaction)
     finally:
         engine.dispose()
 

@@ -52,6 +52,21 @@ LOG = sa.Table(
     sa.Column("text", sa.Text, nullable=False),
     sa.Index("outfielder_job_log_by_job", "job_id", "number"),
 )
+# Parts of jobs that other workers may take: see service.jobs.parts.
+PARTS = sa.Table(
+    "outfielder_job_parts",
+    sa.MetaData(),
+    sa.Column("job_id", sa.Text, primary_key=True),
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("number", sa.Integer, nullable=False),
+    sa.Column("task", sa.Text, nullable=False),
+    sa.Column("release", sa.Text, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("owner", sa.Text),
+    sa.Column("beats", sa.BigInteger, nullable=False),
+    sa.Column("deaths", sa.Integer, nullable=False),
+    sa.Column("error", sa.Text),
+)
 # For the engine's tables, as it has it.
 _SCHEMA = "dbos"
 _STATUS_INDEX = "outfielder_jobs_by_status"
@@ -104,6 +119,7 @@ def make_tables(connection: sa.Connection) -> None:
     connection.execute(sa.text(f"CREATE INDEX IF NOT EXISTS {_STATUS_INDEX} ON {_full_name(status)} (name, status)"))
     WORKERS.create(connection, checkfirst=True)
     LOG.create(connection, checkfirst=True)
+    PARTS.create(connection, checkfirst=True)
     _make_numbers(connection, status)
     _describe_numbered(connection, status)
 

@@ -61,7 +61,7 @@ class JobQueue:
     async def open(self) -> None:
         """Creates missing tables and connects; retries later if the database can't be reached."""
         try:
-            await self._ask(lambda database: None)
+            await self.ask(lambda database: None)
         except DatabaseUnavailable as error:
             logger.error("%s What needs jobs answers 503 until then.", error.message)
 
@@ -79,7 +79,7 @@ class JobQueue:
 
     async def check(self) -> None:
         """Raises DatabaseUnavailable when the job database can't be read or written."""
-        await self._ask(lambda database: database.probe())
+        await self.ask(lambda database: database.probe())
 
     async def submit(
         self,
@@ -106,17 +106,21 @@ class JobQueue:
         self, jobs: Sequence[Submission], *, idempotency_key: str | None = None, keep: Keep | None = None
     ) -> list[Job]:
         """Adds several jobs, or none where the queue has no room for all. Otherwise as `submit`."""
-        ids = [_job_id(idempotency_key, index) for index in range(len(jobs))]
+        ids = self.make_ids(idempotency_key, len(jobs))
         async with self._submitting:
-            return await self._ask(
+            return await self.ask(
                 lambda database: database.submit(
                     jobs, ids, limit=self._limit, may_be_known=idempotency_key is not None, keep=keep
                 )
             )
 
+    def make_ids(self, idempotency_key: str | None, count: int) -> tuple[str, ...]:
+        """The ids of jobs that are submitted together: fresh ones, or those that a key always leads to."""
+        return tuple(_job_id(idempotency_key, index) for index in range(count))
+
     async def get(self, job_id: str) -> Job:
         """One job. Raises JobNotFound."""
-        return _only(await self._ask(lambda database: database.reader.find([job_id])), job_id)
+        return _only(await self.ask(lambda database: database.reader.find([job_id])), job_id)
 
     async def page(
         self,
@@ -142,7 +146,7 @@ class JobQueue:
         """
         chosen = JobFilter(status, model, kind, _milliseconds(submitted_after), _milliseconds(submitted_before))
         before = None if cursor is None else _read_cursor(cursor)
-        jobs, last = await self._ask(lambda database: database.reader.page(limit, before, chosen))
+        jobs, last = await self.ask(lambda database: database.reader.page(limit, before, chosen))
         return jobs, None if last is None else f"{last:x}"
 
     async def cancel(self, job_id: str) -> Job:
@@ -150,7 +154,7 @@ class JobQueue:
         job = await self.get(job_id)
         if job.is_ended:
             raise JobEnded(f"Job {job_id!r} has ended already: {job.status}.")
-        await self._ask(lambda database: database.client.cancel_workflow(job_id))
+        await self.ask(lambda database: database.client.cancel_workflow(job_id))
         return await self.get(job_id)
 
     async def retry(
@@ -165,7 +169,7 @@ class JobQueue:
             JobNotFound, JobNotEnded, QueueFull, IdempotencyKeyReused.
         """
         async with self._submitting:
-            return await self._ask(
+            return await self.ask(
                 lambda database: database.retry(
                     job_id,
                     _job_id(idempotency_key, 0),
@@ -178,7 +182,7 @@ class JobQueue:
     async def read_log(self, job_id: str) -> list[str]:
         """What workers logged about a job, a line for each event. Raises JobNotFound."""
         await self.get(job_id)
-        return await self._ask(lambda database: read_log(database.engine, job_id))
+        return await self.ask(lambda database: read_log(database.engine, job_id))
 
     async def read_history(
         self, job_id: str, *, limit: int = 1000, cursor: str | None = None
@@ -190,17 +194,17 @@ class JobQueue:
         """
         after = 0 if cursor is None else _read_cursor(cursor)
         await self.get(job_id)
-        told = (await self._ask(lambda database: database.reader.read_progress({job_id: after}, limit)))[job_id]
+        told = (await self.ask(lambda database: database.reader.read_progress({job_id: after}, limit)))[job_id]
         # Of a page that is full there may be more, though not every report is an epoch's.
         return to_history(told), f"{told[-1][0]:x}" if len(told) == limit else None
 
     async def find_active(self, model: str) -> Job | None:
         """The oldest waiting or running training job that will publish this model."""
-        return await self._ask(lambda database: database.reader.find_training(model))
+        return await self.ask(lambda database: database.reader.find_training(model))
 
     async def find_reader(self, dataset_id: str) -> Job | None:
         """A waiting or running job that reads this data set."""
-        return await self._ask(lambda database: database.reader.find_reader(dataset_id))
+        return await self.ask(lambda database: database.reader.find_reader(dataset_id))
 
     async def count(self, status: JobStatus) -> int:
         """How many jobs have this status."""
@@ -208,15 +212,15 @@ class JobQueue:
 
     async def count_all(self) -> dict[str, int]:
         """How many jobs have each status."""
-        return await self._ask(lambda database: database.reader.count())
+        return await self.ask(lambda database: database.reader.count())
 
     async def count_workers(self) -> int:
         """How many workers hold a lease."""
-        return await self._ask(lambda database: count_living(database.engine))
+        return await self.ask(lambda database: count_living(database.engine))
 
     async def expire(self, older_than_seconds: float) -> int:
         """Removes jobs that ended so long ago. Returns how many."""
-        return await self._ask(
+        return await self.ask(
             lambda database: remove_ended(database.engine, database.client, older_than_seconds), patience_seconds=None
         )
 
@@ -253,10 +257,12 @@ class JobQueue:
         finally:
             watching.close()
 
-    async def _ask(
+    async def ask(
         self, call: Callable[[JobDatabase], Answer], patience_seconds: float | None = ANSWER_SECONDS
     ) -> Answer:
-        """What a blocking call says, made in a thread. One that a silent server keeps is left to itself.
+        """What a blocking call says of the job database, made in a thread.
+
+        One that a silent server keeps is left to itself.
 
         Args: `patience_seconds` is for how long the database may answer nobody; None for ever.
         """

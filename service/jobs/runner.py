@@ -5,7 +5,7 @@ import logging
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import count, takewhile
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from service.jobs.database import (
 )
 from service.jobs.database_errors import explaining
 from service.jobs.engine_log import EngineNews
+from service.jobs.helping import Helper
 from service.jobs.host import name_executor, name_host, read_host_id
 from service.jobs.job import JobKind
 from service.jobs.job_log import JobLog
@@ -37,6 +38,8 @@ from service.jobs.job_records import FAILURE_CODES
 from service.jobs.job_run import CHECK_SECONDS, JobFailed, JobRun, JobStopped, RunLost
 from service.jobs.leases import Leases, hand_back, keep_lease, requeue
 from service.jobs.ownership import NotOwned, Ownership
+from service.jobs.parts import PartBoard
+from service.jobs.slot import Slot
 from service.jobs.stray_jobs import keep_going
 
 __all__ = ["JobRun", "JobStopped", "Perform", "RunLost", "run_jobs"]
@@ -62,6 +65,7 @@ def run_jobs(
     slot: int = 0,
     n_slots: int = 1,
     on_started: Callable[[], None] = lambda: None,
+    sweep: Callable[[Callable[[Sequence[str]], set[str]]], None] = lambda find_ended: None,
 ) -> None:
     """Runs jobs until `stop` is set. What a killed worker of the same slot left unfinished is run again first.
 
@@ -72,6 +76,7 @@ def run_jobs(
         n_slots: how many of them there are. When the first starts, what was left by slots beyond, of a time with more,
             goes back to the queue.
         on_started: called once jobs are being taken.
+        sweep: called now and then with what finds those of some jobs that have ended; takes away what they have left.
 
     Raises:
         SlotTaken: a worker of this slot is alive.
@@ -87,7 +92,7 @@ def run_jobs(
             engine = connect(database_url)
         try:
             _recover(engine, state_dir, host_id, slot, n_slots)
-            _run(database_url, engine, perform, stop, name_executor(host_id, slot), on_started)
+            _run(database_url, engine, perform, stop, name_executor(host_id, slot), on_started, sweep)
         finally:
             engine.dispose()
     finally:
@@ -101,13 +106,14 @@ def _run(
     stop: threading.Event,
     executor: str,
     on_started: Callable[[], None],
+    sweep: Callable[[Callable[[Sequence[str]], set[str]]], None],
 ) -> None:
     logging.getLogger("dbos").addFilter(EngineNews())
     client = _connect(database_url)
     running: set[str] = set()
     outcomes = _Outcomes()
     # A job that is recovered does not come through the queue, so the queue's own limit does not hold it back.
-    one_at_a_time = threading.Lock()
+    one_at_a_time = Slot()
     log = JobLog(engine)
     leases = Leases(engine, executor, name_host())
     # Before the first job: whoever has one and no lease is taken for dead.
@@ -126,7 +132,7 @@ def _run(
     def perform_once(job_id: str, task: dict[str, Any]) -> dict[str, Any]:
         ownership = Ownership.of_this_run(engine, job_id)
         run = JobRun(ownership, job_id, _count_runs(ownership, job_id, stop), log)
-        while not one_at_a_time.acquire(timeout=CHECK_SECONDS):
+        while not one_at_a_time.acquire(CHECK_SECONDS):
             run.raise_if_stopped()
         try:
             run.begin()
@@ -186,6 +192,7 @@ def _run(
         # Before the engine looks for queues, which it does once a second: the first job need not wait for its next.
         client.register_queue(QUEUE, worker_concurrency=1, polling_interval_sec=POLL_SECONDS)
         DBOS.launch()
+    board = PartBoard(engine)
     keepers = [
         threading.Thread(
             target=keep_going,
@@ -200,6 +207,10 @@ def _run(
             name="keeper",
         ),
         threading.Thread(target=keep_lease, args=(leases, stop), name="lease"),
+        threading.Thread(
+            target=Helper(board, perform, one_at_a_time, stop, lambda: sweep(board.find_ended)).keep_helping,
+            name="helper",
+        ),
     ]
     for keeper in keepers:
         keeper.start()

@@ -15,7 +15,7 @@ from service.serving.backtesting import Answer, Backtesting
 from service.serving.batcher import Batcher
 from service.serving.forecasting import ForecastLimits
 from service.serving.registry import Registry
-from service.store.catalog import Catalog
+from service.store.model_store import FolderStore, ModelStore
 
 REPORT_SECONDS = 1.0
 
@@ -23,8 +23,13 @@ REPORT_SECONDS = 1.0
 Report = Callable[[int, int, float], None]
 
 
-def make_task(plan: BacktestPlan, request: BacktestRequest, pointers: str, panel_id: str) -> dict[str, Any]:
-    """The task of a backtest whose panel is kept under an id. The version is the one that the request reached."""
+def make_task(
+    plan: BacktestPlan, request: BacktestRequest, pointers: str, panel_id: str, digest: str | None = None
+) -> dict[str, Any]:
+    """The task of a backtest whose panel is kept under an id. The version is the one that the request reached.
+
+    Args: `digest` is that of an upload, which may be replaced before the job runs.
+    """
     settled = asdict(request) | {"model": plan.manifest.name, "version": plan.manifest.version}
     return {
         "kind": "backtest",
@@ -32,6 +37,7 @@ def make_task(plan: BacktestPlan, request: BacktestRequest, pointers: str, panel
         "request": settled,
         "pointers": pointers,
         "panel": panel_id,
+        "digest": digest,
     }
 
 
@@ -39,10 +45,17 @@ class BacktestJobs:
     """Runs the tasks of backtests, one at a time."""
 
     def __init__(
-        self, root: Path, loader: Callable[[], Loader], limits: ForecastLimits, load_panel: Callable[[str], Panel]
+        self,
+        store: ModelStore | Path,
+        loader: Callable[[], Loader],
+        limits: ForecastLimits,
+        load_panel: Callable[..., Panel],
     ) -> None:
-        """Args: `root` is the model store's folder; `loader` makes what loads versions; `load_panel` finds by id."""
-        self._root = root
+        """Args: `store` is the models', or its folder; `loader` makes what loads versions; `load_panel` finds by id.
+
+        The latter also takes the `digest` that an upload had.
+        """
+        self._store = FolderStore(store) if isinstance(store, Path) else store
         self._make_loader = loader
         self._limits = limits
         self._load_panel = load_panel
@@ -56,14 +69,15 @@ class BacktestJobs:
         """
         fields = task["request"]
         request = BacktestRequest(**{**fields, "level": tuple(fields["level"])})
-        data = BacktestData(self._load_panel(task["panel"]), task["pointers"])
+        self._store.prepare(task["model"], raise_if_stopped)
+        data = BacktestData(self._load_panel(task["panel"], digest=task.get("digest")), task["pointers"])
         try:
-            return asyncio.run(self._run(request, data, _Progress(report, raise_if_stopped).tell))
+            return asyncio.run(self._run(request, data, ProgressTeller(report, raise_if_stopped).tell))
         except InvalidRequest as error:
             raise BacktestFailed(error.flaws[0].message) from error
 
     async def _run(self, request: BacktestRequest, data: BacktestData, on_part: Callable[[int, int], None]) -> Answer:
-        catalog = Catalog(self._root)
+        catalog = self._store.catalog()
         registry = Registry(catalog, self._make_loader(), max_loaded=1)
         batcher = Batcher(limit=1, threads=1)
         await registry.open()
@@ -75,7 +89,7 @@ class BacktestJobs:
             await registry.close()
 
 
-class _Progress:
+class ProgressTeller:
     """Reports every second or so, however many parts there are."""
 
     def __init__(self, report: Report, raise_if_stopped: Callable[[], None]) -> None:

@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -99,7 +99,7 @@ class Registry:
 
     async def open(self) -> None:
         """Looks at the store once, then again and again in the background."""
-        await self.refresh()
+        await self._refresh(self._catalog.refresh)
         self._background.append(asyncio.create_task(self._watch()))
         if self._scrubs:
             self._background.append(asyncio.create_task(self._scrub()))
@@ -169,11 +169,14 @@ class Registry:
 
     async def refresh(self) -> None:
         """Looks at the store now: unloads what was deleted, loads what replaces a version in use."""
+        await self._refresh(self._catalog.catch_up)
+
+    async def _refresh(self, look: Callable[[], None]) -> None:
         try:
-            retried = await asyncio.to_thread(self._look)
+            retried = await asyncio.to_thread(self._look, look)
         except StoreUnreadable as error:
             if self._unreadable is None:
-                logger.exception("the model store can't be read")
+                logger.error("the model store can't be read: %s", error.message)
             self._unreadable = error
             return
         self._unreadable = None
@@ -181,9 +184,9 @@ class Registry:
         self._follow(retried)
         self._tell()
 
-    def _look(self) -> set[_Key]:
+    def _look(self, look: Callable[[], None]) -> set[_Key]:
         """Looks at the store; returns which of the versions that could not be loaded may be tried again."""
-        self._catalog.refresh()
+        look()
         return {key for key, failure in list(self._failures.items()) if self._may_retry(failure)}
 
     def _may_retry(self, failure: _Failure) -> bool:
@@ -204,7 +207,7 @@ class Registry:
         while True:
             await asyncio.sleep(REFRESH_SECONDS)
             try:
-                await self.refresh()
+                await self._refresh(self._catalog.refresh)
             except Exception:  # whatever one look met, the next may succeed; giving up would freeze the store's picture
                 logger.exception("looking at the model store failed")
 

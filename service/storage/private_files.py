@@ -16,7 +16,7 @@ FILE_MODE = 0o600
 PRIVATE_UMASK = 0o077
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
 # What the service puts into a state folder, by how names begin.
-OURS = ("jobs.sqlite", "worker-", "datasets", "programs", "logs")
+OURS = ("jobs.sqlite", "worker-", "datasets", "programs", "logs", "task_results", "store-cache", "checkpoints")
 
 
 def keep_private(state_dir: Path, models_store: Path) -> None:

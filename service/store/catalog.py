@@ -17,11 +17,11 @@ from service.errors import (
     VersionDamaged,
     VersionNotFound,
 )
+from service.storage.digest import digest_file
 from service.storage.disk_errors import storing
 from service.storage.regular_files import explain, name_kind
 from service.store.damage_record import Damage
 from service.store.damage_scan import Picture, Scanner
-from service.store.digest import digest_file
 from service.store.layout import (
     ALIASES,
     DEFAULT,
@@ -63,7 +63,27 @@ class Catalog:
             StoreUnreadable: the folder can't be listed. A folder that does not exist is an empty store.
         """
         with self._refreshing:
-            self._picture = self._scanner.scan()
+            self._picture = self._scan()
+
+    def catch_up(self) -> None:
+        """As `refresh`, and first sees what other machines have just changed, where the store is shared by many."""
+        self.refresh()
+
+    def open(self) -> None:
+        """Follows a store that is elsewhere from now on; a folder is read when it is asked for."""
+
+    def close(self) -> None:
+        """Ends what `open` began."""
+
+    @property
+    def age_seconds(self) -> float:
+        """How long ago the store was last read whole, where it is elsewhere; a folder is read all the time."""
+        return 0.0
+
+    @property
+    def failures(self) -> int:
+        """How often a store that is elsewhere could not be read."""
+        return 0
 
     @property
     def damaged(self) -> tuple[Damage, ...]:
@@ -173,12 +193,7 @@ class Catalog:
 
     def set_alias(self, name: str, alias: str, version: int) -> None:
         """Points an alias at a version. Raises ModelNotFound, VersionNotFound, InvalidRequest (not an alias)."""
-        if not is_alias(alias):
-            raise InvalidRequest.at(
-                "/alias",
-                "bad_name",
-                "An alias begins with a letter and holds up to 100 letters, digits, '.', '_', '-'.",
-            )
+        check_alias(alias)
         self.refresh()
         self.model(name)
         folder = model_folder(self.root, name)
@@ -189,6 +204,12 @@ class Catalog:
             aliases = {**read_aliases(folder), alias: version}
             write_atomically(folder / ALIASES, orjson.dumps(aliases, option=orjson.OPT_INDENT_2))
         self.refresh()
+
+    def promote(self, published: Manifest) -> None:
+        """Makes a version the champion, unless a later one is that already. Raises ModelNotFound, VersionNotFound."""
+        self.refresh()
+        if self.model(published.name).aliases.get(CHAMPION, 0) < published.version:
+            self.set_alias(published.name, CHAMPION, published.version)
 
     def delete_version(self, name: str, version: int) -> None:
         """Removes a version, damaged or not; its number is never used again.
@@ -207,10 +228,7 @@ class Catalog:
                 self.resolve(name, version)
             using = sorted(alias for alias, number in read_aliases(folder).items() if number == version)
             if using:
-                raise AliasInUse(
-                    f"Version {version} of {name!r} has the alias {using[0]!r}. Point it at another version first: "
-                    f"PUT /models/{name}/aliases/{using[0]}."
-                )
+                raise make_alias_in_use(name, version, using[0])
             self._remove(folder, name, version)
         self.refresh()
 
@@ -235,6 +253,10 @@ class Catalog:
             write_atomically(self.root / DEFAULT, orjson.dumps({"name": name}))
         self.refresh()
 
+    def _scan(self) -> Picture:
+        """What there is now. Raises StoreUnreadable."""
+        return self._scanner.scan()
+
     def _remove(self, folder: Path, name: str, version: int) -> None:
         trash = make_staging(self.root) / f"deleted-{name[:60]}-{version}-{uuid.uuid4().hex}"
         # One rename hides it whole; what a crash leaves of the rest is swept later.
@@ -254,6 +276,24 @@ class Catalog:
             ),
             None,
         )
+
+
+def check_alias(alias: str) -> None:
+    """Raises InvalidRequest where a version can't have the alias."""
+    if not is_alias(alias):
+        raise InvalidRequest.at(
+            "/alias",
+            "bad_name",
+            "An alias begins with a letter and holds up to 100 letters, digits, '.', '_', '-'.",
+        )
+
+
+def make_alias_in_use(name: str, version: int, alias: str) -> AliasInUse:
+    """Why a version that an alias names is not removed."""
+    return AliasInUse(
+        f"Version {version} of {name!r} has the alias {alias!r}. Point it at another version first: "
+        f"PUT /models/{name}/aliases/{alias}."
+    )
 
 
 def _find_strange(folder: Path) -> str | None:

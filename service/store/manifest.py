@@ -33,6 +33,7 @@ class Manifest:
         engines: for each engine beside TensorFlow how far its forecasts were from the SavedModel's at publication, as a
             share of their magnitude (`{"onnx": {"difference": 2e-7}}`), or the `reason` why it can't run the version.
         tuning: `trials`, as the job showed them, that the hyper-parameters were chosen from; None without.
+        left_out: what was to be fitted and was not, each with `part` and `reason`; None where nothing is missing.
         parameters: how many weights the network has.
         files: SHA-256 in hexadecimal by path inside the version's folder.
     """
@@ -62,6 +63,7 @@ class Manifest:
     calibration: dict[str, Any] | None = None
     engines: dict[str, Any] = field(default_factory=dict)
     tuning: dict[str, Any] | None = None
+    left_out: list[dict[str, str]] | None = None
     files: dict[str, str] = field(default_factory=dict)
 
     @property

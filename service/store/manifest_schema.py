@@ -157,6 +157,7 @@ class Facts(_Part):
     calibration: Calibration | None = None
     engines: dict[str, EngineFacts] = {}
     tuning: Tuning | None = None
+    left_out: list[dict[str, str]] | None = None
     files: dict[Annotated[str, AfterValidator(_check_path)], Annotated[str, AfterValidator(_check_digest)]] = {}
 
 

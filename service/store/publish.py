@@ -11,10 +11,10 @@ from pathlib import Path
 
 import orjson
 
+from service.storage.digest import digest_file
 from service.storage.disk_errors import storing
 from service.storage.durability import flush_folder
 from service.storage.regular_files import read_regular
-from service.store.digest import digest_file
 from service.store.layout import (
     COUNTER,
     MANIFEST,
@@ -71,7 +71,7 @@ def publish_packaged(root: Path, staged: Path, manifest: Manifest) -> Manifest |
     with storing(PLACE), locked(make_model_folder(root, manifest.name)):
         if not lacks_packaged(root, manifest):
             return None
-        is_first = _last_version(model) == 0
+        is_first = find_last_version(model) == 0
         try:
             return _publish(model, staged, manifest)
         except BaseException:
@@ -83,6 +83,8 @@ def publish_packaged(root: Path, staged: Path, manifest: Manifest) -> Manifest |
 
 def publish(root: Path, staged: Path, manifest: Manifest) -> Manifest:
     """Turns a staged folder into the next version of the manifest's model.
+
+    A job publishes once: where its version is there already, that is returned, and what is staged stays.
 
     Args:
         staged: a folder of `staging`, holding the SavedModel.
@@ -97,12 +99,14 @@ def publish(root: Path, staged: Path, manifest: Manifest) -> Manifest:
     # A name that is no model's may lead out of the store.
     model = model_folder(root, manifest.name)
     with storing(PLACE), locked(make_model_folder(root, manifest.name)):
-        return _publish(model, staged, manifest)
+        # A run that was thought dead may have been faster, or slower, than its successor.
+        known = None if manifest.job_id is None else find_by_job(root, manifest.name, manifest.job_id)
+        return _publish(model, staged, manifest) if known is None else known
 
 
 def _publish(model: Path, staged: Path, manifest: Manifest) -> Manifest:
     """What `publish` does while it holds the model."""
-    version = _last_version(model) + 1
+    version = find_last_version(model) + 1
     # The number is spent before it is used: a crash between the two wastes it, never gives it out twice.
     write_atomically(model / COUNTER, orjson.dumps({"last_version": version}))
     published = replace(manifest, version=version, files=digest_files(staged))
@@ -120,7 +124,7 @@ def lacks_packaged(root: Path, manifest: Manifest) -> bool:
     Where somebody trained a version under its name, or deleted the newest, nothing is added.
     """
     model = model_folder(root, manifest.name)
-    last = _last_version(model)
+    last = find_last_version(model)
     if last == 0:
         return True
     present = list(_manifests(model))
@@ -145,7 +149,7 @@ def digest_files(folder: Path) -> dict[str, str]:
     }
 
 
-def _last_version(model: Path) -> int:
+def find_last_version(model: Path) -> int:
     """The highest number ever given out: deletion must not free it, nor damage."""
     numbers = [parse_version(path.name) or 0 for path in model.glob("*")]
     try:

@@ -29,7 +29,12 @@ def read_aliases(folder: Path) -> dict[str, int]:
         given = parse_object(read_regular(folder / ALIASES, MOST_SMALL_BYTES))
     except (OSError, ValueError):
         return {}
-    return {alias: number for alias, number in given.items() if is_alias(alias) and type(number) is int}
+    return pick_aliases(given)
+
+
+def pick_aliases(content: dict[str, object]) -> dict[str, int]:
+    """The aliases that name a number, from `aliases.json`."""
+    return {alias: number for alias, number in content.items() if is_alias(alias) and type(number) is int}
 
 
 def read_counter(content: dict[str, object]) -> int | None:

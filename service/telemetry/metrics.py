@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
@@ -87,7 +88,25 @@ class Metrics:
             registry=registry,
             multiprocess_mode="livemostrecent",
         )
-        self._watched: list[tuple[Gauge, Callable[[], int]]] = []
+        self._store_age = Gauge(
+            "outfielder_store_age_seconds",
+            "Seconds since the model store was last read whole, where it is an object store; 0 for a folder.",
+            registry=registry,
+            multiprocess_mode="livemax",
+        )
+        self._store_failures = Gauge(
+            "outfielder_store_failures",
+            "Looks at the model store that failed since this machine has a copy, where it is an object store.",
+            registry=registry,
+            multiprocess_mode="livemax",
+        )
+        self._scheduled_runs = Counter(
+            "outfielder_scheduled_runs",
+            "Times that schedules were due, by whether jobs were submitted.",
+            ["outcome"],
+            registry=registry,
+        )
+        self._watched: list[tuple[Gauge, Callable[[], float]]] = []
         # Finding a metric by its labels costs more than counting; there are as many as labels have values: few.
         self._of_request = cache(
             lambda method, route, status: (
@@ -108,9 +127,17 @@ class Metrics:
         """Counts forecasts of a stored model."""
         self._of_forecast(model, mode).inc(n_series)
 
+    def count_scheduled_run(self, outcome: Literal["submitted", "failed"]) -> None:
+        """Counts a time that a schedule was due."""
+        self._scheduled_runs.labels(outcome).inc()
+
     def watch(self, *, waiting: Callable[[], int], loaded: Callable[[], int], damaged: Callable[[], int]) -> None:
         """Where `refresh` reads these numbers."""
-        self._watched = [(self._waiting, waiting), (self._loaded, loaded), (self._damaged, damaged)]
+        self._watched += [(self._waiting, waiting), (self._loaded, loaded), (self._damaged, damaged)]
+
+    def watch_store(self, *, age_seconds: Callable[[], float], failures: Callable[[], int]) -> None:
+        """Where `refresh` reads these numbers."""
+        self._watched += [(self._store_age, age_seconds), (self._store_failures, failures)]
 
     def refresh(self) -> None:
         """Takes down what this process would say if it were asked now; another may be asked."""

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from service.domain.panel_windows import TrainingWindows
 from service.domain.recipes.recipe import Recipe
 from service.networks.network import Network, make_network
+from service.training.checkpoints import FitCheckpoint, Standing
 from service.training.data.training_set import TrainingSet
 from service.training.epoch import Epoch
 from service.training.jax_trainer.fitting import fit_with_jax, predict_with_jax
@@ -27,6 +28,7 @@ def fit(
     on_batch: Callable[[], None],
     on_epoch: Callable[[Epoch], None],
     network: Network | None = None,
+    checkpoint: FitCheckpoint | None = None,
 ) -> tuple[Network, list[Epoch]]:
     """Fits a network. The same recipe and windows give the same weights on the CPU.
 
@@ -39,18 +41,57 @@ def fit(
         on_epoch: called after every epoch; what it raises ends the fit.
         network: one that this function returned, to go on with windows of the same shapes: its optimiser begins anew,
             and nothing is compiled again; by default a fresh one.
+        checkpoint: what a run before has left of this fit, to go on from, and where this one leaves it. The weights
+            are then those of a fit that was never interrupted.
 
     Returns:
         The network and its epochs. Early stopping keeps the weights with the best validation loss (for sequence heads,
         whose other answers are never a forecast, that of the last time step); without it the last ones stay.
     """
     if network is None:
-        keras.backend.clear_session()
-        keras.utils.set_random_seed(recipe.seed)
-        with seeds_of_its_own(recipe.seed):
-            network = make_network(recipe)
+        network = begin_network(recipe)
     if not recipe.preset.is_fitted or not recipe.epochs:
         return network, []
+    began = time.monotonic()
+    standing = None if checkpoint is None else checkpoint.read()
+    if standing is not None and standing.has_ended:
+        restore_network(network, standing)
+        for epoch in standing.epochs:
+            on_epoch(epoch)
+        return network, standing.epochs
+    before = 0.0 if standing is None else standing.seconds
+    epochs = _fit(recipe, network, train, validation, on_batch, on_epoch, checkpoint, standing)
+    if checkpoint is not None:
+        facts = {"penalty": network.penalty}
+        seconds = before + time.monotonic() - began
+        checkpoint.write(Standing(network.get_weights(), epochs, facts, seconds, has_ended=True))
+    return network, epochs
+
+
+def begin_network(recipe: Recipe) -> Network:
+    """A network with the weights that a fit begins with, which the recipe's seed decides."""
+    keras.backend.clear_session()
+    keras.utils.set_random_seed(recipe.seed)
+    with seeds_of_its_own(recipe.seed):
+        return make_network(recipe)
+
+
+def restore_network(network: Network, ended: Standing) -> None:
+    """Gives a network what a fit ended with."""
+    network.set_weights(ended.arrays)
+    network.penalty = ended.facts["penalty"]
+
+
+def _fit(
+    recipe: Recipe,
+    network: Network,
+    train: TrainingSet,
+    validation: TrainingWindows,
+    on_batch: Callable[[], None],
+    on_epoch: Callable[[Epoch], None],
+    checkpoint: FitCheckpoint | None,
+    standing: Standing | None,
+) -> list[Epoch]:
     if recipe.preset.is_solved:
         started = time.monotonic()
         loss, val_loss = solve(
@@ -62,8 +103,8 @@ def fit(
         )
         epoch = Epoch(1, loss, val_loss, time.monotonic() - started)
         on_epoch(epoch)
-        return network, [epoch]
-    return network, fit_with_jax(recipe, network, train, validation, on_batch, on_epoch)
+        return [epoch]
+    return fit_with_jax(recipe, network, train, validation, on_batch, on_epoch, checkpoint, standing)
 
 
 def predict(network: Network, recipe: Recipe, inputs: Array) -> Array:

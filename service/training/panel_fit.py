@@ -1,9 +1,9 @@
 """Fits recipes to the user's own series, and scores forecasts and baselines on their held-out windows."""
 
-import time
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from itertools import repeat
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from service.domain.baselines import seasonal_naive
 from service.domain.linear_baseline import fit_forecaster
 from service.domain.metrics import score
-from service.domain.panel_windows import Positions
+from service.domain.panel_windows import Positions, TrainingWindows
 from service.domain.recipes.recipe import Recipe
-from service.networks.network import Network
+from service.networks.network import Network, make_network
 from service.training.data.panel_split import PreparedPanel, ScoredWindows, shortened
 from service.training.data.window_sampler import Importance, WindowSampler
 from service.training.epoch import Epoch
-from service.training.fit import fit
+from service.training.fits import FitOutcome, Fits, FitTask, Part
 from service.training.progress import REFIT_SHARE, refit_epochs
 from service.training.reference_forecast import Forecaster
 from service.training.scaling_selection import choose_transform
@@ -29,6 +29,8 @@ Array = NDArray[np.float64]
 # Validation windows that a fit is watched on, epoch by epoch; scored are all of them.
 MOST_WATCHED = 2000
 MOST_WATCHED_VALUES = 20_000_000
+# Windows whose inputs are in memory at once.
+ROWS_AT_ONCE = 10_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,54 +48,103 @@ class Fitted:
     cross_weighed: Array | None = None
 
 
+class PanelWindows:
+    """A panel's windows, as tasks want them."""
+
+    def __init__(self, prepared: PreparedPanel, cut_for: Recipe | None = None) -> None:
+        """Args: `cut_for` is the recipe that the panel was cut for, if it is kept where others find it too."""
+        self.prepared = prepared
+        self.description = None if cut_for is None else {"cut_for": cut_for.to_dict()}
+        self._importance: dict[tuple[Part, int], Importance] = {}
+
+    @cached_property
+    def digest(self) -> str:
+        """Of all that windows are made of."""
+        rows, cut = self.prepared.rows, self.prepared.split.train_ends
+        held_out = self.prepared.validation
+        digest = hashlib.sha256()
+        for array in (rows.flat, rows.measured, rows.lengths, cut, held_out.series, held_out.ends):
+            digest.update(np.ascontiguousarray(array).data)
+        return digest.hexdigest()
+
+    def ends(self, before: Part) -> Positions:
+        """How many points of each series a fit may see [n_series]."""
+        rows = self.prepared.rows
+        if before == "validation":
+            return self.prepared.split.train_ends
+        return rows.lengths if before == "end" else np.maximum(rows.lengths - self.prepared.horizon, 0)
+
+    def draw(self, task: FitTask) -> tuple[WindowSampler, TrainingWindows]:
+        """The task's windows, and those of validation."""
+        ends = self.ends(task.before)
+        place = task.before, task.season
+        if place not in self._importance:
+            self._importance[place] = Importance(self.prepared.rows, ends, task.season)
+        sampler = WindowSampler(task.recipe, self.prepared.rows, ends, self._importance[place])
+        return sampler, sampler.windows(*_readable(self.prepared.validation, task.recipe), last_only=True)
+
+
 def fit_panel(
-    recipe: Recipe, prepared: PreparedPanel, on_batch: Callable[[], None], on_epoch: Callable[[Epoch], None]
+    recipe: Recipe, windows: PanelWindows, fits: Fits, on_epoch: Callable[[Epoch], None] = lambda epoch: None
 ) -> Fitted:
     """Fits a recipe to what training may see, of an ensemble each member, and forecasts the validation windows."""
-    started = time.monotonic()
-    recipe, networks, epochs = fit_networks(recipe, prepared, on_batch, on_epoch)
-    forecasts = forecast_windows(recipe, networks, prepared, prepared.validation)
-    return Fitted(recipe, networks, epochs, forecasts, time.monotonic() - started)
+    recipe = settle(recipe, windows.prepared)
+    return assemble(recipe, fits.run_all(make_tasks(recipe), windows, on_epoch), windows.prepared)
 
 
-def fit_networks(
-    recipe: Recipe, prepared: PreparedPanel, on_batch: Callable[[], None], on_epoch: Callable[[Epoch], None]
-) -> tuple[Recipe, list[Network], list[Epoch]]:
-    """Fits a recipe's networks. Returns it with its choices made on validation, the networks and their epochs."""
-    if recipe.chosen_on_validation:
-        recipe = choose_transform(recipe, prepared)
-    importance = Importance(prepared.rows, prepared.split.train_ends, recipe.season)
-    networks, epochs = [], []
-    for member in map(_share_seconds, _members(recipe), repeat(len(recipe.members) or 1)):
-        sampler = WindowSampler(member, prepared.rows, prepared.split.train_ends, importance)
-        held_out = sampler.windows(*_readable(prepared.validation, member), last_only=True)
-        network, run = fit(member, sampler, held_out, on_batch=on_batch, on_epoch=on_epoch)
-        networks.append(network)
-        epochs += run
-    return recipe, networks, epochs
+def settle(recipe: Recipe, prepared: PreparedPanel) -> Recipe:
+    """The recipe with what is chosen on validation."""
+    return choose_transform(recipe, prepared) if recipe.chosen_on_validation else recipe
 
 
-def continue_fit(
-    fitted: Fitted,
-    prepared: PreparedPanel,
-    ends: Positions,
-    on_batch: Callable[[], None],
-    on_epoch: Callable[[Epoch], None],
-) -> None:
-    """Goes on for a few epochs with windows of the first `ends` [n_series] points of each series."""
-    importance = Importance(prepared.rows, ends, fitted.recipe.season)
-    n_members = len(fitted.networks)
+def make_tasks(recipe: Recipe) -> list[FitTask]:
+    """What is to be fitted of a settled recipe: itself, or each of its members."""
+    members = _members(recipe)
+    return [FitTask(_share_seconds(member, len(members)), season=recipe.season) for member in members]
+
+
+def assemble(recipe: Recipe, outcomes: Sequence[FitOutcome], prepared: PreparedPanel) -> Fitted:
+    """A fitted recipe of the outcomes of its tasks."""
+    networks = []
+    for member, outcome in zip(_members(recipe), outcomes, strict=True):
+        networks.append(make_network(member))
+        outcome.give_to(networks[-1])
+    return Fitted(
+        recipe,
+        networks,
+        [epoch for outcome in outcomes for epoch in outcome.epochs],
+        forecast_windows(recipe, networks, prepared, prepared.validation),
+        sum(outcome.seconds for outcome in outcomes),
+    )
+
+
+def assemble_known(recipe: Recipe, outcomes: Sequence[FitOutcome | None], prepared: PreparedPanel) -> Fitted | None:
+    """As `assemble`, of an ensemble without the members that have no outcome; None where nothing has one."""
+    known = [(member, outcome) for member, outcome in zip(_members(recipe), outcomes, strict=True) if outcome]
+    if not known:
+        return None
+    if len(known) < len(outcomes):
+        recipe = replace(recipe, members=tuple(member for member, _ in known))
+    return assemble(recipe, [outcome for _, outcome in known], prepared)
+
+
+def make_further_tasks(fitted: Fitted, windows: PanelWindows, before: Part) -> list[FitTask]:
+    """Tasks that go on for a few epochs with points that the fits before didn't see, a task for each member.
+
+    What is not fitted has an empty one.
+    """
+    rows, ends = windows.prepared.rows, windows.ends(before)
+    tasks = []
     for member, network in zip(_members(fitted.recipe), fitted.networks, strict=True):
-        if not member.preset.is_fitted or not member.epochs:
-            continue
-        again = shortened(
-            _share_seconds(member, n_members),
-            refit_epochs(member.epochs),
-            seed=member.seed + int(ends[prepared.rows.learnable(ends)].sum()) % 1000 + 1,
-        )
-        sampler = WindowSampler(again, prepared.rows, ends, importance)
-        held_out = sampler.windows(*_readable(prepared.validation, member), last_only=True)
-        fit(again, sampler, held_out, on_batch=on_batch, on_epoch=on_epoch, network=network)
+        again = member
+        if member.preset.is_fitted and member.epochs:
+            again = shortened(
+                _share_seconds(member, len(fitted.networks)),
+                refit_epochs(member.epochs),
+                seed=member.seed + int(ends[rows.learnable(ends)].sum()) % 1000 + 1,
+            )
+        tasks.append(FitTask(again, before, fitted.recipe.season, network))
+    return tasks
 
 
 def _members(recipe: Recipe) -> tuple[Recipe, ...]:
@@ -111,8 +162,13 @@ def forecast_windows(
     recipe: Recipe, networks: Sequence[Network], prepared: PreparedPanel, windows: ScoredWindows
 ) -> Array:
     """Forecasts of scored windows: [n, horizon]."""
-    inputs = prepared.rows.inputs(windows.series, windows.ends, recipe.longest_window)
-    return Forecaster(recipe, networks).forecast(inputs, prepared.horizon)
+    forecaster = Forecaster(recipe, networks)
+    forecasts = np.empty((len(windows), prepared.horizon))
+    for first in range(0, len(windows), ROWS_AT_ONCE):
+        rows = slice(first, first + ROWS_AT_ONCE)
+        inputs = prepared.rows.inputs(windows.series[rows], windows.ends[rows], recipe.longest_window)
+        forecasts[rows] = forecaster.forecast(inputs, prepared.horizon)
+    return forecasts
 
 
 def score_baselines(recipe: Recipe, prepared: PreparedPanel) -> dict[str, Any]:

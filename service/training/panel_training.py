@@ -1,7 +1,6 @@
 """From the user's own series to a model: tries the plan's recipes, measures the best, judges it, fits it to the end."""
 
 import logging
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -19,7 +18,19 @@ from service.store.catalog import Catalog
 from service.training.calibration import calibrate
 from service.training.data.panel_split import PreparedPanel, ScoredWindows, prepare_panel
 from service.training.epoch import Epoch
-from service.training.panel_fit import Fitted, combine, continue_fit, fit_panel, forecast_windows, score_baselines
+from service.training.fits import FitOutcome, Fits, Part
+from service.training.panel_fit import (
+    Fitted,
+    PanelWindows,
+    assemble_known,
+    combine,
+    fit_panel,
+    forecast_windows,
+    make_further_tasks,
+    make_tasks,
+    score_baselines,
+    settle,
+)
 from service.training.progress import REFIT_SHARE, ProgressReporter, refit_epochs
 from service.training.promotion import judge
 from service.training.season_selection import choose_seasons
@@ -32,6 +43,8 @@ logger = logging.getLogger(__name__)
 Array = NDArray[np.float64]
 Rows = NDArray[np.int64]
 
+# What a chosen fit goes on with: what came before the test, and all there is.
+_AGAIN: tuple[Part, ...] = ("test", "end")
 # What validation says over one horizon of one series may be luck by this share; over many, by this over the root of
 # their number.
 LUCK_OF_ONE_HORIZON = 0.3
@@ -47,7 +60,7 @@ MOST_ERROR = 20.0
 
 
 def train_on_panel(
-    plan: TrainingPlan, values: list[Array], catalog: Catalog, on_batch: Callable[[], None], reporter: ProgressReporter
+    plan: TrainingPlan, values: list[Array], catalog: Catalog, fits: Fits, reporter: ProgressReporter
 ) -> TrainingResult:
     """Fits, chooses, measures, judges, and goes on with all points.
 
@@ -62,7 +75,8 @@ def train_on_panel(
         prepared = prepare_panel(values, settled.recipes[0], missing)
         reporter.replace(settled)
     plan = settled
-    best = _search(plan, prepared, on_batch, reporter)
+    windows = PanelWindows(prepared, plan.recipes[0])
+    best = _search(plan, windows, fits, reporter)
     recipe = best.recipe
     baselines = score_baselines(recipe, prepared)
     is_judged = not recipe.preset.is_baseline
@@ -70,8 +84,12 @@ def train_on_panel(
     measured = None
     if recipe.refit:
         measured = [weights for network in best.networks for weights in network.get_weights()]
-        # What is tested knows all that came before the test, as what is published will know all there is.
-        continue_fit(best, prepared, np.maximum(prepared.rows.lengths - prepared.horizon, 0), on_batch, reporter.epoch)
+        # What is tested knows all that came before the test, as what is published will know all there is. Both from
+        # the same start: to go on from what was tested would fit the older points once more.
+        tasks = [task for before in _AGAIN for task in make_further_tasks(best, windows, before)]
+        outcomes = fits.run_all(tasks, windows, reporter.epoch)
+        tested_with, published_with = outcomes[: len(best.networks)], outcomes[len(best.networks) :]
+        _give(tested_with, best.networks)
     metrics: dict[str, Any] = {"validation": _score(prepared.validation, best.validation)}
     tested = np.zeros((0, prepared.horizon))
     if len(prepared.test):
@@ -83,9 +101,7 @@ def train_on_panel(
         metrics["test"] = {**_score(prepared.test, tested), "coverage": covered}
     metrics["baselines"] = baselines
     if measured is not None:
-        # From the same start: to go on from what was tested would fit the older points once more.
-        set_weights(best.networks, measured)
-        continue_fit(best, prepared, prepared.rows.lengths, on_batch, reporter.epoch)
+        _give(published_with, best.networks)
     return TrainingResult(
         recipe,
         best.networks,
@@ -103,52 +119,68 @@ def train_on_panel(
     )
 
 
-def set_weights(networks: Sequence[Network], weights: Sequence[NDArray[np.float32]]) -> None:
-    """Gives networks weights that stand one network's after the other's."""
-    rest = list(weights)
-    for network in networks:
-        count = len(network.get_weights())
-        network.set_weights(rest[:count])
-        rest = rest[count:]
+def _give(outcomes: Sequence[FitOutcome], networks: Sequence[Network]) -> None:
+    for outcome, network in zip(outcomes, networks, strict=True):
+        outcome.give_to(network)
 
 
-def _search(
-    plan: TrainingPlan, prepared: PreparedPanel, on_batch: Callable[[], None], reporter: ProgressReporter
-) -> Fitted:
+def _search(plan: TrainingPlan, windows: PanelWindows, fits: Fits, reporter: ProgressReporter) -> Fitted:
     """The plan's best by validation: of trials, or of recipes and what they make together."""
     if plan.search is None:
-        return choose_fits(_try_all(plan, prepared, on_batch, reporter), prepared, plan.name)
+        return choose_fits(_try_all(plan, windows, fits, reporter), windows.prepared, plan.name)
 
     def fit_one(recipe: Recipe, on_epoch: Callable[[Epoch], None]) -> tuple[Fitted, float]:
-        fitted = fit_panel(recipe, prepared, on_batch, on_epoch)
-        return fitted, _loss([fitted], prepared)
+        fitted = fit_panel(recipe, windows, fits, on_epoch)
+        return fitted, _loss([fitted], windows.prepared)
 
     return tune(plan.search, plan.recipes[0], fit_one, reporter)
 
 
-def _try_all(
-    plan: TrainingPlan, prepared: PreparedPanel, on_batch: Callable[[], None], reporter: ProgressReporter
-) -> list[Fitted]:
-    """Fits the plan's recipes one after the other, as many as there is time for; one at least."""
-    started = time.monotonic()
-    fits: list[Fitted] = []
-    for recipe in plan.recipes:
-        if fits and plan.max_seconds is not None and recipe.preset.is_fitted and recipe.epochs:
-            # What is left must hold another fit and, of all that may be chosen, the end.
-            longest = max(fitted.seconds for fitted in fits)
-            ending = 2 * REFIT_SHARE * sum(fitted.seconds for fitted in fits)
-            if time.monotonic() - started + longest + ending > plan.max_seconds:
-                reporter.skip(recipe.epochs + 2 * refit_epochs(recipe.epochs))
-                continue
-        fitted = fit_panel(recipe, prepared, on_batch, reporter.epoch)
+def _try_all(plan: TrainingPlan, windows: PanelWindows, fits: Fits, reporter: ProgressReporter) -> list[Fitted]:
+    """Fits the plan's recipes, as many as there is time for; one at least."""
+    prepared = windows.prepared
+    recipes = [settle(recipe, prepared) for recipe in plan.recipes]
+    by_recipe = [make_tasks(recipe) for recipe in recipes]
+    # Which recipe each task is of.
+    owners = [i for i, tasks in enumerate(by_recipe) for _ in tasks]
+    refused: set[int] = set()
+
+    def may_begin(index: int, outcomes: Sequence[FitOutcome | None]) -> bool:
+        owner = owners[index]
+        is_first = index == owners.index(owner)
+        if is_first and plan.max_seconds is not None and by_recipe[owner][0].is_work:
+            seconds = np.zeros(len(recipes))
+            for i, outcome in zip(owners, outcomes, strict=True):
+                seconds[i] += 0.0 if outcome is None else outcome.seconds
+            # What is left must hold another fit and, of all that may be chosen, the end; both go the faster the more
+            # processes there are.
+            elapsed = fits.clock.elapsed()
+            ending = 2 * REFIT_SHARE * min(float(seconds.sum()), elapsed)
+            is_any = any(outcome is not None and outcome.is_finite for outcome in outcomes)
+            if is_any and elapsed + seconds.max() + ending > plan.max_seconds:
+                refused.add(owner)
+                reporter.skip(
+                    sum(task.recipe.epochs + 2 * refit_epochs(task.recipe.epochs) for task in by_recipe[owner])
+                )
+        return owner not in refused
+
+    outcomes = fits.run([task for tasks in by_recipe for task in tasks], windows, reporter.epoch, may_begin)
+    found: list[Fitted] = []
+    for i, recipe in enumerate(recipes):
+        own = [outcome for owner, outcome in zip(owners, outcomes, strict=True) if owner == i]
+        fitted = assemble_known(recipe, own, prepared)
+        if fitted is None:
+            continue
         if np.isfinite(fitted.validation).all():
-            fits.append(fitted)
+            found.append(fitted)
         logger.info(
             "%s: validates at %.4f after %.1f s", recipe.architecture, _loss([fitted], prepared), fitted.seconds
         )
-    if not fits:
+    if not found:
+        if fits.left_out:
+            raise TrainingFailed(fits.left_out[0].reason)
         raise TrainingFailed("The training diverged: its forecasts are not finite. Try a lower learning_rate.")
-    return fits
+    return found
 
 
 def choose_fits(fits: Sequence[Fitted], prepared: PreparedPanel, name: str) -> Fitted:

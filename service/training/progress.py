@@ -37,7 +37,10 @@ class ProgressReporter:
         self._tell()
 
     def epoch(self, epoch: Epoch) -> None:
-        """Reports an epoch, with the time left by the mean of those that compiled nothing."""
+        """Reports an epoch, with the time left by the mean of those that compiled nothing.
+
+        One that a run before has told of, or another process, is only counted: the next report holds it.
+        """
         self._done += 1
         if epoch.number > 1 or not self._seconds:
             self._seconds.append(epoch.seconds)
@@ -45,7 +48,8 @@ class ProgressReporter:
         self._last = epoch.loss, epoch.val_loss, round(left, 1)
         # Fits run one after another, and each begins with its first epoch.
         self._member += epoch.number == 1
-        self._tell(self._member, epoch.number)
+        if not epoch.is_restored:
+            self._tell(self._member, epoch.number)
 
     def trial(self, trial: dict[str, Any]) -> None:
         """Reports a trial that has ended."""

@@ -11,7 +11,8 @@ from service.domain.recipes.training_plan import TrainingPlan
 from service.networks.operations import NumPyOperations
 from service.networks.two_seasons import TwoSeasons
 from service.training.data.panel_split import PreparedPanel, ScoredWindows
-from service.training.panel_fit import fit_panel, forecast_seasonally
+from service.training.fits import Fits
+from service.training.panel_fit import PanelWindows, fit_panel, forecast_seasonally
 from service.training.window_scores import choose_metric, measure_windows, summarize
 
 logger = logging.getLogger(__name__)
@@ -61,7 +62,7 @@ def _settle(plan: TrainingPlan, *, knows_both: bool) -> TrainingPlan:
 
 def _forecast(recipe: Recipe, prepared: PreparedPanel) -> float:
     """What a recipe without weights errs on validation windows."""
-    fitted = fit_panel(recipe, prepared, on_batch=lambda: None, on_epoch=lambda epoch: None)
+    fitted = fit_panel(recipe, PanelWindows(prepared), Fits(on_batch=lambda: None))
     return _measure(prepared, prepared.validation, fitted.validation)
 
 

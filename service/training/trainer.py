@@ -1,75 +1,167 @@
 """A training job from plan to published version."""
 
 import importlib.metadata
+import logging
 import shutil
-import time
-from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import tensorflow as tf
 
 from service.domain.panel import Panel
+from service.domain.recipes.recipe import Recipe
 from service.domain.recipes.training_plan import TrainingPlan
-from service.errors import TrainingFailed
-from service.store.catalog import CHAMPION, Catalog
+from service.errors import DatabaseUnavailable, ServiceError, TrainingFailed
+from service.storage.object_storage import ObjectStorage
+from service.store.catalog import Catalog
 from service.store.manifest import Manifest
-from service.store.publish import find_by_job, publish, staging
-from service.training.data.panel_split import read_panel
+from service.store.model_store import FolderStore, ModelStore
+from service.store.retention import keep_last
+from service.training.checkpoints import Checkpoints
+from service.training.data.panel_split import prepare_panel, read_panel
 from service.training.device import has_gpu
 from service.training.export.client import Exporter
+from service.training.fits import FitData, Fits
+from service.training.panel_fit import PanelWindows
 from service.training.panel_training import train_on_panel
 from service.training.progress import ProgressReporter, Run
 from service.training.promotion import save_measured
+from service.training.shared_fits import Board, SharedFits, perform_part, read_task
 from service.training.training_result import TrainingResult
-from service.training.wave_training import train_on_waves
+from service.training.wave_training import WaveWindows, train_on_waves
+
+logger = logging.getLogger(__name__)
+
+
+class LoadPanel(Protocol):
+    """Gives the user's series by the id that they are kept under, and the digest that they had when they were chosen.
+
+    Raises ServiceError.
+    """
+
+    def __call__(self, panel_id: str, /, *, digest: str | None = None) -> Panel: ...
 
 
 class Trainer:
     """Trains, proves and publishes models, one at a time."""
 
-    def __init__(self, store_root: Path, load_panel: Callable[[str], Panel]) -> None:
-        """Args: `load_panel` gives the user's series by the id that they are kept under; raises ServiceError."""
-        self.store_root = store_root
+    def __init__(
+        self,
+        store: ModelStore | Path,
+        load_panel: LoadPanel,
+        *,
+        keep_versions: int | None = None,
+        checkpoints: ObjectStorage | None = None,
+        board: Board | None = None,
+    ) -> None:
+        """Args:
+        store: a folder stands for a store that is no more than that.
+        load_panel: gives the user's series by the id that they are kept under; raises ServiceError.
+        keep_versions: the most versions of a model that a training leaves, as `keep_last`; None for all.
+        checkpoints: where jobs leave what a later run goes on from; with None each run begins anew.
+        board: the parts of jobs that other workers may take; with None each job is done here alone.
+        """
+        self._keep_versions = keep_versions
+        self.store = FolderStore(store) if isinstance(store, Path) else store
+        self.store_root = self.store.root
         self._load_panel = load_panel
+        self._checkpoints = checkpoints
+        self._board = board
+        # The data of the part before: the next is mostly one of the same job.
+        self._part_data: tuple[dict[str, Any], FitData] | None = None
         self._exporter = Exporter()
 
     def train(self, plan: TrainingPlan, run: Run) -> dict[str, Any]:
         """Runs a job to its published version.
 
-        A job that is run again after a crash trains again, unless its version is already there.
+        A job that is run again after a crash goes on from its last checkpoint and ends with the model of an
+        undisturbed one, unless its version is already there.
 
         Returns:
-            The job's result: `{"model", "version", "metrics", "gate"}`.
+            The job's result: `{"model", "version", "metrics", "gate"}`, and `left_out`, a list of `part` and
+            `reason`, where something could not be fitted and the job went on without it.
 
         Raises:
             TrainingFailed: the model could not be exported, or gave no finite numbers.
         """
-        published = find_by_job(self.store_root, plan.name, run.job_id)
+        checkpoints = None if self._checkpoints is None else Checkpoints(self._checkpoints, run.job_id)
+        # Another job's, which takes memory.
+        self._part_data = None
+        try:
+            result = self._train(plan, run, checkpoints)
+        except ServiceError:
+            self._forget(run, checkpoints)
+            raise
+        self._forget(run, checkpoints)
+        return result
+
+    def fit_part(self, part: dict[str, Any], run: Run) -> dict[str, Any]:
+        """Does a part of a job that another worker has. Its outcome goes to the job's checkpoints.
+
+        Returns:
+            `{"is_refused"}`: whether this process can't do it, since its data or libraries are others.
+        """
+        if self._checkpoints is None:
+            return {"is_refused": True}
+        checkpoints = Checkpoints(self._checkpoints, run.job_id)
+        task = read_task(part, checkpoints)
+        if task is None:
+            return {"is_refused": True}
+        data = self._data_of(part, task.recipe)
+        return {"is_refused": not perform_part(part, task, data, run.raise_if_stopped, checkpoints)}
+
+    def _data_of(self, part: dict[str, Any], recipe: Recipe) -> FitData:
+        identity = {"cut_for": part.get("cut_for"), "waves": part.get("waves")}
+        if self._part_data is None or self._part_data[0] != identity:
+            own = recipe.own_data
+            if own is None:
+                self._part_data = identity, WaveWindows()
+            else:
+                values = read_panel(self._load_panel(own.id, digest=own.digest))
+                prepared = prepare_panel(values, Recipe.from_dict(part["cut_for"]), own.missing)
+                self._part_data = identity, PanelWindows(prepared)
+        return self._part_data[1]
+
+    def _forget(self, run: Run, checkpoints: Checkpoints | None) -> None:
+        """Takes away what an ended job has no use for any more."""
+        if checkpoints is not None:
+            checkpoints.remove()
+        if self._board is not None:
+            try:
+                self._board.remove([run.job_id])
+            except DatabaseUnavailable:
+                logger.warning("the parts of job %s stay until the next sweep", run.job_id)
+
+    def _train(self, plan: TrainingPlan, run: Run, checkpoints: Checkpoints | None) -> dict[str, Any]:
+        self.store.prepare(plan.name, run.raise_if_stopped)
+        published = self.store.find_by_job(plan.name, run.job_id)
         if published is not None:
-            return self._crown(published)
+            return self._crown(published, run)
         self._exporter.start()
-        started = time.monotonic()
         reporter = ProgressReporter(plan, run)
-        result = self._fit(plan, run, reporter)
+        fits = Fits(run.raise_if_stopped, checkpoints)
+        if checkpoints is not None and self._board is not None:
+            fits = SharedFits(run.raise_if_stopped, checkpoints, self._board, run.job_id, run.attempt)
+        result = self._fit(plan, fits, reporter)
         if not all(np.all(np.isfinite(weights)) for weights in result.weights):
             raise TrainingFailed("The training diverged: its weights are not finite. Try a lower learning_rate.")
-        seconds = time.monotonic() - started
+        seconds = fits.clock.elapsed()
         run.raise_if_stopped()
         manifest = _manifest(plan, result, seconds, run.job_id)
-        folder = staging(self.store_root, run.job_id)
+        folder = self.store.staging(run.job_id)
         try:
             export = self._exporter.export(result.recipe, result.weights, result.proofs, folder)
             if result.measured_weights is not None:
                 save_measured(folder, result.measured_weights)
+            left_out = [asdict(one) for one in fits.left_out] or None
             tuning = None if reporter.trials is None else {"trials": reporter.trials}
-            manifest = replace(manifest, engines=export.engines, tuning=tuning)
+            manifest = replace(manifest, engines=export.engines, tuning=tuning, left_out=left_out)
             # Whoever was away for long may have lost the job to another worker by now.
             run.confirm()
-            return self._crown(publish(self.store_root, folder, manifest))
+            return self._crown(self.store.publish(folder, manifest, run.raise_if_stopped), run)
         finally:
             # Published, it has another name by now; else nobody will ask for it.
             shutil.rmtree(folder, ignore_errors=True)
@@ -77,24 +169,23 @@ class Trainer:
     def close(self) -> None:
         self._exporter.close()
 
-    def _fit(self, plan: TrainingPlan, run: Run, reporter: ProgressReporter) -> TrainingResult:
+    def _fit(self, plan: TrainingPlan, fits: Fits, reporter: ProgressReporter) -> TrainingResult:
         data = plan.recipes[0].own_data
         if data is None:
-            return train_on_waves(plan, run.raise_if_stopped, reporter)
-        values = read_panel(self._load_panel(data.id))
-        return train_on_panel(plan, values, self._catalog(), run.raise_if_stopped, reporter)
+            return train_on_waves(plan, fits, reporter)
+        values = read_panel(self._load_panel(data.id, digest=data.digest))
+        return train_on_panel(plan, values, self._catalog(), fits, reporter)
 
-    def _crown(self, published: Manifest) -> dict[str, Any]:
+    def _crown(self, published: Manifest, run: Run) -> dict[str, Any]:
         """Makes a version that passed its gate the champion, unless a later one is that already; then its result."""
         if (published.gate or {}).get("passed"):
-            catalog = self._catalog()
-            champion = catalog.model(published.name).aliases.get(CHAMPION, 0)
-            if champion < published.version:
-                catalog.set_alias(published.name, CHAMPION, published.version)
+            self.store.promote(published, run.raise_if_stopped)
+        if self._keep_versions is not None:
+            keep_last(self.store.catalog(), published.name, self._keep_versions, published.version)
         return _result(published)
 
     def _catalog(self) -> Catalog:
-        catalog = Catalog(self.store_root)
+        catalog = self.store.catalog()
         catalog.refresh()
         return catalog
 
@@ -137,4 +228,5 @@ def _result(manifest: Manifest) -> dict[str, Any]:
         "metrics": manifest.metrics,
         "gate": manifest.gate,
         **tuning,
+        **({} if manifest.left_out is None else {"left_out": manifest.left_out}),
     }

@@ -1,18 +1,22 @@
 """Trains on the chapter's waves."""
 
-import time
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from service.domain.panel_windows import TrainingWindows
 from service.domain.recipes.recipe import Recipe
 from service.domain.recipes.training_plan import TrainingPlan
+from service.errors import TrainingFailed
+from service.networks.network import make_network
+from service.training.data.training_set import TrainingSet
 from service.training.data.wave_data import WaveData, prepare_waves
 from service.training.data.wave_sampler import WaveSampler
 from service.training.epoch import Epoch
-from service.training.fit import fit
+from service.training.fits import FitOutcome, Fits, FitTask
 from service.training.progress import ProgressReporter
 from service.training.training_result import TrainingResult
 from service.training.tuning import tune
@@ -22,40 +26,83 @@ Array = NDArray[np.float32]
 
 # Series for the proof of an export, of each length.
 PROOF_SERIES = 8
+# Recipes whose waves stay in memory: those of `auto`.
+MOST_KEPT = 4
 
 
-def train_on_waves(plan: TrainingPlan, on_batch: Callable[[], None], reporter: ProgressReporter) -> TrainingResult:
+class WaveWindows:
+    """The waves that recipes are fitted to, as tasks want them."""
+
+    def __init__(self) -> None:
+        self.description = {"waves": True}
+        self._waves: OrderedDict[tuple[object, ...], WaveData] = OrderedDict()
+
+    @property
+    def digest(self) -> str:
+        """Recipes say all of waves."""
+        return "waves"
+
+    def of(self, recipe: Recipe) -> WaveData:
+        """A recipe's waves; those of the last few stay."""
+        key = (recipe.data, recipe.window, recipe.horizon, recipe.head, recipe.scaling, recipe.architecture)
+        if key not in self._waves:
+            self._waves[key] = prepare_waves(recipe)
+            if len(self._waves) > MOST_KEPT:
+                self._waves.popitem(last=False)
+        return self._waves[key]
+
+    def draw(self, task: FitTask) -> tuple[TrainingSet, TrainingWindows]:
+        """The task's windows, and those of validation."""
+        waves = self.of(task.recipe)
+        return WaveSampler(task.recipe) if task.recipe.max_windows else waves.train.windows, waves.validation.windows
+
+
+def train_on_waves(plan: TrainingPlan, fits: Fits, reporter: ProgressReporter) -> TrainingResult:
     """Fits the plan's recipes, of ensembles each member, and scores the one that validates best."""
+    windows = WaveWindows()
     if plan.search is not None:
 
         def fit_one(recipe: Recipe, on_epoch: Callable[[Epoch], None]) -> tuple[TrainingResult, float]:
-            result = _train(recipe, on_batch, on_epoch)
+            outcomes = fits.run_all([FitTask(member) for member in _members(recipe)], windows, on_epoch)
+            result = _assemble(recipe, outcomes, windows)
             return result, float(result.metrics["validation"]["mse"])
 
         return tune(plan.search, plan.recipes[0], fit_one, reporter)
-    ends_at = None if plan.max_seconds is None else time.monotonic() + plan.max_seconds
+    owners = [i for i, recipe in enumerate(plan.recipes) for _ in _members(recipe)]
+    refused: set[int] = set()
+
+    def may_begin(index: int, outcomes: Sequence[FitOutcome | None]) -> bool:
+        owner = owners[index]
+        is_late = plan.max_seconds is not None and fits.clock.elapsed() >= plan.max_seconds
+        if is_late and index == owners.index(owner) and any(outcomes):
+            refused.add(owner)
+            reporter.skip(sum(member.epochs for member in _members(plan.recipes[owner])))
+        return owner not in refused
+
+    tasks = [FitTask(member) for recipe in plan.recipes for member in _members(recipe)]
+    outcomes = fits.run(tasks, windows, reporter.epoch, may_begin)
     results: list[TrainingResult] = []
-    for recipe in plan.recipes:
-        if results and ends_at is not None and time.monotonic() >= ends_at:
-            reporter.skip(recipe.epochs)
-            continue
-        results.append(_train(recipe, on_batch, reporter.epoch))
+    for i, recipe in enumerate(plan.recipes):
+        own = zip(_members(recipe), (outcomes[j] for j, owner in enumerate(owners) if owner == i), strict=True)
+        known = [(member, outcome) for member, outcome in own if outcome is not None]
+        if len(known) < len(_members(recipe)):
+            recipe = replace(recipe, members=tuple(member for member, _ in known))
+        if known:
+            results.append(_assemble(recipe, [outcome for _, outcome in known], windows))
+    if not results:
+        raise TrainingFailed(fits.left_out[0].reason)
     return min(results, key=lambda result: float(result.metrics["validation"]["mse"]))
 
 
-def _train(recipe: Recipe, on_batch: Callable[[], None], on_epoch: Callable[[Epoch], None]) -> TrainingResult:
-    waves = prepare_waves(recipe)
-    networks, epochs = [], []
-    for member in share_seconds(recipe.members or (recipe,)):
-        network, run = fit(
-            member,
-            WaveSampler(member) if member.max_windows else waves.train.windows,
-            waves.validation.windows,
-            on_batch=on_batch,
-            on_epoch=on_epoch,
-        )
-        networks.append(network)
-        epochs += run
+def _members(recipe: Recipe) -> list[Recipe]:
+    return share_seconds(recipe.members or (recipe,))
+
+
+def _assemble(recipe: Recipe, outcomes: Sequence[FitOutcome], windows: WaveWindows) -> TrainingResult:
+    waves = windows.of(recipe)
+    networks = [make_network(member) for member in _members(recipe)]
+    for network, outcome in zip(networks, outcomes, strict=True):
+        outcome.give_to(network)
     return TrainingResult(
         recipe,
         networks,
@@ -67,7 +114,7 @@ def _train(recipe: Recipe, on_batch: Callable[[], None], on_epoch: Callable[[Epo
             "freq": None,
             "season": None,
         },
-        len(epochs),
+        sum(len(outcome.epochs) for outcome in outcomes),
         _proof_series(recipe, waves),
     )
 

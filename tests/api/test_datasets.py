@@ -19,6 +19,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from service.datasets.store import DatasetStore
+from service.domain.panel import Panel
+from service.errors import DatasetNotFound
 from tests.api.server import assert_problem, client, wait_until
 
 CSV = "text/csv"
@@ -495,3 +498,115 @@ def test_uploads_with_one_key_that_arrive_together_are_one(http: httpx.Client) -
     with ThreadPoolExecutor(3) as pool:
         answers = list(pool.map(lambda _: kept(post(http, b"y\n1\n2\n3\n5\n", **headers)), range(3)))
     assert len({answer["id"] for answer in answers}) == 1
+
+
+def put(http: httpx.Client, dataset: str, content: bytes, media_type: str = CSV, **headers: str) -> httpx.Response:
+    return http.put(f"/datasets/{dataset}", content=content, headers={"Content-Type": media_type, **headers})
+
+
+def replaced(response: httpx.Response) -> dict[str, Any]:
+    assert response.status_code == 200, response.text
+    answer: dict[str, Any] = response.json()
+    return answer
+
+
+@pytest.mark.parametrize("media_type", [CSV, PARQUET, "application/json"])
+def test_an_upload_gets_other_content_under_its_id(http: httpx.Client, media_type: str) -> None:
+    older = kept(post(http, to_csv([("z", day, 1) for day in days(3)])))
+    first = kept(post(http, to_csv([("a", day, i) for i, day in enumerate(days(9))])))
+    newer = kept(post(http, to_csv([("z", day, 2) for day in days(3)])))
+    content = {
+        CSV: to_csv([("b", day, i) for i, day in enumerate(days(12))]),
+        PARQUET: to_parquet(unique_id=["b"] * 12, ds=days(12), y=range(12)),
+        "application/json": json.dumps({"series": {"b": [*range(12)]}, "freq": "D", "start": "2024-01-01"}).encode(),
+    }[media_type]
+    answer = replaced(put(http, first["id"], content, media_type))
+    assert (answer["id"], answer["n_series"], answer["n_points"]) == (first["id"], 1, 12)
+    assert answer["created_at"] == first["created_at"] < answer["updated_at"]
+    assert http.get(f"/datasets/{first['id']}").json() == answer
+    [series] = http.get(f"/datasets/{first['id']}/series").json()["series"]
+    assert (series["id"], series["values"]) == ("b", [*range(12)])
+    # It keeps its place in the list.
+    listed = [one["id"] for one in http.get("/datasets", params={"limit": 3}).json()["datasets"]]
+    assert listed == [newer["id"], first["id"], older["id"]]
+
+
+def test_a_replacement_that_is_refused_changes_nothing(http: httpx.Client) -> None:
+    dataset = kept(post(http, to_csv([("a", day, i) for i, day in enumerate(days(9))])))
+    for content, code in ((b"unique_id,ds,y\na,2024-01-01,x", "not_a_number"), (b"", "empty")):
+        assert_problem(put(http, dataset["id"], content), 422, code)
+    assert_problem(put(http, "0" * 32, to_csv([("a", "2024-01-01", 1)])), 404, "dataset_not_found")
+    assert_problem(put(http, dataset["id"], b"{}", "application/xml"), 415, "unsupported_media_type")
+    assert_problem(
+        put(http, dataset["id"], b'{"series": [1], "decimal": ","}', "application/json"), 422, "unknown_field"
+    )
+    assert http.get(f"/datasets/{dataset['id']}").json() == dataset
+
+
+def test_an_upload_is_replaced_only_if_it_is_as_it_was_seen(http: httpx.Client) -> None:
+    response = post(http, to_csv([("a", day, 1) for day in days(9)]))
+    dataset, tag = kept(response), response.headers["etag"]
+    assert http.get(f"/datasets/{dataset['id']}").headers["etag"] == tag
+    second = put(http, dataset["id"], to_csv([("a", day, 2) for day in days(9)]), **{"If-Match": tag})
+    replaced(second)
+    assert second.headers["etag"] != tag
+    third = to_csv([("a", day, 3) for day in days(9)])
+    assert_problem(put(http, dataset["id"], third, **{"If-Match": tag}), 412, "precondition_failed")
+    assert_problem(put(http, dataset["id"], third, **{"If-Match": "unquoted"}), 422, "bad_header", "/If-Match")
+    assert http.get(f"/datasets/{dataset['id']}/series").json()["series"][0]["values"] == [2] * 9
+    replaced(put(http, dataset["id"], third, **{"If-Match": f'"x", {second.headers["etag"]}'}))
+    replaced(put(http, dataset["id"], third, **{"If-Match": "*"}))
+
+
+def test_a_replacement_that_is_sent_again_with_its_key_changes_nothing_more(http: httpx.Client) -> None:
+    dataset = kept(post(http, to_csv([("a", day, 1) for day in days(9)])))
+    again = {"Idempotency-Key": "night 7"}
+    first = replaced(put(http, dataset["id"], to_csv([("a", day, 2) for day in days(9)]), **again))
+    assert replaced(put(http, dataset["id"], to_csv([("a", day, 2) for day in days(9)]), **again)) == first
+    other = put(http, dataset["id"], to_csv([("a", day, 3) for day in days(9)]), **again)
+    assert_problem(other, 409, "idempotency_key_reused")
+    assert http.get(f"/datasets/{dataset['id']}").json() == first
+
+
+def test_readers_of_an_upload_that_is_replaced_get_the_old_or_the_new(http: httpx.Client) -> None:
+    panels = [{"series": {str(i): [i] * 50 for i in range(start, start + 40)}} for start in (100, 200)]
+    dataset = http.post("/datasets", json=panels[0]).json()["id"]
+    wrong, done = [], False
+
+    def read() -> int:
+        n = 0
+        while not done:
+            response = http.get(f"/datasets/{dataset}/series", params={"limit": 100})
+            n += 1
+            if response.status_code == 409 and response.json()["errors"][0]["code"] == "dataset_replaced":
+                continue
+            series = response.json().get("series", [])
+            firsts = {int(one["id"]) // 100 for one in series}
+            if len(series) != 40 or len(firsts) != 1 or any(one["values"] != [int(one["id"])] * 50 for one in series):
+                wrong.append(response.text[:300])
+        return n
+
+    with ThreadPoolExecutor(2) as pool:
+        readers = [pool.submit(read) for _ in range(2)]
+        for i in range(30):
+            assert http.put(f"/datasets/{dataset}", json=panels[(i + 1) % 2]).status_code == 200
+        done = True
+        assert all(reader.result() for reader in readers)
+    assert not wrong
+
+
+def test_a_queued_job_keeps_what_it_was_submitted_with(http: httpx.Client, state: Path) -> None:
+    series = {"a": [float(i % 7) for i in range(60)]}
+    dataset = http.post("/datasets", json={"series": series}).json()["id"]
+    body = {"architecture": "ridge", "name": "of-old", "data": {"kind": "dataset", "id": dataset}}
+    job = http.post("/train", json=body).json()
+    old = DatasetStore(state / "datasets").load(dataset, digest=job["request"]["data"]["digest"])
+    assert http.put(f"/datasets/{dataset}", json={"series": {"a": [1.0] * 90}}).status_code == 200
+    store = DatasetStore(state / "datasets")
+    again = store.load(dataset, digest=job["request"]["data"]["digest"])
+    assert again.digest() == old.digest() != store.load(dataset).digest()
+    # Another job wants the new one, and what nobody waits for is gone with the next replacement.
+    assert http.post(f"/jobs/{job['id']}/cancel").status_code == 202
+    assert http.put(f"/datasets/{dataset}", json={"series": {"a": [2.0] * 90}}).status_code == 200
+    with pytest.raises(DatasetNotFound, match="replaced"):
+        store.load(dataset, digest=Panel(("a",), (np.full(90, 1.0),), (None,), None).digest())

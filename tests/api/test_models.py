@@ -46,7 +46,8 @@ def test_models_are_listed_with_what_one_must_know_to_use_them(http: httpx.Clien
 
 def test_a_version_shows_its_manifest(http: httpx.Client) -> None:
     manifest = http.get("/models/alpha/versions/1").json()
-    assert (manifest["name"], manifest["version"], manifest["job_id"]) == ("alpha", 1, "job-of-alpha")
+    assert (manifest["name"], manifest["version"]) == ("alpha", 1)
+    assert manifest["job_id"].startswith("job-of-alpha")
     assert "saved_model.pb" in manifest["files"]
 
 

@@ -123,6 +123,11 @@ def test_an_upload_is_kept_listed_forecast_and_removed(client: Any, tmp_path: Pa
     assert series["values"] == [day + 0.5 for day in range(1, 20)]
     [forecast] = client.forecast(dataset=dataset["id"], model="lstm", horizon=1)["forecasts"]
     assert forecast["timestamps"] == ["2026-01-20"]
+    other = client.replace_dataset(dataset["id"], {"south": [1, 2, 3]})
+    assert (other["id"], other["n_points"]) == (dataset["id"], 3)
+    with pytest.raises(RequestRefused, match="has changed since"):
+        client.replace_dataset(dataset["id"], [1, 2], if_match='"5f0c"')
+    assert [series["id"] for series in client.dataset_series(dataset["id"])] == ["south"]
     assert client.delete_dataset(dataset["id"]) is None
     with pytest.raises(NotFound):
         client.dataset(dataset["id"])
@@ -274,3 +279,18 @@ def test_many_jobs_are_not_submitted_as_one(make: Make, url: str) -> None:
         with pytest.raises(UnusableInput, match="train_all"):
             client.train("chapter")
         assert [job["id"] for job in client.jobs()] == before
+
+
+def test_schedules_are_made_changed_run_and_removed(tmp_path: Path, make: Make) -> None:
+    with running(tmp_path / "store", tmp_path / "state") as url, make(url, retry=PATIENT) as client:
+        made = client.schedule("0 3 * * 1", {"architecture": "linear", "name": "weekly"}, timezone="Europe/Berlin")
+        assert [one["id"] for one in client.schedules()] == [made["id"]]
+        assert client.change_schedule(made["id"], paused=True)["next_at"] is None
+        ran = client.run_schedule(made["id"])
+        assert client.job(ran["runs"][0]["jobs"][0])["model"] == "weekly"
+        with pytest.raises(Conflict) as caught:
+            client.run_schedule(made["id"])
+        assert caught.value.code == "last_run_active"
+        assert client.get_schedule(made["id"])["paused"]
+        assert client.delete_schedule(made["id"]) is None
+        assert list(client.schedules()) == []

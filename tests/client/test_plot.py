@@ -48,9 +48,15 @@ def test_series_may_be_chosen_and_have_no_ids() -> None:
     assert len(plot(HISTORY.filter(pl.col("unique_id") == "a").drop("unique_id", "ds")).axes) == 1
 
 
+def test_a_notebook_shows_the_figure() -> None:
+    # Jupyter asks for this method by its name.
+    assert plot(HISTORY)._repr_png_().startswith(b"\x89PNG")
+
+
 def test_what_is_missing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UnusableInput, match="Expected a data frame as history"):
         plot([1, 2, 3])
+    monkeypatch.delitem(sys.modules, "outfielder_client.drawing")
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(UnusableInput, match=r"outfielder-client\[plot\]"):
         plot(HISTORY)

@@ -31,7 +31,7 @@ from tests.training.recorder import Recorder
 passed = pytest.main(["-q", "tests/networks", "tests/training/test_memory_estimate.py", "-k", "smoothing"])
 assert passed == pytest.ExitCode.OK
 root = Path(sys.argv[1])
-trainer = Trainer(root, lambda panel: None)
+trainer = Trainer(root, lambda panel, digest=None: None)
 request = {"architecture": "smoothing", "scaling": "standard", "units": 3, "epochs": 2, "data": {"n_series": 100}}
 trainer.train(make_training_plan(request), Recorder("job"))
 trainer.close()

@@ -16,7 +16,7 @@ MAY_KNOW = {
     "storage": {"errors"},
     "api_keys": {"errors", "storage"},
     "database_url": set[str](),
-    "settings": {"api_keys", "database_url"},
+    "settings": {"api_keys", "database_url", "storage"},
     "telemetry": {"errors"},
     "domain": {"errors"},
     "store": {"errors", "domain", "storage"},
@@ -41,7 +41,7 @@ MAY_KNOW = {
         "training", "supervisor", "job_process", "job_supervisor",
     },
     "cli": {
-        "errors", "settings", "telemetry", "domain", "store", "datasets",
+        "errors", "settings", "telemetry", "domain", "storage", "store", "datasets",
         "supervisor", "listener", "multi_worker", "app", "worker",
     },
 }  # fmt: skip
@@ -56,6 +56,7 @@ AT_HOME = {
     # Settings and manifests are checked by pydantic models, and commands tell a person what is wrong with them.
     "pydantic": {"api", "settings.py", "cli/application.py", "store/manifest_schema.py"},
     "pydantic_settings": {"settings.py"},
+    "cronsim": {"jobs"},
     "dbos": {"jobs"},
     "sqlalchemy": {"jobs"},
     "tensorflow": {"networks/tensorflow_operations.py", "training", "engines/savedmodel.py"},
@@ -65,6 +66,7 @@ AT_HOME = {
     "onnxruntime": {"engines"},
     "prometheus_client": {"telemetry"},
     "pyarrow": {"datasets"},
+    "obstore": {"storage/object_storage.py"},
     "typer": {"cli"},
     "rich": {"cli"},
     "outfielder_client": {"cli"},

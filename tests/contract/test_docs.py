@@ -10,7 +10,7 @@ import pytest
 from service.settings import Settings
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = sorted([*ROOT.glob("[A-Z]*.md"), *(ROOT / "docs").rglob("*.md")])
+DOCUMENTS = sorted([*ROOT.glob("[A-Z]*.md"), *(ROOT / "examples").glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 UNITS = {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "s": 1, "days": 86_400}
 
 

@@ -1,6 +1,7 @@
 """Versions with graphs for the fast engine, as a worker publishes them."""
 
 import shutil
+import uuid
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -53,7 +54,7 @@ def add_fast_version(root: Path, name: str, architecture: str = "gru", **fields:
         seconds=1.0,
         device="cpu",
         library_versions={},
-        job_id=f"job-of-{name}",
+        job_id=f"job-of-{name}-{uuid.uuid4().hex}",
         parameters=1,
         engines=engines,
     )

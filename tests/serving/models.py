@@ -4,6 +4,7 @@
 # mypy: disable-error-code="misc,untyped-decorator,no-any-return"
 
 import shutil
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -119,7 +120,7 @@ def saved(kind: Kind) -> Path:
 
 def add_version(root: Path, name: str, kind: Kind, **fields: Any) -> Manifest:
     """Publishes a model of a kind, as a worker does."""
-    job_id = f"job-of-{name}"
+    job_id = f"job-of-{name}-{uuid.uuid4().hex}"
     staged = staging(root, job_id)
     shutil.copytree(saved(kind), staged, dirs_exist_ok=True)
     manifest = Manifest(

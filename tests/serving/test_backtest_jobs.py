@@ -22,7 +22,8 @@ from tests.serving.test_backtesting import LIMITS, MONTHLY, opened, run
 PANELS: dict[str, Panel] = {}
 
 
-def load_panel(panel_id: str) -> Panel:
+def load_panel(panel_id: str, digest: str | None = None) -> Panel:
+    assert digest is None
     if panel_id not in PANELS:
         raise NotFound(panel_id)
     return PANELS[panel_id]

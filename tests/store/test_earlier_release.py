@@ -19,6 +19,7 @@ from service.serving.forecasting import Forecasting, ForecastLimits
 from service.serving.registry import Registry
 from service.store.catalog import Catalog
 from service.store.store_check import check_store
+from service.training.fits import Fits
 from service.training.panel_training import train_on_panel
 from service.training.progress import ProgressReporter
 from tests.training.recorder import Recorder
@@ -111,7 +112,7 @@ def test_a_new_version_meets_an_earlier_champion_as_it_was_measured_then(store: 
     champion = catalog.resolve(name)
     assert champion.data["digest"] == panel.digest()
     reporter = ProgressReporter(plan, Recorder("job"))
-    gate = train_on_panel(plan, series, catalog, lambda: None, reporter).gate
+    gate = train_on_panel(plan, series, catalog, Fits(lambda: None), reporter).gate
     assert gate is not None
     assert champion.gate is not None
     assert gate["scores"]["champion_version"] == 1

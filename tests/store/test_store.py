@@ -7,7 +7,9 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +59,8 @@ def make_manifest(name: str = "demo", **fields: Any) -> Manifest:
     )
 
 
-def add_version(root: Path, name: str = "demo", *, job_id: str = "job", **fields: Any) -> Manifest:
+def add_version(root: Path, name: str = "demo", *, job_id: str | None = None, **fields: Any) -> Manifest:
+    job_id = job_id or uuid.uuid4().hex
     folder = staging(root, job_id)
     (folder / "variables").mkdir()
     (folder / "saved_model.pb").write_bytes(b"graph")
@@ -76,7 +79,7 @@ def numbers(catalog: Catalog, name: str = "demo") -> list[int]:
 
 
 def test_a_published_version_is_listed_with_the_digest_of_each_file(tmp_path: Path) -> None:
-    published = add_version(tmp_path)
+    published = add_version(tmp_path, job_id="job")
     assert published.version == 1
     assert published.files.keys() == {"saved_model.pb", "variables/variables.index"}
     catalog = catalog_of(tmp_path)
@@ -112,6 +115,26 @@ def test_a_number_is_never_used_again(tmp_path: Path) -> None:
     assert add_version(tmp_path).version == 5
     (tmp_path / "demo" / "last_version.json").unlink()
     assert add_version(tmp_path).version == 6
+
+
+def test_a_job_publishes_once_also_where_two_runs_of_it_do_so_at_once(tmp_path: Path) -> None:
+    published: list[Manifest] = []
+
+    def run(i: int) -> None:
+        folder = staging(tmp_path, f"run-{i}")
+        (folder / "saved_model.pb").write_bytes(b"graph %d" % i)
+        published.append(publish(tmp_path, folder, make_manifest(job_id="job")))
+
+    threads = [threading.Thread(target=run, args=(i,)) for i in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert published == 6 * [published[0]]
+    assert numbers(catalog_of(tmp_path)) == [1]
+    # Of another model, or another job, it is another version.
+    assert add_version(tmp_path, "other", job_id="job").version == 1
+    assert add_version(tmp_path, job_id="next").version == 2
 
 
 def test_what_is_not_a_version_is_passed_over(tmp_path: Path) -> None:

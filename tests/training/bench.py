@@ -17,6 +17,7 @@ from service.serving.postprocess import SeriesForecast
 from service.store.catalog import Catalog
 from service.store.manifest import Manifest
 from service.training.data.panel_split import read_panel
+from service.training.fits import Fits
 from service.training.panel_training import train_on_panel
 from service.training.progress import ProgressReporter
 from service.training.trainer import Trainer
@@ -65,7 +66,7 @@ class Bench:
         made, panel = self.plan(series, freq, **request)
         run = Recorder(f"job-{self.jobs}")
         return train_on_panel(
-            made, read_panel(panel), self.catalog(), run.raise_if_stopped, ProgressReporter(made, run)
+            made, read_panel(panel), self.catalog(), Fits(run.raise_if_stopped), ProgressReporter(made, run)
         )
 
     def forecast(self, manifest: Manifest, series: Sequence[Any], **fields: Any) -> list[SeriesForecast]:

@@ -26,7 +26,8 @@ import math
 import numpy as np
 from service.domain.recipes.auto_candidates import make_training_plan
 from service.domain.recipes.recipe import PanelData
-from service.training.panel_fit import fit_networks
+from service.training.fits import Fits
+from service.training.panel_fit import PanelWindows, fit_panel
 from service.training.data.panel_split import prepare_panel
 
 rng = np.random.default_rng(0)
@@ -36,8 +37,9 @@ request = {"architecture": "flagship", "epochs": 1, "max_windows": 200}
 recipes = make_training_plan(request, data, np.full(4, 120)).recipes
 prepared = prepare_panel(series, recipes[0])
 for recipe in {recipe.architecture: recipe for recipe in recipes}.values():
-    _, networks, epochs = fit_networks(recipe, prepared, lambda: None, lambda epoch: None)
-    assert len(networks) == 1 and all(math.isfinite(epoch.val_loss) for epoch in epochs), recipe.architecture
+    fitted = fit_panel(recipe, PanelWindows(prepared), Fits(lambda: None))
+    assert len(fitted.networks) == 1, recipe.architecture
+    assert all(math.isfinite(epoch.val_loss) for epoch in fitted.epochs), recipe.architecture
 """
 
 

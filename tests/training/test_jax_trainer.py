@@ -360,6 +360,7 @@ class Drawn:
     def __init__(self, n_batches: int, batches: list[TrainingWindows]) -> None:
         self._n_batches = n_batches
         self._batches = batches
+        self.rng = np.random.default_rng(0)
 
     def __len__(self) -> int:
         return self._n_batches

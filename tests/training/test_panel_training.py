@@ -16,6 +16,7 @@ from service.errors import InvalidRequest, TrainingFailed
 from service.store.catalog import Catalog
 from service.store.manifest import Manifest
 from service.training.data.panel_split import PreparedPanel, prepare_panel, read_panel
+from service.training.fits import Fits
 from service.training.panel_fit import Fitted
 from service.training.panel_training import choose_fits, train_on_panel
 from service.training.progress import ProgressReporter
@@ -64,7 +65,7 @@ class Workshop:
         """What would be published, in a fraction of the time."""
         run = Recorder("never")
         values = read_panel(self.datasets.load(plan.recipes[0].to_dict()["data"]["id"]))
-        return train_on_panel(plan, values, self.catalog(), run.raise_if_stopped, ProgressReporter(plan, run))
+        return train_on_panel(plan, values, self.catalog(), Fits(run.raise_if_stopped), ProgressReporter(plan, run))
 
     def catalog(self) -> Catalog:
         catalog = Catalog(self.trainer.store_root)

@@ -13,6 +13,7 @@ from service.domain.recipes.training_plan import TrainingPlan
 from service.errors import InvalidRequest, TrainingFailed
 from service.jobs.job import Progress
 from service.store.catalog import Catalog
+from service.training.fits import Fits
 from service.training.panel_training import train_on_panel
 from service.training.progress import ProgressReporter
 from service.training.training_result import TrainingResult
@@ -42,7 +43,7 @@ class Job:
 def search(**request: Any) -> tuple[TrainingResult, list[dict[str, Any]], Job]:
     made, job = make_training_plan({**SMALL, **request}), Job()
     reporter = ProgressReporter(made, job)
-    outcome = train_on_waves(made, lambda: None, reporter)
+    outcome = train_on_waves(made, Fits(lambda: None), reporter)
     assert reporter.trials is not None
     return outcome, reporter.trials, job
 
@@ -104,7 +105,7 @@ def test_a_trial_that_diverges_is_passed_over() -> None:
     search_from = replace(made.search, space=(replace(made.search.space[0], low=0.01, high=50.0),))
     made = replace(made, recipes=(replace(usual, learning_rate=50.0),), search=search_from)
     reporter = ProgressReporter(made, Job())
-    outcome = train_on_waves(made, lambda: None, reporter)
+    outcome = train_on_waves(made, Fits(lambda: None), reporter)
     assert reporter.trials is not None
     assert reporter.trials[0]["state"] == "diverged"
     assert np.isfinite(outcome.metrics["validation"]["mse"])
@@ -131,7 +132,7 @@ def test_on_series_of_ones_own_trials_are_ranked_by_mase_and_the_best_goes_on(tm
         {"architecture": "mlp", "epochs": 2, "max_windows": 512, "tune": {"trials": 3}}, data, lengths
     )
     reporter = ProgressReporter(made, Job())
-    outcome = train_on_panel(made, values, Catalog(tmp_path), lambda: None, reporter)
+    outcome = train_on_panel(made, values, Catalog(tmp_path), Fits(lambda: None), reporter)
     assert reporter.trials is not None
     losses = [trial["loss"] for trial in reporter.trials if trial["loss"] is not None]
     assert outcome.metrics["validation"]["mase"] == pytest.approx(min(losses))

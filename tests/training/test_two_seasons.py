@@ -14,6 +14,7 @@ from service.domain.recipes.recipe import PanelData, Recipe
 from service.domain.recipes.training_plan import TrainingPlan
 from service.store.catalog import Catalog
 from service.training.data.panel_split import ScoredWindows, prepare_panel
+from service.training.fits import Fits
 from service.training.panel_training import split_windows, train_on_panel
 from service.training.progress import ProgressReporter
 from service.training.reference_forecast import Forecaster
@@ -49,7 +50,7 @@ def plan_for(series: list[np.ndarray], freq: str | None = "2h", **request: Any) 
 def fit(series: list[np.ndarray], bench: Bench, **request: Any) -> TrainingResult:
     run, plan = Recorder("never"), plan_for(series, **request)
     catalog = Catalog(bench.trainer.store_root)
-    return train_on_panel(plan, series, catalog, run.raise_if_stopped, ProgressReporter(plan, run))
+    return train_on_panel(plan, series, catalog, Fits(run.raise_if_stopped), ProgressReporter(plan, run))
 
 
 def forecast(result: TrainingResult, series: list[np.ndarray]) -> np.ndarray:

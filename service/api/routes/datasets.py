@@ -2,17 +2,19 @@
 
 import asyncio
 import contextlib
+from functools import partial
+from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
-from service.api.dependencies import Injected
+from service.api.dependencies import Injected, Services
 from service.api.json_response import json_response, list_response
 from service.api.media_types import JSON
 from service.api.openapi import problems, request_body
 from service.api.record_stream import choose_and_hold, write_page
 from service.api.request_body import read_media_type, stream_body
-from service.api.request_headers import make_key_parameter, read_idempotency_key
+from service.api.request_headers import TAG_PARAMETER, make_key_parameter, read_idempotency_key, read_tags
 from service.api.response_stream import StreamedAnswer
 from service.api.schemas.datasets import (
     DatasetAnswer,
@@ -23,10 +25,13 @@ from service.api.schemas.datasets import (
     refuse_for_json,
     summarize,
 )
-from service.datasets.posted_series import keep_posted
+from service.datasets.audit import audit
+from service.datasets.dataset import Dataset
+from service.datasets.file_options import FileOptions
+from service.datasets.posted_series import keep_posted, read_posted
 from service.datasets.reader import CSV, PARQUET
 from service.datasets.series_page import join_page
-from service.errors import DatasetDamaged, DatasetInUse
+from service.errors import DatasetDamaged, DatasetInUse, DatasetNotFound
 
 router = APIRouter(tags=["datasets"])
 
@@ -57,20 +62,66 @@ BODY["requestBody"]["content"] |= {
 async def upload(request: Request, services: Injected, asked: Annotated[FileQuery, Depends()]) -> Response:
     """Keeps series for training and forecasts: CSV or Parquet, long (`unique_id,ds,y`) or wide, or JSON."""
     key = read_idempotency_key(request)
-    options = asked.to_options([name for name, _ in request.query_params.multi_items()])
-    media_type = read_media_type(request, (CSV, PARQUET, JSON))
+    options, media_type = _read_form(request, asked)
     if media_type == JSON:
-        refuse_for_json(options)
         body = await services.bodies.read(request, DatasetBody)
         dataset = await asyncio.to_thread(
             keep_posted, services.datasets, services.uploader.limits, body.series, body.freq, body.start, key=key
         )
     else:
-        # What of a file is on its way to the disk; its size on disk has limits of its own.
-        request.scope["state"]["hold"].grow(UPLOAD_BYTES)
-        folder = await services.uploader.save(stream_body(request, services.settings.max_upload_bytes))
+        folder = await _save(request, services)
         dataset = await services.clients.serve(request, services.uploader.read(folder, media_type, options, key=key))
-    return json_response(dataset.to_dict(), 201, {"Location": services.locate(f"/datasets/{dataset.id}")})
+    headers = {"Location": services.locate(f"/datasets/{dataset.id}"), "ETag": f'"{dataset.tag}"'}
+    return json_response(dataset.to_dict(), 201, headers)
+
+
+@router.put(
+    "/datasets/{dataset_id}",
+    response_model=DatasetAnswer,
+    responses=problems(400, 404, 409, 412, 413, 415, 422, 503, 507),
+    openapi_extra={**BODY, "parameters": [make_key_parameter("the upload as it is"), TAG_PARAMETER]},
+)
+async def replace(
+    dataset_id: str, request: Request, services: Injected, asked: Annotated[FileQuery, Depends()]
+) -> Response:
+    """Replaces the content of an upload at once: readers get the old or the new, and jobs what they began with."""
+    key, tags = read_idempotency_key(request), read_tags(request)
+    options, media_type = _read_form(request, asked)
+    # Whoever has the wrong id finds out before the file is on its way.
+    with contextlib.suppress(DatasetDamaged):
+        await asyncio.to_thread(services.datasets.get, dataset_id)
+    if media_type == JSON:
+        body = await services.bodies.read(request, DatasetBody)
+
+        def keep() -> tuple[Dataset, str | None]:
+            panel = read_posted(services.uploader.limits, body.series, body.freq, body.start)
+            return services.datasets.add_in_place_of(dataset_id, panel, audit(panel), key=key, tags=tags)
+
+        dataset, kept = await asyncio.to_thread(keep)
+    else:
+        folder = await _save(request, services)
+        exchange = partial(services.datasets.replace, dataset_id, key=key, tags=tags)
+        reading = services.uploader.read_for(folder, media_type, options, exchange)
+        dataset, kept = await services.clients.serve(request, reading)
+    if kept is not None and await services.jobs.find_reader(dataset_id) is None:
+        with contextlib.suppress(DatasetNotFound):
+            await asyncio.to_thread(services.datasets.delete, kept)
+    return json_response(dataset.to_dict(), 200, {"ETag": f'"{dataset.tag}"'})
+
+
+def _read_form(request: Request, asked: FileQuery) -> tuple[FileOptions, str]:
+    """What is said of a file, and the media type. Raises InvalidRequest, UnsupportedMediaType."""
+    options = asked.to_options([name for name, _ in request.query_params.multi_items()])
+    media_type = read_media_type(request, (CSV, PARQUET, JSON))
+    if media_type == JSON:
+        refuse_for_json(options)
+    return options, media_type
+
+
+async def _save(request: Request, services: Services) -> Path:
+    # What of a file is on its way to the disk; its size on disk has limits of its own.
+    request.scope["state"]["hold"].grow(UPLOAD_BYTES)
+    return await services.uploader.save(stream_body(request, services.settings.max_upload_bytes))
 
 
 @router.get("/datasets", response_model=DatasetsAnswer, responses=problems(422, 503))
@@ -85,7 +136,8 @@ async def list_datasets(
 @router.get("/datasets/{dataset_id}", response_model=DatasetAnswer, responses=problems(404, 503))
 async def get_dataset(dataset_id: str, services: Injected) -> Response:
     """An upload and what its audit found."""
-    return json_response((await asyncio.to_thread(services.datasets.get, dataset_id)).to_dict())
+    dataset = await asyncio.to_thread(services.datasets.get, dataset_id)
+    return json_response(dataset.to_dict(), headers={"ETag": f'"{dataset.tag}"'})
 
 
 @router.get("/datasets/{dataset_id}/series", response_model=SeriesPageAnswer, responses=problems(404, 422, 429, 503))
@@ -107,12 +159,15 @@ async def get_series(
 
 @router.delete("/datasets/{dataset_id}", status_code=204, responses=problems(404, 409, 503))
 async def delete_dataset(dataset_id: str, services: Injected) -> Response:
-    """Removes an upload that no queued or running job reads."""
+    """Removes an upload that no queued or running job reads, and no schedule."""
     # What is damaged can be removed like anything else.
     with contextlib.suppress(DatasetDamaged):
         await asyncio.to_thread(services.datasets.get, dataset_id)
     job = await services.jobs.find_reader(dataset_id)
     if job is not None:
         raise DatasetInUse(f"Job {job.id!r} uses the data set. Wait until it ends, or cancel it.")
+    schedule = await services.schedules.find_reader(dataset_id)
+    if schedule is not None:
+        raise DatasetInUse(f"Schedule {schedule.id!r} trains on the data set. Delete or change the schedule first.")
     await asyncio.to_thread(services.datasets.delete, dataset_id)
     return Response(status_code=204)

@@ -100,6 +100,7 @@ class DatasetSummary(BaseModel):
 
     id: str
     created_at: str
+    updated_at: str = Field(description="When its content was replaced last; else as created_at")
     n_series: int
     n_points: int = Field(description="Points on the regular time grid, missing values included")
     freq: str | None
@@ -113,6 +114,7 @@ class DatasetAnswer(BaseModel):
 
     id: str
     created_at: str
+    updated_at: str = Field(description="When its content was replaced last; else as created_at")
     n_series: int
     n_points: int = Field(description="Points on the regular time grid, missing values included")
     freq: str | None

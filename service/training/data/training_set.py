@@ -3,11 +3,16 @@
 from collections.abc import Iterator
 from typing import Protocol
 
+import numpy as np
+
 from service.domain.panel_windows import TrainingWindows
 
 
 class BatchSampler(Protocol):
     """Batches of one size, other ones in each epoch. The learning rate falls to zero over all epochs."""
+
+    # All that the batches depend on as one goes on.
+    rng: np.random.Generator
 
     def __len__(self) -> int:
         """How many batches are an epoch."""

@@ -23,7 +23,7 @@ class WaveSampler:
 
     def __init__(self, recipe: Recipe) -> None:
         self._recipe = recipe
-        self._rng = np.random.default_rng((_STREAM, recipe.seed, recipe.waves.seed))
+        self.rng = np.random.default_rng((_STREAM, recipe.seed, recipe.waves.seed))
 
     def __len__(self) -> int:
         """How many batches are an epoch."""
@@ -33,8 +33,8 @@ class WaveSampler:
         """Batch after batch, without end, all windows counting alike."""
         recipe = self._recipe
         while True:
-            clean = draw_waves(self._rng, recipe.batch_size, recipe.waves.n_steps)
-            noise = recipe.waves.noise * (self._rng.random(clean.shape) - 0.5)
+            clean = draw_waves(self.rng, recipe.batch_size, recipe.waves.n_steps)
+            noise = recipe.waves.noise * (self.rng.random(clean.shape) - 0.5)
             inputs, _ = split_window(clean + noise, recipe.window, recipe.horizon)
             statistics = measure(inputs, recipe.scaling)
             scaled = statistics.transform(np.hstack(split_window(clean, recipe.window, recipe.horizon)))

@@ -79,7 +79,7 @@ class WindowSampler:
         self._recipe = recipe
         self._rows = rows
         self._importance = importance
-        self._rng = np.random.default_rng(recipe.seed)
+        self.rng = np.random.default_rng(recipe.seed)
         # Each series' number of windows: by how many points at least `min_history` come before a whole horizon.
         self._counts = np.maximum(ends - recipe.horizon - recipe.min_history + 1, 0) * rows.learnable(ends)
         self._usable = np.flatnonzero(self._counts)
@@ -144,8 +144,8 @@ class WindowSampler:
         return bounded(windows, self._typical_weight)
 
     def _draw(self, n: int) -> tuple[Positions, Positions]:
-        series = self._rng.choice(self._usable, n)
-        ends = self._recipe.min_history + (self._rng.random(n) * self._counts[series]).astype(np.int64)
+        series = self.rng.choice(self._usable, n)
+        ends = self._recipe.min_history + (self.rng.random(n) * self._counts[series]).astype(np.int64)
         return series, ends
 
     def _find_typical_weight(self) -> float:

@@ -61,8 +61,8 @@ def export(recipe: Recipe, weights: list[Array], folder: Path) -> ServingGraph:
     return graph
 
 
-def prove(folder: Path, proofs: list[Proof], tolerance: float = TOLERANCE) -> float:
-    """Loads the SavedModel from disk and demands the trained network's numbers of every forecasting signature.
+def prove(loaded: Any, proofs: list[Proof], tolerance: float = TOLERANCE) -> float:
+    """Demands the trained network's numbers of every forecasting signature of a SavedModel that was loaded from disk.
 
     The series are asked for alone by length, all in one ragged batch padded with NaN, and as the start of a roll-out.
 
@@ -72,8 +72,6 @@ def prove(folder: Path, proofs: list[Proof], tolerance: float = TOLERANCE) -> fl
     Raises:
         ExportMismatch: a difference is over the tolerance.
     """
-    # The loaded object owns the variables and must outlive its signatures.
-    loaded: Any = tf.saved_model.load(str(folder))
     default, ragged, rollout = (loaded.signatures[name] for name in ("serving_default", "forecast_ragged", "rollout"))
     longest = max(proof.inputs.shape[1] for proof in proofs)
     padded = np.concatenate([_pad(proof.inputs, longest) for proof in proofs])[:, :, None]
@@ -143,8 +141,11 @@ def main() -> None:
             folder = Path(request["folder"])
             recipe = Recipe.from_dict(request["recipe"])
             graph = export(recipe, weights, folder)
-            difference = prove(folder, proofs, tolerance_of(recipe))
-            engines = add_graphs(graph, recipe, folder, [proof.inputs for proof in proofs])
+            # The loaded object owns the variables and must outlive its signatures.
+            loaded: Any = tf.saved_model.load(str(folder))
+            difference = prove(loaded, proofs, tolerance_of(recipe))
+            series = [proof.inputs for proof in proofs]
+            engines = add_graphs(graph, recipe, folder, series, signatures=loaded.signatures)
             answer: dict[str, Any] = {"difference": difference, "engines": engines}
         except ExportMismatch as error:
             answer = {"code": error.code, "message": error.message}

@@ -1,6 +1,6 @@
 """The fast engine's graphs as files of a version, proved against the SavedModel's own signatures."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from service.domain.recipes.recipe import Recipe
 from service.engines import onnx
 from service.engines.onnx import OnnxRuntime, graph_path
 from service.training.export.onnx_export import make_onnx_graphs
-from service.training.export.serving_graph import SequenceServingGraph, ServingGraph
+from service.training.export.serving_graph import ServingGraph
 from service.training.forecast_difference import least_unit, measure_difference
 
 Array = NDArray[np.float32]
@@ -27,7 +27,13 @@ LARGE_BATCH = 16
 
 
 def add_graphs(
-    graph: ServingGraph, recipe: Recipe, folder: Path, series: Sequence[Array], *, tolerance: float = TOLERANCE
+    graph: ServingGraph,
+    recipe: Recipe,
+    folder: Path,
+    series: Sequence[Array],
+    *,
+    signatures: Mapping[str, Any] | None = None,
+    tolerance: float = TOLERANCE,
 ) -> dict[str, Any]:
     """Writes a version's ONNX graphs, and keeps them if they give the signatures' numbers.
 
@@ -35,6 +41,8 @@ def add_graphs(
         graph: what was saved as the SavedModel.
         folder: the SavedModel's.
         series: [n, time] each, to compare forecasts of.
+        signatures: those of the SavedModel as it was loaded from the folder; by default the graph's functions, which
+            TensorFlow traces once more after they were saved.
         tolerance: the largest difference that is let pass, and ten times as much in a roll-out.
 
     Returns:
@@ -46,7 +54,7 @@ def add_graphs(
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(model)
         paths.append(path)
-    difference, rolled = compare(graph, recipe, folder, series)
+    difference, rolled = compare(signatures or graph.signatures(), recipe, folder, series)
     if difference <= tolerance and rolled <= ROLLOUT_FACTOR * tolerance:
         return {onnx.NAME: {"difference": max(difference, rolled)}}
     for path in paths:
@@ -59,7 +67,9 @@ def add_graphs(
     }
 
 
-def compare(graph: ServingGraph, recipe: Recipe, folder: Path, series: Sequence[Array]) -> tuple[float, float]:
+def compare(
+    signatures: Mapping[str, Any], recipe: Recipe, folder: Path, series: Sequence[Array]
+) -> tuple[float, float]:
     """The largest difference of a version's graphs from its signatures, of forecasts and of roll-outs.
 
     Every call is compared for series of several lengths, each alone and all in one batch that is padded with NaN.
@@ -75,12 +85,12 @@ def compare(graph: ServingGraph, recipe: Recipe, folder: Path, series: Sequence[
     for batch in ([rows[0]], [rows[-1]], rows):
         values, lengths = _pad(batch)
         inputs = {"series": tf.constant(values[:, :, None]), "lengths": tf.constant(lengths)}
-        expected = graph.forecast_ragged(**inputs)["forecast"].numpy()
+        expected = signatures["forecast_ragged"](**inputs)["forecast"].numpy()
         difference = max(difference, _difference(engine.forecast(values, lengths), expected, batch, least))
-        expected = graph.rollout(**inputs, horizon=tf.constant(horizon))["forecast"].numpy()
+        expected = signatures["rollout"](**inputs, horizon=tf.constant(horizon))["forecast"].numpy()
         rolled = max(rolled, _difference(engine.rollout(values, lengths, horizon), expected, batch, least))
-        if isinstance(graph, SequenceServingGraph):
-            answer = graph.all_steps(**inputs)
+        if "all_steps" in signatures:
+            answer = signatures["all_steps"](**inputs)
             forecast, steps = engine.all_steps(values, lengths)
             if not np.array_equal(steps, answer["steps"].numpy()):
                 return np.inf, np.inf

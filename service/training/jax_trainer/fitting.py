@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from service.domain.panel_windows import TrainingWindows
 from service.domain.recipes.recipe import Recipe
 from service.networks.network import Network
+from service.training.checkpoints import FitCheckpoint, Standing
 from service.training.data.training_set import BatchSampler, TrainingSet
 from service.training.epoch import OVERTIME_SECONDS, Epoch
 from service.training.jax_trainer.program import Batches, Fit, Program, find_program
@@ -30,21 +31,38 @@ def fit_with_jax(
     validation: TrainingWindows,
     on_batch: Callable[[], None],
     on_epoch: Callable[[Epoch], None],
+    checkpoint: FitCheckpoint | None = None,
+    standing: Standing | None = None,
 ) -> list[Epoch]:
-    """Fits a network: `service.training.fit.fit` says how. Returns the epochs; the network has its new weights."""
+    """Fits a network: `service.training.fit.fit` says how. Returns the epochs; the network has its new weights.
+
+    Args:
+        checkpoint: where the fit's standing is written after an epoch, now and then.
+        standing: what it has written before, to go on from there.
+    """
     program = find_program(network, recipe)
     state = program.begin(network.get_weights(), recipe.seed)
+    # The weights of drawn windows say themselves which steps count.
+    stop = _EarlyStop(recipe, by_last_step=recipe.head == "sequence" and isinstance(train, TrainingWindows))
+    rng = np.random.default_rng(recipe.seed) if isinstance(train, TrainingWindows) else train.rng
+    epochs: list[Epoch] = []
+    began = time.monotonic()
+    if standing is not None:
+        state = _restore(standing, state, stop, rng)
+        began -= standing.seconds
+        for epoch in standing.epochs:
+            epochs.append(epoch)
+            on_epoch(epoch)
     if isinstance(train, TrainingWindows):
-        source, n_batches = _shuffled(train, recipe), -(-len(train.x) // recipe.batch_size)
+        source, n_batches = _shuffled(train, recipe, rng), -(-len(train.x) // recipe.batch_size)
         rates = _learning_rates(recipe, n_batches, falls=False)
     else:
         source, n_batches = _drawn(train, recipe), len(train)
         rates = _learning_rates(recipe, n_batches, falls=True)
-    ends_at = None if recipe.max_seconds is None else time.monotonic() + recipe.max_seconds
-    # The weights of drawn windows say themselves which steps count.
-    stop = _EarlyStop(recipe, by_last_step=recipe.head == "sequence" and isinstance(train, TrainingWindows))
-    epochs: list[Epoch] = []
-    while len(epochs) < recipe.epochs:
+    ends_at = None if recipe.max_seconds is None else began + recipe.max_seconds
+    # What was written last may be the end: the process died before it could tell.
+    is_over = standing is not None and (stop.is_over or (ends_at is not None and time.monotonic() >= ends_at))
+    while len(epochs) < recipe.epochs and not is_over:
         started = time.monotonic()
         cut_at = None if ends_at is None else ends_at + OVERTIME_SECONDS
         state, loss = _run_epoch(program, state, source, n_batches, rates[len(epochs)], on_batch, cut_at)
@@ -52,8 +70,9 @@ def fit_with_jax(
         epochs.append(Epoch(len(epochs) + 1, loss, val_loss, time.monotonic() - started))
         on_epoch(epochs[-1])
         out_of_time = ends_at is not None and time.monotonic() >= ends_at
-        if stop.after(val_loss, val_last_step, state) or out_of_time:
-            break
+        is_over = stop.after(val_loss, val_last_step, state) or out_of_time
+        if checkpoint is not None and checkpoint.is_due:
+            checkpoint.write(_stand(state, stop, rng, epochs, time.monotonic() - began))
     weights = state.weights if stop.best is None else stop.best
     network.set_weights([np.asarray(one) for one in weights])
     return epochs
@@ -80,18 +99,43 @@ class _EarlyStop:
     def __init__(self, recipe: Recipe, *, by_last_step: bool) -> None:
         self._patience = recipe.patience
         self._by_last_step = by_last_step
-        self._least = float("inf")
-        self._waited = 0
+        self.least = float("inf")
+        self.waited = 0
         self.best: list[jax.Array] | None = None
+
+    @property
+    def is_over(self) -> bool:
+        return self._patience is not None and self.waited >= self._patience
 
     def after(self, val_loss: float, val_last_step: float, state: Fit) -> bool:
         if self._patience is None:
             return False
         loss = val_last_step if self._by_last_step else val_loss
-        self._waited += 1
-        if loss < self._least or self.best is None:
-            self._least, self._waited, self.best = loss, 0, state.weights
-        return self._waited >= self._patience
+        self.waited += 1
+        if loss < self.least or self.best is None:
+            self.least, self.waited, self.best = loss, 0, state.weights
+        return self.is_over
+
+
+def _stand(state: Fit, stop: _EarlyStop, rng: np.random.Generator, epochs: list[Epoch], seconds: float) -> Standing:
+    """Everything that the next epoch depends on."""
+    best = [] if stop.best is None else stop.best
+    arrays = [*state.weights, *jax.tree.leaves(state.optimizer), jax.random.key_data(state.key), *best]
+    facts = {"least": stop.least, "waited": stop.waited, "has_best": bool(best), "rng": rng.bit_generator.state}
+    return Standing([np.asarray(array) for array in arrays], list(epochs), facts, seconds)
+
+
+def _restore(standing: Standing, fresh: Fit, stop: _EarlyStop, rng: np.random.Generator) -> Fit:
+    """The state that `_stand` wrote; `fresh`, a beginning of the same fit, says what is what."""
+    leaves, structure = jax.tree.flatten(fresh.optimizer)
+    arrays = iter([jax.numpy.asarray(array) for array in standing.arrays])
+    weights = [next(arrays) for _ in fresh.weights]
+    optimizer = jax.tree.unflatten(structure, [next(arrays) for _ in leaves])
+    key = jax.random.wrap_key_data(next(arrays))
+    stop.least, stop.waited = standing.facts["least"], standing.facts["waited"]
+    stop.best = list(arrays) if standing.facts["has_best"] else None
+    rng.bit_generator.state = standing.facts["rng"]
+    return Fit(weights, optimizer, key)
 
 
 def _run_epoch(
@@ -151,10 +195,9 @@ def _learning_rates(recipe: Recipe, n_batches: int, *, falls: bool) -> Floats:
     return (recipe.learning_rate * factor).astype(np.float32).reshape(recipe.epochs, n_batches)
 
 
-def _shuffled(train: TrainingWindows, recipe: Recipe) -> Iterator[Batches]:
+def _shuffled(train: TrainingWindows, recipe: Recipe, rng: np.random.Generator) -> Iterator[Batches]:
     """Calls' worth of batches without end; each epoch has all rows once, in an order of its own."""
     inputs, targets = train.x, train.targets
-    rng = np.random.default_rng(recipe.seed)
     n, size = len(inputs), recipe.batch_size
     while True:
         order = rng.permutation(n)

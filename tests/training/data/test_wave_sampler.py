@@ -13,6 +13,7 @@ from service.domain.recipes.recipe import PanelData
 from service.domain.recipes.resolve import resolve
 from service.domain.recipes.training_plan import TrainingPlan
 from service.training.data.wave_sampler import WaveSampler
+from service.training.fits import Fits
 from service.training.wave_training import train_on_waves
 
 FLAGSHIP: dict[str, Any] = {"architecture": "flagship", "units": 32, "layers": 1, "batch_size": 64}
@@ -67,7 +68,7 @@ def test_the_flagship_beats_the_same_network_on_waves_that_come_again() -> None:
     kept = replace(recipe, max_windows=0, epochs=4 * 20_000 // 210)
     losses = []
     for one in (recipe, kept):
-        outcome = train_on_waves(TrainingPlan("flagship", (one,)), lambda: None, Silent())  # type: ignore[arg-type]
+        outcome = train_on_waves(TrainingPlan("flagship", (one,)), Fits(lambda: None), Silent())  # type: ignore[arg-type]
         losses.append(outcome.metrics["validation"]["mse"])
     assert losses[0] < 0.8 * losses[1]
 

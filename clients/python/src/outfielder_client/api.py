@@ -3,24 +3,34 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from outfielder_client.connection import TEXT, Connection, locate
 from outfielder_client.distributed import forecast_distributed, is_distributed
-from outfielder_client.effects import Items, Program, consume
+from outfielder_client.effects import InThread, Items, Program, consume
 from outfielder_client.errors import Conflict, ConnectionFailed, JobFailed, RequestRefused, UnusableInput
 from outfielder_client.events import Event, watch
 from outfielder_client.forecasts import ANOMALIES, FORECAST, anomalies_frame, ask_series, forecast_frame
 from outfielder_client.frames import Columns, LongFrame, as_frame
 from outfielder_client.progress import Progress, follow
+from outfielder_client.schedules import ScheduleCalls
 from outfielder_client.series import Series, to_json_values
-from outfielder_client.uploads import delete, make_key, upload, upload_frame, warn_of_findings, with_upload
+from outfielder_client.uploads import (
+    Replacement,
+    delete,
+    make_key,
+    upload,
+    upload_frame,
+    warn_of_findings,
+    with_upload,
+)
 
 # A load balancer's question; an answer that is late is as good as none.
 READY_SECONDS = 5.0
 
 
-class Api:
+class Api(ScheduleCalls):
     """The calls of one server. Each returns a program; `Client` and `AsyncClient` run it.
 
     All raise RequestRefused where the server answers with an error, ConnectionFailed where it does not answer at any
@@ -111,6 +121,38 @@ class Api:
         if frame is not None:
             return forecast_frame(self.connection, frame, columns, body, timeout)
         return ask_series(self.connection, FORECAST, series, body, timeout)
+
+    def forecast_dataset(
+        self,
+        /,
+        dataset: str,
+        path: str | Path,
+        *,
+        progress: Progress = None,
+        timeout: float | None = None,
+        **options: Any,
+    ) -> Program[dict[str, Any]]:
+        """Has a job forecast all series of an upload, and writes the forecasts to a Parquet file when it is done.
+
+        Args:
+            dataset: the id of the upload.
+            path: of the file, with the columns of tables of POST /forecast: unique_id, ds or step, forecast, lo-80, ..
+            progress: as of `wait`.
+            options: the other fields of POST /forecast, such as model, horizon and level.
+
+        Returns:
+            The job's record. Its `result` has `dataset`, the id of the data set that the forecasts are kept as.
+
+        Raises:
+            JobFailed: it failed or was cancelled.
+        """
+        body = {**_leave_out_none(**options), "dataset": dataset, "output": "dataset"}
+        headers = {"Idempotency-Key": make_key()}
+        job = yield from self.connection.call("POST", "/forecast", body, headers=headers, timeout=timeout)
+        record = yield from self.wait(job["id"], progress=progress)
+        content = yield from self.connection.download(locate("jobs", job["id"], "result"))
+        yield InThread(lambda: Path(path).write_bytes(content))
+        return record
 
     def anomalies(
         self,
@@ -394,6 +436,35 @@ class Api:
         options = _leave_out_none(freq=freq, start=start, decimal=decimal, thousands=thousands, format=format)
         columns = {"id": id_col, "time": time_col, "target": target_col}
         return upload(self.connection, data, columns, options, media_type, timeout)
+
+    def replace_dataset(
+        self,
+        dataset_id: str,
+        data: Any,
+        *,
+        if_match: str | None = None,
+        freq: str | None = None,
+        start: str | None = None,
+        id_col: str | None = None,
+        time_col: str | None = None,
+        target_col: str | None = None,
+        decimal: str | None = None,
+        thousands: str | None = None,
+        format: str | None = None,
+        media_type: str | None = None,
+        timeout: float | None = None,
+    ) -> Program[dict[str, Any]]:
+        """Replaces the content of an upload under its id, at once; jobs that began with the old one keep it.
+
+        Args:
+            if_match: the ETag that the upload must still have, else RequestRefused.
+
+        Other arguments, and what is returned, are those of `upload`.
+        """
+        options = _leave_out_none(freq=freq, start=start, decimal=decimal, thousands=thousands, format=format)
+        columns = {"id": id_col, "time": time_col, "target": target_col}
+        replaced = Replacement(dataset_id, if_match)
+        return upload(self.connection, data, columns, options, media_type, timeout, replaced)
 
     def datasets(self) -> Items[dict[str, Any]]:
         """Uploads, newest first, page after page."""

@@ -52,7 +52,7 @@ class AsyncTransport:
             base_url=connection.url,
             headers=connection.all_headers(),
             verify=connection.url.startswith("https:"),
-            timeout=httpx.Timeout(connection.timeout_seconds, connect=CONNECT_SECONDS),
+            timeout=httpx.Timeout(connection.timeout_seconds, connect=min(connection.timeout_seconds, CONNECT_SECONDS)),
         )
 
     async def close(self) -> None:
@@ -214,6 +214,7 @@ class AsyncClient:
         await self._transport.close()
 
     forecast = awaiting(Api.forecast)
+    forecast_dataset = awaiting(Api.forecast_dataset)
     anomalies = awaiting(Api.anomalies)
     backtest = awaiting(Api.backtest)
     submit_backtest = awaiting(Api.submit_backtest)
@@ -229,10 +230,17 @@ class AsyncClient:
     watch = iterating(Api.watch)
     wait = awaiting(Api.wait)
     upload = awaiting(Api.upload)
+    replace_dataset = awaiting(Api.replace_dataset)
     datasets = iterating(Api.datasets)
     dataset = awaiting(Api.dataset)
     dataset_series = iterating(Api.dataset_series)
     delete_dataset = awaiting(Api.delete_dataset)
+    schedule = awaiting(Api.schedule)
+    schedules = iterating(Api.schedules)
+    get_schedule = awaiting(Api.get_schedule)
+    change_schedule = awaiting(Api.change_schedule)
+    run_schedule = awaiting(Api.run_schedule)
+    delete_schedule = awaiting(Api.delete_schedule)
     models = iterating(Api.models)
     model = awaiting(Api.model)
     version = awaiting(Api.version)

@@ -97,7 +97,7 @@ class Transport:
             headers=connection.all_headers(),
             # Reading the certificates of the machine takes longer than a forecast.
             verify=connection.url.startswith("https:"),
-            timeout=httpx.Timeout(connection.timeout_seconds, connect=CONNECT_SECONDS),
+            timeout=httpx.Timeout(connection.timeout_seconds, connect=min(connection.timeout_seconds, CONNECT_SECONDS)),
         )
 
     def close(self) -> None:
@@ -270,6 +270,7 @@ class Client:
         self._transport.close()
 
     forecast = blocking(Api.forecast)
+    forecast_dataset = blocking(Api.forecast_dataset)
     anomalies = blocking(Api.anomalies)
     backtest = blocking(Api.backtest)
     submit_backtest = blocking(Api.submit_backtest)
@@ -285,10 +286,17 @@ class Client:
     watch = iterating(Api.watch)
     wait = blocking(Api.wait)
     upload = blocking(Api.upload)
+    replace_dataset = blocking(Api.replace_dataset)
     datasets = iterating(Api.datasets)
     dataset = blocking(Api.dataset)
     dataset_series = iterating(Api.dataset_series)
     delete_dataset = blocking(Api.delete_dataset)
+    schedule = blocking(Api.schedule)
+    schedules = iterating(Api.schedules)
+    get_schedule = blocking(Api.get_schedule)
+    change_schedule = blocking(Api.change_schedule)
+    run_schedule = blocking(Api.run_schedule)
+    delete_schedule = blocking(Api.delete_schedule)
     models = iterating(Api.models)
     model = blocking(Api.model)
     version = blocking(Api.version)

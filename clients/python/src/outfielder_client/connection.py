@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
+import httpx
+
 from outfielder_client.effects import Emit, Items, Program, Request
 from outfielder_client.errors import RequestRefused
 from outfielder_client.parts import Partition
@@ -69,6 +71,23 @@ class Connection:
         timeout: float | None = None,
     ) -> Program[Any]:
         """`call` with a body of any media type."""
+        response = yield from self.exchange(
+            method, path, content, media_type, params=params, headers=headers, timeout=timeout
+        )
+        return self.read_json(path, response)
+
+    def exchange(
+        self,
+        method: str,
+        path: str,
+        content: bytes | None,
+        media_type: str,
+        *,
+        params: Mapping[str, Any] | Iterable[tuple[str, Any]] = (),
+        headers: Mapping[str, str] | None = None,
+        timeout: float | None = None,
+    ) -> Program[httpx.Response]:
+        """`call_with` whose answer is of any media type too."""
         pairs = params.items() if isinstance(params, Mapping) else params
         kind = {} if content is None else {"Content-Type": media_type}
         request = Request(
@@ -79,9 +98,12 @@ class Connection:
             {**(headers or {}), **kind},
             timeout,
         )
-        response = yield from send(request, self.retry, self.url)
+        return (yield from send(request, self.retry, self.url))
+
+    def read_json(self, path: str, response: httpx.Response) -> Any:
+        """The JSON of an answer, None for an empty one. Raises RequestRefused for anything else."""
         kind_of_answer = response.headers.get("Content-Type", "").partition(";")[0]
-        if kind_of_answer == TEXT == request.headers.get("Accept"):
+        if kind_of_answer == TEXT == response.request.headers.get("Accept"):
             return response.text
         try:
             return json.loads(response.content) if response.content else None
@@ -89,6 +111,11 @@ class Connection:
             kind = response.headers.get("Content-Type", "no type")
             message = f"Expected JSON from {self.url}{path}, got {kind}. Is this the address of the service?"
             raise RequestRefused(message, response, None) from None
+
+    def download(self, path: str) -> Program[bytes]:
+        """The content of an answer, of any media type. Raises RequestRefused, ConnectionFailed."""
+        response = yield from send(Request("GET", path), self.retry, self.url)
+        return bytes(response.content)
 
     def pages(self, path: str, noun: str, params: Mapping[str, Any]) -> Items[dict[str, Any]]:
         """Emits the members of a list, page after page."""

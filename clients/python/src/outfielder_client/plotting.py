@@ -33,26 +33,26 @@ def plot(
         last: how many points of the history to draw; by default all.
 
     Returns:
-        The figure of matplotlib.
+        The figure of matplotlib, which notebooks show.
 
     Raises:
         UnusableInput: matplotlib is not installed, or an argument is no frame.
     """
     try:
-        from matplotlib.figure import Figure
+        from outfielder_client.drawing import Drawing
     except ImportError as error:
         raise UnusableInput("plot() needs matplotlib: pip install 'outfielder-client[plot]'.") from error
     past = _read(history, "history")
     ahead = None if forecast is None else _read(forecast, "forecast")
     columns = Columns(id_col, time_col, target_col)
     chosen = ids if ids is not None else _list_ids(past, id_col)[:max_series]
-    figure = Figure(figsize=(PANEL_INCHES[0], PANEL_INCHES[1] * max(1, len(chosen))), layout="constrained")
+    figure = Drawing(figsize=(PANEL_INCHES[0], PANEL_INCHES[1] * max(1, len(chosen))), layout="constrained")
     axes = figure.subplots(max(1, len(chosen)), 1, squeeze=False)[:, 0]
     for axis, name in zip(axes, chosen, strict=True):
         rows = _pick(past, id_col, name)
         if last is not None:
             rows = rows.tail(last)
-        _draw(axis, rows, columns, "black")
+        _draw(axis, rows, columns, "tab:orange")
         if ahead is not None:
             _draw(axis, _pick(ahead, id_col, name), columns, "tab:blue")
         axis.set_title(str(name), loc="left")

@@ -1,6 +1,7 @@
 """Shows how far a job is: a bar of tqdm where it is installed, else a line of text."""
 
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeAlias
@@ -11,7 +12,7 @@ Show: TypeAlias = Callable[[Event], None]
 Progress: TypeAlias = bool | Show | None
 
 # What a job's progress counts.
-UNITS = {"train": "epoch", "backtest": "series"}
+UNITS = {"train": "epoch", "backtest": "series", "forecast": "series"}
 BAR_CHARACTERS = 20
 
 
@@ -93,7 +94,10 @@ class Bar:
 
 def make_bar(job: dict[str, Any]) -> Bar | None:
     try:
-        from tqdm.auto import tqdm
+        with warnings.catch_warnings():
+            # Of a notebook without ipywidgets, where the bar is one of text.
+            warnings.filterwarnings("ignore", "IProgress not found")
+            from tqdm.auto import tqdm
     except ImportError:
         return None
     return Bar(job, tqdm(total=None, desc=job["model"], bar_format="{desc} |{bar}| {elapsed}"))

@@ -4,9 +4,9 @@ import uuid
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
-from outfielder_client.connection import JSON, Connection
+from outfielder_client.connection import JSON, Connection, locate
 from outfielder_client.effects import InThread, Program
 from outfielder_client.errors import DataFinding, NotFound, OutfielderError, UnusableInput
 from outfielder_client.frames import PARQUET, Columns, LongFrame, as_frame
@@ -17,6 +17,13 @@ CSV = "text/csv"
 UNREMARKABLE = {"not_sorted", "missing_values", "constant", "short", "all_null", "no_times"}
 SHOWN_FINDINGS = 5
 T = TypeVar("T")
+
+
+class Replacement(NamedTuple):
+    """The data set that an upload takes the place of, and the ETag that it must have; None for any."""
+
+    dataset: str
+    tag: str | None = None
 
 
 def make_key() -> str:
@@ -31,8 +38,9 @@ def upload(
     options: Mapping[str, Any],
     media_type: str | None,
     timeout: float | None,
+    replaced: Replacement | None = None,
 ) -> Program[dict[str, Any]]:
-    """POST /datasets: a path, bytes, a frame, or series in any form.
+    """POST or PUT /datasets: a path, bytes, a frame, or series in any form.
 
     Raises:
         UnusableInput, RequestRefused, ConnectionFailed, OSError.
@@ -41,7 +49,7 @@ def upload(
     frame = None if isinstance(given, str | Path | bytes) else as_frame(given)
     if frame is not None:
         chosen = {name: column for name, column in columns.items() if column is not None}
-        return (yield from upload_frame(connection, LongFrame(frame, Columns(**chosen)), timeout))
+        return (yield from upload_frame(connection, LongFrame(frame, Columns(**chosen)), timeout, replaced))
     if isinstance(given, str | Path):
         path = Path(given)
         given = yield InThread(path.read_bytes)
@@ -54,13 +62,15 @@ def upload(
         if named:
             raise UnusableInput(f"{', '.join(named)}: columns are named of files and frames only.")
         content, kind, parameters = encode({name: v for name, v in fields.items() if v is not None}), JSON, {}
-    return (yield from _post(connection, content, kind, parameters, timeout))
+    return (yield from _send(connection, content, kind, parameters, timeout, replaced))
 
 
-def upload_frame(connection: Connection, frame: LongFrame, timeout: float | None) -> Program[dict[str, Any]]:
+def upload_frame(
+    connection: Connection, frame: LongFrame, timeout: float | None, replaced: Replacement | None = None
+) -> Program[dict[str, Any]]:
     """Uploads a frame, and gives what the service says of it."""
     content: bytes = yield InThread(frame.to_parquet)
-    return (yield from _post(connection, content, PARQUET, frame.file_options(), timeout))
+    return (yield from _send(connection, content, PARQUET, frame.file_options(), timeout, replaced))
 
 
 def warn_of_findings(dataset: Mapping[str, Any]) -> None:
@@ -111,12 +121,22 @@ def guess_media_type(content: bytes) -> str:
     return JSON if content.lstrip()[:1] in (b"{", b"[") else CSV
 
 
-def _post(
-    connection: Connection, content: bytes, media_type: str, params: Mapping[str, Any], timeout: float | None
+def _send(
+    connection: Connection,
+    content: bytes,
+    media_type: str,
+    params: Mapping[str, Any],
+    timeout: float | None,
+    replaced: Replacement | None,
 ) -> Program[dict[str, Any]]:
     headers = {"Idempotency-Key": make_key()}
+    method, path = "POST", "/datasets"
+    if replaced is not None:
+        method, path = "PUT", locate("datasets", replaced.dataset)
+        if replaced.tag is not None:
+            headers["If-Match"] = replaced.tag
     answer: dict[str, Any] = yield from connection.call_with(
-        "POST", "/datasets", content, media_type, params=params, headers=headers, timeout=timeout
+        method, path, content, media_type, params=params, headers=headers, timeout=timeout
     )
     return answer
 

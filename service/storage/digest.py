@@ -36,3 +36,8 @@ def digest_file(path: Path, give_up: Callable[[], bool] = lambda: False) -> str:
     if max(n_bytes, n_read) > MOST_BYTES:
         raise Irregular(f"it holds more than {MOST_BYTES} bytes")
     return digest.hexdigest()
+
+
+def digest_bytes(content: bytes) -> str:
+    """SHA-256 in hexadecimal of what a file holds."""
+    return hashlib.sha256(content).hexdigest()

@@ -1,0 +1,181 @@
+"""Uploads in an object store: what all machines see of them.
+
+.uploads/facts/<name>.json             what it is, where its files lie: written last, by compare-and-set
+.uploads/data/<name>/<generation>/..   its files; they never change
+.uploads/used/<name>                   written now and then while it is used
+"""
+
+import logging
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from service.errors import StorageUnavailable
+from service.storage.digest import digest_file
+from service.storage.object_storage import ObjectChanged, ObjectExists, ObjectMissing, ObjectStorage
+
+logger = logging.getLogger(__name__)
+
+ROOT = ".uploads"
+FACTS = f"{ROOT}/facts"
+DATA = f"{ROOT}/data"
+USED = f"{ROOT}/used"
+READERS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Pointer:
+    """Where an upload's files lie.
+
+    Attributes:
+        generation: changes with the content.
+        files: SHA-256 of each, by its name.
+        n_bytes: of all files.
+        made_ns: when it was made, which a replacement leaves; lists are ordered by it.
+        facts: of `Dataset`; None for a panel that is kept for jobs and never listed.
+    """
+
+    generation: str
+    files: dict[str, str]
+    n_bytes: int
+    made_ns: int
+    facts: dict[str, Any] | None
+
+    def to_json(self) -> bytes:
+        return orjson.dumps(asdict(self))
+
+
+class DamagedUpload(Exception):
+    """The objects of an upload are not what was kept."""
+
+
+class SharedUploads:
+    """Safe for several threads, processes and machines. Everything raises StorageUnavailable."""
+
+    def __init__(self, storage: ObjectStorage) -> None:
+        self.storage = storage
+        self._known: dict[str, tuple[str, Pointer]] = {}
+
+    def find(self, name: str) -> tuple[Pointer, str]:
+        """An upload, and the tag of its state. Raises ObjectMissing, DamagedUpload."""
+        content, tag = self.storage.read(f"{FACTS}/{name}.json")
+        return _parse(content), tag
+
+    def list_names(self) -> list[str]:
+        """The names of all uploads, damaged or not."""
+        listed = self.storage.list_objects(FACTS)
+        return [facts.key.removeprefix(f"{FACTS}/").removesuffix(".json") for facts in listed]
+
+    def list_all(self) -> dict[str, Pointer]:
+        """All uploads by name; damaged ones are left out."""
+        listed = {
+            facts.key.removeprefix(f"{FACTS}/").removesuffix(".json"): facts.tag
+            for facts in self.storage.list_objects(FACTS)
+        }
+        known = self._known
+        new = [name for name, tag in listed.items() if name not in known or known[name][0] != tag]
+
+        def read(name: str) -> Pointer | None:
+            try:
+                return self.find(name)[0]
+            except (ObjectMissing, DamagedUpload):
+                return None
+
+        with ThreadPoolExecutor(READERS) as readers:
+            pointers = dict(zip(new, readers.map(read, new), strict=True))
+        kept = {name: known[name] for name in listed if name not in pointers}
+        self._known = kept | {name: (listed[name], pointer) for name, pointer in pointers.items() if pointer}
+        return {name: pointer for name, (_, pointer) in self._known.items()}
+
+    def put(
+        self,
+        name: str,
+        folder: Path,
+        facts: dict[str, Any] | None,
+        made_ns: int,
+        replaced: tuple[Pointer, str] | None = None,
+    ) -> str:
+        """Keeps a folder's files as an upload. Returns its generation.
+
+        Args:
+            replaced: what it takes the place of, as `find` gave it; None for a new one.
+
+        Raises:
+            ObjectExists: there is one of that name.
+            ObjectChanged: what it would replace is not what it was.
+        """
+        generation = uuid.uuid4().hex
+        paths = sorted(path for path in folder.iterdir() if path.is_file())
+        files = {path.name: digest_file(path) for path in paths}
+        n_bytes = sum(path.stat().st_size for path in paths)
+        content = Pointer(generation, files, n_bytes, made_ns, facts).to_json()
+        key = f"{FACTS}/{name}.json"
+        try:
+            for path in paths:
+                self.storage.upload(path, f"{DATA}/{name}/{generation}/{path.name}")
+            if replaced is None:
+                self.storage.put_new(key, content)
+            else:
+                self.storage.put_if_match(key, content, replaced[1])
+        except (ObjectExists, ObjectChanged):
+            self._drop(name, generation)
+            raise
+        if replaced is not None:
+            self._drop(name, replaced[0].generation)
+        return generation
+
+    def fetch(self, name: str, pointer: Pointer, folder: Path) -> None:
+        """Brings an upload's files into a folder. Raises DamagedUpload: they are not what was kept."""
+        for file, expected in pointer.files.items():
+            try:
+                self.storage.download(f"{DATA}/{name}/{pointer.generation}/{file}", folder / file)
+            except ObjectMissing as error:
+                raise DamagedUpload(f"lacks {file}") from error
+            if digest_file(folder / file) != expected:
+                raise DamagedUpload(f"has a {file} that is not what was kept")
+
+    def delete(self, name: str) -> None:
+        """Removes an upload, damaged or not. Raises ObjectMissing."""
+        self.storage.get(f"{FACTS}/{name}.json")
+        self.storage.delete([f"{FACTS}/{name}.json", f"{USED}/{name}"])
+        self._drop(name)
+
+    def touch(self, name: str) -> None:
+        """Says that an upload is in use."""
+        self.storage.put(f"{USED}/{name}", b"")
+
+    def last_used(self) -> dict[str, float]:
+        """When uploads were made or used last, in seconds since 1970, by name."""
+        used: dict[str, float] = {}
+        for prefix in (FACTS, USED):
+            for facts in self.storage.list_objects(prefix):
+                name = facts.key.removeprefix(f"{prefix}/").removesuffix(".json")
+                used[name] = max(used.get(name, 0.0), facts.modified_at)
+        return used
+
+    def measure(self) -> dict[str, int]:
+        """The bytes of all uploads by name, also of those that are being uploaded, or of which a crash left some."""
+        sizes: dict[str, int] = {}
+        for facts in self.storage.list_objects(DATA):
+            name = facts.key.removeprefix(f"{DATA}/").partition("/")[0]
+            sizes[name] = sizes.get(name, 0) + facts.n_bytes
+        return sizes
+
+    def _drop(self, name: str, generation: str = "") -> None:
+        """Removes the files of a generation, or of all; what is left, repair finds."""
+        try:
+            folder = f"{DATA}/{name}/{generation}"
+            self.storage.delete([facts.key for facts in self.storage.list_objects(folder)])
+        except StorageUnavailable as error:
+            logger.warning("objects of the upload %s are left in the store: %s", name, error.message)
+
+
+def _parse(content: bytes) -> Pointer:
+    try:
+        return Pointer(**orjson.loads(content))
+    except (ValueError, TypeError) as error:
+        raise DamagedUpload("has unreadable facts") from error

@@ -1,0 +1,324 @@
+"""An object store that many machines share: S3 and what speaks as it, Google Cloud Storage, Azure, or a folder.
+
+A change is visible whole or not at all, and to every reader at once; `put_new` and `put_if_match` let one of several
+writers win. https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html
+"""
+
+import fcntl
+import logging
+import os
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+import obstore
+from obstore.exceptions import AlreadyExistsError, BaseError, PermissionDeniedError, PreconditionError
+from obstore.exceptions import UnauthenticatedError as Unauthenticated
+from obstore.store import LocalStore, from_url
+
+from service.errors import StorageUnavailable
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+SCHEMES = ("s3", "gs", "az", "file")
+# Of a request, its body included; larger objects go in parts.
+REQUEST_SECONDS = 60.0
+CONNECT_SECONDS = 5.0
+# How long a call goes on trying while the store answers with errors or not at all.
+RETRY_SECONDS = 10.0
+PART_BYTES = 8 * 2**20
+PARTS_AT_ONCE = 4
+# A store that is away refuses every request alike: the log needs one word of it from time to time.
+LOG_EVERY_SECONDS = 60.0
+_STATUS = re.compile(r"status code: (\d{3})")
+_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}\Z")
+
+
+class ObjectMissing(Exception):
+    """There is no such object."""
+
+
+class ObjectExists(Exception):
+    """There is such an object already."""
+
+
+class ObjectChanged(Exception):
+    """The object is not the one that was read: somebody has replaced or removed it."""
+
+
+class AccessRefused(StorageUnavailable):
+    """The object store knows the service, but doesn't let it; trying again is in vain."""
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectFacts:
+    """An object in a list: its key, its size, what changes with its content, and when it was written."""
+
+    key: str
+    n_bytes: int
+    tag: str
+    modified_at: float
+
+
+def check_url(url: str) -> str:
+    """An object store's URL, checked without a look at it: `s3://bucket/prefix`, `gs://`, `az://` or `file:///folder`.
+
+    Raises:
+        ValueError: it is none, or holds what belongs into the environment. The message doesn't repeat it.
+    """
+    parts = urlsplit(url)
+    expected = "expected s3://bucket/prefix, gs://bucket/prefix, az://container/prefix or file:///folder"
+    if parts.scheme not in SCHEMES:
+        raise ValueError(f"it is no URL of an object store: {expected}")
+    if "@" in parts.netloc or parts.query or parts.fragment:
+        raise ValueError(
+            "the URL of an object store holds no credentials and no options: set the variables of its provider, such "
+            "as AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_ENDPOINT_URL"
+        )
+    is_folder = parts.scheme == "file"
+    if is_folder and (parts.netloc or len(parts.path) < 2):
+        raise ValueError("the URL of a folder begins with three slashes: file:///folder")
+    if not is_folder and not _BUCKET.match(parts.netloc):
+        raise ValueError(f"it names no bucket: {expected}")
+    return url.rstrip("/")
+
+
+class ObjectStorage:
+    """Objects under a URL, by key: `a/b.json`. Safe for several threads; every call blocks on the network.
+
+    Credentials, region and endpoint come from the environment variables of the provider: AWS_ACCESS_KEY_ID,
+    AWS_SECRET_ACCESS_KEY, AWS_REGION, AWS_ENDPOINT_URL; GOOGLE_APPLICATION_CREDENTIALS; AZURE_STORAGE_ACCOUNT_NAME ...
+
+    Every method raises StorageUnavailable where the store can't be reached, refuses, or goes on failing.
+    """
+
+    def __init__(
+        self, url: str, *, retry_seconds: float = RETRY_SECONDS, request_seconds: float = REQUEST_SECONDS
+    ) -> None:
+        """Args: `url` is as `check_url` takes it. Nothing is asked of the store yet."""
+        self.url = check_url(url)
+        self.place = f"object store {self.url}"
+        if self.url.startswith("file:"):
+            self._store = from_url(self.url, mkdir=True, automatic_cleanup=True)
+        else:
+            self._store = from_url(
+                self.url,
+                client_options={
+                    # Whoever names an endpoint by http:// means it.
+                    "allow_http": True,
+                    "connect_timeout": timedelta(seconds=min(CONNECT_SECONDS, request_seconds)),
+                    "timeout": timedelta(seconds=request_seconds),
+                },
+                retry_config={
+                    "max_retries": 20,
+                    "retry_timeout": timedelta(seconds=retry_seconds),
+                    "backoff": {
+                        "init_backoff": timedelta(milliseconds=100),
+                        "max_backoff": timedelta(seconds=2),
+                        "base": 2,
+                    },
+                },
+            )
+
+    def get(self, key: str) -> bytes:
+        """An object's content. Raises ObjectMissing."""
+        return self.read(key)[0]
+
+    def read(self, key: str) -> tuple[bytes, str]:
+        """An object's content and its tag, for `put_if_match`. Raises ObjectMissing."""
+
+        def read() -> tuple[bytes, str]:
+            answer = obstore.get(self._store, key)
+            return bytes(answer.bytes()), _join_tag(answer.meta)
+
+        return self._ask(read)
+
+    def put(self, key: str, content: bytes) -> None:
+        """Writes an object, whether or not there is one."""
+        self._ask(lambda: obstore.put(self._store, key, content, use_multipart=False))
+
+    def put_new(self, key: str, content: bytes) -> None:
+        """Writes an object that isn't there. Of several writers one succeeds; their contents must differ.
+
+        Raises:
+            ObjectExists.
+        """
+        try:
+            self._ask(lambda: obstore.put(self._store, key, content, mode="create", use_multipart=False))
+        except AlreadyExistsError:
+            # An attempt whose answer was lost has done it, if it says what we said.
+            if not self._holds(key, content):
+                raise ObjectExists(key) from None
+
+    def put_if_match(self, key: str, content: bytes, tag: str) -> None:
+        """Replaces an object that is still the one that `read` gave the tag of; contents of writers must differ.
+
+        Raises:
+            ObjectChanged.
+        """
+        try:
+            if isinstance(self._store, LocalStore):
+                self._ask(lambda: self._replace_file(key, content, tag))
+            else:
+                mode = _split_tag(tag)
+                self._ask(lambda: obstore.put(self._store, key, content, mode=mode, use_multipart=False))
+        except (PreconditionError, AlreadyExistsError, ObjectMissing, ObjectChanged):
+            if not self._holds(key, content):
+                raise ObjectChanged(key) from None
+
+    def list_objects(self, prefix: str = "", *, after: str | None = None) -> list[ObjectFacts]:
+        """All objects whose keys begin with the folder `prefix`, by key; with `after`, those behind that key."""
+
+        def list_all() -> list[ObjectFacts]:
+            pages = obstore.list(self._store, prefix.rstrip("/") or None, offset=after)
+            return sorted(
+                (
+                    ObjectFacts(meta["path"], meta["size"], meta["e_tag"] or "", meta["last_modified"].timestamp())
+                    for page in pages
+                    for meta in page
+                ),
+                key=lambda facts: facts.key,
+            )
+
+        try:
+            return self._ask(list_all)
+        except ObjectMissing:
+            return []
+
+    def list_folders(self, prefix: str = "") -> list[str]:
+        """The names of the folders right below the folder `prefix`, without a look at what they hold."""
+        try:
+            answer = self._ask(lambda: obstore.list_with_delimiter(self._store, prefix.rstrip("/") or None))
+        except ObjectMissing:
+            return []
+        return sorted(folder.rstrip("/").rsplit("/", 1)[-1] for folder in answer["common_prefixes"])
+
+    def delete(self, keys: Iterable[str]) -> None:
+        """Removes objects; those that aren't there count as removed."""
+        present = list(keys)
+        if isinstance(self._store, LocalStore):
+            for key in present:
+                with suppress(ObjectMissing):
+                    self._ask(lambda key=key: obstore.delete(self._store, key))  # type: ignore[misc]
+        elif present:
+            with suppress(ObjectMissing):
+                self._ask(lambda: obstore.delete(self._store, present))
+
+    def move(self, key: str, target: str) -> None:
+        """Gives an object another key. Raises ObjectMissing."""
+        self._ask(lambda: obstore.copy(self._store, key, target))
+        self.delete([key])
+
+    def upload(self, path: Path, key: str) -> None:
+        """Writes a file's content as an object, in parts where it is large. Raises OSError of the file."""
+        with path.open("rb") as file:
+            self._ask(lambda: obstore.put(self._store, key, file, chunk_size=PART_BYTES, max_concurrency=PARTS_AT_ONCE))
+
+    def download(self, key: str, path: Path, give_up: Callable[[], bool] = lambda: False) -> None:
+        """Writes an object's content to a file, part by part, durably.
+
+        Args:
+            give_up: called between parts; True ends the download with InterruptedError.
+
+        Raises:
+            ObjectMissing, and OSError of the file. What stands in the file is to be compared with a checksum, for the
+            object may be replaced meanwhile.
+        """
+        with path.open("wb") as file:
+            for part in self.read_parts(key):
+                if give_up():
+                    raise InterruptedError
+                file.write(part)
+            file.flush()
+            os.fsync(file.fileno())
+
+    def read_parts(self, key: str) -> Iterator[bytes]:
+        """An object's content, part by part as it is asked for. Raises ObjectMissing, at once or in between."""
+        n_bytes = self._ask(lambda: obstore.head(self._store, key))["size"]
+
+        def read() -> Iterator[bytes]:
+            for start in range(0, n_bytes, PART_BYTES):
+                end = min(start + PART_BYTES, n_bytes)
+                yield self._ask(lambda start=start, end=end: self._read_range(key, start, end))  # type: ignore[misc]
+
+        return read()
+
+    def _read_range(self, key: str, start: int, end: int) -> bytes:
+        return bytes(obstore.get_range(self._store, key, start=start, end=end))
+
+    def _holds(self, key: str, content: bytes) -> bool:
+        try:
+            return self.get(key) == content
+        except ObjectMissing:
+            return False
+
+    def _replace_file(self, key: str, content: bytes, tag: str) -> None:
+        """What a folder can't do by itself: those who share it take turns. Raises ObjectChanged."""
+        folder = Path(urlsplit(self.url).path)
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            if _join_tag(obstore.head(self._store, key)) != tag:
+                raise ObjectChanged(key)
+            obstore.put(self._store, key, content, use_multipart=False)
+        finally:
+            os.close(descriptor)
+
+    def _ask(self, call: Callable[[], T]) -> T:
+        """What a call answers, its failures told in our words."""
+        try:
+            return call()
+        except (AlreadyExistsError, PreconditionError) as error:
+            if "NoSuchBucket" in str(error):
+                raise self._explain(error) from None
+            raise
+        except FileNotFoundError as error:
+            if "NoSuchBucket" in str(error):
+                raise self._explain(error) from None
+            raise ObjectMissing from None
+        except (BaseError, OSError) as error:
+            raise self._explain(error) from None
+
+    def _explain(self, error: BaseException) -> StorageUnavailable:
+        """The error for clients; its cause, cut to what holds no credentials, stands in the log."""
+        text = str(error)
+        now = time.monotonic()
+        if now - _last_logged.get(self.url, -LOG_EVERY_SECONDS) >= LOG_EVERY_SECONDS:
+            _last_logged[self.url] = now
+            logger.error("the %s can't be used: %s", self.place, re.sub(r"\?\S*", "", text.split("\n")[0])[:500])
+        found = _STATUS.search(text)
+        is_refused = found is not None and found[1] in ("401", "403")
+        if is_refused or isinstance(error, PermissionDeniedError | Unauthenticated):
+            return AccessRefused(
+                f"The {self.place} refuses access. Check the credentials that the service runs with, and what they "
+                "permit."
+            )
+        if "NoSuchBucket" in text:
+            return AccessRefused(f"The {self.place} has no such bucket. Create it, or name another.")
+        if found is not None:
+            return StorageUnavailable(
+                f"The {self.place} answers with an error (HTTP {found[1]}). Try again later; if it persists, ask who "
+                "runs it."
+            )
+        return StorageUnavailable(f"The {self.place} can't be used or reached. Try again later. The log says why.")
+
+
+def _join_tag(meta: "obstore.ObjectMeta") -> str:
+    """What identifies an object's state: S3 and Azure compare the one part, Google the other."""
+    return f"{meta['e_tag'] or ''} {meta['version'] or ''}"
+
+
+def _split_tag(tag: str) -> "obstore.UpdateVersion":
+    e_tag, _, version = tag.partition(" ")
+    return {"e_tag": e_tag or None, "version": version} if version else {"e_tag": e_tag}
+
+
+_last_logged: dict[str, float] = {}
