@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-all test-clients check fuzz format lock pretrain bench-zero-shot bench-chapter bench-autoregression bench-engines bench-serving bench-accuracy bench-robustness bench-memory bench-training bench-page bench-formats screenshots http-collection clean
+.PHONY: help setup run test test-all test-clients check fuzz drill format lock pretrain bench-zero-shot bench-chapter bench-autoregression bench-engines bench-serving bench-accuracy bench-robustness bench-memory bench-large bench-training bench-page bench-formats bench-jobs screenshots http-collection clean
 
 help:  ## Say what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-21s %s\n", $$1, $$2}'
@@ -44,6 +44,9 @@ check: setup  ## Lint, format and types
 
 fuzz: setup .venv-fuzz/.installed  ## Ask for what nobody would, and see that others are served (half an hour)
 	$(BIN)/python -m tests.fuzz
+
+drill: setup  ## Kill, pause and take away what the service runs on, and count jobs and versions afterwards (an hour)
+	$(BIN)/python -m tests.drill
 
 CLIENTS := inference mlserver timegpt
 
@@ -101,6 +104,12 @@ bench-zero-shot: setup $(PEERS_STAMP)  ## Forecasts without training, beside The
 bench-robustness: setup  ## What one hostile series does to the others, and intermittent demand (hours)
 	$(BIN)/python -m benchmarks.robustness
 
+SERIES ?= 10000
+POINTS ?= 1000
+
+bench-large: setup  ## An upload larger than memory: sent, trained on, forecast (SERIES=100000 POINTS=1000: half an hour, 6 GB of disk)
+	$(BIN)/python -m benchmarks.large_dataset --series $(SERIES) --points $(POINTS)
+
 bench-memory: setup  ## What trainings take of memory, beside the estimate by which they are refused (15 minutes)
 	$(BIN)/python -m benchmarks.memory
 
@@ -111,6 +120,9 @@ bench-memory: setup  ## What trainings take of memory, beside the estimate by wh
 
 bench-training: setup .venv-torch/.installed  ## Training beside the chapter's own way and PyTorch (an hour)
 	$(BIN)/python -m benchmarks.training --torch .venv-torch/bin/python
+
+bench-jobs: setup  ## A thousand waiting jobs on SQLite and PostgreSQL: submitted, listed, started, watched (5 minutes)
+	$(BIN)/python -m benchmarks.jobs
 
 bench-formats: setup  ## 100,000 series as Arrow streams and as JSON (3 minutes)
 	$(BIN)/python -m benchmarks.formats

@@ -26,10 +26,10 @@ from service.api.lifecycle import Lifecycle
 from service.api.memory_budget import MemoryBudget, settle_allocator
 from service.api.request_body import BodyReader
 from service.api.scheduled_training import run_schedules
+from service.datasets.shared_results import open_results
 from service.datasets.shared_store import open_datasets
 from service.datasets.sources import Sources
 from service.datasets.store import DatasetStore
-from service.datasets.task_results import TaskResults
 from service.datasets.upload import Uploader
 from service.datasets.upload_limits import UploadLimits
 from service.engines.loaders import make_loader
@@ -123,7 +123,7 @@ def create_app(
         clients=WaitingClients(),
         # Never less than one of the largest bodies takes, and what becomes of it.
         budget=MemoryBudget(max(settings.max_in_flight_bytes, 2 * settings.max_body_bytes)),
-        task_results=TaskResults(settings.state_dir / "task_results"),
+        task_results=open_results(settings.models_store, settings.state_dir / "task_results"),
         bodies=BodyReader(
             settings.max_body_bytes, BodyLimits(values=settings.max_body_values, series=settings.max_body_series)
         ),

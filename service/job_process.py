@@ -20,6 +20,8 @@ logger = logging.getLogger(__name__)
 
 ALIVE_SECONDS = 1.0
 CONFIRM_LOOK_SECONDS = 0.05
+# Libraries log for developers; jobs are told what the service has to say.
+OURS = "service"
 # Linux kills the process with the highest first when memory runs out.
 OOM_SCORE = 1000
 
@@ -82,8 +84,12 @@ def serve_tasks(load: Callable[[], Callable[[dict[str, Any], TaskRun], dict[str,
     stop, confirmed = threading.Event(), threading.Event()
     threading.Thread(target=_listen, args=(tasks, stop, confirmed), name="tasks", daemon=True).start()
 
+    telling = threading.Lock()
+
     def tell(message: dict[str, Any]) -> None:
-        print(json.dumps(message), file=answers, flush=True)
+        # Threads log too.
+        with telling:
+            print(json.dumps(message), file=answers, flush=True)
 
     perform = load()
     # Keras collects garbage before each fit: among the million objects of the libraries there is none.
@@ -93,6 +99,8 @@ def serve_tasks(load: Callable[[], Callable[[dict[str, Any], TaskRun], dict[str,
     while True:
         asked = tasks.get()
         run = TaskRun(asked["job_id"], asked["attempt"], tell, stop, confirmed)
+        telling_log = LogTeller(tell)
+        logging.getLogger(OURS).addHandler(telling_log)
         try:
             tell({"result": perform(asked["task"], run)})
         except JobStopped:
@@ -103,7 +111,23 @@ def serve_tasks(load: Callable[[], Callable[[dict[str, Any], TaskRun], dict[str,
             logger.exception("job %s failed", run.job_id)
             tell({"failure": _describe(error)})
         finally:
+            logging.getLogger(OURS).removeHandler(telling_log)
             stop.clear()
+
+
+class LogTeller(logging.Handler):
+    """Tells the worker what this process logs while it performs a job: messages, and no traceback."""
+
+    def __init__(self, tell: Callable[[dict[str, Any]], None]) -> None:
+        super().__init__(logging.INFO)
+        self._tell = tell
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            self._tell({"log": {"level": record.levelname, "text": record.getMessage()}})
+        except (OSError, ValueError):
+            # The worker is gone.
+            self.handleError(record)
 
 
 def volunteer() -> None:

@@ -8,7 +8,7 @@ Lines of JSON go both ways. From the process first `{"ready": true}`. To it: `{"
 `{"stop": true}`, and `{"confirmed": true}` once the database says that the job is still this run's, after the process
 has asked with `{"confirm": true}`. From it then any of `{"progress": {..}}` and `{"alive": true}`, and one of
 `{"result": {..}}`, `{"failure": {"code", "name", "message"}}` with nulls where nothing may be told,
-`{"stopped": true}`.
+`{"stopped": true}`; and at any time `{"log": {"level", "text"}}`.
 """
 
 import json
@@ -126,6 +126,7 @@ class JobSupervisor:
             if message is None:
                 status = None if self._process is None else self._process.wait()
                 logger.error("the process at job %s ended with status %s", run.job_id, status)
+                run.log("ERROR", f"the process that performed the job ended with status {status}")
                 self.close()
                 if asked_at is not None:
                     raise JobStopped(run.job_id)
@@ -145,10 +146,13 @@ class JobSupervisor:
             if asked_at is not None:
                 if time.monotonic() - asked_at >= self._grace_seconds:
                     logger.warning("job %s did not stop when asked to: killed", run.job_id)
+                    run.log("WARNING", "did not stop when asked to, and was killed")
                     self.close()
                     raise JobStopped(run.job_id)
                 continue
             try:
+                if "log" in message:
+                    run.log(**message["log"])
                 if "progress" in message:
                     run.report(Progress(**message["progress"]))
                 wants_confirmation |= "confirm" in message

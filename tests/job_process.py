@@ -1,5 +1,6 @@
 """A process that performs tasks as the tests say: see tests/test_job_supervisor.py."""
 
+import logging
 import os
 import signal
 import sys
@@ -24,6 +25,19 @@ def perform(task: dict[str, Any], run: TaskRun) -> dict[str, Any]:
                 run.report(Progress(epoch + 1, task["times"], 1.0, 2.0, None))
                 time.sleep(task["seconds"])
             run.confirm()
+            return {"model": task["model"], "version": run.attempt}
+        case "fit":
+            logging.getLogger("service.training").info("window %d of a series\nhas 3 points", 1)
+            try:
+                raise ValueError("/secret/path")
+            except ValueError:
+                logging.getLogger("service.training").exception("that went wrong")
+            run.report(Progress(0, task["times"], None, None, None))
+            for epoch in range(1, task["times"] + 1):
+                run.report(Progress(epoch, task["times"], 1 / epoch, None, 0.0, None, 1, epoch))
+                if run.attempt <= task["kills"]:
+                    time.sleep(0.5)
+                    os.kill(os.getpid(), signal.SIGKILL)
             return {"model": task["model"], "version": run.attempt}
         case "wait":
             run.report(Progress(0, 1, None, None, None))
@@ -59,5 +73,6 @@ def perform(task: dict[str, Any], run: TaskRun) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
+    logging.getLogger("service").setLevel(logging.INFO)
     serve_tasks(lambda: perform)
     sys.exit()

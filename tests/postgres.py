@@ -31,8 +31,9 @@ class NoPostgres(Exception):
 class PostgresServer:
     """A server in a new folder, which can be stopped and started again. Ends with this process at the latest."""
 
-    def __init__(self) -> None:
-        """Raises NoPostgres."""
+    def __init__(self, *, is_durable: bool = False) -> None:
+        """Args: `is_durable` has it wait for disks as one in service does. Raises NoPostgres."""
+        self._fsync = "on" if is_durable else "off"
         self._binaries = _find_binaries()
         # Not pytest's: a socket's path has room for 107 characters, and another user can't enter that folder.
         self.folder = Path(tempfile.mkdtemp(prefix="outfielder-pg-"))
@@ -64,8 +65,7 @@ class PostgresServer:
         """Starts it and waits until it answers."""
         log = (self.folder / "log").open("ab")
         command = [str(self._binaries / "postgres"), "-D", str(self._data), "-k", str(self.folder / "socket")]
-        # Without waiting for disks: what a test writes need not outlive the machine.
-        options = {"listen_addresses": "", "fsync": "off", "max_connections": "200", "timezone": "UTC"}
+        options = {"listen_addresses": "", "fsync": self._fsync, "max_connections": "200", "timezone": "UTC"}
         command += [word for name, value in options.items() for word in ("-c", f"{name}={value}")]
         with log, warnings.catch_warnings():
             # Of the function that runs between fork and exec; it takes no lock.

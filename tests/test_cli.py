@@ -58,7 +58,17 @@ def test_every_command_explains_itself(command: str) -> None:
         assert all(name in ran.stdout for name in COMMANDS)
 
 
-@pytest.mark.parametrize("arguments", [("fly",), ("train",), ("jobs", "--cancel"), ("serve", "--port", "x")])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("fly",),
+        ("train",),
+        ("jobs", "--cancel"),
+        ("jobs", "--log"),
+        ("jobs", "x", "--log", "--retry"),
+        ("serve", "--port", "x"),
+    ],
+)
 def test_wrong_usage_ends_with_status_2(arguments: tuple[str, ...]) -> None:
     ran = run(None, *arguments)
     assert ran.returncode == 2
@@ -99,6 +109,15 @@ def test_models_and_jobs_are_listed_for_people_and_machines(service: Processes) 
     assert as_json(service, "jobs", job["id"])["status"] == "succeeded"
     assert job["id"] in run(service, "jobs", "--limit", "100").stdout
     assert as_json(service, "jobs", job["id"], "--watch")["id"] == job["id"]
+    assert [one["id"] for one in as_json(service, "jobs", "--model", "linear", "--kind", "train")["jobs"]] == [
+        job["id"]
+    ]
+    assert as_json(service, "jobs", "--model", "linear", "--before", "2020-01-01")["jobs"] == []
+    assert run(service, "jobs", job["id"], "--log").stdout.splitlines()[-1].endswith("ends well")
+    assert as_json(service, "jobs", job["id"], "--log")["log"]
+    epochs = as_json(service, "jobs", job["id"], "--history")["history"]
+    assert [epoch["epoch"] for epoch in epochs] == list(range(1, len(epochs) + 1))
+    assert run(service, "jobs", job["id"], "--history").stdout.count("\n") == len(epochs) + 1
 
 
 def test_a_job_is_cancelled(service: Processes) -> None:

@@ -35,6 +35,7 @@ def main() -> int:
     parser.add_argument("--soak-minutes", type=float, default=3.0, help="how long the soak lasts")
     arguments = parser.parse_args()
     from benchmarks.serving.models import ARCHITECTURES, make_models
+    from benchmarks.serving.servers import PROTOCOLS
     from benchmarks.serving.stages import print_stages
 
     tables = arguments.tables.split(",")
@@ -56,7 +57,9 @@ def main() -> int:
                 for engine in ("savedmodel", "onnx") if model == ARCHITECTURES[0] else ("savedmodel",):
                     # Keras' own way is the same in both.
                     rivals = [name for name in peers if engine == "savedmodel" or name != "tutorial"]
-                    compare(bench, model, ["outfielder", *rivals], engine)
+                    # Where only the servers differ, ours is asked by the protocol of the others too.
+                    protocols = PROTOCOLS if engine == "onnx" else ()
+                    compare(bench, model, ["outfielder", *protocols, *rivals], engine)
         if "cost" in tables:
             cost(bench)
         if "autoregression" in tables:

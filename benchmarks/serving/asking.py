@@ -17,7 +17,7 @@ def run_wrk(load: Load) -> Result:
     command = [
         *("wrk", "--threads=1", f"--connections={load.connections}", f"--duration={math.ceil(load.seconds)}s"),
         *("--timeout=30s", "--latency", f"--script={WRK_SCRIPT}", f"http://127.0.0.1:{load.port}"),
-        *("--", load.path, load.bodies),
+        *("--", load.path, load.bodies, *(part for header in load.headers.items() for part in header)),
     ]
     output = subprocess.run(command, capture_output=True, check=True).stdout
     found = json.loads(output.splitlines()[-1])

@@ -36,10 +36,11 @@ class Bench:
         return rows
 
     def bodies(self, server: Server, model: str, n: int, points: int = POINTS, count: int = BODIES) -> str:
-        """A file of requests for n series."""
-        path = self.folder / f"{server.kind.name}-{model}-{n}-{points}.jsonl"
-        bodies = [json.dumps(server.kind.body(model, self.rows(n, points))) for _ in range(count)]
-        path.write_text("\n".join(bodies))
+        """A file of requests for n series, one in each line; bytes are written in hexadecimal digits."""
+        bodies = [server.kind.body(model, self.rows(n, points)) for _ in range(count)]
+        is_binary = isinstance(bodies[0], bytes)
+        path = self.folder / f"{server.kind.name}-{model}-{n}-{points}.{'hex' if is_binary else 'jsonl'}"
+        path.write_text("\n".join(body.hex() if is_binary else json.dumps(body) for body in bodies))
         return str(path)
 
     def start(
@@ -55,7 +56,8 @@ class Bench:
         Raises:
             RuntimeError: it answered otherwise than with 200.
         """
-        load = Load(server.port, server.kind.path, bodies, connections, seconds or self.seconds)
+        headers = dict(server.kind.headers)
+        load = Load(server.port, server.path, bodies, connections, seconds or self.seconds, headers=headers)
         by_wrk = server.kind.suits_wrk and shutil.which("wrk")
         result = run_wrk(load) if by_wrk else finish(begin(load))
         if result.failures:

@@ -8,9 +8,9 @@ from contextlib import ExitStack
 import numpy as np
 
 from benchmarks.serving.asking import begin, finish
-from benchmarks.serving.bench import BULK, BULK_BODIES, Bench
+from benchmarks.serving.bench import BODIES, BULK, BULK_BODIES, Bench
 from benchmarks.serving.load import Load, Result
-from benchmarks.serving.servers import OWN, Server
+from benchmarks.serving.servers import OWN, PROTOCOLS, Server
 
 CONNECTIONS = (1, 8, 64)
 
@@ -53,16 +53,28 @@ def compare(bench: Bench, model: str, names: Sequence[str], engine: str) -> None
             ]
         cells += [f"{statistics.median(bulk[name]):,.0f}", f"{memory[name]:.0f}", f"{ready[name]:.1f}"]
         print(f"| {name} | {' | '.join(cells)} |", flush=True)
+    speeds = {
+        name: [
+            *(statistics.median(r.per_second for r in single[name, connections]) for connections in CONNECTIONS),
+            statistics.median(bulk[name]),
+        ]
+        for name in names
+    }
     peers = [name for name in names if name not in OWN]
     if peers and "outfielder" in names:
-        ratios = []
-        for connections in CONNECTIONS:
-            best = max(statistics.median(r.per_second for r in single[name, connections]) for name in peers)
-            ours = statistics.median(r.per_second for r in single["outfielder", connections])
-            ratios.append(f"{ours / best:.1f} times at {connections}")
-        best = max(statistics.median(bulk[name]) for name in peers)
-        ratios.append(f"{statistics.median(bulk['outfielder']) / best:.1f} times in bulk")
-        print(f"\nOurs against the best peer: {', '.join(ratios)}.", flush=True)
+        best = [max(speeds[name][i] for name in peers) for i in range(len(CONNECTIONS) + 1)]
+        print(f"\nOurs against the best peer: {_tell(speeds['outfielder'], best, 1)}.", flush=True)
+    for name in names:
+        if name in PROTOCOLS:
+            print(f"\n{name} against outfielder: {_tell(speeds[name], speeds['outfielder'], 2)}.", flush=True)
+
+
+def _tell(ours: Sequence[float], theirs: Sequence[float], digits: int) -> str:
+    """How many times as fast, at each number of connections and in bulk."""
+    names = [*(f"at {connections}" for connections in CONNECTIONS), "in bulk"]
+    return ", ".join(
+        f"{one / other:.{digits}f} times {name}" for one, other, name in zip(ours, theirs, names, strict=True)
+    )
 
 
 def check(servers: dict[str, Server], bench: Bench, model: str) -> None:
@@ -76,22 +88,33 @@ def check(servers: dict[str, Server], bench: Bench, model: str) -> None:
 
 
 def cost(bench: Bench) -> None:
-    """The processor's time of one request, above that of an answer without content."""
-    milliseconds: dict[str, list[float]] = {"outfielder": [], "bare": []}
+    """The processor's time of one request and of a bulk: on a busy machine it says more than how long they take."""
+    names = ("outfielder", *PROTOCOLS, "bare")
+    one: dict[str, list[float]] = {name: [] for name in names}
+    many: dict[str, list[float]] = {name: [] for name in names}
     with ExitStack() as stack:
-        servers = {name: bench.start(stack, name) for name in milliseconds}
-        bodies = bench.bodies(servers["outfielder"], "lstm", 1)
-        for server in servers.values():
-            bench.load(server, bodies, 1, 1)
+        servers = {name: bench.start(stack, name) for name in names}
+        loads = [
+            (times, {name: bench.bodies(server, "lstm", n, count=count) for name, server in servers.items()})
+            for times, n, count in ((one, 1, BODIES), (many, BULK, BULK_BODIES))
+        ]
+        for name, server in servers.items():
+            bench.load(server, loads[0][1][name], 1, 1)
         for _ in range(max(bench.rounds, 3)):
-            for name, server in servers.items():
-                before = server.cpu_seconds()
-                result = bench.load(server, bodies, 1)
-                milliseconds[name].append((server.cpu_seconds() - before) / result.requests * 1000)
-    ours, bare = (statistics.median(milliseconds[name]) for name in ("outfielder", "bare"))
+            for times, bodies in loads:
+                for name, server in servers.items():
+                    before = server.cpu_seconds()
+                    result = bench.load(server, bodies[name], 1)
+                    times[name].append((server.cpu_seconds() - before) / result.requests * 1000)
     print("\n### The processor's time of one request, LSTM, one connection\n")
-    print("| | ms |\n|---|---|")
-    print(f"| ours | {ours:.3f} |\n| a bare ASGI answer | {bare:.3f} |\n| above it | {ours - bare:.3f} |", flush=True)
+    print(
+        f"| | one series, ms | above a bare answer | {BULK} series, ms | above a bare answer |\n|---|---|---|---|---|"
+    )
+    bare = [statistics.median(times["bare"]) for times in (one, many)]
+    for name in names:
+        medians = [statistics.median(times[name]) for times in (one, many)]
+        cells = [f"{median:.3f} | {median - least:.3f}" for median, least in zip(medians, bare, strict=True)]
+        print(f"| {'a bare ASGI answer' if name == 'bare' else name} | {' | '.join(cells)} |", flush=True)
 
 
 def isolation(bench: Bench, names: Sequence[str]) -> None:
@@ -110,7 +133,7 @@ def isolation(bench: Bench, names: Sequence[str]) -> None:
             bench.load(server, one, 1, 1)
             for _ in range(bench.rounds):
                 idle.append(bench.load(server, one, 1))
-                running_bulk = begin(Load(server.port, server.kind.path, many, 1, bench.seconds + 1.5))
+                running_bulk = begin(Load(server.port, server.path, many, 1, bench.seconds + 1.5))
                 time.sleep(0.75)
                 beside.append(bench.load(server, one, 1))
                 bulks.append(finish(running_bulk).per_second * BULK)

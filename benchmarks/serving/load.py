@@ -10,7 +10,7 @@ import json
 import resource
 import sys
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import cast
 
@@ -20,7 +20,7 @@ import uvloop
 
 @dataclass(frozen=True)
 class Load:
-    """`bodies` is a file with one JSON body in each line.
+    """`bodies` is a file with one body in each line: JSON or, where its name ends in `.hex`, bytes.
 
     Without a `rate`, each connection posts as soon as it has its answer; with one, requests a second, all connections
     together keep to it, and an answer's time counts from when its request was due.
@@ -32,6 +32,7 @@ class Load:
     connections: int
     seconds: float
     rate: float | None = None
+    headers: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,9 @@ class _Connection(asyncio.Protocol):
 class _Run:
     def __init__(self, load: Load) -> None:
         self.load = load
-        self.requests = [_request(load, body) for body in Path(load.bodies).read_bytes().splitlines()]
+        lines = Path(load.bodies).read_bytes().splitlines()
+        is_binary = load.bodies.endswith(".hex")
+        self.requests = [_request(load, bytes.fromhex(line.decode()) if is_binary else line) for line in lines]
         self.started = time.perf_counter()
         self._end = self.started + load.seconds
         self._times: list[float] = []
@@ -152,6 +155,7 @@ class _Run:
 
 def _request(load: Load, body: bytes) -> bytes:
     head = f"POST {load.path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+    head += "".join(f"{name}: {value}\r\n" for name, value in load.headers.items())
     return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
 
 

@@ -10,11 +10,13 @@ import sysconfig
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 ROOT = Path(__file__).parents[2]
 PEERS = Path(__file__).parent / "peers"
@@ -25,7 +27,10 @@ Rows = list[list[float]]
 
 @dataclass(frozen=True)
 class Kind:
-    """One of the servers. `command` gets the Python to run it with."""
+    """One of the servers. `command` gets the Python to run it with.
+
+    A body is JSON, or bytes, whose answer is bytes as well; `headers` are sent with it. `path` may have the `{model}`.
+    """
 
     name: str
     command: Callable[[str], list[str]]
@@ -33,6 +38,7 @@ class Kind:
     body: Callable[[str, Rows], Any]
     answer: Callable[[Any], Rows]
     suits_wrk: bool = True
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def python(self) -> Path:
@@ -40,7 +46,11 @@ class Kind:
         return Path(sys.executable) if self.name in OWN else ROOT / f".venv-serving-{self.name}" / "bin" / "python"
 
 
-OWN = ("outfielder", "bare")
+# Ours by another server's protocol, in JSON and in bytes.
+PROTOCOLS = ("outfielder-v2", "outfielder-v2-binary")
+OWN = ("outfielder", *PROTOCOLS, "bare")
+# JSON may end with spaces: so its length, which a header names, is the same for all bodies.
+HEADER_BYTES = 256
 
 
 def _tensor(rows: Rows) -> dict[str, Any]:
@@ -56,6 +66,30 @@ def _read_tensor(answer: Any) -> Rows:
     return [output["data"][i : i + width] for i in range(0, len(output["data"]), width)]
 
 
+def _binary_tensor(rows: Rows) -> bytes:
+    """The same with the values as bytes behind the JSON, and asking for as much."""
+    values = np.array(rows, np.float32)
+    parameters = {"binary_data_size": values.nbytes}
+    series = {"name": "series", "shape": values.shape, "datatype": "FP32", "parameters": parameters}
+    header = json.dumps({"inputs": [series], "parameters": {"binary_data_output": True}})
+    return header.ljust(HEADER_BYTES).encode() + values.tobytes()
+
+
+def _read_binary_tensor(answer: bytes) -> Rows:
+    header, end = json.JSONDecoder().raw_decode(answer.decode("latin-1"))
+    output = header["outputs"][0]
+    rows: Rows = (
+        np.frombuffer(answer[end:], {"FP64": "<f8", "FP32": "<f4"}[output["datatype"]])
+        .reshape(output["shape"])
+        .tolist()
+    )
+    return rows
+
+
+def _serve(python: str) -> list[str]:
+    return [python, "-m", "service.cli", "serve"]
+
+
 def _script(name: str) -> Callable[[str], list[str]]:
     return lambda python: [python, str(PEERS / f"serve_{name}.py")]
 
@@ -65,10 +99,25 @@ KINDS = {
     for kind in (
         Kind(
             "outfielder",
-            lambda python: [python, "-m", "service.cli", "serve"],
+            _serve,
             "/forecast",
             lambda model, rows: {"model": model, "series": rows[0] if len(rows) == 1 else rows},
             lambda answer: [one["values"] for one in answer["forecasts"]],
+        ),
+        Kind(
+            "outfielder-v2",
+            _serve,
+            "/v2/models/{model}/infer",
+            lambda _, rows: _tensor(rows),
+            _read_tensor,
+        ),
+        Kind(
+            "outfielder-v2-binary",
+            _serve,
+            "/v2/models/{model}/infer",
+            lambda _, rows: _binary_tensor(rows),
+            _read_binary_tensor,
+            headers={"Inference-Header-Content-Length": str(HEADER_BYTES)},
         ),
         Kind(
             "tutorial",
@@ -107,8 +156,9 @@ KINDS = {
 class Server:
     """A running server and all its processes."""
 
-    def __init__(self, kind: Kind, port: int, pid: int, ready_seconds: float) -> None:
+    def __init__(self, kind: Kind, model: str, port: int, pid: int, ready_seconds: float) -> None:
         self.kind = kind
+        self.path = kind.path.format(model=model)
         self.port = port
         self.ready_seconds = ready_seconds
         self._pid = pid
@@ -116,7 +166,9 @@ class Server:
     def post(self, body: bytes, path: str | None = None, timeout: float = 600) -> bytes:
         """An answer, however large."""
         request = urllib.request.Request(
-            f"http://127.0.0.1:{self.port}{path or self.kind.path}", body, {"Content-Type": "application/json"}
+            f"http://127.0.0.1:{self.port}{path or self.path}",
+            body,
+            {"Content-Type": "application/json", **self.kind.headers},
         )
         with urllib.request.urlopen(request, timeout=timeout) as answer:
             text: bytes = answer.read()
@@ -124,7 +176,10 @@ class Server:
 
     def forecast(self, model: str, rows: Rows) -> Rows:
         """Forecasts of rows of one length, to compare."""
-        return self.kind.answer(json.loads(self.post(json.dumps(self.kind.body(model, rows)).encode())))
+        body = self.kind.body(model, rows)
+        if isinstance(body, bytes):
+            return self.kind.answer(self.post(body))
+        return self.kind.answer(json.loads(self.post(json.dumps(body).encode())))
 
     def cpu_seconds(self) -> float:
         """The processor's time of all its processes so far."""
@@ -221,7 +276,7 @@ def running(
         process = subprocess.Popen(
             kind.command(str(kind.python)), env=environment, cwd=folder, stdout=log, stderr=log, start_new_session=True
         )
-        server = Server(kind, port, process.pid, 0.0)
+        server = Server(kind, model, port, process.pid, 0.0)
         try:
             _wait(server, process, model, folder / "log.txt")
             server.ready_seconds = time.perf_counter() - started

@@ -1,10 +1,18 @@
--- What `wrk` posts, and its figures as one line of JSON. Arguments: the path, and a file with one JSON body in each line.
+-- What `wrk` posts, and its figures as one line of JSON. Arguments: the path, a file with one body in each line (JSON or, where
+-- its name ends in `.hex`, bytes), and names and values of headers in turn.
 local requests = {}
 local sent = 0
 
 function init(arguments)
+  local headers = { ["Content-Type"] = "application/json" }
+  for i = 3, #arguments, 2 do
+    headers[arguments[i]] = arguments[i + 1]
+  end
   for body in io.lines(arguments[2]) do
-    requests[#requests + 1] = wrk.format("POST", arguments[1], { ["Content-Type"] = "application/json" }, body)
+    if arguments[2]:match("%.hex$") then
+      body = body:gsub("..", function(digits) return string.char(tonumber(digits, 16)) end)
+    end
+    requests[#requests + 1] = wrk.format("POST", arguments[1], headers, body)
   end
 end
 

@@ -17,7 +17,7 @@ from outfielder_client import Client, InvalidRequest
 from outfielder_client import plot as draw_frames
 from service.cli.output import clean
 from service.cli.series_choice import choose_series, to_records
-from service.cli.series_file import leave_out, read_request
+from service.cli.series_file import leave_out, name_file, read_request
 from service.datasets.file_options import FileOptions
 from service.domain.calendar import future_timestamps
 from service.domain.series import PostedSeries, read_numbers, split
@@ -100,7 +100,7 @@ def ask(
             print(f"{one.id}: {of_one['error']['message']}", file=sys.stderr)
             continue
         # A file of one series without a name is called by its own.
-        name = one.id if read.columns.id is not None else file.name
+        name = one.id if read.columns.id is not None else Path(name_file(file)).name
         model = f"{answer['model']} version {answer['version']}"
         drawn.append(_cut(one._replace(id=name), numbers, of_one, fields, last, model))
     return drawn

@@ -42,7 +42,8 @@ def describe_job(job: dict[str, Any], freq: str | None = None) -> str:
         # Lists of jobs leave the scores of backtests out.
         return f"{finished}. {describe_backtest(result)}" if "overall" in result else f"{finished}."
     published = f"{finished}: version {result['version']} of {result['model']}."
-    return " ".join([published, _describe_scores(job, freq), *_describe_gate(job, freq)])
+    parts = [published, *_describe_left_out(result), _describe_scores(job, freq), *_describe_gate(job, freq)]
+    return " ".join(parts)
 
 
 def summarize_job(job: dict[str, Any]) -> str:
@@ -105,6 +106,17 @@ def _describe_progress(job: dict[str, Any]) -> str:
     return f", {progress['epoch']} of {progress['epochs']} {what} done" + (
         f", about {format_seconds(left)} left" if left else ""
     )
+
+
+def _describe_left_out(result: dict[str, Any]) -> list[str]:
+    """The parts of a model of several that could not be fitted."""
+    left_out = result.get("left_out") or []
+    if not left_out:
+        return []
+    first = f"{left_out[0]['part']}: {left_out[0]['reason']}"
+    return [
+        f"It does without {first}" if len(left_out) == 1 else f"It does without {len(left_out)} fits, first {first}"
+    ]
 
 
 def _describe_scores(job: dict[str, Any], freq: str | None) -> str:

@@ -74,6 +74,16 @@ def _summarize_state(job: dict[str, Any]) -> list[str]:
     return [job["id"], job["kind"], job["model"], job["status"], done]
 
 
+def print_history(epochs: list[dict[str, Any]]) -> None:
+    counts = ("attempt", "epoch", "member", "member_epoch")
+    rows = [
+        [*(str(epoch[count]) for count in counts), *(format_score(epoch[loss]) for loss in ("loss", "val_loss")),
+         "" if epoch["seconds"] is None else f"{epoch['seconds']:.1f}"]
+        for epoch in epochs
+    ]  # fmt: skip
+    print_table(["run", "epoch", "member", "member epoch", "loss", "validation", "seconds"], rows)
+
+
 def print_forecast(answer: dict[str, Any], only_series: str | None = None) -> None:
     """Args: `only_series` is what a series is called whose file has no name for it."""
     horizon = answer["horizon"]

@@ -24,13 +24,15 @@ class OutputFile:
             sys.stdout.buffer.flush()
             return
         path = self.path.resolve()
-        if path.exists() and not path.is_file():
-            # A pipe, or /dev/stdout: there is nothing to keep.
+        if (path.exists() and not path.is_file()) or not os.access(path.parent, os.W_OK):
+            # A pipe, or /dev/stdout; or a file in a folder that takes no other.
             path.write_bytes(content)
             return
         part = path.with_name(f".{path.name}.{os.getpid()}.part")
         try:
             part.write_bytes(content)
+            if path.exists():
+                part.chmod(path.stat().st_mode)
             part.replace(path)
         finally:
             part.unlink(missing_ok=True)

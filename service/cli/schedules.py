@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
+from service.cli.completion import complete_architectures
 from service.cli.connection import connect
 from service.cli.options import Json, Key, Url, parse_options
 from service.cli.output import print_json, print_table
@@ -13,7 +14,7 @@ def schedule(
     cron: Annotated[
         str, typer.Argument(help="When to train: '0 3 * * 1' is Mondays at three; or @daily, @weekly and the like.")
     ],
-    architecture: Annotated[str, typer.Argument(help="A preset, or 'auto'.")],
+    architecture: Annotated[str, typer.Argument(help="A preset, or 'auto'.", autocompletion=complete_architectures)],
     name: Annotated[str | None, typer.Option(help="The model's name.")] = None,
     dataset: Annotated[str | None, typer.Option(help="The id of the upload to train on.")] = None,
     timezone: Annotated[str | None, typer.Option(help="An IANA time zone; by default UTC.")] = None,
@@ -71,8 +72,10 @@ def schedules(
         print_json(shown[0] if schedule_id is not None and shown else {"schedules": shown})
     elif delete:
         print(f"Schedule {schedule_id} is removed.")
-    else:
+    elif shown:
         _print_schedules(shown)
+    else:
+        print("There are no schedules.")
 
 
 def _print_schedules(listed: list[dict[str, Any]]) -> None:

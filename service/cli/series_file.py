@@ -34,13 +34,18 @@ def read_content(file: Path) -> bytes:
     return sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
 
 
+def name_file(file: Path) -> str:
+    """What a file is called in messages."""
+    return "standard input" if str(file) == "-" else str(file)
+
+
 def read_request(file: Path, options: FileOptions, freq: str | None) -> FileRequest:
     """The request that a file is; what its reading found goes to standard error."""
     settings = Settings()
     limits = UploadLimits(settings.max_dataset_points, settings.max_dataset_series)
     request = local_file.read_request(read_content(file), limits, options, freq)
     for finding in request.findings:
-        print(f"{finding.id or file}: {finding.message}", file=sys.stderr)
+        print(f"{finding.id or name_file(file)}: {finding.message}", file=sys.stderr)
     return request
 
 
@@ -58,7 +63,7 @@ def upload(client: Client, file: Path, options: FileOptions) -> dict[str, Any]:
     arguments: dict[str, Any] = {name.replace("_column", "_col"): value for name, value in options.to_dict().items()}
     dataset = client.upload(content, media_type=media_type, **arguments)
     for finding in dataset["audit"]:
-        print(f"{finding['id'] or file}: {finding['message']}", file=sys.stderr)
+        print(f"{finding['id'] or name_file(file)}: {finding['message']}", file=sys.stderr)
     missing = {"missing": rest.pop("missing")} if "missing" in rest else {}
     return {**rest, "data": {"kind": "dataset", "id": dataset["id"], **missing}}
 

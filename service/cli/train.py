@@ -54,6 +54,9 @@ def train(
     option: Annotated[
         list[str] | None, typer.Option("--set", metavar="FIELD=JSON", help="Any other field of POST /train.")
     ] = None,
+    priority: Annotated[
+        int | None, typer.Option(help="-10 to 10, by default 0: jobs of a higher priority start first.")
+    ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for the model and show a progress bar.")] = False,
     url: Url = None,
     api_key: Key = None,
@@ -69,7 +72,8 @@ def train(
     options = choose_options(id_column, time_column, target_column, decimal, thousands, form)
     if file is None and options.to_dict():
         raise typer.BadParameter(f"{', '.join(options.to_dict())}: only with --file.")
-    fields = {"architecture": architecture, "name": name, **read_flags(flags), **parse_options(option or [])}
+    named = {"architecture": architecture, "name": name, "priority": priority}
+    fields = {**named, **read_flags(flags), **parse_options(option or [])}
     with connect(url, api_key) as client:
         request = {field: value for field, value in fields.items() if value is not None}
         if file is not None:

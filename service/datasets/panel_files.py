@@ -210,6 +210,24 @@ def load_blocks(folder: Path, outline: Outline) -> Iterator[Array]:
         raise EOFError("the numbers end early")
 
 
+def cut_blocks(blocks: Iterator[Array], lengths: Iterable[int]) -> Iterator[Array]:
+    """Series of these lengths from blocks that are cut anywhere."""
+    block: Array = np.zeros(0)
+    for length in lengths:
+        parts: list[Array] = []
+        needed = length
+        while needed > len(block):
+            parts.append(block)
+            needed -= len(block)
+            block = next(blocks)
+        parts.append(block[:needed])
+        block = block[needed:]
+        yield parts[0] if len(parts) == 1 else np.concatenate(parts)
+    # To the end, where the checksum is compared.
+    for _ in blocks:
+        pass
+
+
 def load_facts(folder: Path) -> Dataset:
     """The facts that `write_panel` wrote. Raises OSError, and one of `DAMAGES` where the file is another."""
     return read_record(orjson.loads(read_regular(folder / FACTS, MOST_FACTS_BYTES)))
@@ -217,6 +235,13 @@ def load_facts(folder: Path) -> Dataset:
 
 class Replaced(Exception):
     """The panel in the file is not the one that was looked at before."""
+
+
+def read_raw(path: Path) -> Iterator[Array]:
+    """The numbers of a file that holds nothing else, in blocks."""
+    with path.open("rb") as file:
+        while len(block := np.fromfile(file, np.float64, BLOCK_POINTS)):
+            yield block
 
 
 def _read_outline(archive: Any) -> Outline:

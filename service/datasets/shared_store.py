@@ -58,14 +58,14 @@ class SharedQuota(Quota):
 
     def __init__(self, uploads: SharedUploads, root: Path, limit_bytes: int | None) -> None:
         super().__init__(root, limit_bytes)
-        self._uploads = uploads
+        self.uploads = uploads
         self._kept: dict[str, int] = {}
         self._measured_at = -MEASURE_SECONDS
 
     def measure(self) -> Use:
         if time.monotonic() - self._measured_at >= MEASURE_SECONDS:
             try:
-                self._kept = self._uploads.measure()
+                self._kept = self.uploads.measure()
             except StorageUnavailable as error:
                 logger.warning("uploads are counted as they were: %s", error.message)
             self._measured_at = time.monotonic()
@@ -86,7 +86,7 @@ class SharedDatasets(DatasetStore):
     ) -> None:
         super().__init__(root, quota_bytes)
         self.quota = SharedQuota(uploads, root, quota_bytes)
-        self._uploads = uploads
+        self.uploads = uploads
         self._patience_seconds = patience_seconds
         self._compared: dict[str, float] = {}
         self._told: dict[str, float] = {}
@@ -101,7 +101,7 @@ class SharedDatasets(DatasetStore):
     ) -> tuple[Dataset, str | None]:
         self._bring(dataset_id, at_once=True)
         try:
-            before = self._uploads.find(dataset_id)
+            before = self.uploads.find(dataset_id)
         except ObjectMissing:
             raise missing(dataset_id) from None
         except DamagedUpload as error:
@@ -113,7 +113,7 @@ class SharedDatasets(DatasetStore):
             return dataset, kept
         try:
             with storing(PLACE):
-                generation = self._uploads.put(dataset_id, folder, dataset.to_record(), before[0].made_ns, before)
+                generation = self.uploads.put(dataset_id, folder, dataset.to_record(), before[0].made_ns, before)
                 write(folder / GENERATION, generation.encode())
         except ObjectChanged:
             raise DatasetReplaced(
@@ -127,7 +127,7 @@ class SharedDatasets(DatasetStore):
     def page(self, *, limit: int = 50, cursor: str | None = None) -> tuple[list[Dataset], str | None]:
         keyed = [
             (f"{pointer.made_ns:019d}-{name}", pointer.facts)
-            for name, pointer in self._uploads.list_all().items()
+            for name, pointer in self.uploads.list_all().items()
             if pointer.facts is not None
         ]
         chosen, next_cursor = cut_page(keyed, limit, cursor)
@@ -136,7 +136,7 @@ class SharedDatasets(DatasetStore):
     def has(self, dataset_id: str) -> bool:
         self._folder(dataset_id)
         try:
-            self._uploads.find(dataset_id)
+            self.uploads.find(dataset_id)
         except ObjectMissing:
             return False
         except DamagedUpload:
@@ -146,7 +146,7 @@ class SharedDatasets(DatasetStore):
     def delete(self, dataset_id: str) -> None:
         folder = self._folder(dataset_id)
         try:
-            self._uploads.delete(dataset_id)
+            self.uploads.delete(dataset_id)
         except ObjectMissing:
             raise missing(dataset_id) from None
         finally:
@@ -157,10 +157,10 @@ class SharedDatasets(DatasetStore):
     def expire(self, older_than_seconds: float) -> None:
         """As `DatasetStore.expire`; a copy goes also where other machines still use the upload."""
         try:
-            for name, used_at in self._uploads.last_used().items():
+            for name, used_at in self.uploads.last_used().items():
                 if time.time() - used_at >= older_than_seconds:
                     with contextlib.suppress(ObjectMissing):
-                        self._uploads.delete(name)
+                        self.uploads.delete(name)
         except StorageUnavailable as error:
             logger.warning("old uploads are removed later: %s", error.message)
         super().expire(older_than_seconds)
@@ -170,7 +170,7 @@ class SharedDatasets(DatasetStore):
         if self._is_away() and folder.exists():
             return super().get(dataset_id)
         try:
-            facts = self._uploads.find(dataset_id)[0].facts
+            facts = self.uploads.find(dataset_id)[0].facts
         except ObjectMissing:
             raise missing(dataset_id) from None
         except DamagedUpload as error:
@@ -192,7 +192,7 @@ class SharedDatasets(DatasetStore):
             if not self.has(dataset_id):
                 return False
             if time.monotonic() - self._told.get(dataset_id, -USED_SECONDS) >= USED_SECONDS:
-                self._uploads.touch(dataset_id)
+                self.uploads.touch(dataset_id)
                 self._told[dataset_id] = time.monotonic()
         except StorageUnavailable:
             self._failed_at = time.monotonic()
@@ -219,7 +219,7 @@ class SharedDatasets(DatasetStore):
         if (scratch / FACTS).exists():
             facts, made_ns = load_facts(scratch).to_record(), (scratch / FACTS).stat().st_mtime_ns
         try:
-            generation = self._uploads.put(name, scratch, facts, made_ns)
+            generation = self.uploads.put(name, scratch, facts, made_ns)
         except ObjectExists:
             raise FileExistsError(f"the upload {name} is there already") from None
         write(scratch / GENERATION, generation.encode())
@@ -262,14 +262,14 @@ class SharedDatasets(DatasetStore):
 
     def _compare(self, name: str, folder: Path) -> None:
         for attempt in range(MOST_FETCHES):
-            pointer, _ = self._uploads.find(name)
+            pointer, _ = self.uploads.find(name)
             if self._is_here(name, folder, pointer):
                 return
             try:
                 self._fetch(name, folder, pointer)
             except DamagedUpload:
                 # Replaced meanwhile, its files are gone for a good reason.
-                if attempt == MOST_FETCHES - 1 or self._uploads.find(name)[0].generation == pointer.generation:
+                if attempt == MOST_FETCHES - 1 or self.uploads.find(name)[0].generation == pointer.generation:
                     raise
 
     def _is_here(self, name: str, folder: Path, pointer: Pointer) -> bool:
@@ -290,7 +290,7 @@ class SharedDatasets(DatasetStore):
         scratch = self.scratch()
         try:
             with storing(PLACE):
-                self._uploads.fetch(name, pointer, scratch)
+                self.uploads.fetch(name, pointer, scratch)
                 write(scratch / GENERATION, pointer.generation.encode())
                 flush_folder(scratch)
                 try:

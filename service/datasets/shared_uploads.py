@@ -65,6 +65,11 @@ class SharedUploads:
         content, tag = self.storage.read(f"{FACTS}/{name}.json")
         return _parse(content), tag
 
+    def list_names(self) -> list[str]:
+        """The names of all uploads, damaged or not."""
+        listed = self.storage.list_objects(FACTS)
+        return [facts.key.removeprefix(f"{FACTS}/").removesuffix(".json") for facts in listed]
+
     def list_all(self) -> dict[str, Pointer]:
         """All uploads by name; damaged ones are left out."""
         listed = {

@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import BinaryIO, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,7 @@ from service.datasets.panel_files import (
     FACTS,
     Outline,
     Replaced,
+    cut_blocks,
     load_blocks,
     load_facts,
     load_outline,
@@ -43,14 +44,17 @@ from service.errors import (
     StorageUnavailable,
 )
 from service.storage.disk_errors import is_disk_error, make_storage_error, storing
-from service.storage.durability import flush_folder
+from service.storage.durability import flush_file, flush_folder
 from service.storage.exchange import exchange
 from service.storage.private_files import make_folder
+from service.storage.regular_files import open_regular
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+# Beside the panel of forecasts: all that was forecast.
+FORECASTS = "forecasts.parquet"
 # The store in messages to clients.
 PLACE = "folder of uploads"
 # What lies there longer belongs to a process that died.
@@ -105,6 +109,29 @@ class DatasetStore:
                 raise
             return known
         return dataset
+
+    def adopt_as(self, scratch: Path, dataset: Dataset, dataset_id: str) -> None:
+        """Makes a folder of `scratch` with forecasts the data set of an id, unless there is one already."""
+        dataset = replace(dataset, id=dataset_id, has_forecasts=True)
+        try:
+            with storing(PLACE):
+                write_facts(scratch, dataset)
+                flush_file(scratch / FORECASTS)
+                self._publish(scratch, dataset_id)
+        except StorageUnavailable:
+            # Another run of the same job was faster.
+            if not self.touch(dataset_id):
+                raise
+
+    def open_forecasts(self, dataset_id: str) -> BinaryIO:
+        """The file of forecasts of a data set, open to read: also when the data set goes. Raises as `get`."""
+        with self._reading(dataset_id) as folder:
+            self.touch(dataset_id)
+            return open_regular(folder / FORECASTS)
+
+    def discard(self, scratch: Path) -> None:
+        """Removes a folder of `scratch`."""
+        shutil.rmtree(scratch, ignore_errors=True)
 
     def _find_same(self, dataset: Dataset) -> Dataset | None:
         """The data set that has the id already. Raises IdempotencyKeyReused if it holds something else."""
@@ -269,6 +296,10 @@ class DatasetStore:
         with self._reading(dataset_id) as folder:
             yield from load_blocks(folder, outline)
 
+    def load_each(self, dataset_id: str, outline: Outline) -> Iterator[NDArray[np.float64]]:
+        """The values [time] of each series of a data set, one after the other. Raises as `load_series`."""
+        yield from cut_blocks(self.load_blocks(dataset_id, outline), outline.lengths)
+
     def get(self, dataset_id: str) -> Dataset:
         """A data set's facts. Raises DatasetNotFound, DatasetDamaged."""
         with self._reading(dataset_id) as folder:
@@ -406,6 +437,11 @@ class DatasetStore:
 def name_upload(key: str) -> str:
     """The id of the data set that was kept under a key."""
     return hashlib.sha256(f"upload {key}".encode()).hexdigest()[:32]
+
+
+def is_upload(name: str) -> bool:
+    """Whether it is the name of an upload, or of series that are kept for a job."""
+    return _ID.match(name) is not None
 
 
 def cut_page(keyed: Iterable[tuple[str, T]], limit: int, cursor: str | None) -> tuple[list[T], str | None]:

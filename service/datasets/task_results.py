@@ -45,7 +45,7 @@ class TaskResults:
 
     def find(self, task: str, job_id: str) -> bytes | None:
         """A result as JSON; None where there is none, or none any more. Blocks."""
-        if not _ID.match(job_id):
+        if not is_result(job_id):
             return None
         path = self._path(task, job_id)
         with storing(PLACE), suppress(FileNotFoundError):
@@ -70,3 +70,8 @@ class TaskResults:
             room -= size
             if modified < oldest or room < 0:
                 Path(path).unlink(missing_ok=True)
+
+
+def is_result(job_id: str) -> bool:
+    """Whether it can be the id of a result."""
+    return _ID.match(job_id) is not None

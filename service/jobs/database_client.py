@@ -12,9 +12,16 @@ from typing import Any, TypeVar
 import orjson
 import sqlalchemy as sa
 from dbos import DBOSClient, EnqueueOptions
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
-from service.errors import DatabaseUnavailable, IdempotencyKeyReused, NotReady, QueueFull
+from service.errors import (
+    DatabaseUnavailable,
+    IdempotencyKeyReused,
+    JobNotEnded,
+    JobNotFound,
+    NotReady,
+    QueueFull,
+)
 from service.jobs import database_errors
 from service.jobs.database import (
     APPLICATION,
@@ -30,6 +37,7 @@ from service.jobs.database import (
 from service.jobs.database_tables import add_number
 from service.jobs.job import Job
 from service.jobs.job_reader import JobReader
+from service.jobs.priority import DEFAULT, rank
 
 logger = logging.getLogger(__name__)
 
@@ -88,9 +96,56 @@ class JobDatabase:
             self._state = "closed"
 
     def submit(
-        self, jobs: Sequence[Submission], ids: Sequence[str], *, limit: int, may_be_known: bool, keep: Keep | None
+        self,
+        jobs: Sequence[Submission],
+        ids: Sequence[str],
+        *,
+        limit: int,
+        may_be_known: bool,
+        keep: Keep | None,
+        retry_of: str | None = None,
     ) -> list[Job]:
-        """As of JobQueue.submit_all."""
+        """As of JobQueue.submit_all; `retry_of` is the id of the job that is done again."""
+        try:
+            return self._submit(jobs, ids, limit, may_be_known, keep, retry_of)
+        except IntegrityError:
+            # Another process was faster with the same key; now its jobs can be seen.
+            return self._submit(jobs, ids, limit, may_be_known, keep, retry_of)
+
+    def retry(
+        self, job_id: str, new_id: str, *, limit: int, may_be_known: bool, check: Callable[[dict[str, Any]], None]
+    ) -> Job:
+        """As of JobQueue.retry."""
+        job = next(iter(self.reader.find([job_id])), None)
+        task = None if job is None else self.reader.read_task(job_id)
+        if job is None or task is None:
+            raise JobNotFound(f"There is no job {job_id[:100]!r} that could be submitted again. It may have expired.")
+        if not job.is_ended:
+            raise JobNotEnded(f"Job {job_id!r} has not ended: it is {job.status}. Cancel it first, or wait.")
+
+        def keep(task: dict[str, Any] = task) -> Callable[[], None]:
+            check(task)
+            return _nothing
+
+        [again] = self.submit(
+            [(job.request, task)],
+            [new_id],
+            limit=limit,
+            may_be_known=may_be_known,
+            keep=keep,
+            retry_of=job_id,
+        )
+        return again
+
+    def _submit(
+        self,
+        jobs: Sequence[Submission],
+        ids: Sequence[str],
+        limit: int,
+        may_be_known: bool,
+        keep: Keep | None,
+        retry_of: str | None,
+    ) -> list[Job]:
         digests = [_digest(request) for request, _ in jobs]
         missing = list(range(len(jobs)))
         if may_be_known:
@@ -105,25 +160,35 @@ class JobDatabase:
             undo = _nothing if keep is None else keep()
             try:
                 with self.engine.begin() as connection:
-                    numbers = [add_number(connection, ids[index]) for index in missing]
-                    # Again, now that this process alone may write.
+                    submitted_ms = time.time_ns() // 1_000_000
+                    tasks = [jobs[index][1] for index in missing]
+                    numbers = [
+                        add_number(connection, ids[index], task["model"], task["kind"], submitted_ms)
+                        for index, task in zip(missing, tasks, strict=True)
+                    ]
+                    # Again, now that this process alone may write, where that is so.
                     self._check_room(len(missing), limit)
                     for index, number in zip(missing, numbers, strict=True):
-                        self._enqueue(connection, ids[index], digests[index], jobs[index], number)
+                        facts = {"digest": digests[index], "submitted_ms": submitted_ms}
+                        if retry_of is not None:
+                            facts["retry_of"] = retry_of
+                        self._enqueue(connection, ids[index], jobs[index], number, facts)
             except BaseException:
                 undo()
                 raise
         return self.reader.find(ids)
 
     def _check_room(self, count: int, limit: int) -> None:
-        waiting = self.reader.count()["queued"]
+        waiting = self.reader.count_waiting()
         if waiting + count > limit:
             raise QueueFull(
                 f"{waiting} jobs are waiting, and the limit is {limit}. Wait until some end, or cancel some.",
                 retry_after_seconds=10,
             )
 
-    def _enqueue(self, connection: sa.Connection, job_id: str, digest: str, job: Submission, number: int) -> None:
+    def _enqueue(
+        self, connection: sa.Connection, job_id: str, job: Submission, number: int, facts: dict[str, Any]
+    ) -> None:
         request, task = job
         options: EnqueueOptions = {
             "queue_name": QUEUE,
@@ -135,11 +200,9 @@ class JobDatabase:
                 "kind": task["kind"],
                 "model": task["model"],
                 "request": request,
-                "digest": digest,
-                "submitted_ms": time.time_ns() // 1_000_000,
+                **facts,
             },
-            # The engine takes the waiting job with the lowest first.
-            "priority": number,
+            "priority": rank(request.get("priority") or DEFAULT, number),
         }
         self.client.enqueue_in_transaction(connection, options, task)
 

@@ -4,8 +4,12 @@ The engine's are documented (DBOS, "System Tables"). They hold what the engine n
 submitted is ours, for its own rests on the clock.
 """
 
+from typing import Any
+
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
+
+from service.jobs.job_records import read_json, read_submitted_ms
 
 # A clock may be set; a number that the database counts up is always more than the one before.
 NUMBERS = sa.Table(
@@ -13,6 +17,12 @@ NUMBERS = sa.Table(
     sa.MetaData(),
     sa.Column("number", sa.Integer, primary_key=True, autoincrement=True),
     sa.Column("job_id", sa.Text, nullable=False, unique=True),
+    # What lists are filtered by; the engine's attributes have it too, but no index.
+    sa.Column("model", sa.Text),
+    sa.Column("kind", sa.Text),
+    # By the clock of the process that took the submission, as it is shown.
+    sa.Column("submitted_ms", sa.BigInteger),
+    sa.Index("outfielder_jobs_by_model", "model", "number"),
     # So that the number of a deleted job is never used again.
     sqlite_autoincrement=True,
 )
@@ -28,6 +38,19 @@ WORKERS = sa.Table(
     # By the database's clock.
     sa.Column("started_ms", sa.BigInteger, nullable=False),
     sa.Column("heartbeat_ms", sa.BigInteger, nullable=False),
+)
+# What workers logged about jobs: see service.jobs.job_log.
+LOG = sa.Table(
+    "outfielder_job_log",
+    sa.MetaData(),
+    sa.Column("number", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True),
+    sa.Column("job_id", sa.Text, nullable=False),
+    sa.Column("attempt", sa.Integer, nullable=False),
+    # By the database's clock.
+    sa.Column("at_ms", sa.BigInteger, nullable=False),
+    sa.Column("level", sa.Text, nullable=False),
+    sa.Column("text", sa.Text, nullable=False),
+    sa.Index("outfielder_job_log_by_job", "job_id", "number"),
 )
 # Parts of jobs that other workers may take: see service.jobs.parts.
 PARTS = sa.Table(
@@ -67,6 +90,11 @@ class JobTables:
             sa.column("attributes", _JSON),
             schema=schema,
         )
+        self.input = sa.table(
+            "workflow_input",
+            *(sa.column(name, sa.Text) for name in ("workflow_uuid", "inputs")),
+            schema=schema,
+        )
         self.output = sa.table(
             "workflow_output",
             *(sa.column(name, sa.Text) for name in ("workflow_uuid", "output", "error")),
@@ -92,8 +120,22 @@ def make_tables(connection: sa.Connection) -> None:
     status = JobTables(connection.dialect.name).status
     connection.execute(sa.text(f"CREATE INDEX IF NOT EXISTS {_STATUS_INDEX} ON {_full_name(status)} (name, status)"))
     WORKERS.create(connection, checkfirst=True)
+    LOG.create(connection, checkfirst=True)
     PARTS.create(connection, checkfirst=True)
-    if sa.inspect(connection).has_table(NUMBERS.name):
+    _make_numbers(connection, status)
+    _describe_numbered(connection, status)
+
+
+def _make_numbers(connection: sa.Connection, status: sa.TableClause) -> None:
+    inspector = sa.inspect(connection)
+    if inspector.has_table(NUMBERS.name):
+        known = {column["name"] for column in inspector.get_columns(NUMBERS.name)}
+        for column in NUMBERS.columns:
+            if column.name not in known:
+                kind = column.type.compile(connection.dialect)
+                connection.execute(sa.text(f"ALTER TABLE {NUMBERS.name} ADD COLUMN {column.name} {kind}"))
+        for index in NUMBERS.indexes:
+            index.create(connection, checkfirst=True)
         return
     NUMBERS.create(connection)
     rows = connection.execute(
@@ -102,14 +144,40 @@ def make_tables(connection: sa.Connection) -> None:
         )
     ).all()
     for row in sorted(rows, key=lambda row: row.order or 0):
-        number = add_number(connection, row.workflow_uuid)
+        number = _insert(connection, {"job_id": row.workflow_uuid})
         # Those that wait are taken in the order of their numbers, as all that come.
         connection.execute(sa.update(status).where(status.c.workflow_uuid == row.workflow_uuid).values(priority=number))
 
 
-def add_number(connection: sa.Connection, job_id: str) -> int:
+def _describe_numbered(connection: sa.Connection, status: sa.TableClause) -> None:
+    """Fills in what a release that only numbered jobs left out."""
+    # As text: what one row holds must not keep all others from being read.
+    attributes = sa.cast(status.c.attributes, sa.Text)
+    rows = connection.execute(
+        sa.select(NUMBERS.c.number, attributes)
+        .join_from(NUMBERS, status, NUMBERS.c.job_id == status.c.workflow_uuid)
+        .where(NUMBERS.c.model.is_(None))
+    ).all()
+    for number, text in rows:
+        told = read_json(text) or {}
+        connection.execute(
+            sa.update(NUMBERS)
+            .where(NUMBERS.c.number == number)
+            .values(
+                model=str(told.get("model", "")),
+                kind="backtest" if told.get("kind") == "backtest" else "train",
+                submitted_ms=read_submitted_ms(told),
+            )
+        )
+
+
+def add_number(connection: sa.Connection, job_id: str, model: str, kind: str, submitted_ms: int) -> int:
     """Numbers a job: by more than all before it. Takes the lock of writers, in SQLite."""
-    key = connection.execute(sa.insert(NUMBERS).values(job_id=job_id)).inserted_primary_key
+    return _insert(connection, {"job_id": job_id, "model": model, "kind": kind, "submitted_ms": submitted_ms})
+
+
+def _insert(connection: sa.Connection, values: dict[str, Any]) -> int:
+    key = connection.execute(sa.insert(NUMBERS).values(values)).inserted_primary_key
     if key is None:
         raise RuntimeError("the database told no number")
     return int(key[0])

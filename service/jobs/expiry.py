@@ -6,7 +6,7 @@ import sqlalchemy as sa
 from dbos import DBOSClient
 
 from service.jobs.database import WORKFLOW
-from service.jobs.database_tables import NUMBERS, JobTables
+from service.jobs.database_tables import LOG, NUMBERS, JobTables
 from service.jobs.job_records import ENDED, STORED
 
 # Of a transaction: few enough that no other writer waits for long.
@@ -36,6 +36,7 @@ def remove_ended(engine: sa.Engine, client: DBOSClient, older_than_seconds: floa
             break
         client.delete_workflows(ids)
         with engine.begin() as connection:
+            connection.execute(sa.delete(LOG).where(LOG.c.job_id.in_(ids)))
             connection.execute(sa.delete(NUMBERS).where(NUMBERS.c.job_id.in_(ids)))
         removed += len(ids)
     return removed

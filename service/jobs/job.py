@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-JobKind = Literal["train", "backtest"]
+JobKind = Literal["train", "backtest", "forecast"]
 JobStatus = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 
 
@@ -11,7 +11,8 @@ JobStatus = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 class Progress:
     """How far a fit has come. `epoch` counts finished epochs; the losses are None before the first.
 
-    `trials` are those of a tuned job that have ended, and None of any other.
+    `trials` are those of a tuned job that have ended, and None of any other. `member` counts the fits of a run, and
+    `member_epoch` the epochs of that fit; None between epochs.
     """
 
     epoch: int
@@ -20,15 +21,20 @@ class Progress:
     val_loss: float | None
     eta_seconds: float | None
     trials: list[dict[str, Any]] | None = None
+    member: int | None = None
+    member_epoch: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        fields = asdict(self)
-        return fields if self.trials is not None else {name: fields[name] for name in fields if name != "trials"}
+        optional = ("trials", "member", "member_epoch")
+        return {name: value for name, value in asdict(self).items() if value is not None or name not in optional}
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A job. Times are ISO 8601 in UTC; `model` is what it will publish, or measures; `attempt` counts runs."""
+    """A job. Times are ISO 8601 in UTC; `model` is what it will publish, measures or asks; `attempt` counts runs.
+
+    `retry_of` is the id of the job that this one does again.
+    """
 
     id: str
     kind: JobKind
@@ -42,6 +48,7 @@ class Job:
     progress: Progress | None
     result: dict[str, Any] | None
     error: dict[str, str] | None
+    retry_of: str | None = None
 
     @property
     def is_ended(self) -> bool:
@@ -49,6 +56,20 @@ class Job:
 
     def to_dict(self) -> dict[str, Any]:
         return {**asdict(self), "progress": None if self.progress is None else self.progress.to_dict()}
+
+
+@dataclass(frozen=True, slots=True)
+class JobFilter:
+    """Which jobs are listed: those that match all that is given.
+
+    Submitted at or after `from_ms` and before `to_ms`, in milliseconds since 1970.
+    """
+
+    status: JobStatus | None = None
+    model: str | None = None
+    kind: JobKind | None = None
+    from_ms: int | None = None
+    to_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

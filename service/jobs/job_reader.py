@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from service.jobs.database import PROGRESS, WORKFLOW
 from service.jobs.database_tables import NUMBERS, JobTables
-from service.jobs.job import Job, JobStatus
+from service.jobs.job import Job, JobFilter
 from service.jobs.job_records import READABLE, SHOWN, STORED, JobRow, read_json, to_job
 
 ACTIVE = [*STORED["queued"], *STORED["running"]]
@@ -45,8 +45,8 @@ class JobReader:
         """The jobs that are there, in the order of their submission."""
         return self._jobs(self._select(self._output).where(NUMBERS.c.job_id.in_(ids)).order_by(NUMBERS.c.number))
 
-    def page(self, limit: int, before: int | None, status: JobStatus | None) -> tuple[list[Job], int | None]:
-        """The newest jobs whose number is less than `before`, and the number of the last where there are more.
+    def page(self, limit: int, before: int | None, chosen: JobFilter) -> tuple[list[Job], int | None]:
+        """The newest such jobs whose number is less than `before`, and the number of the last where there are more.
 
         Results of backtests, which are long, are left out.
         """
@@ -54,9 +54,16 @@ class JobReader:
         query = self._select(output).order_by(NUMBERS.c.number.desc()).limit(limit + 1)
         if before is not None:
             query = query.where(NUMBERS.c.number < before)
-        if status is not None:
-            query = query.where(self._tables.status.c.status.in_(STORED[status]))
-        if status in ("queued", "running"):
+        for column, wanted in ((NUMBERS.c.model, chosen.model), (NUMBERS.c.kind, chosen.kind)):
+            if wanted is not None:
+                query = query.where(column == wanted)
+        if chosen.from_ms is not None:
+            query = query.where(NUMBERS.c.submitted_ms >= chosen.from_ms)
+        if chosen.to_ms is not None:
+            query = query.where(NUMBERS.c.submitted_ms < chosen.to_ms)
+        if chosen.status is not None:
+            query = query.where(self._tables.status.c.status.in_(STORED[chosen.status]))
+        if chosen.status in ("queued", "running"):
             # Few are: by the index of names and states. All others by their numbers, until there are enough.
             query = query.where(self._tables.status.c.name == WORKFLOW)
         rows = self._rows(query)
@@ -65,7 +72,9 @@ class JobReader:
     def find_training(self, model: str) -> Job | None:
         """The oldest waiting or running job that will publish this model."""
         attributes = self._tables.status.c.attributes
-        of_model = (attributes["model"].as_string() == model) & (attributes["kind"].as_string() != "backtest")
+        of_model = (attributes["model"].as_string() == model) & attributes["kind"].as_string().not_in(
+            ["backtest", "forecast"]
+        )
         return self._first_active(of_model)
 
     def find_reader(self, dataset_id: str) -> Job | None:
@@ -82,6 +91,26 @@ class JobReader:
                 sa.select(sa.cast(status.c.attributes, sa.Text)).where(status.c.workflow_uuid == job_id)
             ).scalar()
         return None if attributes is None else str((read_json(attributes) or {}).get("digest"))
+
+    def read_task(self, job_id: str) -> dict[str, Any] | None:
+        """What a job's worker was given; None where that was not written by this service."""
+        status, given = self._tables.status, self._tables.input
+        with self._engine.begin() as connection:
+            row = connection.execute(
+                sa.select(given.c.inputs, status.c.serialization)
+                .join_from(given, status, given.c.workflow_uuid == status.c.workflow_uuid)
+                .where(given.c.workflow_uuid == job_id)
+            ).first()
+        arguments = None if row is None or row.serialization not in READABLE else read_json(row.inputs)
+        positional = (arguments or {}).get("positionalArgs")
+        return positional[0] if isinstance(positional, list) and len(positional) == 1 else None
+
+    def count_waiting(self) -> int:
+        """How many jobs wait. Costs what waits, however many have ended."""
+        status = self._tables.status
+        with self._engine.begin() as connection:
+            waiting = sa.select(sa.func.count()).where(status.c.name == WORKFLOW, status.c.status.in_(STORED["queued"]))
+            return int(connection.execute(waiting).scalar() or 0)
 
     def count(self) -> dict[str, int]:
         """How many jobs have each status."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from service.errors import BacktestFailed, TrainingFailed
+from service.errors import BacktestFailed, ForecastFailed, TrainingFailed
 from service.jobs.job import Job, JobKind, JobStatus, Progress
 
 # What the engine calls each status.
@@ -18,7 +18,11 @@ STORED: dict[JobStatus, list[str]] = {
 }
 ENDED: tuple[JobStatus, ...] = ("succeeded", "failed", "cancelled")
 SHOWN = {stored: shown for shown, names in STORED.items() for stored in names}
-FAILURE_CODES: dict[JobKind, str] = {"train": TrainingFailed.code, "backtest": BacktestFailed.code}
+FAILURE_CODES: dict[JobKind, str] = {
+    "train": TrainingFailed.code,
+    "backtest": BacktestFailed.code,
+    "forecast": ForecastFailed.code,
+}
 WORKER_DIED = {"code": "worker_died", "message": "The worker died 3 times while it ran this job."}
 UNREADABLE = {
     "code": "unreadable_job",
@@ -50,7 +54,8 @@ class JobRow:
 
     @property
     def kind(self) -> JobKind:
-        return "backtest" if self.attributes.get("kind") == "backtest" else "train"
+        kind = self.attributes.get("kind")
+        return kind if kind in ("backtest", "forecast") else "train"
 
     @property
     def is_readable(self) -> bool:
@@ -63,7 +68,7 @@ def to_job(row: JobRow, last: dict[str, Any] | None) -> Job:
     if shown == "queued" and row.attempts == 0:
         last = None
     told = last if last is not None and last.get("attempt") == (row.attempts or 1) else {}
-    submitted_at = _stamp(_submitted_ms(row.attributes)) or ""
+    submitted_at = _stamp(read_submitted_ms(row.attributes)) or ""
     started_at = None if shown == "queued" else _begin(row, last or {}, submitted_at)
     error = _error(row) if shown == "failed" else None
     result = read_json(row.output) if shown == "succeeded" and row.is_readable else None
@@ -82,6 +87,7 @@ def to_job(row: JobRow, last: dict[str, Any] | None) -> Job:
         progress=None if last is None else _progress(last),
         result=result,
         error=error,
+        retry_of=retry_of if isinstance(retry_of := row.attributes.get("retry_of"), str) else None,
     )
 
 
@@ -94,7 +100,8 @@ def read_json(text: str | None) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def _submitted_ms(attributes: dict[str, Any]) -> int:
+def read_submitted_ms(attributes: dict[str, Any]) -> int:
+    """When a job was submitted, by the clock of the process that took it."""
     # Jobs of older servers tell nanoseconds, which they were also ordered by.
     submitted = attributes.get("submitted_ms", attributes.get("order"))
     if not isinstance(submitted, int):

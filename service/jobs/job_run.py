@@ -14,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from service.errors import DatabaseUnavailable
 from service.jobs.database import PROGRESS
 from service.jobs.job import Progress
+from service.jobs.job_log import JobLog
 from service.jobs.ownership import NotOwned, Ownership
 
 logger = logging.getLogger(__name__)
@@ -48,10 +49,11 @@ class JobRun:
     a fit.
     """
 
-    def __init__(self, ownership: Ownership, job_id: str, attempt: int) -> None:
+    def __init__(self, ownership: Ownership, job_id: str, attempt: int, log: JobLog | None = None) -> None:
         self.job_id = job_id
         self.attempt = attempt
         self._ownership = ownership
+        self._log = log
         self._checked = 0.0
         self._is_away = False
         # The database knows seconds only where it is SQLite: a run's own clock tells when it began, and for how long
@@ -78,7 +80,12 @@ class JobRun:
             RunLost: the process is ending.
         """
         # What a person follows comes first.
-        self._told = {**progress.to_dict(), "attempt": self.attempt, "started_at": self._told["started_at"]}
+        self._told = {
+            **progress.to_dict(),
+            "attempt": self.attempt,
+            "started_at": self._told["started_at"],
+            "seconds": round(time.monotonic() - self._began, 3),
+        }
         self.raise_if_stopped()
         if self._is_away:
             # The engine would wait for the database, and nobody would watch over the fit meanwhile.
@@ -87,6 +94,11 @@ class JobRun:
             # Written in the name of the run that owns the job: one that lost it is refused.
             DBOS.write_stream(PROGRESS, self._told)
             DBOS.set_event(PROGRESS, self._told)
+
+    def log(self, level: str, text: str) -> None:
+        """Adds a line to the job's log; `level` is the name of a level of logging."""
+        if self._log is not None:
+            self._log.write(self.job_id, self.attempt, level, text)
 
     def raise_if_stopped(self) -> None:
         """Raises JobStopped when the job was cancelled or taken over.

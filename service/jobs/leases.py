@@ -18,7 +18,7 @@ import sqlalchemy as sa
 
 from service.errors import DatabaseUnavailable
 from service.jobs.database import APPLICATION, QUEUE
-from service.jobs.database_tables import WORKERS, JobTables
+from service.jobs.database_tables import LOG, WORKERS, JobTables
 
 logger = logging.getLogger(__name__)
 
@@ -157,7 +157,18 @@ def count_living(engine: sa.Engine) -> int:
 def requeue(connection: sa.Connection, executors: Sequence[str], *conditions: sa.ColumnElement[bool]) -> int:
     """Puts the jobs of workers that died back into the queue, each run a death. Returns how many."""
     status = JobTables(connection.dialect.name).status
-    return _put_back(connection, status, {}, status.c.executor_id.in_(executors), *conditions)
+    taken = _put_back(connection, status, {}, status.c.executor_id.in_(executors), *conditions)
+    for job_id, attempt in taken:
+        connection.execute(
+            sa.insert(LOG).values(
+                job_id=job_id,
+                attempt=attempt,
+                at_ms=now_ms(connection.dialect.name),
+                level="ERROR",
+                text="died with its worker; the job goes back into the queue",
+            )
+        )
+    return len(taken)
 
 
 def hand_back(connection: sa.Connection, executor: str, job_ids: Sequence[str]) -> int:
@@ -169,9 +180,8 @@ def hand_back(connection: sa.Connection, executor: str, job_ids: Sequence[str]) 
     uncounted = {
         "recovery_attempts": sa.case((status.c.recovery_attempts > 0, status.c.recovery_attempts - 1), else_=0)
     }
-    return _put_back(
-        connection, status, uncounted, status.c.executor_id == executor, status.c.workflow_uuid.in_(job_ids)
-    )
+    ours = (status.c.executor_id == executor, status.c.workflow_uuid.in_(job_ids))
+    return len(_put_back(connection, status, uncounted, *ours))
 
 
 def now_ms(dialect: str) -> sa.ColumnElement[int]:
@@ -187,8 +197,11 @@ def _is_running(status: sa.TableClause) -> tuple[sa.ColumnElement[bool], ...]:
 
 def _put_back(
     connection: sa.Connection, status: sa.TableClause, values: dict[str, Any], *conditions: sa.ColumnElement[bool]
-) -> int:
-    """As the engine's own recovery does it; the token of the run that owned a job is worth nothing from then on."""
+) -> list[tuple[str, int]]:
+    """The jobs that were put back, and how many runs they have had.
+
+    As the engine's own recovery does it; the token of the run that owned a job is worth nothing from then on.
+    """
     statement = (
         sa.update(status)
         .where(*_is_running(status), *conditions)
@@ -200,5 +213,6 @@ def _put_back(
             queue_name=sa.func.coalesce(status.c.queue_name, QUEUE),
             **values,
         )
+        .returning(status.c.workflow_uuid, status.c.recovery_attempts)
     )
-    return connection.execute(statement).rowcount
+    return [(job_id, attempts or 1) for job_id, attempts in connection.execute(statement)]

@@ -7,6 +7,7 @@ import re
 import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 import orjson
@@ -15,7 +16,9 @@ from service.errors import DatabaseUnavailable, InvalidRequest, JobEnded, JobNot
 from service.jobs import database_errors
 from service.jobs.database_client import JobDatabase, Keep, Submission
 from service.jobs.expiry import remove_ended
-from service.jobs.job import Job, JobEvent, JobStatus
+from service.jobs.job import Job, JobEvent, JobFilter, JobKind, JobStatus
+from service.jobs.job_history import to_history
+from service.jobs.job_log import read_log
 from service.jobs.job_reader import JobReader
 from service.jobs.leases import count_living
 from service.jobs.watchers import Watchers, Watching
@@ -29,6 +32,7 @@ THREADS = 3
 # What the database is given to answer: more than SQLite's writers wait for each other where disks are slow.
 ANSWER_SECONDS = 20.0
 MAX_WATCHERS = 1000
+EPOCH, MILLISECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(milliseconds=1)
 _CURSOR = re.compile(r"[0-9a-f]{1,16}")
 
 
@@ -45,6 +49,9 @@ class JobQueue:
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="jobs")
         self._watching = ThreadPoolExecutor(1, thread_name_prefix="watchers")
         self._watchers = Watchers(self._read_for_watchers, limit=max_watchers)
+        # When it answered last, whatever it was.
+        self._answered = 0.0
+        self._finding: dict[str, asyncio.Task[Job]] = {}
         # Counting the waiting jobs and adding one must not be torn apart by another request.
         self._submitting = asyncio.Lock()
 
@@ -107,17 +114,30 @@ class JobQueue:
         return _only(await self.ask(lambda database: database.reader.find([job_id])), job_id)
 
     async def page(
-        self, *, status: JobStatus | None = None, limit: int = 50, cursor: str | None = None
+        self,
+        *,
+        status: JobStatus | None = None,
+        model: str | None = None,
+        kind: JobKind | None = None,
+        submitted_after: datetime | None = None,
+        submitted_before: datetime | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
     ) -> tuple[list[Job], str | None]:
         """Jobs, newest first, and the cursor of the next page. Results of backtests, which are long, are left out.
 
         Jobs that are submitted while somebody turns the pages don't shift them.
 
+        Args:
+            submitted_after, submitted_before: moments with a time zone; the first one belongs to the range, the
+                second does not.
+
         Raises:
             InvalidRequest: the cursor is not one of ours.
         """
+        chosen = JobFilter(status, model, kind, _milliseconds(submitted_after), _milliseconds(submitted_before))
         before = None if cursor is None else _read_cursor(cursor)
-        jobs, last = await self.ask(lambda database: database.reader.page(limit, before, status))
+        jobs, last = await self.ask(lambda database: database.reader.page(limit, before, chosen))
         return jobs, None if last is None else f"{last:x}"
 
     async def cancel(self, job_id: str) -> Job:
@@ -127,6 +147,47 @@ class JobQueue:
             raise JobEnded(f"Job {job_id!r} has ended already: {job.status}.")
         await self.ask(lambda database: database.client.cancel_workflow(job_id))
         return await self.get(job_id)
+
+    async def retry(
+        self, job_id: str, *, idempotency_key: str | None = None, check: Callable[[dict[str, Any]], None]
+    ) -> Job:
+        """Submits the request of a job that has ended once more, as a new job.
+
+        Args:
+            check: given the task, raises what keeps it from being done again, such as a data set that is gone.
+
+        Raises:
+            JobNotFound, JobNotEnded, QueueFull, IdempotencyKeyReused.
+        """
+        async with self._submitting:
+            return await self.ask(
+                lambda database: database.retry(
+                    job_id,
+                    _job_id(idempotency_key, 0),
+                    limit=self._limit,
+                    may_be_known=idempotency_key is not None,
+                    check=check,
+                )
+            )
+
+    async def read_log(self, job_id: str) -> list[str]:
+        """What workers logged about a job, a line for each event. Raises JobNotFound."""
+        await self.get(job_id)
+        return await self.ask(lambda database: read_log(database.engine, job_id))
+
+    async def read_history(
+        self, job_id: str, *, limit: int = 1000, cursor: str | None = None
+    ) -> tuple[list[dict[str, Any]], str | None]:
+        """The epochs of a job as they were reported, and the cursor of the next page.
+
+        Raises:
+            JobNotFound, InvalidRequest.
+        """
+        after = 0 if cursor is None else _read_cursor(cursor)
+        await self.get(job_id)
+        told = (await self.ask(lambda database: database.reader.read_progress({job_id: after}, limit)))[job_id]
+        # Of a page that is full there may be more, though not every report is an epoch's.
+        return to_history(told), f"{told[-1][0]:x}" if len(told) == limit else None
 
     async def find_active(self, model: str) -> Job | None:
         """The oldest waiting or running training job that will publish this model."""
@@ -160,7 +221,19 @@ class JobQueue:
         Raises:
             JobNotFound, TooManyWatchers.
         """
-        return self._watchers.watch(await self.get(job_id), after)
+        # Many come at once, for the same job: it is looked for once.
+        finding = self._finding.get(job_id)
+        if finding is None:
+            finding = self._finding[job_id] = asyncio.create_task(self.get(job_id))
+            finding.add_done_callback(lambda found: self._forget(job_id, found))
+        await asyncio.shield(finding)
+        return self._watchers.watch(job_id, after)
+
+    def _forget(self, job_id: str, finding: "asyncio.Task[Job]") -> None:
+        del self._finding[job_id]
+        if not finding.cancelled():
+            # Those who asked may have gone: then nobody else looks at it.
+            finding.exception()
 
     async def watch(self, job_id: str, *, after: int = 0) -> AsyncIterator[JobEvent]:
         """Yields a job's events after `after` as they come; the last is `done`.
@@ -181,12 +254,28 @@ class JobQueue:
         """What a blocking call says of the job database, made in a thread.
 
         One that a silent server keeps is left to itself.
+
+        Args: `patience_seconds` is for how long the database may answer nobody; None for ever.
         """
-        answer = asyncio.get_running_loop().run_in_executor(self._threads, self._database.ask, call)
+        loop = asyncio.get_running_loop()
+        asked = loop.time()
+
+        def ask() -> Answer:
+            try:
+                return self._database.ask(call)
+            finally:
+                self._answered = loop.time()
+
+        answer = loop.run_in_executor(self._threads, ask)
         try:
-            return await asyncio.wait_for(answer, patience_seconds)
-        except TimeoutError:
-            raise DatabaseUnavailable(database_errors.SILENT) from None
+            while not (await asyncio.wait([answer], timeout=patience_seconds))[0]:
+                # Where many ask at once, those at the end of the line wait for long though each is answered soon.
+                if patience_seconds is not None and loop.time() - max(asked, self._answered) >= patience_seconds:
+                    raise DatabaseUnavailable(database_errors.SILENT)
+            return answer.result()
+        finally:
+            # Where nobody waits for it any more, it need not begin.
+            answer.cancel()
 
     async def _read_for_watchers(self, call: Callable[[JobReader], Any]) -> Any:
         loop = asyncio.get_running_loop()
@@ -204,6 +293,11 @@ def _job_id(idempotency_key: str | None, index: int) -> str:
     if idempotency_key is None:
         return uuid.uuid4().hex
     return hashlib.sha256(orjson.dumps([idempotency_key, index])).hexdigest()[:32]
+
+
+def _milliseconds(moment: datetime | None) -> int | None:
+    # Upwards: jobs have whole ones.
+    return None if moment is None else -((EPOCH - moment) // MILLISECOND)
 
 
 def _read_cursor(cursor: str) -> int:

@@ -33,6 +33,7 @@ from service.jobs.engine_log import EngineNews
 from service.jobs.helping import Helper
 from service.jobs.host import name_executor, name_host, read_host_id
 from service.jobs.job import JobKind
+from service.jobs.job_log import JobLog
 from service.jobs.job_records import FAILURE_CODES
 from service.jobs.job_run import CHECK_SECONDS, JobFailed, JobRun, JobStopped, RunLost
 from service.jobs.leases import Leases, hand_back, keep_lease, requeue
@@ -113,6 +114,7 @@ def _run(
     outcomes = _Outcomes()
     # A job that is recovered does not come through the queue, so the queue's own limit does not hold it back.
     one_at_a_time = Slot()
+    log = JobLog(engine)
     leases = Leases(engine, executor, name_host())
     # Before the first job: whoever has one and no lease is taken for dead.
     leases.beat()
@@ -129,14 +131,26 @@ def _run(
 
     def perform_once(job_id: str, task: dict[str, Any]) -> dict[str, Any]:
         ownership = Ownership.of_this_run(engine, job_id)
-        run = JobRun(ownership, job_id, attempt=_count_runs(ownership, job_id, stop))
+        run = JobRun(ownership, job_id, _count_runs(ownership, job_id, stop), log)
         while not one_at_a_time.acquire(CHECK_SECONDS):
             run.raise_if_stopped()
         try:
             run.begin()
+            run.log("INFO", f"begins on {name_host()}, worker {executor}")
             try:
-                return perform(task, run)
+                result = perform(task, run)
+                run.log("INFO", "ends well")
+                return result
+            except JobStopped:
+                run.log("WARNING", "was stopped: the job was cancelled, or another worker has it")
+                raise
+            except (JobFailed, ServiceError) as error:
+                run.log("ERROR", f"failed: {error.message}")
+                raise
             except RunLost:
+                if not stop.is_set():
+                    again = run.attempt <= MAX_RECOVERIES
+                    run.log("ERROR", f"died; {'the job is run again' if again else 'no further run follows'}")
                 # As if this worker had died itself: the row says how often that was. It is no longer this run's then.
                 if not stop.is_set():
                     dbos._sys_db.reenqueue_for_recovery(job_id, [executor], QUEUE)
@@ -268,11 +282,8 @@ def _recover(engine: sa.Engine, state_dir: Path, host_id: str, slot: int, n_slot
     Raises:
         DatabaseUnavailable.
     """
-    if engine.dialect.name == "sqlite":
-        # Of a release without leases, whose slots had the same names on all hosts; this file has one host.
-        with engine.begin() as connection:
-            requeue(connection, [_file_name(slot)])
-    # The engine looks after what this very slot has left.
+    with engine.begin() as connection:
+        requeue(connection, _names(engine, host_id, slot))
     if slot:
         return
     for other in takewhile(lambda other: _lock_of(state_dir, other).exists(), count(n_slots)):
@@ -281,13 +292,17 @@ def _recover(engine: sa.Engine, state_dir: Path, host_id: str, slot: int, n_slot
         except SlotTaken:
             continue
         try:
-            names = [name_executor(host_id, other)]
-            if engine.dialect.name == "sqlite":
-                names.append(_file_name(other))
             with engine.begin() as connection:
-                requeue(connection, names)
+                requeue(connection, _names(engine, host_id, other))
         finally:
             os.close(lock)
+
+
+def _names(engine: sa.Engine, host_id: str, slot: int) -> list[str]:
+    """The names that a slot's workers have, or had, in the database."""
+    names = [name_executor(host_id, slot)]
+    # Before hosts had names, slots had the same ones on all of them; an SQLite file has one host.
+    return [*names, _file_name(slot)] if engine.dialect.name == "sqlite" else names
 
 
 def _connect(database_url: str) -> DBOSClient:

@@ -63,7 +63,7 @@ class Watchers:
         self._count = 0
         self._reading: asyncio.Task[None] | None = None
 
-    def watch(self, job: Job, after: int) -> "Watching":
+    def watch(self, job_id: str, after: int) -> "Watching":
         """A watcher of a job's events from the one after `after` on. Close it.
 
         Raises:
@@ -76,8 +76,8 @@ class Watchers:
                 retry_after_seconds=5,
             )
         self._count += 1
-        channel = self._channels.setdefault(job.id, _Channel())
-        watching = Watching(self, job.id, channel, after)
+        channel = self._channels.setdefault(job_id, _Channel())
+        watching = Watching(self, job_id, channel, after)
         channel.watchers.append(watching)
         if self._reading is None or self._reading.done():
             self._reading = asyncio.create_task(self._read())

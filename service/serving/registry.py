@@ -176,7 +176,7 @@ class Registry:
             retried = await asyncio.to_thread(self._look, look)
         except StoreUnreadable as error:
             if self._unreadable is None:
-                logger.exception("the model store can't be read")
+                logger.error("the model store can't be read: %s", error.message)
             self._unreadable = error
             return
         self._unreadable = None

@@ -212,6 +212,11 @@ class ObjectStorage:
             with suppress(ObjectMissing):
                 self._ask(lambda: obstore.delete(self._store, present))
 
+    def move(self, key: str, target: str) -> None:
+        """Gives an object another key. Raises ObjectMissing."""
+        self._ask(lambda: obstore.copy(self._store, key, target))
+        self.delete([key])
+
     def upload(self, path: Path, key: str) -> None:
         """Writes a file's content as an object, in parts where it is large. Raises OSError of the file."""
         with path.open("rb") as file:

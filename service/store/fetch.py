@@ -74,6 +74,18 @@ class Fetch:
         for path, expected in manifest.files.items():
             self._download(version.entry, path, scratch / "object", expected, give_up)
 
+    def read_whole(self, version: Missing) -> Manifest | None:
+        """The manifest of this machine's copy, if all of its files are what was published."""
+        folder = model_folder(self._root, version.name) / str(version.number)
+        try:
+            content = read_regular(folder / MANIFEST, MOST_MANIFEST_BYTES)
+            manifest = Manifest.from_json(content)
+        except (OSError, ValueError):
+            return None
+        is_whole = version.digest in (None, digest_bytes(content)) and bool(manifest.files)
+        is_whole = is_whole and all(_digest(folder / path) == digest for path, digest in manifest.files.items())
+        return manifest if is_whole else None
+
     def mend(self, manifest: Manifest, scratch: Path) -> list[str]:
         """Replaces those files of a version that are not what was published. Returns which. Raises as `fetch`."""
         folder = model_folder(self._root, manifest.name) / str(manifest.version)

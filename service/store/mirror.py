@@ -34,7 +34,7 @@ from service.store.layout import (
 )
 from service.store.manifest import Manifest
 from service.store.mirror_record import LookRecord, read_record, write_record
-from service.store.shared_models import SharedModels
+from service.store.shared_models import STATES, SharedModels, StateDamaged, state_key
 from service.store.shared_state import ModelState
 from service.store.small_files import MOST_SMALL_BYTES, read_aliases
 
@@ -107,7 +107,7 @@ class Mirror:
             VersionDamaged: those in the object store are not either; the message is a clause about the version.
             StorageUnavailable.
         """
-        with storing(PLACE), self._scratch() as scratch:
+        with storing(PLACE), self.scratch() as scratch:
             self._fetch.mend(manifest, scratch)
 
     def forget_refusals(self) -> None:
@@ -134,7 +134,9 @@ class Mirror:
             missing: list[Missing] = []
             for name in sorted({*self._states, *self._listed, *self._present()} if names is None else names):
                 missing += self._settle_model(name, record)
-            if self._default[1] is not None:
+            if self._default[1] is None:
+                (self.root / DEFAULT).unlink(missing_ok=True)
+            else:
                 _write(self.root / DEFAULT, {"name": self._default[1]})
             return missing
 
@@ -144,17 +146,27 @@ class Mirror:
         default_tag = tags.pop("", None)
         for name in [name for name, (tag, _) in self._states.items() if tag is not None and name not in tags]:
             del self._states[name]
+        damaged = {entry for entry in self.record.damaged if entry.startswith(STATES)}
         for name, tag in tags.items():
             if name not in self._states or self._states[name][0] != tag:
-                self._states[name] = (tag, self.models.read(name)[0])
+                try:
+                    self._states[name] = (tag, self.models.read(name)[0])
+                except StateDamaged:
+                    # What is known of the model stays, and the others go on.
+                    self._refuse(state_key(name), "is damaged", retry_at=0.0)
+                    continue
+            if state_key(name) in damaged:
+                self._mend_record(state_key(name))
         if self._default[0] != default_tag:
             self._default = (default_tag, self.models.read_default())
 
     def _settle_model(self, name: str, record: LookRecord) -> list[Missing]:
         listed = self._listed.get(name, set())
         if name not in self._states:
+            if state_key(name) in self.record.damaged:
+                return []
             if not listed:
-                self._remove(model_folder(self.root, name))
+                self.remove(model_folder(self.root, name))
                 return []
             # It was copied there by hand.
             self._states[name] = (None, self.models.read(name)[0])
@@ -162,7 +174,7 @@ class Mirror:
         wanted = state.numbers(listed)
         folder = make_model_folder(self.root, name) if wanted else model_folder(self.root, name)
         for number in _numbers(folder) - set(wanted):
-            self._remove(folder / str(number))
+            self.remove(folder / str(number))
         self._forget_refusals(name, wanted, record)
         if not folder.exists():
             return []
@@ -197,19 +209,21 @@ class Mirror:
         """Brings a version here: whole and as it was published, or not at all."""
         if self._fetch.is_here(version):
             return
-        with self._scratch() as scratch:
+        with self.scratch() as scratch:
             try:
                 staged = self._fetch.fetch(version, scratch)
             except VersionDamaged as error:
-                reason, retry_at = error.message, time.time() + RETRY_SECONDS
-                write_record(self.root, lambda record: record.refused(version.entry, reason, retry_at))
+                self._refuse(version.entry, error.message, time.time() + RETRY_SECONDS)
                 return
             with locked(self.root, LOCK_SECONDS):
                 target = make_model_folder(self.root, version.name) / str(version.number)
-                self._remove(target)
+                self.remove(target)
                 open_up(staged, target.parent)
                 staged.rename(target)
         self._mend_record(version.entry)
+
+    def _refuse(self, entry: str, reason: str, retry_at: float) -> None:
+        write_record(self.root, lambda record: record.refused(entry, reason, retry_at))
 
     def _mend_record(self, entry: str) -> None:
         write_record(self.root, lambda record: record.mended(entry))
@@ -217,7 +231,7 @@ class Mirror:
     def _present(self) -> list[str]:
         return [path.name for path in self.root.iterdir() if is_name(path.name) and path.is_dir()]
 
-    def _remove(self, folder: Path) -> None:
+    def remove(self, folder: Path) -> None:
         """Hides a folder at once, where there is one, then removes it."""
         trash = make_staging(self.root) / f"deleted-{uuid.uuid4().hex}"
         with contextlib.suppress(FileNotFoundError):
@@ -225,7 +239,8 @@ class Mirror:
             shutil.rmtree(trash, ignore_errors=True)
 
     @contextlib.contextmanager
-    def _scratch(self) -> Iterator[Path]:
+    def scratch(self) -> Iterator[Path]:
+        """A folder for what is on its way, removed in the end."""
         folder = make_staging(self.root) / f"fetch-{uuid.uuid4().hex}"
         folder.mkdir()
         try:

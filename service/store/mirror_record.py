@@ -1,6 +1,5 @@
 """What a machine met at its last looks at the object store, in a file that all its processes read."""
 
-import contextlib
 import fcntl
 import os
 from collections.abc import Callable
@@ -32,7 +31,7 @@ class LookRecord:
     looked_at: when everything was last seen and brought here, in seconds since 1970; None where it never was.
     failing_since, error: of the looks since, all of which failed.
     n_failures: looks that failed, ever.
-    damaged: versions that were refused, by their place.
+    damaged: versions, and states of models, that were refused, by their place.
     """
 
     looked_at: float | None = None
@@ -68,14 +67,19 @@ class LookRecord:
                 Damage(place, f"can't be read since {since} UTC; what this machine has of it is served. {self.error}")
             )
         for entry, refusal in sorted(self.damaged.items()):
-            name, _, number = entry.partition("/")
+            folder, _, last = entry.rpartition("/")
+            version = parse_version(last)
+            name = last.removesuffix(".json") if version is None else folder
             reason = f"{refusal.reason} in the object store, so this machine doesn't take it"
-            found.append(Damage(entry, reason, name, parse_version(number)))
+            found.append(Damage(entry, reason, name, version))
         return found
 
 
 def read_record(root: Path) -> LookRecord:
     """The record of a copy; an empty one where there is none yet, or none that can be read."""
+    unwritten = _unwritten.get(root)
+    if unwritten is not None:
+        return unwritten
     try:
         values = orjson.loads(read_regular(root / RECORD, MOST_SMALL_BYTES))
         damaged = {entry: Refusal(**refusal) for entry, refusal in values.pop("damaged").items()}
@@ -85,17 +89,29 @@ def read_record(root: Path) -> LookRecord:
 
 
 def write_record(root: Path, change: Callable[[LookRecord], LookRecord]) -> None:
-    """Changes the record; what can't be written down is looked at again. It need not outlive a crash of the machine."""
-    with contextlib.suppress(OSError):
+    """Changes the record. It need not outlive a crash of the machine; on a full disk this process alone knows it."""
+    before = read_record(root)
+    try:
         root.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(root / f"{RECORD}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            before = read_record(root)
-            after = change(before)
-            if after != before:
-                scratch = root / f"{RECORD}.tmp"
-                scratch.write_bytes(orjson.dumps(asdict(after)))
-                scratch.replace(root / RECORD)
-        finally:
-            os.close(descriptor)
+    except OSError:
+        _unwritten[root] = change(before)
+        return
+    scratch = root / f"{RECORD}.tmp"
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        before = read_record(root)
+        after = change(before)
+        if after != before or root in _unwritten:
+            scratch.write_bytes(orjson.dumps(asdict(after)))
+            scratch.replace(root / RECORD)
+            _unwritten.pop(root, None)
+    except OSError:
+        scratch.unlink(missing_ok=True)
+        _unwritten[root] = change(before)
+    finally:
+        os.close(descriptor)
+
+
+# What could not be written, by the folder of the copy.
+_unwritten: dict[Path, LookRecord] = {}

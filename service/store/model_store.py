@@ -4,9 +4,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
+from service.storage.finding import Repair
 from service.store.catalog import Catalog
 from service.store.manifest import Manifest
 from service.store.publish import find_by_job, publish, publish_packaged, staging, sweep
+from service.store.repair import check_folder
 
 Stop = Callable[[], None]
 
@@ -50,6 +52,9 @@ class ModelStore(Protocol):
     def sweep(self) -> None:
         """Removes what interrupted jobs left on this machine."""
 
+    def check(self, repair: Repair) -> int:
+        """Checks everything, and mends what `repair` wants mended. Returns how many versions there are."""
+
 
 class FolderStore:
     """A store that is a folder."""
@@ -80,3 +85,6 @@ class FolderStore:
 
     def sweep(self) -> None:
         sweep(self.root)
+
+    def check(self, repair: Repair) -> int:
+        return check_folder(self.root, repair)

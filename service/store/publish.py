@@ -71,7 +71,7 @@ def publish_packaged(root: Path, staged: Path, manifest: Manifest) -> Manifest |
     with storing(PLACE), locked(make_model_folder(root, manifest.name)):
         if not lacks_packaged(root, manifest):
             return None
-        is_first = _last_version(model) == 0
+        is_first = find_last_version(model) == 0
         try:
             return _publish(model, staged, manifest)
         except BaseException:
@@ -106,7 +106,7 @@ def publish(root: Path, staged: Path, manifest: Manifest) -> Manifest:
 
 def _publish(model: Path, staged: Path, manifest: Manifest) -> Manifest:
     """What `publish` does while it holds the model."""
-    version = _last_version(model) + 1
+    version = find_last_version(model) + 1
     # The number is spent before it is used: a crash between the two wastes it, never gives it out twice.
     write_atomically(model / COUNTER, orjson.dumps({"last_version": version}))
     published = replace(manifest, version=version, files=digest_files(staged))
@@ -124,7 +124,7 @@ def lacks_packaged(root: Path, manifest: Manifest) -> bool:
     Where somebody trained a version under its name, or deleted the newest, nothing is added.
     """
     model = model_folder(root, manifest.name)
-    last = _last_version(model)
+    last = find_last_version(model)
     if last == 0:
         return True
     present = list(_manifests(model))
@@ -149,7 +149,7 @@ def digest_files(folder: Path) -> dict[str, str]:
     }
 
 
-def _last_version(model: Path) -> int:
+def find_last_version(model: Path) -> int:
     """The highest number ever given out: deletion must not free it, nor damage."""
     numbers = [parse_version(path.name) or 0 for path in model.glob("*")]
     try:

@@ -45,6 +45,10 @@ MOST_CONFLICTS = 200
 SAVED_MODEL = "saved_model.pb"
 
 
+class StateDamaged(StorageUnavailable):
+    """The object that says what readers see of a model is not what the service wrote."""
+
+
 class SharedModels:
     """Safe for several threads, processes and machines. Everything raises StorageUnavailable."""
 
@@ -79,7 +83,7 @@ class SharedModels:
         try:
             return ModelState.from_json(content), tag
         except ValueError as error:
-            raise StorageUnavailable(
+            raise StateDamaged(
                 f"The {self.storage.place} holds a damaged {state_key(name)}: {error}. Restore an earlier state of it."
             ) from error
 

@@ -94,6 +94,10 @@ class ModelState:
         """With an alias on a version."""
         return replace(self, aliases={**self.aliases, alias: number})
 
+    def unpoint(self, alias: str) -> "ModelState":
+        """Without an alias."""
+        return replace(self, aliases={key: number for key, number in self.aliases.items() if key != alias})
+
     def naming(self, number: int) -> list[str]:
         """The aliases that name a version."""
         return sorted(alias for alias, target in self.aliases.items() if target == number)

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from service.errors import StorageUnavailable
+from service.storage.finding import Repair
 from service.storage.object_storage import ObjectStorage
 from service.storage.persistence import PATIENCE_SECONDS, persist
 from service.store.layout import MANIFEST
@@ -15,6 +16,7 @@ from service.store.model_store import FolderStore, ModelStore, Stop, go_on
 from service.store.publish import digest_files, find_by_job, lacks_packaged, staging, sweep
 from service.store.shared_catalog import SharedCatalog
 from service.store.shared_models import SharedModels
+from service.store.shared_repair import check_shared
 
 logger = logging.getLogger(__name__)
 
@@ -66,6 +68,9 @@ class SharedStore:
 
     def sweep(self) -> None:
         sweep(self.root)
+
+    def check(self, repair: Repair) -> int:
+        return check_shared(self._mirror, repair)
 
     def _publish(
         self, staged: Path, manifest: Manifest, origin: str | None, raise_if_stopped: Stop, patience_seconds: float

@@ -33,6 +33,7 @@ class ProgressReporter:
         self._total = _count_epochs(plan)
         self.trials: list[dict[str, Any]] | None = [] if plan.search else None
         self._last: tuple[float | None, float | None, float | None] = (None, None, None)
+        self._member = 0
         self._tell()
 
     def epoch(self, epoch: Epoch) -> None:
@@ -45,8 +46,10 @@ class ProgressReporter:
             self._seconds.append(epoch.seconds)
         left = max(0, self._total - self._done) * sum(self._seconds) / len(self._seconds)
         self._last = epoch.loss, epoch.val_loss, round(left, 1)
+        # Fits run one after another, and each begins with its first epoch.
+        self._member += epoch.number == 1
         if not epoch.is_restored:
-            self._tell()
+            self._tell(self._member, epoch.number)
 
     def trial(self, trial: dict[str, Any]) -> None:
         """Reports a trial that has ended."""
@@ -54,9 +57,9 @@ class ProgressReporter:
             self.trials.append(trial)
         self._tell()
 
-    def _tell(self) -> None:
+    def _tell(self, member: int | None = None, member_epoch: int | None = None) -> None:
         trials = None if self.trials is None else list(self.trials)
-        self._run.report(Progress(self._done, self._total, *self._last, trials))
+        self._run.report(Progress(self._done, self._total, *self._last, trials, member, member_epoch))
 
     def replace(self, plan: TrainingPlan) -> None:
         """Counts the epochs of another plan, which has taken the first one's place before its first fit."""

@@ -94,8 +94,8 @@ def train_on_waves(plan: TrainingPlan, fits: Fits, reporter: ProgressReporter) -
     return min(results, key=lambda result: float(result.metrics["validation"]["mse"]))
 
 
-def _members(recipe: Recipe) -> tuple[Recipe, ...]:
-    return recipe.members or (recipe,)
+def _members(recipe: Recipe) -> list[Recipe]:
+    return share_seconds(recipe.members or (recipe,))
 
 
 def _assemble(recipe: Recipe, outcomes: Sequence[FitOutcome], windows: WaveWindows) -> TrainingResult:
@@ -117,6 +117,14 @@ def _assemble(recipe: Recipe, outcomes: Sequence[FitOutcome], windows: WaveWindo
         sum(len(outcome.epochs) for outcome in outcomes),
         _proof_series(recipe, waves),
     )
+
+
+def share_seconds(members: Sequence[Recipe]) -> list[Recipe]:
+    """The members of an ensemble, each with its part of the seconds that all have together."""
+    return [
+        member if member.max_seconds is None else replace(member, max_seconds=member.max_seconds / len(members))
+        for member in members
+    ]
 
 
 def _proof_series(recipe: Recipe, waves: WaveData) -> list[Array]:

@@ -1,15 +1,14 @@
 """Disks that are full, read-only or not what they should be: a 503 that says so, never a bug or the file's fault."""
 
-import contextlib
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 
 from tests.api.server import assert_problem, client
+from tests.disks import fill, mounted
 from tests.serving.models import Kind, add_version
 
 SERIES = [float(i % 7) for i in range(60)]
@@ -23,33 +22,6 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for _ in range(2):
         add_version(root, "m", Kind())
     return root
-
-
-@contextlib.contextmanager
-def mounted(place: Path, size: str) -> Iterator[Path]:
-    """A small disk of its own, where this user may mount one."""
-    place.mkdir()
-    made = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(place)], capture_output=True, check=False
-    )
-    if made.returncode:
-        pytest.skip("only the superuser may mount a disk")
-    try:
-        yield place
-    finally:
-        subprocess.run(["umount", "--lazy", str(place)], check=True)
-
-
-def fill(place: Path) -> Path:
-    """Leaves a disk without room; deleting the file that is returned frees it."""
-    ballast = place / ".ballast"
-    with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as file:
-        while file.write(b"x" * 65536):
-            pass
-    with contextlib.suppress(OSError), ballast.open("ab", buffering=0) as file:
-        while file.write(b"x"):
-            pass
-    return ballast
 
 
 def assert_unavailable(response: httpx.Response, *words: str) -> None:

@@ -184,3 +184,69 @@ def test_a_running_job_is_watched_resumed_and_cancelled(tmp_path: Path) -> None:
         watcher.join(60)
         assert not watcher.is_alive()
         assert (watched[-1][1], watched[-1][2]["status"]) == ("done", "cancelled")
+
+
+def test_lists_are_filtered_and_an_unknown_filter_is_refused(http: httpx.Client) -> None:
+    a, b = submit(http, name="a"), submit(http, name="b", priority=5)
+
+    def ids(query: str) -> list[str]:
+        response = http.get(f"/jobs?{query}")
+        assert response.status_code == 200, response.text
+        return [job["id"] for job in response.json()["jobs"]]
+
+    assert ids("model=a") == [a["id"]]
+    assert ids("kind=train&status=queued") == [b["id"], a["id"]]
+    assert ids("kind=backtest") == []
+    assert ids(f"submitted_before={b['submitted_at']}&submitted_after=2020-01-01") in ([a["id"]], [])
+    assert ids("submitted_after=2020-01-01T00:00:00+01:00") == [b["id"], a["id"]]
+    assert ids("submitted_before=2020-01-01T00:00") == []
+    assert b["request"]["priority"] == 5
+    problem = assert_problem(http.get("/jobs?modle=a&limit=1"), 422, "unknown_field", "/modle")
+    assert "'model'" in problem["detail"]
+    for query, pointer, code in (
+        ("submitted_after=yesterday", "/submitted_after", "bad_timestamp"),
+        ("submitted_before=2026-13-01", "/submitted_before", "bad_timestamp"),
+        ("submitted_after=0001-01-01T00:00:00+23:00", "/submitted_after", "bad_timestamp"),
+        ("kind=forecast", "/kind", "unknown_choice"),
+        ("status=done", "/status", "unknown_choice"),
+    ):
+        assert_problem(http.get(f"/jobs?{query}"), 422, code, pointer)
+    for priority in (-11, 11):
+        refused = http.post("/train", json={"architecture": "naive", "priority": priority})
+        assert_problem(refused, 422, "out_of_bounds", "/priority")
+
+
+def test_a_job_is_retried_once_it_has_ended_and_while_its_series_are_there(http: httpx.Client) -> None:
+    job = submit(http, architecture="naive", data={"kind": "series", "series": [float(i % 7) for i in range(60)]})
+    assert_problem(http.post(f"/jobs/{job['id']}/retry"), 409, "job_not_ended")
+    http.post(f"/jobs/{job['id']}/cancel")
+    response = http.post(f"/jobs/{job['id']}/retry", headers={"Idempotency-Key": "again"})
+    assert response.status_code == 202, response.text
+    again = response.json()
+    assert response.headers["location"] == f"/jobs/{again['id']}"
+    assert (again["retry_of"], again["request"]) == (job["id"], job["request"])
+    assert http.post(f"/jobs/{job['id']}/retry", headers={"Idempotency-Key": "again"}).json() == again
+    assert_problem(http.post("/jobs/nope/retry"), 404, "job_not_found")
+
+    dataset = http.post("/datasets", json={"series": [float(i % 7) for i in range(60)]}).json()
+    job = submit(http, architecture="naive", data={"kind": "dataset", "id": dataset["id"]})
+    http.post(f"/jobs/{job['id']}/cancel")
+    assert http.delete(f"/datasets/{dataset['id']}").status_code == 204
+    assert_problem(http.post(f"/jobs/{job['id']}/retry"), 404, "dataset_not_found")
+
+
+def test_a_jobs_log_and_loss_curves_can_be_read(tmp_path: Path) -> None:
+    with client(tmp_path / "store", tmp_path / "state") as http, worker(tmp_path / "state"):
+        job = submit(http, epochs=3)
+        wait_until(lambda: http.get(f"/jobs/{job['id']}").json()["status"] == "succeeded")
+        log = http.get(f"/jobs/{job['id']}/log")
+        assert log.headers["content-type"] == "text/plain; charset=utf-8"
+        assert log.text.splitlines()[-1].endswith("INFO    run 1: ends well")
+        history = http.get(f"/jobs/{job['id']}/history").json()
+        assert history["next_cursor"] is None
+        assert [(each["epoch"], each["loss"], each["val_loss"]) for each in history["history"]] == [
+            (epoch, 1.0, 2.0) for epoch in (1, 2, 3)
+        ]
+        for route in ("log", "history"):
+            assert_problem(http.get(f"/jobs/nope/{route}"), 404, "job_not_found")
+        assert_problem(http.get(f"/jobs/{job['id']}/history?cursor=x"), 422, "bad_cursor")

@@ -17,7 +17,8 @@ EPOCH_SECONDS = 0.2
 def train(task: dict[str, Any], run: JobRun) -> dict[str, Any]:
     epochs = task["plan"]["recipes"][0]["epochs"]
     for epoch in range(epochs):
-        run.report(Progress(epoch + 1, epochs, 1.0, 2.0, EPOCH_SECONDS * (epochs - epoch - 1)))
+        eta_seconds = EPOCH_SECONDS * (epochs - epoch - 1)
+        run.report(Progress(epoch + 1, epochs, 1.0, 2.0, eta_seconds, member=1, member_epoch=epoch + 1))
         deadline = time.monotonic() + EPOCH_SECONDS
         while time.monotonic() < deadline:
             run.raise_if_stopped()

@@ -1,6 +1,7 @@
 """What the tab key completes, asked as shells ask."""
 
 import os
+import socket
 
 import pytest
 
@@ -39,11 +40,13 @@ def test_commands_options_and_few_choices_are_completed_without_a_server() -> No
     assert complete(None, "outfielder forecast x.csv --output-format ") == ["csv", "parquet", "json"]
     assert complete(None, "outfielder leaderboard --metric ma") == ["mae", "mase"]
     assert complete(None, "outfielder jobs --status f") == ["failed"]
+    assert complete(None, "outfielder jobs --kind b") == ["backtest"]
 
 
 def test_every_architecture_is_completed_with_what_it_is() -> None:
     assert set(complete(None, "outfielder train ")) == {*PRESETS, "auto", "chapter"}
     assert complete(None, "outfielder train ls") == ["lstm"]
+    assert complete(None, "outfielder schedule @daily ls") == ["lstm"]
     assert all(help_text for _, help_text in complete_architectures(""))
 
 
@@ -54,6 +57,14 @@ def test_names_that_the_server_knows_are_completed(service: Processes) -> None:
     job = service.client.get("/jobs").json()["jobs"][0]["id"]
     assert job in complete(service, f"outfielder jobs {job[:6]}")
     assert complete(None, f"outfielder forecast x.csv --url {service.url} --model lin") == ["linear"]
+
+
+def test_a_server_that_never_answers_completes_nothing() -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        assert complete(None, f"outfielder forecast x.csv --url {url} --model ") == []
 
 
 def test_without_a_server_nothing_is_completed_and_nothing_is_said() -> None:

@@ -106,6 +106,7 @@ def test_what_a_pipe_no_longer_takes_is_no_traceback(service: Processes, sales: 
     [
         ("Tag;Menge\n" + "".join(f"{day};{i % 7},5\n" for i, day in enumerate(days(60))), (), "Tag forecast"),
         ("".join(f"{i % 7}\n" for i in range(60)), (), "step forecast"),
+        ("".join(f"{day},{i % 7}\n" for i, day in enumerate(days(60))), (), "ds forecast"),
         ("day,a,b\n" + "".join(f"{day},{i % 7},{i % 5}\n" for i, day in enumerate(days(60))), (),
          "unique_id day forecast"),
         # Columns of the table have their names first.
@@ -215,6 +216,15 @@ def test_a_folder_that_is_read_only_is_told(sales: Path) -> None:
     sales.parent.chmod(0o500)
     ran = run(None, "forecast", str(sales), "-o", str(sales.parent / "made.csv"), "--url", "http://127.0.0.1:9")
     assert (ran.returncode, "access is denied" in ran.stderr) == (2, True)
+
+
+def test_a_file_that_is_written_anew_keeps_who_may_read_it(service: Processes, sales: Path, tmp_path: Path) -> None:
+    kept = tmp_path / "kept.csv"
+    kept.write_text("as before")
+    kept.chmod(0o600)
+    assert run(service, "forecast", str(sales), "-o", str(kept), "--horizon", "1").returncode == 0
+    assert len(rows_of(kept.read_bytes())) == 2
+    assert kept.stat().st_mode & 0o777 == 0o600
 
 
 def test_what_can_not_be_written_leaves_what_was_there(service: Processes, sales: Path, tmp_path: Path) -> None:

@@ -43,6 +43,16 @@ def test_a_version_that_only_the_champion_beats_is_told_which_one_stays() -> Non
     assert words.endswith("Version 2 stays the champion.")
 
 
+def test_fits_that_failed_are_told() -> None:
+    job = make_job(GOOD, make_gate())
+    job["result"]["left_out"] = [{"part": "mlp 3", "reason": "The training diverged."}]
+    assert "version 3 of demand. It does without mlp 3: The training diverged. MASE 0.84" in describe_job(job)
+    job["result"]["left_out"] *= 2
+    assert "It does without 2 fits, first mlp 3: The training diverged." in describe_job(job)
+    job["result"]["left_out"] = None
+    assert "without" not in describe_job(job)
+
+
 def test_whoever_has_tried_the_best_is_not_told_to_try_it() -> None:
     words = describe_job(make_job(GOOD, make_gate(False, REASON, candidate=1.1)))
     assert "train auto" not in words

@@ -1,9 +1,11 @@
 """Forecasts as charts: in terminals of all kinds, in pipes, and as pictures."""
 
 import json
+import re
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from service.cli.forecast_plot import MatplotlibMissing, require_matplotlib
@@ -113,6 +115,28 @@ def test_a_series_whose_last_values_are_missing_is_forecast_from_its_last_number
     file.write_text(json.dumps({"series": [*map(float, range(20)), None, None], "horizon": 2}))
     labels = run(service, "plot", str(file), COLUMNS="200").stdout.splitlines()[-2].split()
     assert labels == ["1", "21", "22"]
+
+
+@pytest.mark.parametrize("freq", ["B", "W-WED", "QE", "2h"])
+def test_the_past_is_labelled_with_the_times_of_the_file(service: Processes, tmp_path: Path, freq: str) -> None:
+    times = pd.date_range("2024-01-03", periods=43, freq=freq)
+    table = pd.DataFrame({"time": times[:40], "sold": [float(i % 5) for i in range(40)]})
+    file = tmp_path / "sold.csv"
+    table.to_csv(file, index=False)
+    ran = run(service, "plot", str(file), "--last", "4", "--horizon", "3", COLUMNS="100")
+    assert ran.returncode == 0, ran.stderr
+    labels = ran.stdout.splitlines()[-2]
+    shown = "%Y-%m-%d %H:%M" if freq == "2h" else "%Y-%m-%d"
+    assert labels.split("   ")[0:1] == [""]
+    assert [label for label in re.split(r"\s{2,}| (?=20)", labels) if label] == [
+        times[place].strftime(shown) for place in (36, 40, 42)
+    ]
+
+
+def test_standard_input_is_drawn_under_that_name(service: Processes) -> None:
+    ran = run(service, "plot", "-", "--horizon", "2", given="".join(f"{i % 7}\n" for i in range(30)).encode())
+    assert ran.stdout.startswith("standard input: 30 points, forecast by ")
+    assert "standard input: The file has no header" in ran.stderr
 
 
 def test_fitted_values_are_drawn(service: Processes, loads: Path) -> None:

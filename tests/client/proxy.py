@@ -1,6 +1,7 @@
 """A proxy that breaks what passes it, as networks and servers do."""
 
 import asyncio
+import re
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -20,7 +21,8 @@ class Proxy:
     Attributes:
         faults: what happens to the next requests, one each; afterwards all pass. `429` and `503` are answered with
             `Retry-After`, `hang` is never answered, `drop` is cut before the server has it, `lose` after the server
-            has answered, `cut` in the middle of the answer. A number cuts the answer after so many bytes.
+            has answered, `cut` in the middle of the answer, `short` eight bytes before its end, without a word of how
+            long it should be. A number cuts the answer after so many bytes.
         fault_of: what happens to each request to a path, in turn; before `faults`.
         upstream: the server's port; None while it is down.
         met: the faults that happened, and `down` for each request while the server was.
@@ -117,9 +119,12 @@ class Proxy:
             first, rest = request.split(b"\r\n", 1)
             to_server.write(first + b"\r\nConnection: close\r\n" + rest.replace(b"Connection: keep-alive\r\n", b""))
             await to_server.drain()
-            if fault in ("lose", "cut"):
+            if fault in ("lose", "cut", "short"):
                 answer = await from_server.read(-1)
                 self.passed[path] += 1
+                if fault == "short":
+                    writer.write(re.sub(rb"(?i)content-length: \d+\r\n", b"", answer, count=1)[:-8])
+                    await writer.drain()
                 if fault == "cut":
                     begin = answer.index(END) + len(END)
                     writer.write(answer[: begin + (len(answer) - begin) // 2])

@@ -29,7 +29,7 @@ from tests.api.server import running, wait_until
 from tests.client.conftest import PATIENT, PATIENT_FOR_MINUTES, Make
 from tests.client.proxy import Proxy
 
-FAULTS = ("429", "503", "drop", "lose", "cut")
+FAULTS = ("429", "503", "drop", "lose", "cut", "short")
 SERIES = [float(value) for value in range(1, 25)]
 
 
@@ -51,6 +51,14 @@ def test_a_forecast_comes_whatever_happened_on_the_way(client: Any, proxy: Proxy
     proxy.faults = [fault, fault]
     assert client.forecast(SERIES, model="lstm")["forecasts"] == expected
     assert proxy.met == [fault, fault]
+
+
+def test_whoever_waits_for_a_second_does_not_wait_longer_to_connect() -> None:
+    # A machine that swallows what it is sent can't be had in a test: this is what the transport is told.
+    with Client("http://127.0.0.1:9", timeout=1.0) as client:
+        assert client._transport._http.timeout.connect == 1.0
+    with Client("http://127.0.0.1:9", timeout=60.0) as client:
+        assert client._transport._http.timeout.connect == 10.0
 
 
 def test_a_server_that_hangs_is_asked_again(make: Make, proxy: Proxy) -> None:
@@ -107,10 +115,11 @@ def test_a_frame_in_many_parts_over_a_bad_network_is_whole(make: Make, proxy: Pr
             "y": [float(number) for number in range(40) for _ in range(6)],
         }
     )
+    dated = frame.with_columns(pl.col("ds").str.to_date())
     by_steps = frame.with_columns(pl.col("ds").str.tail(1).cast(pl.Int64))
     chance = random.Random(7)
     partition = Partition(max_points=30, concurrency=3)
-    for whole in (frame.filter(pl.col("y") < 15), by_steps):
+    for whole in (frame, dated, by_steps):
         proxy.faults = [chance.choice([*FAULTS, "pass", "pass"]) for _ in range(40)]
         with make(proxy.url, retry=PATIENT, partition=partition) as client:
             answer = client.forecast(whole, model="lstm", horizon=2)

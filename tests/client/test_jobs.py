@@ -3,8 +3,9 @@
 import io
 import shutil
 import sys
+import uuid
 from collections.abc import Iterator
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,26 @@ def test_a_job_is_waited_for_and_its_events_are_all_there(make: Make, working: s
         with pytest.raises(Conflict) as caught:
             job.cancel()
         assert caught.value.code == "job_ended"
+
+
+def test_jobs_are_filtered_read_about_and_repeated(make: Make, working: str) -> None:
+    with make(working, retry=PATIENT) as client:
+        before = datetime.now(UTC)
+        name = f"looked-at-{uuid.uuid4().hex}"
+        job = client.train("lstm", name=name, epochs=2, priority=3).wait(progress=False)
+        after = datetime.now(UTC)
+        of_it = [each["id"] for each in client.jobs(model=name, kind="train")]
+        assert of_it == [job.id]
+        assert job.id in [each["id"] for each in client.jobs(submitted_after=before, submitted_before=after)]
+        assert [each["id"] for each in client.jobs(model=name, submitted_before="2020-01-01")] == []
+        assert job.log().splitlines()[-1].endswith("ends well")
+        assert [each["member_epoch"] for each in job.history()] == [1, 2]
+        again = job.retry()
+        assert (again.record["retry_of"], again.record["request"]) == (job.id, job.record["request"])
+        with pytest.raises(Conflict) as caught:
+            again.retry()
+        assert caught.value.code == "job_not_ended"
+        assert again.wait(progress=False).status == "succeeded"
 
 
 @pytest.mark.parametrize("cut_bytes", [150, 400, 700])

@@ -41,7 +41,7 @@ MAY_KNOW = {
         "training", "supervisor", "job_process", "job_supervisor",
     },
     "cli": {
-        "errors", "settings", "telemetry", "domain", "store", "datasets",
+        "errors", "settings", "telemetry", "domain", "storage", "store", "datasets",
         "supervisor", "listener", "multi_worker", "app", "worker",
     },
 }  # fmt: skip

@@ -35,7 +35,11 @@ ROUTES = {
     "GET /jobs",
     "GET /jobs/{job_id}",
     "GET /jobs/{job_id}/events",
+    "GET /jobs/{job_id}/log",
+    "GET /jobs/{job_id}/history",
+    "GET /jobs/{job_id}/result",
     "POST /jobs/{job_id}/cancel",
+    "POST /jobs/{job_id}/retry",
     "POST /schedules",
     "GET /schedules",
     "GET /schedules/{schedule_id}",
@@ -94,7 +98,7 @@ def test_every_route_is_described_and_documented(schema: dict[str, Any]) -> None
     for name, operation in found.items():
         assert operation["description"], name
         assert f"`{name}`" in DOCS
-        has_no_body = name.startswith(("GET", "DELETE")) or name.endswith(("/cancel", "/run"))
+        has_no_body = name.startswith(("GET", "DELETE")) or name.endswith(("/cancel", "/run", "/retry"))
         if not has_no_body:
             assert operation["requestBody"]["content"]["application/json"]["examples"], name
 

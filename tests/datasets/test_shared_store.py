@@ -143,7 +143,7 @@ def test_a_flipped_byte_in_a_copy_is_mended(one: SharedDatasets, two: SharedData
     two.load(kept.id)
     for file in (two.root / kept.id).iterdir():
         flip(file)
-        fresh = SharedDatasets(two._uploads, two.root)
+        fresh = SharedDatasets(two.uploads, two.root)
         assert same(fresh.load(kept.id), panel())
 
 

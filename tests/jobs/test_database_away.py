@@ -2,11 +2,13 @@
 
 import asyncio
 import logging
+import time
 
 import pytest
 
 from service.errors import DatabaseUnavailable
 from service.jobs import queue as queue_module
+from service.jobs.database_client import JobDatabase
 from service.jobs.engine_log import EngineNews
 from tests.jobs.workers import REQUEST, Workers, ended, open_queue, run_async, task, training, until
 from tests.postgres import PostgresServer
@@ -81,10 +83,31 @@ def test_a_database_that_hangs_is_told_and_nobody_waits_for_ever(
                 )
             finally:
                 postgres.go_on()
+            # Until the calls that were given up have come to their ends.
+            await asyncio.gather(*(queue.check() for _ in range(6)))
             assert all(isinstance(answer, DatabaseUnavailable) for answer in answers), answers
             assert all("does not answer" in str(answer) for answer in answers)
             assert (await queue.get(job.id)).status == "queued"
             await queue.check()
+
+    run_async(scenario)
+
+
+def test_those_at_the_end_of_a_long_line_are_answered_as_long_as_somebody_is(
+    workers: Workers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def scenario() -> None:
+        async with open_queue(workers) as queue:
+            job = await queue.submit(REQUEST, task())
+            monkeypatch.setattr(queue_module.JobQueue.ask, "__defaults__", (1.0,))
+
+            def slowly(database: JobDatabase) -> str:
+                time.sleep(0.3)
+                return job.id
+
+            # Three at a time: the last one waits for 3 s.
+            answers = await asyncio.gather(*(queue.ask(slowly) for _ in range(30)))
+            assert answers == [job.id] * 30
 
     run_async(scenario)
 

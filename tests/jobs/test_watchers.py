@@ -69,7 +69,7 @@ async def test_hundreds_of_watchers_are_told_all_and_read_for_once() -> None:
     database = Database()
     database.told = {"a": [{"epoch": i} for i in range(3)], "b": []}
     watchers = make_watchers(database)
-    tasks = [asyncio.create_task(collect(watchers.watch(job(one), 0))) for one in ["a"] * 300 + ["b"] * 200]
+    tasks = [asyncio.create_task(collect(watchers.watch(one, 0))) for one in ["a"] * 300 + ["b"] * 200]
     await asyncio.sleep(0.4)
     database.told["a"] += [{"epoch": 3}]
     await asyncio.sleep(0.4)
@@ -94,23 +94,23 @@ async def test_a_watcher_that_comes_late_reads_what_it_missed() -> None:
     database.over = {"a"}
     watchers = make_watchers(database)
     for after in (0, 1, n - KEPT - 1, n - 2, n):
-        found = await asyncio.wait_for(collect(watchers.watch(job("a"), after)), 60)
+        found = await asyncio.wait_for(collect(watchers.watch("a", after)), 60)
         assert [event.id for event in found] == list(range(after + 1, n + 2))
-    beyond = await asyncio.wait_for(collect(watchers.watch(job("a"), n + 100)), 60)
+    beyond = await asyncio.wait_for(collect(watchers.watch("a", n + 100)), 60)
     assert [event.kind for event in beyond] == ["done"]
     await watchers.close()
 
 
 async def test_a_watcher_beyond_the_limit_is_refused_until_another_leaves() -> None:
     watchers = make_watchers(Database(), limit=2)
-    first, second = watchers.watch(job("a"), 0), watchers.watch(job("b"), 0)
+    first, second = watchers.watch("a", 0), watchers.watch("b", 0)
     with pytest.raises(TooManyWatchers):
-        watchers.watch(job("a"), 0)
+        watchers.watch("a", 0)
     first.close()
     first.close()
-    third = watchers.watch(job("a"), 0)
+    third = watchers.watch("a", 0)
     with pytest.raises(TooManyWatchers):
-        watchers.watch(job("a"), 0)
+        watchers.watch("a", 0)
     second.close()
     third.close()
     await watchers.close()
@@ -121,7 +121,7 @@ async def test_watchers_outlast_a_database_that_is_away_for_a_while() -> None:
     database.told = {"a": [{"epoch": 0}]}
     database.fails = True
     watchers = make_watchers(database)
-    waiting = asyncio.create_task(collect(watchers.watch(job("a"), 0)))
+    waiting = asyncio.create_task(collect(watchers.watch("a", 0)))
     await asyncio.sleep(0.6)
     assert not waiting.done()
     database.fails = False
@@ -133,7 +133,7 @@ async def test_watchers_outlast_a_database_that_is_away_for_a_while() -> None:
 
 async def test_a_stream_of_a_job_that_was_deleted_ends() -> None:
     watchers = make_watchers(Database())
-    assert await asyncio.wait_for(collect(watchers.watch(job("gone"), 0)), 60) == []
+    assert await asyncio.wait_for(collect(watchers.watch("gone", 0)), 60) == []
     await watchers.close()
 
 

@@ -1,6 +1,9 @@
 """A store in an object store that many machines share: what one publishes, points or deletes, all serve."""
 
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +20,7 @@ from service.errors import (
     VersionDamaged,
     VersionNotFound,
 )
+from service.storage.finding import Repair
 from service.storage.object_storage import ObjectStorage
 from service.store.pretrained import publish_pretrained
 from service.store.shared_catalog import SharedCatalog
@@ -157,6 +161,23 @@ def test_a_job_publishes_once_whoever_runs_it(one: Machine, two: Machine, s3_url
     assert found.version == versions[0]
     # The others' objects are gone.
     assert {key.split("/")[1] for key in objects_of(s3_url) if key.startswith("demo/")} == {str(versions[0])}
+
+
+def test_a_run_that_was_thought_dead_gets_the_version_of_its_successor(one: Machine, two: Machine, s3_url: str) -> None:
+    folder = one.store.staging("zombie")
+    (folder / "saved_model.pb").write_bytes(b"graph of a zombie")
+    successors = []
+
+    def describe(number: int) -> bytes:
+        # Between its claim and its end, another worker has taken the job over.
+        successors.append(two.publish(job_id="job"))
+        return make_manifest(job_id="job", version=number, files={}).to_json()
+
+    published = one.catalog.mirror.models.publish(folder, "demo", "job", describe, "token of the zombie")
+    assert published == (successors[0].version, False)
+    assert one.numbers() == two.numbers() == [successors[0].version] == [2]
+    assert not any(key.startswith("demo/1/") for key in objects_of(s3_url))
+    assert one.publish().version == 3
 
 
 def test_no_alias_of_many_writers_is_lost(one: Machine, two: Machine) -> None:
@@ -448,17 +469,96 @@ def test_states_survive_json_and_never_give_a_number_twice(steps: list[tuple[str
 @pytest.mark.parametrize(
     "content", [b"", b"[]", b"{}", b'{"last_version": "1"}', ModelState().to_json().replace(b"0", b"-1")]
 )
-def test_a_damaged_state_is_refused_and_nothing_is_overwritten(
-    content: bytes, s3_url: str, one: Machine, two: Machine
+def test_a_damaged_state_is_refused_and_the_other_models_go_on(
+    content: bytes, s3_url: str, one: Machine, two: Machine, tmp_path: Path
 ) -> None:
     one.publish()
     two.look()
     storage = ObjectStorage(s3_url)
-    storage.put(".state/models/demo.json", content)
-    with pytest.raises(StorageUnavailable, match=r"damaged .state/models/demo.json"):
-        two.look()
-    two.catalog.refresh()
+    key = ".state/models/demo.json"
+    sound = storage.get(key)
+    storage.put(key, content)
+    other = one.publish("other")
+    assert two.numbers("other") == [other.version]
     assert two.catalog.resolve("demo").version == 1
-    with pytest.raises(StorageUnavailable):
+    (damage,) = two.catalog.damaged
+    assert (damage.entry, damage.model) == (key, "demo")
+    with pytest.raises(StorageUnavailable, match=r"damaged .state/models/demo.json"):
         two.catalog.set_alias("demo", "stable", 1)
-    assert storage.get(".state/models/demo.json") == content
+    assert storage.get(key) == content
+    # A machine that never knew the model has nothing of it, and serves the others.
+    three = Machine(s3_url, tmp_path / "three")
+    assert [entry.name for entry in three.look().models()] == ["other"]
+    with pytest.raises(VersionDamaged, match="is damaged in the object store"):
+        three.catalog.model("demo")
+    storage.put(key, sound)
+    assert two.look().damaged == three.look().damaged == ()
+    assert three.numbers() == [1]
+
+
+def test_a_machine_that_restarts_during_an_outage_serves_its_copy(s3: S3, s3_url: str, one: Machine) -> None:
+    one.publish()
+    one.look()
+    s3.fail("500")
+    again = Machine(s3_url, one.store.root)
+    again.catalog.open()
+    try:
+        again.catalog.refresh()
+        assert again.catalog.resolve("demo").version == 1
+        wait_until(lambda: again.catalog.failures > 0)
+        again.catalog.refresh()
+        assert again.catalog.resolve("demo").version == 1
+        assert [damage.entry for damage in again.catalog.damaged] == [s3_url]
+    finally:
+        again.catalog.close()
+
+
+def test_a_default_that_is_taken_away_is_taken_away_everywhere(s3_url: str, one: Machine, two: Machine) -> None:
+    one.publish("a")
+    one.publish("b")
+    one.catalog.set_default("b")
+    assert two.look().default == "b"
+    ObjectStorage(s3_url).delete([".state/default.json"])
+    assert two.look().default == one.look().default == "a"
+
+
+def test_what_is_killed_while_it_publishes_leaves_whole_versions_alone(
+    s3: S3, s3_url: str, two: Machine, tmp_path: Path
+) -> None:
+    """Processes that publish again and again are killed at moments that differ."""
+    for i in range(5):
+        process = subprocess.Popen(
+            [sys.executable, "-c", PUBLISHES, s3_url, str(tmp_path / f"machine-{i % 2}")], stdout=subprocess.PIPE
+        )
+        assert process.stdout is not None
+        process.stdout.readline()
+        time.sleep(0.09 * i)
+        process.kill()
+        process.wait()
+        process.stdout.close()
+    catalog = two.look()
+    assert catalog.damaged == ()
+    versions = catalog.model("demo").versions
+    for manifest in versions:
+        catalog.verify(manifest)
+    assert len({manifest.job_id for manifest in versions}) == len(versions)
+    for machine in (two, Machine(s3_url, tmp_path / "machine-0")):
+        repair = Repair(mends=True, older_than_seconds=-60)
+        machine.store.check(repair)
+        assert all(finding.is_mended for finding in repair.findings)
+    assert two.numbers() == [manifest.version for manifest in versions]
+    seen = {key.split("/")[1] for key in objects_of(s3_url) if key.startswith("demo/")}
+    assert seen == {str(manifest.version) for manifest in versions}
+
+
+PUBLISHES = """
+import sys
+from pathlib import Path
+from tests.store.machines import Machine
+
+machine = Machine(sys.argv[1], Path(sys.argv[2]))
+machine.publish()
+print("published", flush=True)
+while True:
+    machine.publish(content=b"x" * 300)
+"""

@@ -10,6 +10,7 @@ from service.api.schemas.train_choices import describe_architectures, describe_d
 from service.domain.recipes.option import REQUIRED, Option
 from service.domain.recipes.options import OPTIONS, WAVES
 from service.domain.series import Missing
+from service.jobs.priority import HIGHEST, LOWEST
 from service.store.layout import NAME_PATTERN
 
 FIELDS_OF_KIND = {
@@ -71,6 +72,13 @@ class TrainRequest(BaseModel):
         None, pattern=NAME_PATTERN, description="The model's name; by default the architecture. With `chapter` a prefix"
     )
     data: DataRequest | None = None
+    priority: int | None = Field(
+        None,
+        ge=LOWEST,
+        le=HIGHEST,
+        description="Jobs of a higher priority are taken first, those of one priority as they were submitted; "
+        "by default 0",
+    )
 
 
 def make_train_body(options: tuple[Option, ...] = OPTIONS) -> type[TrainRequest]:
@@ -135,6 +143,8 @@ class ProgressAnswer(BaseModel):
     val_loss: float | None
     eta_seconds: float | None
     trials: list[TrialAnswer] | None = Field(None, description="Of a tuned job: the trials that have ended")
+    member: int | None = Field(None, description="After an epoch: which of the job's fits it belongs to, from 1")
+    member_epoch: int | None = Field(None, description="After an epoch: which of its fit's epochs it was, from 1")
 
 
 class JobAnswer(BaseModel):
@@ -143,19 +153,23 @@ class JobAnswer(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     id: str
-    kind: Literal["train", "backtest"]
+    kind: Literal["train", "backtest", "forecast"]
     status: Literal["queued", "running", "succeeded", "failed", "cancelled"]
     request: dict[str, Any]
-    model: str = Field(description="The name that the model is published under, or of the model that is measured")
+    model: str = Field(
+        description="The name that the model is published under, or of the model that is measured or asked"
+    )
     submitted_at: str
     started_at: str | None
     finished_at: str | None
     attempt: int = Field(description="Runs begun; a run ends early when its worker dies")
     progress: ProgressAnswer | None
     result: dict[str, Any] | None = Field(
-        description="Of a training: model, version and metrics of what was published; of a backtest: its answer"
+        description="Of a training: model, version and metrics of what was published; of a backtest: its answer; of a "
+        "forecast: the data set that it is kept as, model, version, mode, horizon and counts"
     )
     error: dict[str, str] | None = Field(description="code and message of a failed job")
+    retry_of: str | None = Field(description="The id of the job that this one does again")
 
 
 class JobsAnswer(BaseModel):

@@ -102,9 +102,10 @@ OPTIONS: tuple[Option, ...] = (
     TUNE,
     Option("max_windows", int, "Own series: windows drawn in an epoch", Bounds(ge=1, le=10_000_000),
            Derived("100 batches; on waves the preset's"), models=TRAINED, on_waves=SAMPLED_ON_WAVES),
+    # Models without epochs have it too: they are fitted at once, within any time.
     Option("max_seconds", float,
-           f"When fitting ends; of auto, when the last fit must have ended ({AUTO_SECONDS:.0f} by default)", SECONDS,
-           models=TRAINED),
+           "When fitting ends: after the epoch in which so much time is up, and what has been learned is published; of "
+           f"auto, when the last fit must have ended ({AUTO_SECONDS:.0f} by default)", SECONDS),
     Option("epochs", int, "Passes over the training windows", COUNT,
            Derived("the preset's, one for waves and one for own series"), models=TRAINED),
     Option("learning_rate", float, "Step size of the optimizer; on own series it falls to zero along half a cosine",

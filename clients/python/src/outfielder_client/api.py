@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
 from typing import Any
 
-from outfielder_client.connection import Connection, locate
+from outfielder_client.connection import TEXT, Connection, locate
 from outfielder_client.distributed import forecast_distributed, is_distributed
-from outfielder_client.effects import Items, Program, consume
+from outfielder_client.effects import InThread, Items, Program, consume
 from outfielder_client.errors import Conflict, ConnectionFailed, JobFailed, RequestRefused, UnusableInput
 from outfielder_client.events import Event, watch
 from outfielder_client.forecasts import ANOMALIES, FORECAST, anomalies_frame, ask_series, forecast_frame
@@ -119,6 +121,38 @@ class Api(ScheduleCalls):
         if frame is not None:
             return forecast_frame(self.connection, frame, columns, body, timeout)
         return ask_series(self.connection, FORECAST, series, body, timeout)
+
+    def forecast_dataset(
+        self,
+        /,
+        dataset: str,
+        path: str | Path,
+        *,
+        progress: Progress = None,
+        timeout: float | None = None,
+        **options: Any,
+    ) -> Program[dict[str, Any]]:
+        """Has a job forecast all series of an upload, and writes the forecasts to a Parquet file when it is done.
+
+        Args:
+            dataset: the id of the upload.
+            path: of the file, with the columns of tables of POST /forecast: unique_id, ds or step, forecast, lo-80, ..
+            progress: as of `wait`.
+            options: the other fields of POST /forecast, such as model, horizon and level.
+
+        Returns:
+            The job's record. Its `result` has `dataset`, the id of the data set that the forecasts are kept as.
+
+        Raises:
+            JobFailed: it failed or was cancelled.
+        """
+        body = {**_leave_out_none(**options), "dataset": dataset, "output": "dataset"}
+        headers = {"Idempotency-Key": make_key()}
+        job = yield from self.connection.call("POST", "/forecast", body, headers=headers, timeout=timeout)
+        record = yield from self.wait(job["id"], progress=progress)
+        content = yield from self.connection.download(locate("jobs", job["id"], "result"))
+        yield InThread(lambda: Path(path).write_bytes(content))
+        return record
 
     def anomalies(
         self,
@@ -288,9 +322,45 @@ class Api(ScheduleCalls):
         """A job's record, as GET /jobs/{id} gives it."""
         return self.connection.call("GET", locate("jobs", job_id))
 
-    def jobs(self, *, status: str | None = None) -> Items[dict[str, Any]]:
-        """The records of jobs, newest first, page after page; `status` picks some."""
-        return self.connection.pages("/jobs", "jobs", {"status": status})
+    def jobs(
+        self,
+        *,
+        status: str | None = None,
+        model: str | None = None,
+        kind: str | None = None,
+        submitted_after: datetime | str | None = None,
+        submitted_before: datetime | str | None = None,
+    ) -> Items[dict[str, Any]]:
+        """The records of jobs, newest first, page after page.
+
+        Args:
+            status: `queued`, `running`, `succeeded`, `failed` or `cancelled`.
+            model: the name that they publish or measure.
+            kind: `train` or `backtest`.
+            submitted_after, submitted_before: moments, or ISO 8601 texts, in UTC where they have no zone; the first
+                belongs to the range, the second does not.
+        """
+        chosen = {"status": status, "model": model, "kind": kind}
+        times = {"submitted_after": submitted_after, "submitted_before": submitted_before}
+        asked = {name: time.isoformat() if isinstance(time, datetime) else time for name, time in times.items()}
+        return self.connection.pages("/jobs", "jobs", chosen | asked)
+
+    def retry(self, job_id: str) -> Program[list[dict[str, Any]]]:
+        """Submits the request of a job that has ended once more. Raises Conflict if it has not ended.
+
+        Returns:
+            The new job's handle.
+        """
+        path = locate("jobs", job_id, "retry")
+        return [(yield from self.connection.call("POST", path, headers={"Idempotency-Key": make_key()}))]
+
+    def log(self, job_id: str) -> Program[str]:
+        """What workers logged about a job, a line for each event."""
+        return self.connection.call("GET", locate("jobs", job_id, "log"), headers={"Accept": TEXT})
+
+    def history(self, job_id: str) -> Items[dict[str, Any]]:
+        """The epochs of a job with their losses, in the order in which they were fitted."""
+        return self.connection.pages(locate("jobs", job_id, "history"), "history", {})
 
     def cancel(self, job_id: str) -> Program[dict[str, Any]]:
         """Cancels a job, and gives its record. Raises Conflict if it has ended before."""

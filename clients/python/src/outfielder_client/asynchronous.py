@@ -52,7 +52,7 @@ class AsyncTransport:
             base_url=connection.url,
             headers=connection.all_headers(),
             verify=connection.url.startswith("https:"),
-            timeout=httpx.Timeout(connection.timeout_seconds, connect=CONNECT_SECONDS),
+            timeout=httpx.Timeout(connection.timeout_seconds, connect=min(connection.timeout_seconds, CONNECT_SECONDS)),
         )
 
     async def close(self) -> None:
@@ -214,6 +214,7 @@ class AsyncClient:
         await self._transport.close()
 
     forecast = awaiting(Api.forecast)
+    forecast_dataset = awaiting(Api.forecast_dataset)
     anomalies = awaiting(Api.anomalies)
     backtest = awaiting(Api.backtest)
     submit_backtest = awaiting(Api.submit_backtest)
@@ -222,6 +223,9 @@ class AsyncClient:
     submit = submitting(Api.submit)
     job = awaiting(Api.job)
     jobs = iterating(Api.jobs)
+    retry = submitting_one(Api.retry)
+    log = awaiting(Api.log)
+    history = iterating(Api.history)
     cancel = awaiting(Api.cancel)
     watch = iterating(Api.watch)
     wait = awaiting(Api.wait)
@@ -283,6 +287,15 @@ class AsyncJob:
     async def cancel(self) -> "AsyncJob":
         self.record = await self._client.cancel(self.id)
         return self
+
+    async def retry(self) -> "AsyncJob":
+        return await self._client.retry(self.id)
+
+    async def log(self) -> str:
+        return await self._client.log(self.id)
+
+    async def history(self) -> list[dict[str, Any]]:
+        return [epoch async for epoch in self._client.history(self.id)]
 
     def events(self) -> AsyncIterator[Event]:
         return self._client.watch(self.id)

@@ -97,7 +97,7 @@ class Transport:
             headers=connection.all_headers(),
             # Reading the certificates of the machine takes longer than a forecast.
             verify=connection.url.startswith("https:"),
-            timeout=httpx.Timeout(connection.timeout_seconds, connect=CONNECT_SECONDS),
+            timeout=httpx.Timeout(connection.timeout_seconds, connect=min(connection.timeout_seconds, CONNECT_SECONDS)),
         )
 
     def close(self) -> None:
@@ -270,6 +270,7 @@ class Client:
         self._transport.close()
 
     forecast = blocking(Api.forecast)
+    forecast_dataset = blocking(Api.forecast_dataset)
     anomalies = blocking(Api.anomalies)
     backtest = blocking(Api.backtest)
     submit_backtest = blocking(Api.submit_backtest)
@@ -278,6 +279,9 @@ class Client:
     submit = submitting(Api.submit)
     job = blocking(Api.job)
     jobs = iterating(Api.jobs)
+    retry = submitting_one(Api.retry)
+    log = blocking(Api.log)
+    history = iterating(Api.history)
     cancel = blocking(Api.cancel)
     watch = iterating(Api.watch)
     wait = blocking(Api.wait)
@@ -344,6 +348,18 @@ class Job:
         """Cancels it. Raises Conflict if it has ended before."""
         self.record = self._client.cancel(self.id)
         return self
+
+    def retry(self) -> "Job":
+        """Submits its request once more, and gives the new job. Raises Conflict if it has not ended."""
+        return self._client.retry(self.id)
+
+    def log(self) -> str:
+        """What workers logged about it, a line for each event."""
+        return self._client.log(self.id)
+
+    def history(self) -> list[dict[str, Any]]:
+        """Its epochs with their losses, in the order in which they were fitted."""
+        return list(self._client.history(self.id))
 
     def events(self) -> Iterator[Event]:
         """Its events as they come, as of `Client.watch`."""

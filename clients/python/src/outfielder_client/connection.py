@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
+import httpx
+
 from outfielder_client.effects import Emit, Items, Program, Request
 from outfielder_client.errors import RequestRefused
 from outfielder_client.parts import Partition
@@ -13,6 +15,7 @@ from outfielder_client.retries import Retry, send
 from outfielder_client.series import encode
 
 JSON = "application/json"
+TEXT = "text/plain"
 
 
 def locate(*names: str | int) -> str:
@@ -45,7 +48,10 @@ class Connection:
         headers: Mapping[str, str] | None = None,
         timeout: float | None = None,
     ) -> Program[Any]:
-        """Sends JSON and gives the JSON of the answer, None for an empty one. Raises as `send`."""
+        """Sends JSON and gives the JSON of the answer, None for an empty one; a text where one was asked for.
+
+        Raises as `send`.
+        """
         content = None if body is None else encode(body)
         return (
             yield from self.call_with(
@@ -65,6 +71,23 @@ class Connection:
         timeout: float | None = None,
     ) -> Program[Any]:
         """`call` with a body of any media type."""
+        response = yield from self.exchange(
+            method, path, content, media_type, params=params, headers=headers, timeout=timeout
+        )
+        return self.read_json(path, response)
+
+    def exchange(
+        self,
+        method: str,
+        path: str,
+        content: bytes | None,
+        media_type: str,
+        *,
+        params: Mapping[str, Any] | Iterable[tuple[str, Any]] = (),
+        headers: Mapping[str, str] | None = None,
+        timeout: float | None = None,
+    ) -> Program[httpx.Response]:
+        """`call_with` whose answer is of any media type too."""
         pairs = params.items() if isinstance(params, Mapping) else params
         kind = {} if content is None else {"Content-Type": media_type}
         request = Request(
@@ -75,13 +98,24 @@ class Connection:
             {**(headers or {}), **kind},
             timeout,
         )
-        response = yield from send(request, self.retry, self.url)
+        return (yield from send(request, self.retry, self.url))
+
+    def read_json(self, path: str, response: httpx.Response) -> Any:
+        """The JSON of an answer, None for an empty one. Raises RequestRefused for anything else."""
+        kind_of_answer = response.headers.get("Content-Type", "").partition(";")[0]
+        if kind_of_answer == TEXT == response.request.headers.get("Accept"):
+            return response.text
         try:
             return json.loads(response.content) if response.content else None
         except ValueError:
             kind = response.headers.get("Content-Type", "no type")
             message = f"Expected JSON from {self.url}{path}, got {kind}. Is this the address of the service?"
             raise RequestRefused(message, response, None) from None
+
+    def download(self, path: str) -> Program[bytes]:
+        """The content of an answer, of any media type. Raises RequestRefused, ConnectionFailed."""
+        response = yield from send(Request("GET", path), self.retry, self.url)
+        return bytes(response.content)
 
     def pages(self, path: str, noun: str, params: Mapping[str, Any]) -> Items[dict[str, Any]]:
         """Emits the members of a list, page after page."""

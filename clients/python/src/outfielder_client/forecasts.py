@@ -5,13 +5,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from outfielder_client.connection import Connection
-from outfielder_client.effects import Program, consume
-from outfielder_client.errors import FrequencyUnknown, SeriesLeftOut, UnusableInput
+from outfielder_client.connection import JSON, Connection
+from outfielder_client.effects import InThread, Program, consume
+from outfielder_client.errors import FrequencyUnknown, RequestRefused, SeriesLeftOut, UnusableInput
 from outfielder_client.frames import Columns, LongFrame, Steps, interval_columns
 from outfielder_client.parts import SETTLED, ask_all
 from outfielder_client.series import Series
-from outfielder_client.uploads import SHOWN_FINDINGS, describe_finding, with_upload
+from outfielder_client.streams import (
+    ARROW,
+    can_stream,
+    has_typed_times,
+    make_parameters,
+    needs_upload,
+    read_stream,
+    write_stream,
+)
+from outfielder_client.uploads import SHOWN_FINDINGS, describe_finding, warn_of_findings, with_upload
 
 # A request for anomalies may hold no more.
 MOST_ANOMALY_POINTS = 100_000
@@ -112,12 +121,9 @@ def _ask_frame(
     def ask(index: int, fields: dict[str, Any]) -> Program[dict[str, Any]]:
         if steps:
             return _ask_steps(connection, call, steps[index], fields, timeout)
-        part = parts[index]
-
-        def ask_dataset(dataset: dict[str, Any]) -> Program[dict[str, Any]]:
-            return _ask_dataset(connection, call, part, dataset, fields, timeout)
-
-        return with_upload(connection, part, timeout, ask_dataset)
+        if call is FORECAST and can_stream(parts[index]):
+            return _ask_stream(connection, parts[index], fields, timeout)
+        return _upload_and_ask(connection, call, parts[index], fields, timeout)
 
     sizes = [part.n_series for part in parts]
     return (yield from ask_all(sizes, body, ask, call.key, call.settled, connection.partition.concurrency))
@@ -139,6 +145,51 @@ def _ask_steps(
         else:
             of_one["times"] = one.times(of_one.get("starts_after", len(one.values) - 1) + 1, answer["horizon"])
     return answer
+
+
+def _ask_stream(
+    connection: Connection, part: LongFrame, body: dict[str, Any], timeout: float | None
+) -> Program[dict[str, Any]]:
+    """Series with times in one request, of which nothing is kept; as an upload where they are too many for that."""
+    content: bytes = yield InThread(lambda: write_stream(part))
+    try:
+        response = yield from connection.exchange(
+            "POST",
+            FORECAST.path,
+            content,
+            ARROW,
+            params=make_parameters(part, body),
+            headers={"Accept": ARROW if has_typed_times(part) else JSON},
+            timeout=timeout,
+        )
+    except RequestRefused as error:
+        if not needs_upload(error):
+            raise
+        return (yield from _upload_and_ask(connection, FORECAST, part, body, timeout))
+    if has_typed_times(part):
+        answer: dict[str, Any] = yield InThread(lambda: read_stream(response.content, part))
+    else:
+        answer = connection.read_json(FORECAST.path, response)
+        for of_one in answer["forecasts"]:
+            of_one["times"] = of_one.get("timestamps")
+    forecasts = answer["forecasts"]
+    _check_count(part, len(forecasts))
+    answered = [of_one for of_one in forecasts if "error" not in of_one]
+    untimed = [of_one["id"] for of_one in answered if of_one["times"] is None]
+    found = {"audit": answer.pop("audit", [])}
+    if untimed:
+        raise _unknown_frequency(part, found, None if len(untimed) == len(answered) else untimed)
+    warn_of_findings(found)
+    return answer
+
+
+def _upload_and_ask(
+    connection: Connection, call: Call, part: LongFrame, body: dict[str, Any], timeout: float | None
+) -> Program[dict[str, Any]]:
+    def ask_dataset(dataset: dict[str, Any]) -> Program[dict[str, Any]]:
+        return _ask_dataset(connection, call, part, dataset, body, timeout)
+
+    return with_upload(connection, part, timeout, ask_dataset)
 
 
 def _ask_dataset(

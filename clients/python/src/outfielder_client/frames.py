@@ -170,7 +170,7 @@ class LongFrame:
 
     def read_stamps(self, stamps: Sequence[str]) -> list[Any]:
         """Time stamps of the service as values of the frame's column of times."""
-        dtype = self._time_dtype()
+        dtype = self.time_dtype()
         if dtype == nw.Date:
             return [date.fromisoformat(stamp[:10]) for stamp in stamps]
         if isinstance(dtype, nw.Datetime) or dtype == nw.Datetime:
@@ -201,7 +201,7 @@ class LongFrame:
         # pandas loses zones in a frame that is made from columns at once.
         return first.to_frame().with_columns(*others).to_native()
 
-    def _time_dtype(self) -> Any:
+    def time_dtype(self) -> Any:
         """The type of the column of times. narwhals does not know pandas' zones of other letters: America/New_York."""
         column = self.frame[self.columns.time]
         native = getattr(column.to_native(), "dtype", None)
@@ -214,7 +214,7 @@ class LongFrame:
         name = self.columns.time
         if not self.has_times:
             return nw.new_series(name, times, nw.Int64(), backend=backend)
-        dtype = self._time_dtype()
+        dtype = self.time_dtype()
         if isinstance(dtype, nw.Datetime):
             naive = nw.new_series(name, times, nw.Datetime("us"), backend=backend)
             if dtype.time_zone is not None:

@@ -12,6 +12,8 @@ from outfielder_client.errors import ConnectionFailed, RequestRefused, TimedOut,
 
 # Busy, starting or draining, and what proxies say of a server that restarts. None of them did what was asked.
 PASSING = {429, 502, 503}
+# An Arrow stream that lacks its end can be read as one of fewer rows.
+END_OF_STREAM = b"\xff\xff\xff\xff\0\0\0\0"
 
 
 @dataclass(frozen=True)
@@ -102,8 +104,11 @@ def with_timeout(request: Request, timeout_seconds: float | None) -> Request:
 
 
 def _check_whole(response: httpx.Response) -> None:
-    """A cut answer of a proxy that doesn't say how long it should be is no JSON."""
-    if response.content and "json" in response.headers.get("Content-Type", ""):
+    """A cut answer of a proxy that doesn't say how long it should be is no JSON, and no stream that ends."""
+    kind = response.headers.get("Content-Type", "")
+    if "arrow.stream" in kind and not response.content.endswith(END_OF_STREAM):
+        raise httpx.RemoteProtocolError("the answer was cut")
+    if response.content and "json" in kind:
         try:
             response.json()
         except ValueError as error:

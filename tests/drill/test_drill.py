@@ -1,0 +1,20 @@
+"""The drill in short: two hosts over one PostgreSQL and one object store lose a few processes, and no job."""
+
+from pathlib import Path
+
+from tests.drill import faults
+from tests.drill.__main__ import Machines
+from tests.postgres import PostgresServer
+from tests.s3 import S3
+
+
+def test_two_hosts_lose_processes_but_no_job_and_double_no_version(
+    tmp_path: Path, postgres: PostgresServer, s3_server: S3
+) -> None:
+    with Machines(tmp_path, postgres, s3_server).shared() as cluster:
+        row = faults.kill_at_random(cluster, kills=4, jobs=3)
+        assert row.is_met, row.measured
+        processes = [process for host in cluster.hosts for process in host.find_processes()]
+        assert processes
+    assert not [process for host in cluster.hosts for process in host.find_processes()]
+    assert not [process for process in processes if Path(f"/proc/{process}").exists()]
