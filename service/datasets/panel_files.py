@@ -286,11 +286,15 @@ def _check_digest(archive: zipfile.ZipFile, outline: Outline) -> None:
 
 
 def _find_numbers(file: BinaryIO, archive: zipfile.ZipFile, n_points: int) -> int:
-    """Where in the file the numbers begin."""
+    """Where in the file the numbers begin. Raises ValueError where there are more or fewer."""
+    with archive.open("flat.npy") as flat:
+        if _read_header(flat) != n_points:
+            raise ValueError("there are more or fewer numbers than the file says")
+        header_bytes = flat.tell()
     entry = archive.getinfo("flat.npy")
     file.seek(entry.header_offset)
     names, extra = struct.unpack("<26xHH", file.read(_LOCAL_HEADER_BYTES))
-    begin: int = entry.header_offset + _LOCAL_HEADER_BYTES + names + extra + entry.file_size - NUMBER_BYTES * n_points
+    begin: int = entry.header_offset + _LOCAL_HEADER_BYTES + names + extra + header_bytes
     if entry.compress_type != zipfile.ZIP_STORED:
         raise ValueError("the numbers are compressed")
     return begin
