@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-all test-clients check fuzz drill format lock pretrain bench-zero-shot bench-chapter bench-autoregression bench-engines bench-serving bench-accuracy bench-robustness bench-memory bench-training bench-page bench-formats bench-jobs screenshots http-collection clean
+.PHONY: help setup run test test-all test-clients check fuzz drill format lock pretrain bench-zero-shot bench-chapter bench-autoregression bench-engines bench-serving bench-accuracy bench-robustness bench-memory bench-large bench-training bench-page bench-formats bench-jobs screenshots http-collection clean
 
 help:  ## Say what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-21s %s\n", $$1, $$2}'
@@ -103,6 +103,12 @@ bench-zero-shot: setup $(PEERS_STAMP)  ## Forecasts without training, beside The
 
 bench-robustness: setup  ## What one hostile series does to the others, and intermittent demand (hours)
 	$(BIN)/python -m benchmarks.robustness
+
+SERIES ?= 10000
+POINTS ?= 1000
+
+bench-large: setup  ## An upload larger than memory: sent, trained on, forecast (SERIES=100000 POINTS=1000: half an hour, 6 GB of disk)
+	$(BIN)/python -m benchmarks.large_dataset --series $(SERIES) --points $(POINTS)
 
 bench-memory: setup  ## What trainings take of memory, beside the estimate by which they are refused (15 minutes)
 	$(BIN)/python -m benchmarks.memory

@@ -225,6 +225,12 @@ class PreconditionFailed(ServiceError):
     code = "precondition_failed"
 
 
+class NoResult(Conflict):
+    """The job has no result that could be downloaded: it has not ended, or ended without one."""
+
+    code = "no_result"
+
+
 class JobEnded(Conflict):
     code = "job_ended"
 
@@ -345,6 +351,12 @@ class BacktestFailed(ServiceError):
     """A backtest ended without scores. Shown as the job's `error`, never as an HTTP status."""
 
     code = "backtest_failed"
+
+
+class ForecastFailed(ServiceError):
+    """A forecast of an upload ended without one. Shown as the job's `error`, never as an HTTP status."""
+
+    code = "forecast_failed"
 
 
 class SlotTaken(ServiceError):

@@ -141,7 +141,7 @@ class Settings(BaseSettings):
         10_000_000, ge=1000, description="The most values that the series of one request body may hold."
     )
     max_body_series: int = Field(200_000, ge=1, description="The most series that one request body may hold.")
-    max_upload_bytes: int = Field(2**30, ge=1024, description="The largest upload, after decompression.")
+    max_upload_bytes: int = Field(2**31, ge=1024, description="The largest upload, after decompression.")
     uploads_quota_bytes: int | None = Field(
         None,
         ge=1024,
@@ -149,7 +149,10 @@ class Settings(BaseSettings):
         "the largest uploads.",
     )
     max_dataset_points: int = Field(
-        20_000_000, ge=1, description="The most points that an upload may hold, gaps included."
+        100_000_000,
+        ge=1,
+        description="The most points that an upload may hold, gaps included; of files that have to be read whole at "
+        "most 20 million.",
     )
     max_dataset_series: int = Field(200_000, ge=1, description="The most series that an upload may hold.")
     dataset_days: float = Field(30, gt=0, description="Days after which an upload that nobody has used is removed.")

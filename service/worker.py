@@ -1,4 +1,4 @@
-"""Composition root of the worker: takes jobs from the queue, trains models and backtests them."""
+"""Composition root of the worker: takes jobs from the queue, trains models, backtests them and forecasts uploads."""
 
 import logging
 import os
@@ -100,6 +100,8 @@ def perform(settings: Settings) -> None:
         "TF_ENABLE_ONEDNN_OPTS": "0",
         # By default the first job would take all of a GPU's memory.
         "TF_FORCE_GPU_ALLOW_GROWTH": "true",
+        # Of large panels with gaps there are copies in temporary files, for which /tmp may be too small, or memory.
+        "TMPDIR": str(settings.state_dir.absolute()),
         **shares_of_cores(settings.jobs),
         **share_of_gpu(settings.jobs, os.environ),
     }.items():
@@ -109,6 +111,7 @@ def perform(settings: Settings) -> None:
 
 def _load(settings: Settings) -> "Callable[[dict[str, Any], TaskRun], dict[str, Any]]":
     """What performs a task. It takes seconds to import."""
+    from service.datasets.forecast_output import open_output
     from service.datasets.shared_store import open_datasets
     from service.domain.recipes.memory_estimate import check_memory
     from service.domain.recipes.training_plan import TrainingPlan
@@ -116,6 +119,7 @@ def _load(settings: Settings) -> "Callable[[dict[str, Any], TaskRun], dict[str, 
     from service.jobs.database import connect
     from service.jobs.parts import PartBoard
     from service.serving.backtest_jobs import BacktestJobs
+    from service.serving.forecast_jobs import ForecastJobs
     from service.serving.forecasting import ForecastLimits
     from service.storage.object_storage import ObjectStorage
     from service.storage.persistence import PATIENCE_SECONDS
@@ -129,7 +133,9 @@ def _load(settings: Settings) -> "Callable[[dict[str, Any], TaskRun], dict[str, 
     # It takes every further graph of a process for a mistake; here each job has its own.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     # In their file, which may hold more than a job may take of memory.
-    datasets = open_datasets(settings.models_store, settings.datasets_dir, patience_seconds=PATIENCE_SECONDS)
+    datasets = open_datasets(
+        settings.models_store, settings.datasets_dir, settings.all_uploads_bytes, patience_seconds=PATIENCE_SECONDS
+    )
     load_panel = partial(datasets.load, mapped=True)
     store = open_store(settings.models_store, settings.models_folder)
     trainer = Trainer(
@@ -142,10 +148,13 @@ def _load(settings: Settings) -> "Callable[[dict[str, Any], TaskRun], dict[str, 
     loader = partial(AutoLoader, beside_training=True)
     limits = ForecastLimits(settings.max_horizon, settings.max_answer_values, settings.max_series_length)
     backtests = BacktestJobs(store, loader, limits, load_panel)
+    forecasts = ForecastJobs(store, loader, limits, load_panel, partial(open_output, datasets))
 
     def perform_task(task: dict[str, Any], run: "TaskRun") -> dict[str, Any]:
         if task["kind"] == "backtest":
             return backtests.run(task, partial(report_series, run), run.raise_if_stopped)
+        if task["kind"] == "forecast":
+            return forecasts.run(task, run.job_id, partial(report_series, run), run.raise_if_stopped)
         if "part" in task:
             return trainer.fit_part(task["part"], run)
         plan = TrainingPlan.from_dict(task["plan"])
@@ -205,7 +214,7 @@ def share_of_gpu(n_jobs: int, environment: "Mapping[str, str]") -> dict[str, str
 
 
 def report_series(run: "TaskRun", done: int, total: int, eta_seconds: float) -> None:
-    """Tells how far a backtest has come: series stand in the place of epochs."""
+    """Tells how far a backtest or a forecast has come: series stand in the place of epochs."""
     run.report(Progress(done, total, None, None, eta_seconds))
 
 

@@ -7,7 +7,7 @@ from functools import partial
 from service.api.dependencies import Services
 from service.api.schemas.anomalies import AnomaliesBody
 from service.api.schemas.backtest import BacktestBody
-from service.api.series_source import check_source
+from service.api.series_source import check_source, load_dataset
 from service.api.train_jobs import keep_panel
 from service.datasets.store import DatasetStore, name_inline
 from service.domain.frequency import check_frequency, check_same
@@ -28,7 +28,7 @@ def load_backtest_data(body: BacktestBody | AnomaliesBody, datasets: DatasetStor
         check_frequency(body.freq)
     if body.dataset is None:
         return read_backtest_data(body.series, body.freq, start=getattr(body, "start", None))
-    panel = datasets.load(body.dataset)
+    panel = load_dataset(datasets, body.dataset)
     if body.freq is not None:
         if panel.freq is not None:
             check_same(body.freq, panel.freq)
@@ -47,10 +47,10 @@ async def submit_backtest(
     """
     shown = body.model_dump(exclude_unset=True, exclude={"series"})
     keep, panel_id = None, body.dataset
+    panel = data.panel
+    digest = await asyncio.to_thread(panel.digest)
     if panel_id is None:
-        panel = data.panel
-        digest = await asyncio.to_thread(panel.digest)
         shown["series"] = {"digest": digest, "n_series": panel.n_series, "n_points": panel.n_points}
         keep, panel_id = partial(keep_panel, services.datasets, panel), name_inline(digest)
-    task = make_task(plan, body.to_request(), data.pointers, panel_id)
+    task = make_task(plan, body.to_request(), data.pointers, panel_id, digest)
     return await services.jobs.submit(shown, task, idempotency_key=idempotency_key, keep=keep)

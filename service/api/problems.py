@@ -35,6 +35,7 @@ STATUS: Mapping[type[ServiceError], int] = {
 NEVER_SHOWN: tuple[type[ServiceError], ...] = (
     errors.TrainingFailed,
     errors.BacktestFailed,
+    errors.ForecastFailed,
     errors.SlotTaken,
     errors.InsecureServer,
 )

@@ -3,6 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
+from service.datasets.store import DatasetStore
+from service.datasets.upload_limits import MOST_READ_WHOLE
+from service.domain.panel import Panel
 from service.errors import InvalidRequest
 
 
@@ -28,3 +31,21 @@ def check_source(given: Mapping[str, Any]) -> None:
             "conflicting_fields",
             "Expected either `series` or `dataset`, got both: leave one of them out.",
         )
+
+
+def load_dataset(datasets: DatasetStore, dataset_id: str) -> Panel:
+    """The series of an upload, for what is computed from all of them in memory. Blocks.
+
+    Raises:
+        InvalidRequest: there are too many points for that.
+        DatasetNotFound, DatasetDamaged.
+    """
+    n_points = datasets.outline(dataset_id).n_points
+    if n_points > MOST_READ_WHOLE:
+        raise InvalidRequest.at(
+            "/dataset",
+            "too_many_points",
+            f"The data set holds {n_points} points: expected at most {MOST_READ_WHOLE}. POST /forecast forecasts "
+            'larger ones in a job, with `"output": "dataset"`; else upload some of the series apart.',
+        )
+    return datasets.load(dataset_id)

@@ -5,7 +5,6 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import numpy as np
 import orjson
 from starlette.requests import Request
 from starlette.responses import Response
@@ -19,6 +18,7 @@ from service.datasets.dataset import Finding
 from service.domain.calendar import STAMP_VALUES
 from service.errors import Flaw, InvalidRequest
 from service.serving.block import BlockForecasts
+from service.serving.forecast_columns import make_columns
 from service.serving.forecast_plan import ForecastRequest
 from service.serving.forecasting import Forecast
 
@@ -122,36 +122,11 @@ def _write_header(answer: Forecast, findings: Sequence[Finding]) -> str:
 
 def _write_table(answer: Forecast, media_type: str, findings: Sequence[Finding]) -> list[bytes]:
     # Imported by the first request that needs it: the library takes 50 MB and a tenth of a second.
-    from service.datasets.answer_table import AnswerColumns, write_table
+    from service.datasets.answer_table import write_table
 
-    head = orjson.dumps(head_to_json(answer, findings))
-    ids, horizon = _list_ids(answer), answer.plan.horizon
-    if isinstance(answer.series, BlockForecasts):
-        columns = {"forecast": answer.series.values.ravel().astype(np.float64, copy=False)}
-        stamps, n = answer.series.timestamps, len(ids)
-        return write_table(AnswerColumns(ids, horizon, columns, [stamps] * n, [None] * n), media_type, head)
-    good = [series for series in answer.series if series.flaw is None]
-    columns = {"forecast": _join([series.values for series in good])}
-    for level in answer.plan.half_widths:
-        bounds = [series.intervals[level] for series in good if series.intervals is not None]
-        columns[f"lo-{level}"] = _join([lower for lower, _ in bounds])
-        columns[f"hi-{level}"] = _join([upper for _, upper in bounds])
-    for quantile in answer.plan.quantile_widths:
-        columns[f"q-{quantile}"] = _join([series.quantiles[quantile] for series in good if series.quantiles])
-    made = AnswerColumns(
-        ids,
-        horizon,
-        columns,
-        [series.timestamps for series in good],
-        [None if series.flaw is None else f"{series.flaw.code}: {series.flaw.message}" for series in answer.series],
-    )
-    return write_table(made, media_type, head)
+    return write_table(make_columns(answer), media_type, orjson.dumps(head_to_json(answer, findings)))
 
 
 def _list_ids(answer: Forecast) -> Sequence[str]:
     block = answer.series
     return block.ids if isinstance(block, BlockForecasts) else [series.id for series in block]
-
-
-def _join(arrays: Sequence[Any]) -> Any:
-    return np.concatenate(arrays).astype(np.float64, copy=False)

@@ -1,9 +1,9 @@
 """Turns the body of POST /train into jobs: reads the data, makes the plan. Blocks; not for the event loop."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,7 @@ from service.domain.recipes.presets import CHAPTER
 from service.domain.recipes.recipe import PanelData
 from service.domain.recipes.training_plan import TrainingPlan
 from service.domain.series import fill, read_numbers, split, trim
-from service.errors import DatasetNotFound, Flaw, InvalidRequest, StorageUnavailable
+from service.errors import MOST_FLAWS, DatasetNotFound, Flaw, InvalidRequest, StorageUnavailable
 from service.jobs.database_client import Keep, Submission
 from service.store.layout import is_name
 
@@ -32,6 +32,16 @@ MAX_TRAINING_VALUES = 200_000_000
 
 Array = NDArray[np.float64]
 Lengths = NDArray[np.int64]
+
+
+class _TrainingSeries(NamedTuple):
+    """What a request trains on: facts, the points [series] of those that can be trained on, and these from first to
+    last number, NaN for null, read one by one; and what keeps them for the job, where they came with the request."""
+
+    facts: PanelData
+    lengths: Lengths
+    read: Callable[[], Iterator[Array]]
+    keep: Keep | None = None
 
 
 def make_jobs(body: TrainRequest, datasets: DatasetStore, memory_bytes: int) -> tuple[list[Submission], Keep | None]:
@@ -46,13 +56,15 @@ def make_jobs(body: TrainRequest, datasets: DatasetStore, memory_bytes: int) -> 
         DatasetNotFound.
     """
     given = body.model_dump(exclude_none=True)
-    data, lengths, values, keep = (None, None, None, None)
+    series: _TrainingSeries | None = None
     if body.data is not None and body.data.kind != "synthetic":
-        data, lengths, values, keep = _read_data(given["data"], datasets)
+        series = _read_data(given["data"], datasets)
+        data = series.facts
         shown = {"kind": data.kind, "digest": data.digest, "n_series": data.n_series, "n_points": data.n_points}
         given["data"] = {**shown, "freq": data.freq} if data.kind == "series" else {**shown, "id": data.id}
+    keep = None if series is None else series.keep
     if body.architecture != WHOLE_CHAPTER:
-        return [(given, _make_task(_settle(given, data, lengths, values, memory_bytes)))], keep
+        return [(given, _make_task(_settle(given, series, memory_bytes)))], keep
     prefix = "" if body.name is None else f"{body.name}-"
     jobs = []
     for architecture in CHAPTER:
@@ -61,8 +73,8 @@ def make_jobs(body: TrainRequest, datasets: DatasetStore, memory_bytes: int) -> 
             raise InvalidRequest.at(
                 "/name", "bad_name", f"{request['name']!r} is longer than 100 characters. Choose a shorter prefix."
             )
-        applicable = _without_inapplicable(request, data, lengths)
-        jobs.append((applicable, _make_task(_settle(applicable, data, lengths, values, memory_bytes))))
+        applicable = _without_inapplicable(request, series)
+        jobs.append((applicable, _make_task(_settle(applicable, series, memory_bytes))))
     return jobs, keep
 
 
@@ -105,54 +117,80 @@ def _nothing() -> None:
     return None
 
 
-def _read_data(data: dict[str, Any], datasets: DatasetStore) -> tuple[PanelData, Lengths, list[Array], Keep | None]:
-    """The series of a request, how many points each usable one has, and which, NaN for null; and what keeps them."""
-    keep = None
-    if data["kind"] == "dataset":
-        panel, panel_id, pointers = datasets.load(data["id"]), data["id"], ["/data"]
-        freq = _agree(panel, data.get("freq"))
-    else:
-        panel, pointers = _read_series(data["series"], data.get("freq"))
-        panel_id, freq = name_inline(panel.digest()), panel.freq
-        keep = partial(keep_panel, datasets, panel)
+def _read_data(data: dict[str, Any], datasets: DatasetStore) -> _TrainingSeries:
+    """What a request trains on.
+
+    Raises:
+        InvalidRequest, DatasetNotFound, DatasetReplaced.
+    """
     missing = data.get("missing", "interpolate")
-    filled = [fill(pointers[min(i, len(pointers) - 1)], values, missing) for i, values in enumerate(panel.values)]
-    refused = [flaw for flaw in filled if isinstance(flaw, Flaw) and flaw.code == "missing_value"]
+    if data["kind"] == "dataset":
+        panel_id = data["id"]
+        outline = datasets.outline(panel_id)
+        freq = _agree(outline.freq, data.get("freq"))
+
+        def read() -> Iterator[Array]:
+            return datasets.load_each(panel_id, outline)
+
+        digest = outline.digest or datasets.load(panel_id).digest()
+        return _look(PanelData("dataset", panel_id, digest, len(outline.ids), outline.n_points, freq, missing), read)
+    panel, pointers = _read_series(data["series"], data.get("freq"))
+    digest = panel.digest()
+    facts = PanelData("series", name_inline(digest), digest, panel.n_series, panel.n_points, panel.freq, missing)
+    return _look(facts, lambda: iter(panel.values), pointers)._replace(keep=partial(keep_panel, datasets, panel))
+
+
+def _look(facts: PanelData, read: Callable[[], Iterator[Array]], pointers: Sequence[str] = ()) -> _TrainingSeries:
+    """Looks at series one by one: of an upload they are never in memory together.
+
+    Args:
+        pointers: where each stands in the request; none for all in one place.
+
+    Raises:
+        InvalidRequest: one has a missing value where none may be, or no one can be trained on.
+    """
+    flaws: list[Flaw] = []
+    refused: list[Flaw] = []
+    lengths: list[int] = []
+    is_usable = np.zeros(facts.n_series, np.bool_)
+
+    def look() -> Iterator[Array]:
+        for i, values in enumerate(read()):
+            flaw = fill(pointers[i] if pointers else "/data", values, facts.missing)
+            if not isinstance(flaw, Flaw):
+                is_usable[i] = True
+                lengths.append(len(trim(values)))
+            elif flaw.code == "missing_value":
+                refused.append(flaw)
+            elif len(flaws) < MOST_FLAWS:
+                flaws.append(flaw)
+            if len(refused) == MOST_FLAWS:
+                raise InvalidRequest(refused)
+            yield values
+
+    facts = replace(facts, is_intermittent=is_intermittent(look()))
     if refused:
         raise InvalidRequest(refused)
-    flaws = [filled_or_flaw for filled_or_flaw in filled if isinstance(filled_or_flaw, Flaw)]
-    if len(flaws) == len(filled):
+    if not lengths:
         raise InvalidRequest(flaws)
-    usable = [
-        trim(values)
-        for values, filled_or_flaw in zip(panel.values, filled, strict=True)
-        if not isinstance(filled_or_flaw, Flaw)
-    ]
-    lengths = np.array([len(values) for values in usable], dtype=np.int64)
-    panel_data = PanelData(
-        data["kind"],
-        panel_id,
-        panel.digest(),
-        panel.n_series,
-        panel.n_points,
-        freq,
-        missing,
-        is_intermittent(panel.values),
-    )
-    return panel_data, lengths, usable, keep
+
+    def read_usable() -> Iterator[Array]:
+        return (trim(values) for values, usable in zip(read(), is_usable, strict=True) if usable)
+
+    return _TrainingSeries(facts, np.array(lengths, dtype=np.int64), read_usable)
 
 
-def _agree(panel: Panel, asked: str | None) -> str | None:
+def _agree(freq: str | None, asked: str | None) -> str | None:
     """The frequency of a data set, or the requested one if it has none."""
     if asked is None:
-        return panel.freq
+        return freq
     try:
-        if panel.freq is not None:
-            check_same(asked, panel.freq)
+        if freq is not None:
+            check_same(asked, freq)
         check_frequency(asked)
     except InvalidRequest as error:
         raise InvalidRequest([Flaw(f"/data{flaw.pointer}", flaw.code, flaw.message) for flaw in error.flaws]) from error
-    return asked if panel.freq is None else panel.freq
+    return asked if freq is None else freq
 
 
 def _read_series(posted: Any, freq: str | None) -> tuple[Panel, list[str]]:
@@ -171,26 +209,18 @@ def _make_task(made: TrainingPlan) -> dict[str, Any]:
     return {"kind": "train", "model": made.name, "plan": made.to_dict()}
 
 
-def _settle(
-    request: dict[str, Any],
-    data: PanelData | None,
-    lengths: Lengths | None,
-    values: list[Array] | None,
-    memory_bytes: int,
-) -> TrainingPlan:
-    made = make_training_plan(request, data, lengths)
-    if values is not None:
+def _settle(request: dict[str, Any], series: _TrainingSeries | None, memory_bytes: int) -> TrainingPlan:
+    made = _plan(request, series)
+    if series is not None:
         # What would fail the job is said at once.
-        usual = made.recipes[0]
-        shortage = describe_shortage_of(values, usual.evaluated_horizon, usual.horizon, usual.min_history)
+        shortage = _find_shortage(made, series)
         if shortage is not None and made.with_one_season:
             # Which read less.
             made = replace(made, recipes=made.with_one_season, with_one_season=())
-            usual = made.recipes[0]
-            shortage = describe_shortage_of(values, usual.evaluated_horizon, usual.horizon, usual.min_history)
+            shortage = _find_shortage(made, series)
         if shortage is not None:
             raise InvalidRequest.at("/data", "nothing_to_score", shortage)
-    for recipe in made.recipes if data is None else ():
+    for recipe in made.recipes if series is None else ():
         targets = recipe.horizon if recipe.head == "sequence" else 1
         waves = recipe.waves
         n_values = waves.n_series * waves.n_steps * targets
@@ -205,10 +235,21 @@ def _settle(
     return made
 
 
-def _without_inapplicable(request: dict[str, Any], data: PanelData | None, lengths: Lengths | None) -> dict[str, Any]:
+def _plan(request: dict[str, Any], series: _TrainingSeries | None) -> TrainingPlan:
+    return make_training_plan(request) if series is None else make_training_plan(request, series.facts, series.lengths)
+
+
+def _find_shortage(made: TrainingPlan, series: _TrainingSeries) -> str | None:
+    usual = made.recipes[0]
+    return describe_shortage_of(
+        series.read(), series.lengths, usual.evaluated_horizon, usual.horizon, usual.min_history
+    )
+
+
+def _without_inapplicable(request: dict[str, Any], series: _TrainingSeries | None) -> dict[str, Any]:
     """One of many jobs without the options that its architecture has not, such as the epochs of a naive model."""
     try:
-        make_training_plan(request, data, lengths)
+        _plan(request, series)
     except InvalidRequest as error:
         absent = {flaw.pointer.removeprefix("/") for flaw in error.flaws if flaw.code == "option_not_applicable"}
         return {key: value for key, value in request.items() if key not in absent}

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from service.datasets.answer_table import USUAL_NAMES, AnswerColumns, RowNames, write_table
+from service.datasets.answer_table import write_table
 from service.datasets.reader import CSV, PARQUET
+from service.domain.forecast_columns import USUAL_NAMES, ForecastColumns, RowNames
 
 MEDIA_TYPES = {"csv": CSV, "parquet": PARQUET}
 OWN_NAMES = ("forecast", "step", "error")
@@ -28,7 +29,7 @@ def make_table(answer: dict[str, Any], table_format: str, names: RowNames) -> by
         columns[f"hi-{level}"] = [one["intervals"][level]["upper"] for one in good]
     for quantile in good[0].get("quantiles", ()):
         columns[f"q-{quantile}"] = [one["quantiles"][quantile] for one in good]
-    made = AnswerColumns(
+    made = ForecastColumns(
         [one["id"] for one in series],
         answer["horizon"],
         {name: np.array(values, np.float64).ravel() for name, values in columns.items()},

@@ -2,8 +2,7 @@
 
 import contextlib
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from service.datasets.reader import CSV, PARQUET
+from service.domain.forecast_columns import ForecastColumns
 
 ARROW = "application/vnd.apache.arrow.stream"
 # About half a megabyte of a few columns.
@@ -24,41 +24,13 @@ _OFFSET = re.compile(r"T.*(?:Z|[+-]\d\d:\d\d)(?:\[.*\])?$")
 _ZONE = re.compile(r"\[(.*)\]$")
 
 
-@dataclass(frozen=True, slots=True)
-class RowNames:
-    """The columns that say what a row is of: the series' id, None where a table has no such column, and the time."""
-
-    id: str | None = "unique_id"
-    time: str = "ds"
-
-
-USUAL_NAMES = RowNames()
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class AnswerColumns:
-    """Forecasts of `ids` [series], `horizon` steps of each.
-
-    `columns` are by name, each [forecasts * horizon] of the series that have one, one behind the other; `stamps` are
-    the times of each of these [forecasts], None where they are not known; `errors` [series] say why a series has no
-    forecast, None where it has one.
-    """
-
-    ids: Sequence[str]
-    horizon: int
-    columns: Mapping[str, NDArray[np.float64]]
-    stamps: Sequence[list[str] | None]
-    errors: Sequence[str | None]
-    names: RowNames = USUAL_NAMES
-
-
-def write_table(answer: AnswerColumns, media_type: str, head: bytes) -> list[bytes]:
+def write_table(answer: ForecastColumns, media_type: str, head: bytes) -> list[bytes]:
     """The table in a format, in pieces. Blocks.
 
     Args:
         head: JSON about the whole, which Arrow and Parquet keep in the schema's metadata as `forecast`.
     """
-    table = _make_table(answer, keeps_text=media_type == CSV)
+    table = make_table(answer, keeps_text=media_type == CSV)
     if media_type != CSV:
         table = table.replace_schema_metadata({METADATA_KEY: head})
     sink = _Pieces()
@@ -104,7 +76,8 @@ class _Pieces:
             self._waiting = bytearray()
 
 
-def _make_table(answer: AnswerColumns, *, keeps_text: bool) -> pa.Table:
+def make_table(answer: ForecastColumns, *, keeps_text: bool) -> pa.Table:
+    """The table of forecasts; times are texts where it `keeps_text`."""
     horizon = answer.horizon
     good = np.array([error is None for error in answer.errors], np.bool_)
     # A series without a forecast has one row, for its error.

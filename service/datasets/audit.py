@@ -4,42 +4,55 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from service.datasets.dataset import Finding
+from service.datasets.dataset import MOST_FINDINGS, BoundedFindings, Finding
 from service.datasets.outliers import find_outliers
 from service.domain.panel import Panel
 from service.domain.series import Array
 
 SHORT = 4
-MOST_FINDINGS = 1000
 MOST_OUTLIERS_SHOWN = 3
 
-# Where a value of a series stands, in words: of a file its row. Of the series' number, its index, itself, and how many
-# before it are the same.
-Locate = Callable[[int, int, float, int], str]
+# Where a value of a series stands, by its index, in words: of a file its row.
+Locate = Callable[[int], str]
 
 
-def audit(
-    panel: Panel, reading_findings: Sequence[Finding] = (), n_absent: Sequence[int] = (), locate: Locate | None = None
-) -> tuple[Finding, ...]:
+class Audit:
+    """Looks at series one after the other, and tells what was found of all."""
+
+    def __init__(self) -> None:
+        self._findings = BoundedFindings()
+
+    def look(self, name: str, values: Array, n_absent: int = 0, locate: Locate | None = None) -> None:
+        """Args: as of `audit`, of one series."""
+        self._findings += [Finding(code, name, message) for code, message in _look(values, n_absent)]
+        self._findings += [Finding("outlier", name, message) for message in _look_for_outliers(values, locate)]
+
+    def add(self, finding: Finding) -> None:
+        """Something that was found elsewhere."""
+        self._findings.append(finding)
+
+    def tell(self, reading_findings: Sequence[Finding] = ()) -> tuple[Finding, ...]:
+        """The findings, after those that reading gave; of very many the first ones, and how many are not shown."""
+        findings = BoundedFindings(reading_findings)
+        findings += self._findings
+        if findings.n_found > MOST_FINDINGS:
+            left_out = findings.n_found - MOST_FINDINGS + 1
+            return (*findings[: MOST_FINDINGS - 1], Finding("more", None, f"{left_out} more findings are not shown."))
+        return tuple(findings)
+
+
+def audit(panel: Panel, reading_findings: Sequence[Finding] = (), n_absent: Sequence[int] = ()) -> tuple[Finding, ...]:
     """Findings about the values of each series, after those that reading gave; of very many the first ones.
 
     A last entry says how many are not shown.
 
     Args:
         n_absent: points of each series that were already reported as gaps; empty for none.
-        locate: the place of a value for messages; by default its index.
     """
-    findings = list(reading_findings)
-    for number, (name, values, absent) in enumerate(
-        zip(panel.ids, panel.values, n_absent or [0] * panel.n_series, strict=True)
-    ):
-        findings += [Finding(code, name, message) for code, message in _look(values, absent)]
-        findings += [Finding("outlier", name, message) for message in _look_for_outliers(number, values, locate)]
-    if len(findings) > MOST_FINDINGS:
-        left_out = len(findings) - MOST_FINDINGS + 1
-        findings = findings[: MOST_FINDINGS - 1]
-        findings.append(Finding("more", None, f"{left_out} more findings are not shown."))
-    return tuple(findings)
+    made = Audit()
+    for name, values, absent in zip(panel.ids, panel.values, n_absent or [0] * panel.n_series, strict=True):
+        made.look(name, values, absent)
+    return made.tell(reading_findings)
 
 
 def _look(values: Array, n_absent: int) -> list[tuple[str, str]]:
@@ -57,13 +70,11 @@ def _look(values: Array, n_absent: int) -> list[tuple[str, str]]:
     return findings
 
 
-def _look_for_outliers(number: int, values: Array, locate: Locate | None) -> list[str]:
+def _look_for_outliers(values: Array, locate: Locate | None) -> list[str]:
     positions = find_outliers(values)
     if not len(positions):
         return []
-    named = [
-        f"{values[at]:.15g} ({_locate(number, values, int(at), locate)})" for at in positions[:MOST_OUTLIERS_SHOWN]
-    ]
+    named = [f"{values[at]:.15g} ({_locate(int(at), locate)})" for at in positions[:MOST_OUTLIERS_SHOWN]]
     rest = len(positions) - len(named)
     shown = ", ".join(named) + (f" and {rest} more" if rest else "")
     others = np.delete(values, positions)
@@ -75,7 +86,5 @@ def _look_for_outliers(number: int, values: Array, locate: Locate | None) -> lis
     ]
 
 
-def _locate(number: int, values: Array, at: int, locate: Locate | None) -> str:
-    if locate is None:
-        return f"value {at}"
-    return locate(number, at, float(values[at]), int((values[:at] == values[at]).sum()))
+def _locate(at: int, locate: Locate | None) -> str:
+    return f"value {at}" if locate is None else locate(at)

@@ -63,13 +63,17 @@ def read_numbers(
     return numbers, findings
 
 
-def read_ids(column: Any, name: str, locate: Locate, limits: UploadLimits) -> tuple[list[str], NDArray[np.int32]]:
+def read_ids(
+    column: Any, name: str, locate: Locate, limits: UploadLimits, codes: dict[str, int] | None = None
+) -> tuple[list[str], NDArray[np.int32]]:
     """The ids of a chunked column in the order in which they appear, and each row's as a number.
+
+    Args: `codes` are the numbers of ids that appeared before; new ones are added.
 
     Raises:
         InvalidRequest: a row without an id, one that is too long, or more than the limit.
     """
-    codes: dict[str, int] = {}
+    codes = {} if codes is None else codes
     parts: list[NDArray[np.int32]] = []
     first = 0
     for chunk in column.chunks:
@@ -81,17 +85,26 @@ def read_ids(column: Any, name: str, locate: Locate, limits: UploadLimits) -> tu
 
 def _read_some_ids(column: Any, name: str, codes: dict[str, int], locate: Locate, first: int) -> NDArray[np.int32]:
     encoded = column if pa.types.is_dictionary(column.type) else column.cast(pa.string()).dictionary_encode()
-    texts = [None if text is None else text.strip() for text in encoded.dictionary.cast(pa.string()).to_pylist()]
-    indices = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
-    nameless = [index for index, text in enumerate(texts) if not text]
-    absent = (indices < 0) | np.isin(indices, nameless)
-    if absent.any():
-        place = locate(first + int(np.flatnonzero(absent)[0]))
+    indices = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+    # Of the texts those that stand in a row, in the order of the rows: categories have any order, and some have no row.
+    n = len(indices)
+    firsts = np.full(len(encoded.dictionary) + 1, n)
+    firsts[indices[::-1]] = np.arange(n - 1, -1, -1)
+    used = np.flatnonzero(firsts[:-1] < n)
+    used = used[np.argsort(firsts[used])]
+    texts = [
+        None if text is None else text.strip()
+        for text in encoded.dictionary.take(pa.array(used)).cast(pa.string()).to_pylist()
+    ]
+    nameless = [int(firsts[place]) for place, text in zip(used, texts, strict=True) if not text]
+    if nameless or firsts[-1] < n:
+        place = locate(first + min([*nameless, int(firsts[-1])]))
         message = f"Row {place.row} has no {name}: add it."
         raise InvalidRequest.at(f"/{name}/{place.row - 1}", "missing_value", message)
     longest = max((text or "" for text in texts), key=len, default="")
     if len(longest) > MAX_ID_LENGTH:
         message = f"A {name} has {len(longest)} characters: expected at most {MAX_ID_LENGTH}."
         raise InvalidRequest.at(f"/{name}", "out_of_bounds", message)
-    numbers = np.array([codes.setdefault(text or "", len(codes)) for text in texts], np.int32)
+    numbers = np.zeros(len(encoded.dictionary), np.int32)
+    numbers[used] = [codes.setdefault(text or "", len(codes)) for text in texts]
     return np.asarray(numbers[indices])

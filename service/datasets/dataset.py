@@ -2,9 +2,9 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Self
 
 # What the record of an upload holds beside what clients see.
 _UNSEEN = ("digest", "key_digest", "has_forecasts")
@@ -17,6 +17,35 @@ class Finding:
     code: str
     id: str | None
     message: str
+
+
+# An audit tells no more.
+MOST_FINDINGS = 1000
+
+
+class BoundedFindings(list[Finding]):
+    """The first findings of very many, and how many there were."""
+
+    def __init__(self, findings: Iterable[Finding] = ()) -> None:
+        super().__init__()
+        self.n_found = 0
+        self.extend(findings)
+
+    def append(self, finding: Finding) -> None:
+        self.n_found += 1
+        if len(self) < MOST_FINDINGS:
+            super().append(finding)
+
+    def extend(self, findings: Iterable[Finding]) -> None:
+        before = self.n_found
+        for finding in findings:
+            self.append(finding)
+        if isinstance(findings, BoundedFindings):
+            self.n_found = before + findings.n_found
+
+    def __iadd__(self, findings: Iterable[Finding]) -> Self:  # type: ignore[override,misc] # a list takes any iterable too
+        self.extend(findings)
+        return self
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from service.datasets.answer_table import USUAL_NAMES, RowNames
 from service.datasets.arrow_columns import quote, shorten
 from service.datasets.dataset import Finding
 from service.datasets.file_options import FileOptions
 from service.datasets.reader import CSV, PARQUET, UPLOAD, read_file
 from service.datasets.table import ONLY_ID, Table
 from service.datasets.upload_limits import UploadLimits
+from service.domain.forecast_columns import USUAL_NAMES, RowNames
 from service.errors import InvalidRequest
 
 JSON = "application/json"

@@ -1,5 +1,7 @@
 """Reads Parquet, batch by batch."""
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,7 +28,7 @@ def read_parquet(path: Path, limits: UploadLimits, options: FileOptions | None =
         InvalidRequest: no Parquet, or what `service.datasets.table.build` refuses.
     """
     options = options or FileOptions()
-    try:
+    with refusing_damage(path):
         with pq.ParquetFile(path, memory_map=False) as file:
             limits.check_points(file.metadata.num_rows)
             names = file.schema_arrow.names
@@ -44,6 +46,13 @@ def read_parquet(path: Path, limits: UploadLimits, options: FileOptions | None =
             table = pa.Table.from_batches(batches, batches[0].schema if batches else schema)
         made = build(Columns(table, findings=roles.findings if roles else ()), limits, options)
         return replace(made, findings=(*made.findings, *made.non_data_rows.tell({})))
+
+
+@contextlib.contextmanager
+def refusing_damage(path: Path) -> Iterator[None]:
+    """Whatever keeps a Parquet file from being read is an InvalidRequest, but for what the disk refuses."""
+    try:
+        yield
     except MemoryError:
         raise
     except (pa.ArrowException, OSError) as error:

@@ -11,17 +11,16 @@ import contextlib
 import json
 import resource
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
-from service.datasets.dataset import Finding
+from service.datasets.dataset import BoundedFindings, Finding
 
 if TYPE_CHECKING:
     from service.datasets.file_options import FileOptions
+    from service.datasets.quota import Quota
+    from service.datasets.series_grid import GriddedSeries
     from service.datasets.table import Table
     from service.datasets.upload_limits import UploadLimits
     from service.domain.panel import Panel
@@ -29,9 +28,12 @@ if TYPE_CHECKING:
 UPLOAD = "upload"
 CSV = "text/csv"
 PARQUET = "application/vnd.apache.parquet"
-# Four columns of twenty million rows, twice over, and what the libraries map.
+# Four columns of twenty million rows, twice over, and what the libraries map. Of larger files the same as addresses:
+# their rows are in files, of which the system keeps in memory what it has room for.
 MAX_MEMORY_BYTES = 6 * 2**30
-MAX_CPU_SECONDS = 300
+MAX_CPU_SECONDS = 900
+# A file of fewer is read whole, which is faster.
+STREAMED_ROWS = 2_000_000
 
 
 def read_file(
@@ -46,15 +48,64 @@ def read_file(
     Raises:
         InvalidRequest: the file can't be read, holds more than the limits, or contradicts `freq`.
     """
-    from service.datasets.audit import audit
+    from service.datasets.audit import Audit
     from service.datasets.csv_file import read_csv
     from service.datasets.parquet_file import read_parquet
-    from service.datasets.series_grid import make_grids
+    from service.datasets.series_grid import GriddedSeries, grid_each
+    from service.domain.panel import Panel
 
+    limits = limits.of_whole_files()
     table = (read_csv if media_type == CSV else read_parquet)(path, limits, options)
-    gridded = make_grids(table, limits, freq)
-    findings = [*table.findings, *gridded.findings]
-    return gridded.panel, audit(gridded.panel, findings, gridded.n_absent, _Rows(table).name), table
+    findings, made, series = BoundedFindings(table.findings), Audit(), list[GriddedSeries]()
+
+    def take(gridded: GriddedSeries) -> None:
+        made.look(gridded.id, gridded.values, gridded.n_absent, name_row(gridded))
+        series.append(gridded)
+
+    freq, grid_findings = grid_each(table, limits, freq, take)
+    findings += grid_findings
+    values, starts = tuple(each.values for each in series), tuple(each.start for each in series)
+    return Panel(tuple(each.id for each in series), values, starts, freq), made.tell(findings), table
+
+
+def name_row(gridded: "GriddedSeries") -> Callable[[int], str]:
+    """Names the row of a value in the file."""
+    return lambda index: f"row {gridded.find_row(index)}"
+
+
+def read_into(
+    folder: Path,
+    media_type: str,
+    limits: "UploadLimits",
+    options: "FileOptions",
+    quota: "Quota",
+    freq: str | None = None,
+    *,
+    least_rows: int = STREAMED_ROWS,
+) -> None:
+    """Reads FOLDER/upload and writes a data set beside it, as `read_file` and `write_panel` would.
+
+    Args: `least_rows` are those of a file that is not read into memory whole, if it need not be.
+
+    Raises:
+        InvalidRequest, UploadsFull, OSError.
+    """
+    from service.datasets.panel_files import write_panel
+    from service.datasets.panel_stream import write_table
+    from service.datasets.parquet_stream import Spools, stream_parquet
+
+    path = folder / UPLOAD
+    if media_type == PARQUET:
+        spools = Spools(folder)
+        try:
+            table = stream_parquet(path, spools, limits, options, quota, least_rows=least_rows)
+            if table is not None:
+                write_table(folder, table, spools, limits, quota, freq)
+                return
+        finally:
+            spools.close()
+    panel, findings, _ = read_file(path, media_type, limits, options, freq)
+    write_panel(folder, panel, findings, quota, path.stat().st_size)
 
 
 def main() -> None:
@@ -66,7 +117,6 @@ def main() -> None:
         # Where the machine itself runs short of memory, this process is the one to end.
         Path("/proc/self/oom_score_adj").write_text("1000")
     from service.datasets.file_options import FileOptions
-    from service.datasets.panel_files import write_panel
     from service.datasets.quota import Quota
     from service.datasets.upload_limits import UploadLimits
     from service.errors import InvalidRequest, UploadsFull
@@ -76,8 +126,7 @@ def main() -> None:
     quota = Quota(folder.parents[1], int(sys.argv[6]) if sys.argv[6] else None)
     try:
         options, freq = FileOptions(**json.loads(sys.argv[5])), sys.argv[7] or None
-        panel, findings, _ = read_file(folder / UPLOAD, media_type, limits, options, freq)
-        write_panel(folder, panel, findings, quota, (folder / UPLOAD).stat().st_size)
+        read_into(folder, media_type, limits, options, quota, freq)
         answer: dict[str, object] = {}
     except UploadsFull as error:
         answer = {"full": error.message}
@@ -91,32 +140,6 @@ def main() -> None:
         message = "The file takes more memory to read than this server gives it. Send it in several uploads."
         answer = {"flaws": [["", "unreadable_file", message]]}
     print(json.dumps(answer), flush=True)
-
-
-class _Rows:
-    """Finds the row of a value in the file again, whatever sorting and gaps have made of it."""
-
-    def __init__(self, table: "Table") -> None:
-        self._table = table
-        self._by_series: list[NDArray[np.intp]] = []
-
-    def name(self, series: int, index: int, value: float, n_same: int) -> str:
-        """The row of a value; `index`, which is that on the grid, stands in where there is none.
-
-        Args:
-            n_same: how many values of the series are the same and of an earlier time.
-        """
-        if not self._by_series:
-            ends = np.cumsum(np.bincount(self._table.series, minlength=len(self._table.ids)))
-            self._by_series = np.split(np.argsort(self._table.series, kind="stable"), ends[:-1])
-        rows = self._by_series[series]
-        places = rows[self._table.values[rows] == value]
-        if self._table.times is not None:
-            places = places[np.argsort(self._table.times.wall[places], kind="stable")]
-        if len(places) <= n_same:
-            return f"value {index}"
-        place, numbers = int(places[n_same]), self._table.rows
-        return f"row {place + 1 if numbers is None else int(numbers[place])}"
 
 
 if __name__ == "__main__":

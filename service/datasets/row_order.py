@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.datasets.dataset import Finding
-from service.datasets.table import Table
+from service.datasets.table import Rows, Table
 from service.datasets.time_column import Times
 from service.domain.start_time import format_offset
 from service.errors import InvalidRequest
@@ -20,13 +20,18 @@ _SECOND = np.timedelta64(1, "s")
 class Ordered:
     """`stamps` [rows] ascend and are regular where the series is: wall times, or times in UTC. None without times.
 
-    `times` are those of the same rows as they were written.
+    `times` are those of the same rows as they were written; `rows` are where these stand in the table.
     """
 
     id: str
     values: NDArray[np.float64]
+    rows: Rows
     stamps: NDArray[np.datetime64] | None = None
     times: Times | None = None
+
+    def row(self, position: int) -> int:
+        """Where the row of a value stands in the table."""
+        return self.rows.start + position if isinstance(self.rows, slice) else int(self.rows[position])
 
     def start(self, stamp: np.datetime64) -> str:
         """A stamp in ISO 8601, as the first time is written."""
@@ -35,15 +40,17 @@ class Ordered:
         return _name_start(self.times, stamp - self.stamps[0])
 
 
-def order(table: Table, rows: NDArray[np.intp], findings: list[Finding]) -> Ordered:
+def order(table: Table, number: int, rows: Rows, findings: list[Finding]) -> Ordered:
     """The rows of one series; what had to be changed is added to `findings`.
+
+    Args: `number` is the series', `rows` are all of its rows.
 
     Raises:
         InvalidRequest: most rows share their time with another row that has another value.
     """
-    name, values = table.ids[table.series[rows[0]]], table.values[rows]
+    name, values = table.ids[number], table.values[rows]
     if table.times is None:
-        return Ordered(name, values)
+        return Ordered(name, values, rows)
     wall = table.times.wall[rows]
     offsets = None if table.times.offsets is None else table.times.offsets[rows]
     own = Times(wall, offsets, table.times.zone)
@@ -53,32 +60,37 @@ def order(table: Table, rows: NDArray[np.intp], findings: list[Finding]) -> Orde
             Finding("not_sorted", name, "Its time stamps are not in ascending order: the rows were sorted.")
         )
         by_time = np.argsort(stamps, kind="stable")
-        rows, stamps, values = rows[by_time], stamps[by_time], values[by_time]
+        rows, stamps, values = _take(rows, by_time), stamps[by_time], values[by_time]
         own = Times(wall[by_time], None if offsets is None else offsets[by_time], own.zone)
     message = _tell_offsets(own)
     if message is not None:
         findings.append(Finding("mixed_offsets", name, message))
     is_last = np.append(stamps[1:] != stamps[:-1], True)
     n_doubles = int((~is_last).sum())
-    # Two missing values differ in no way.
-    differ = np.flatnonzero(~is_last[:-1] & (np.nan_to_num(values[1:]) != np.nan_to_num(values[:-1])))
-    if n_doubles > MOST_DOUBLES * len(rows) and len(differ) > MOST_DOUBLES * n_doubles:
-        raise _refuse_doubles(table, rows[differ[0] : differ[0] + 2], values[differ[0] : differ[0] + 2], name)
     if n_doubles:
+        # Two missing values differ in no way.
+        differ = np.flatnonzero(~is_last[:-1] & (np.nan_to_num(values[1:]) != np.nan_to_num(values[:-1])))
+        if n_doubles > MOST_DOUBLES * len(values) and len(differ) > MOST_DOUBLES * n_doubles:
+            pair = differ[0] + np.arange(2)
+            raise _refuse_doubles(table, _take(rows, pair), values[pair], name)
         double = str(stamps[np.argmin(is_last)].astype("datetime64[s]")).removesuffix("T00:00:00")
         message = (
             f"{n_doubles} time stamps occur more than once, the first of them {double}: the last row of each is used."
         )
         findings.append(Finding("duplicate_stamps", name, message))
-        stamps, values = stamps[is_last], values[is_last]
-    return Ordered(name, values, stamps, own)
+        rows, stamps, values = _take(rows, np.flatnonzero(is_last)), stamps[is_last], values[is_last]
+    return Ordered(name, values, rows, stamps, own)
+
+
+def _take(rows: Rows, positions: NDArray[np.intp]) -> NDArray[np.intp]:
+    return rows.start + positions if isinstance(rows, slice) else rows[positions]
 
 
 def _refuse_doubles(table: Table, rows: NDArray[np.intp], values: NDArray[np.float64], name: str) -> InvalidRequest:
     """Args: `rows` [2] and `values` [2] are of one time."""
     assert table.times is not None
     when = _write(table.times.wall[rows[0]]).removesuffix("T00:00:00")
-    first, second = (int(row) + 1 if table.rows is None else int(table.rows[row]) for row in rows)
+    first, second = (table.number_of(int(row)) for row in rows)
     message = (
         f"Row {first} holds {values[0]:.15g} and row {second} {values[1]:.15g}, both for {when}, and most rows of "
         f"series {name!r} have the time of another one. If they are of several series, name the column that tells them "

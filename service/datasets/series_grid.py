@@ -1,12 +1,17 @@
-"""Puts rows onto regular time grids as series, with findings."""
+"""Puts rows onto regular time grids as series, with findings.
+
+Of a file that is larger than memory should be nothing is kept of a series from one look to the next but the name of its
+frequency: its rows are put in order again.
+"""
 
 from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from service.datasets.dataset import Finding
+from service.datasets.dataset import BoundedFindings, Finding
 from service.datasets.row_order import Ordered, order
 from service.datasets.table import Table
 from service.datasets.upload_limits import UploadLimits
@@ -32,12 +37,17 @@ class Gridded:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _GriddedSeries:
-    """One series on its grid; `start` is None where its times don't follow from the panel's frequency."""
+class GriddedSeries:
+    """One series on its grid; `start` is None where its times don't follow from the panel's frequency.
 
+    `n_absent` points have no row in the file; `find_row` gives the number of the row in the file that a point is from.
+    """
+
+    id: str
     values: NDArray[np.float64]
     start: str | None
     n_absent: int
+    find_row: Callable[[int], int]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,55 +67,104 @@ def make_grids(table: Table, limits: UploadLimits, freq: str | None = None) -> G
     Raises:
         InvalidRequest: with the gaps there are too many points; the stamps contradict `freq`.
     """
+    series: list[GriddedSeries] = []
+    freq, findings = grid_each(table, limits, freq, series.append)
+    values, starts = tuple(each.values for each in series), tuple(each.start for each in series)
+    panel = Panel(tuple(each.id for each in series), values, starts, freq)
+    return Gridded(panel, tuple(each.n_absent for each in series), findings)
+
+
+def grid_each(
+    table: Table, limits: UploadLimits, freq: str | None, take: Callable[[GriddedSeries], None]
+) -> tuple[str | None, list[Finding]]:
+    """As `make_grids`, with each series given to `take` when it is done. Returns the frequency and what was found."""
     if freq is not None:
         check_frequency(freq)
-    findings: list[Finding] = []
+    findings: list[Finding] = BoundedFindings()
     if table.times is None:
         findings.append(
             Finding("no_times", None, "There is no column 'ds': the rows are read in their order, one step apart.")
         )
     else:
         findings += [Finding(code, None, message) for code, message in table.times.findings]
-    series = [order(table, rows, findings) for rows in _rows_of(table)]
-    fits = _fit_all(series)
+    source = _Source(table, findings)
+    names = _Names()
+    for _, own in source:
+        names.add(own)
+    asked = freq
+    if asked is not None:
+        names = _Names()
+        for ordered, own in source:
+            names.add(_apply(asked, ordered, own))
+    freq = _commonest(names.freqs)
+    common = None if freq is None else names.first_grids[family(freq)]
+
+    def settle(ordered: Ordered, own: _Found) -> _Found:
+        own = own if asked is None else _apply(asked, ordered, own)
+        return own if freq is None or common is None else _adopt(ordered, own, freq, common)
+
     if freq is not None:
-        fits = [_apply(freq, ordered, own) for ordered, own in zip(series, fits, strict=True)]
-    freq = _commonest([own.freq for own in fits])
-    if freq is not None:
-        common = next(own.fit.grid for own in fits if own.fit is not None and family(own.freq or "") == family(freq))
-        fits = [_adopt(ordered, own, freq, common) for ordered, own in zip(series, fits, strict=True)]
-        findings += _mixed([own.freq for own in fits], freq) + _closed_days(freq)
-    tracks: list[_GriddedSeries] = []
+        for i, known in enumerate(names.freqs):
+            if known != freq:
+                names.freqs[i] = settle(*source.get(i)).freq
+        findings += _mixed(names.freqs, freq) + _closed_days(freq)
     n_points = 0
-    for ordered, own in zip(series, fits, strict=True):
-        tracks.append(_grid(ordered, own, freq, findings))
-        n_points += len(tracks[-1].values)
+    for ordered, own in source:
+        track = _grid(table, ordered, settle(ordered, own), freq, findings)
+        n_points += len(track.values)
         limits.check_points(n_points)
-    ids, values = tuple(ordered.id for ordered in series), tuple(track.values for track in tracks)
-    panel = Panel(ids, values, tuple(track.start for track in tracks), freq)
-    return Gridded(panel, tuple(track.n_absent for track in tracks), findings)
+        take(track)
+    return freq, findings
 
 
-def _rows_of(table: Table) -> list[NDArray[np.intp]]:
-    """The rows of each series, in the order of the file."""
-    by_series = np.argsort(table.series, kind="stable")
-    ends = np.cumsum(np.bincount(table.series, minlength=len(table.ids)))
-    return np.split(by_series, ends[:-1])
+class _Source:
+    """The series of a table in order, each with its own grid: found at the first look, and again where not kept."""
 
+    def __init__(self, table: Table, findings: list[Finding]) -> None:
+        self._table = table
+        self._findings = findings
+        self._rows = table.rows_by_series()
+        self._kept: list[tuple[Ordered, _Found]] | None = [] if table.bounds is None else None
+        self._looks = 0
+        # Most of a file's series have the same stamps: they are looked at once.
+        self._last: tuple[Stamps, _Found] | None = None
 
-def _fit_all(series: list[Ordered]) -> list[_Found]:
-    """Each series' own grid. Most of a file's series have the same stamps: they are looked at once."""
-    fits: list[_Found] = []
-    known: Stamps | None = None
-    for ordered in series:
+    def __iter__(self) -> Iterator[tuple[Ordered, _Found]]:
+        self._looks += 1
+        if self._looks > 1 and self._kept is not None:
+            yield from self._kept
+            return
+        for i in range(len(self._rows)):
+            pair = self._look(i, self._findings if self._looks == 1 else [])
+            if self._kept is not None:
+                self._kept.append(pair)
+            yield pair
+
+    def get(self, number: int) -> tuple[Ordered, _Found]:
+        """A series, once all were looked at."""
+        return self._look(number, []) if self._kept is None else self._kept[number]
+
+    def _look(self, number: int, findings: list[Finding]) -> tuple[Ordered, _Found]:
+        ordered = order(self._table, number, self._rows[number], findings)
         if ordered.stamps is None:
-            fits.append(_Found())
-        elif known is not None and np.array_equal(known, ordered.stamps):
-            fits.append(fits[-1])
-        else:
-            known, own = ordered.stamps, fit(ordered.stamps)
-            fits.append(_Found(own, None if own is None else own.freq))
-    return fits
+            return ordered, _Found()
+        if self._last is None or not np.array_equal(self._last[0], ordered.stamps):
+            own = fit(ordered.stamps)
+            self._last = ordered.stamps, _Found(own, None if own is None else own.freq)
+        return ordered, self._last[1]
+
+
+class _Names:
+    """The frequencies of series, and of each family of them the first grid."""
+
+    def __init__(self) -> None:
+        self.freqs: list[str | None] = []
+        self.first_grids: dict[str, Grid] = {}
+
+    def add(self, own: _Found) -> None:
+        self.freqs.append(own.freq)
+        if own.fit is not None:
+            self.first_grids.setdefault(family(own.freq or ""), own.fit.grid)
 
 
 def _apply(freq: str, ordered: Ordered, own: _Found) -> _Found:
@@ -193,9 +252,13 @@ def _closed_days(freq: str) -> list[Finding]:
     return [Finding("closed_days", None, message)]
 
 
-def _grid(ordered: Ordered, own: _Found, freq: str | None, findings: list[Finding]) -> _GriddedSeries:
+def _grid(table: Table, ordered: Ordered, own: _Found, freq: str | None, findings: list[Finding]) -> GriddedSeries:
     """Args: `freq` is the panel's."""
-    as_it_is = _GriddedSeries(ordered.values, None, 0)
+
+    def find_row(index: int) -> int:
+        return table.number_of(ordered.row(index))
+
+    as_it_is = GriddedSeries(ordered.id, ordered.values, None, 0, find_row)
     if ordered.stamps is None:
         return as_it_is
     if own.fit is None:
@@ -232,7 +295,11 @@ def _grid(ordered: Ordered, own: _Found, freq: str | None, findings: list[Findin
         message = f"{n_absent} of {length} time stamps of frequency {own_freq!r} are missing."
         findings.append(Finding("gaps", ordered.id, message))
     start = ordered.start(own.fit.grid.at(np.zeros(1, np.int64))[0]) if own_freq == freq else None
-    return _GriddedSeries(values, start, n_absent)
+
+    def find_row_of_place(index: int) -> int:
+        return find_row(int(np.flatnonzero(places == index)[0]))
+
+    return GriddedSeries(ordered.id, values, start, n_absent, find_row_of_place)
 
 
 def _tell_late(grid_fit: GridFit, stamps: Stamps, freq: str | None) -> str:

@@ -94,7 +94,7 @@ class SharedDatasets(DatasetStore):
         self._told: dict[str, float] = {}
         self._failed_at = -AWAY_SECONDS
         # Copies whose files were compared with their checksums, by this process.
-        self._proven: set[tuple[str, str]] = set()
+        self._proven_copies: set[tuple[str, str]] = set()
         # Of each upload, one thread at a time brings it here.
         self._turns: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 
@@ -232,7 +232,7 @@ class SharedDatasets(DatasetStore):
             # A copy of what was deleted meanwhile.
             self._drop_copy(self.root / name)
             super()._publish(scratch, name)
-        self._proven.add((name, generation))
+        self._proven_copies.add((name, generation))
         self.quota.forget()
 
     def _bring(self, name: str, *, at_once: bool = False) -> None:
@@ -283,11 +283,11 @@ class SharedDatasets(DatasetStore):
         try:
             if (folder / GENERATION).read_text() != pointer.generation:
                 return False
-            if (name, pointer.generation) not in self._proven:
+            if (name, pointer.generation) not in self._proven_copies:
                 if any(digest_file(folder / file) != digest for file, digest in pointer.files.items()):
                     logger.warning("the copy of the upload %s was damaged on this machine's disk", name)
                     return False
-                self._proven.add((name, pointer.generation))
+                self._proven_copies.add((name, pointer.generation))
         except OSError:
             return False
         return True
@@ -306,7 +306,7 @@ class SharedDatasets(DatasetStore):
                     exchange(scratch, folder)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
-        self._proven.add((name, pointer.generation))
+        self._proven_copies.add((name, pointer.generation))
 
     def _drop_copy(self, folder: Path) -> None:
         if folder.exists():

@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import BinaryIO, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +20,10 @@ from service.datasets.dataset import Dataset, Finding
 from service.datasets.panel_files import (
     DAMAGES,
     FACTS,
+    FileIdentity,
     Outline,
     Replaced,
+    cut_blocks,
     load_blocks,
     load_facts,
     load_outline,
@@ -43,14 +45,17 @@ from service.errors import (
     StorageUnavailable,
 )
 from service.storage.disk_errors import is_disk_error, make_storage_error, storing
-from service.storage.durability import flush_folder
+from service.storage.durability import flush_file, flush_folder
 from service.storage.exchange import exchange
 from service.storage.private_files import make_folder
+from service.storage.regular_files import open_regular
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+# Beside the panel of forecasts: all that was forecast.
+FORECASTS = "forecasts.parquet"
 # The store in messages to clients.
 PLACE = "folder of uploads"
 # What lies there longer belongs to a process that died.
@@ -69,6 +74,7 @@ class DatasetStore:
         """Args: `quota_bytes` is what all may take together, those in progress included; None for no limit."""
         self.root = root
         self.quota = Quota(root, quota_bytes)
+        self._proven: set[FileIdentity] = set()
         self._damaged: set[str] = set()
 
     @property
@@ -111,6 +117,29 @@ class DatasetStore:
                 raise
             return known
         return dataset
+
+    def adopt_as(self, scratch: Path, dataset: Dataset, dataset_id: str) -> None:
+        """Makes a folder of `scratch` with forecasts the data set of an id, unless there is one already."""
+        dataset = replace(dataset, id=dataset_id, has_forecasts=True)
+        try:
+            with storing(PLACE):
+                write_facts(scratch, dataset)
+                flush_file(scratch / FORECASTS)
+                self._publish(scratch, dataset_id)
+        except StorageUnavailable:
+            # Another run of the same job was faster.
+            if not self.touch(dataset_id):
+                raise
+
+    def open_forecasts(self, dataset_id: str) -> BinaryIO:
+        """The file of forecasts of a data set, open to read: also when the data set goes. Raises as `get`."""
+        with self._reading(dataset_id) as folder:
+            self.touch(dataset_id)
+            return open_regular(folder / FORECASTS)
+
+    def discard(self, scratch: Path) -> None:
+        """Removes a folder of `scratch`."""
+        shutil.rmtree(scratch, ignore_errors=True)
 
     def _find_same(self, dataset: Dataset) -> Dataset | None:
         """The data set that has the id already. Raises IdempotencyKeyReused if it holds something else."""
@@ -268,7 +297,7 @@ class DatasetStore:
             DatasetReplaced: the outline is that of another panel, and as `load`.
         """
         with self._reading(dataset_id) as folder:
-            return load_series(folder, outline, places)
+            return load_series(folder, outline, places, self._proven)
 
     def load_blocks(self, dataset_id: str, outline: Outline) -> Iterator[NDArray[np.float64]]:
         """All values of a data set, one series behind the other, in blocks that are cut anywhere.
@@ -277,6 +306,10 @@ class DatasetStore:
         """
         with self._reading(dataset_id) as folder:
             yield from load_blocks(folder, outline)
+
+    def load_each(self, dataset_id: str, outline: Outline) -> Iterator[NDArray[np.float64]]:
+        """The values [time] of each series of a data set, one after the other. Raises as `load_series`."""
+        yield from cut_blocks(self.load_blocks(dataset_id, outline), outline.lengths)
 
     def get(self, dataset_id: str) -> Dataset:
         """A data set's facts. Raises DatasetNotFound, DatasetDamaged."""

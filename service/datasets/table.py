@@ -1,6 +1,8 @@
 """The table of rows that every reader turns its file into."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +18,8 @@ from service.datasets.number_cells import CellPlace
 from service.datasets.time_column import Times, read_times
 from service.datasets.upload_limits import UploadLimits
 from service.errors import InvalidRequest
+
+Rows = NDArray[np.intp] | slice
 
 # The id of a file without ids.
 ONLY_ID = "0"
@@ -40,7 +44,9 @@ class Table:
 
     `series` [rows] counts `ids`; `times` is None without a column of times; `values` [rows] have NaN for null; `rows`
     [rows] are the numbers of rows in the file, from 1, None where they count up. `id_column` and `time_column` are the
-    names of the columns that ids and times were read from, None without such a column or without a header.
+    names of the columns that ids and times were read from, None without such a column or without a header. With
+    `bounds` [series + 1] the rows of each series stand together, from one bound to the next, and `series` is not asked
+    for; the arrays are then mapped from files.
     """
 
     ids: list[str]
@@ -52,6 +58,18 @@ class Table:
     non_data_rows: NonDataRows = field(default_factory=NonDataRows)
     id_column: str | None = None
     time_column: str | None = None
+    bounds: NDArray[np.int64] | None = None
+
+    def number_of(self, row: int) -> int:
+        """The number of a row in the file, from 1."""
+        return row + 1 if self.rows is None else int(self.rows[row])
+
+    def rows_by_series(self) -> "Sequence[Rows]":
+        """The rows of each series, in the order of the file."""
+        if self.bounds is not None:
+            return [slice(start, stop) for start, stop in pairwise(self.bounds.tolist())]
+        by_series = np.argsort(self.series, kind="stable")
+        return np.split(by_series, np.cumsum(np.bincount(self.series, minlength=len(self.ids)))[:-1])
 
 
 def build(columns: Columns, limits: UploadLimits, options: FileOptions, *, delimiter: str | None = None) -> Table:

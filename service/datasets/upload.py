@@ -28,7 +28,8 @@ from service.storage.private_files import append, create
 Kept = TypeVar("Kept")
 
 LOGGER = logging.getLogger(__name__)
-READ_SECONDS = 600
+# A hundred million rows take a minute or two of a core.
+READ_SECONDS = 1800
 # At once; each may take gigabytes of memory.
 MAX_READERS = 2
 WRITE_BYTES = 2**20

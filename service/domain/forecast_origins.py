@@ -1,5 +1,8 @@
 """Where series are forecast from to score a model, what was measured after that, and series that can't be scored."""
 
+from collections.abc import Iterable
+from itertools import islice
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -7,6 +10,9 @@ from service.domain.panel_windows import FlatPanel, Positions, flatten_panel
 from service.domain.splits import Split, split
 
 Array = NDArray[np.float64]
+
+# Most have what is looked for in the first of them.
+SERIES_AT_ONCE = 100
 
 
 def find_scored(
@@ -31,24 +37,52 @@ def describe_shortage(rows: FlatPanel, cut: Split, horizon: int, trained_horizon
         horizon: the steps that are scored.
         trained_horizon: those that the model learns.
     """
-    fewest = min_history + 2 * horizon
-    if not len(cut.validation[0]) or not (cut.train_ends >= min_history + trained_horizon).any():
-        return (
-            f"No series is long enough: training, validation and test need {fewest} points of a series at least. Send "
-            "more history, or ask for a shorter horizon."
-        )
+    if _are_too_short(cut, trained_horizon, min_history):
+        return _tell_too_short(horizon, min_history)
     if len(find_scored(rows, cut.validation, horizon, min_history)[0]):
         return None
+    return _tell_gaps(horizon)
+
+
+def describe_shortage_of(
+    values: Iterable[Array], lengths: Positions, horizon: int, trained_horizon: int, min_history: int
+) -> str | None:
+    """As `describe_shortage`, of series [time] that begin and end with a number, NaN for missing ones.
+
+    They are asked for one by one, and only as far as it takes.
+
+    Args: `lengths` are theirs [n_series].
+    """
+    cut = split(lengths, horizon, min_history)
+    if _are_too_short(cut, trained_horizon, min_history):
+        return _tell_too_short(horizon, min_history)
+    series, ends = cut.validation
+    rest = iter(values)
+    first = 0
+    while some := list(islice(rest, SERIES_AT_ONCE)):
+        own = (series >= first) & (series < first + len(some))
+        if own.any():
+            rows = flatten_panel(some, some.__getitem__)
+            if len(find_scored(rows, (series[own] - first, ends[own]), horizon, min_history)[0]):
+                return None
+        first += len(some)
+    return _tell_gaps(horizon)
+
+
+def _are_too_short(cut: Split, trained_horizon: int, min_history: int) -> bool:
+    return not len(cut.validation[0]) or not bool((cut.train_ends >= min_history + trained_horizon).any())
+
+
+def _tell_too_short(horizon: int, min_history: int) -> str:
+    return (
+        f"No series is long enough: training, validation and test need {min_history + 2 * horizon} points of a series "
+        "at least. Send more history, or ask for a shorter horizon."
+    )
+
+
+def _tell_gaps(horizon: int) -> str:
     return (
         f"No series has a number within the {horizon} points after the last one known at any origin of validation, "
         f"which lie before the last {horizon} points: the gaps there are longer. Send the values that are missing, ask "
         "for a longer horizon, or use a coarser freq, such as weeks for days, under which the gaps close."
-    )
-
-
-def describe_shortage_of(values: list[Array], horizon: int, trained_horizon: int, min_history: int) -> str | None:
-    """As `describe_shortage`, of series [time] that begin and end with a number, NaN for missing ones."""
-    lengths = np.array([len(series) for series in values], dtype=np.int64)
-    return describe_shortage(
-        flatten_panel(values, values), split(lengths, horizon, min_history), horizon, trained_horizon, min_history
     )

@@ -1,6 +1,6 @@
 """Intermittent demand: series of zeros with a sale now and then."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,7 @@ Array = NDArray[np.float64]
 AVERAGE_DEMAND_INTERVAL = 1.32
 
 
-def is_intermittent(series: Sequence[Array]) -> bool:
+def is_intermittent(series: Iterable[Array]) -> bool:
     """Whether most series [time], NaN for missing values, are of intermittent demand, and none is ever negative.
 
     The forecast with the least absolute error is then the median, which is zero: it says nothing of how much will be

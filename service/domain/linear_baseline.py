@@ -20,6 +20,8 @@ LONGEST_WINDOW = 200
 WINDOWS_PER_COEFFICIENT = 2
 # Points of all windows that are fitted to: 64 MB.
 MAX_CELLS = 2**23
+# Points of histories that are joined to cut windows from: 32 MB.
+MAX_JOINED = 2**22
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,16 +55,13 @@ def fit_forecaster(
     lengths = np.array([len(history) for history in histories])
     window = _choose_window(lengths, min(max(longest_window, SHORTEST_WINDOW), LONGEST_WINDOW), horizon)
     counts = _count_windows(lengths, window, horizon)
-    rows = np.arange(counts.sum())
+    count = int(counts.sum())
     most = max(MAX_CELLS // (window + horizon), WINDOWS_PER_COEFFICIENT * (window + 1))
-    if len(rows) > most:
-        rows = np.linspace(0, len(rows) - 1, most).astype(np.int64)
+    rows = np.arange(count) if count <= most else np.linspace(0, count - 1, most).astype(np.int64)
     series = np.searchsorted(np.cumsum(counts), rows, side="right")
-    starts = rows - (np.cumsum(counts) - counts)[series] + (np.cumsum(lengths) - lengths)[series]
-    windows = np.concatenate(histories)[starts[:, None] + np.arange(window + horizon)]  # [n, window + horizon]
-    inputs, futures = windows[:, :window], windows[:, window:]
-    if measured is not None:
-        futures = np.concatenate(measured)[starts[:, None] + np.arange(window, window + horizon)]
+    starts = rows - (np.cumsum(counts) - counts)[series]
+    inputs = _cut(histories, lengths, series, starts, window)
+    futures = _cut(histories if measured is None else measured, lengths, series, starts + window, horizon)
     statistics = measure(inputs, "standard")
     scaled = [(part - statistics.shift) / statistics.scale for part in (inputs, futures)]
     # A constant window tells nothing of what is to come, and scaled by nearly nothing it would outweigh all others.
@@ -70,6 +69,19 @@ def fit_forecaster(
     if moving.sum() < WINDOWS_PER_COEFFICIENT * (window + 1):
         raise ValueError("Too few windows of the histories before the first origin are not constant.")
     return LinearForecaster(window, fit_linear_robustly(scaled[0][moving], scaled[1][moving]))
+
+
+def _cut(
+    histories: Sequence[Array], lengths: NDArray[np.int64], series: NDArray[np.int64], starts: NDArray[np.int64], n: int
+) -> Array:
+    """The `n` points from each start on: [rows, n]."""
+    if lengths.sum() > MAX_JOINED:
+        # Long ones are not joined: that would be a copy of all data.
+        pairs = zip(series.tolist(), starts.tolist(), strict=True)
+        return np.stack([histories[i][start : start + n] for i, start in pairs])
+    places = starts + (np.cumsum(lengths) - lengths)[series]
+    cut: Array = np.concatenate(histories)[places[:, None] + np.arange(n)]
+    return cut
 
 
 def _choose_window(lengths: NDArray[np.int64], longest: int, horizon: int) -> int:

@@ -1,5 +1,6 @@
 """Training examples from windows of a panel: windows of different lengths, scaled, differenced, with their targets."""
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
@@ -23,13 +24,16 @@ FARTHEST = 1e6
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FlatPanel:
-    """All values of a panel in one array, to cut windows from."""
+    """All values of a panel in one array, to cut windows from; what lies between its series is not looked at.
+
+    The arrays may be files that are mapped into memory.
+    """
 
     flat: Array  # [all points], missing ones filled
     offsets: Positions  # [n_series]: where each series begins
     lengths: Positions  # [n_series]
-    measured: Array  # [all points], NaN for missing ones
-    latest: Positions  # [all points]: where the last measured one up to each stands
+    measured: Array  # [all points], NaN for missing ones; `flat` itself where none is missing
+    behind: NDArray[np.int32] | None  # [all points]: how far before each the last measured one stands; None: none is
 
     def inputs(self, series: Positions, ends: Positions, window: int) -> Array:
         """The last `window` points before each end, to the left, NaN after those of a shorter history: [n, window]."""
@@ -56,9 +60,10 @@ class FlatPanel:
 
         No series is ever forecast from a value that was filled, least of all from one between it and what follows.
         """
-        if self.is_complete:
+        if self.behind is None:
             return ends
-        moved = self.latest[self.offsets[series] + np.maximum(ends, 1) - 1] - self.offsets[series] + 1
+        last = np.maximum(ends, 1) - 1
+        moved = last - self.behind[self.offsets[series] + last] + 1
         return np.where(moved >= fewest, moved, ends)
 
     def learnable(self, ends: Positions) -> NDArray[np.bool_]:
@@ -86,13 +91,55 @@ class FlatPanel:
         return self.measured[start : start + end]
 
 
-def flatten_panel(filled: list[Array], measured: list[Array] | None = None) -> FlatPanel:
-    """Joins series without missing values; `measured` are the same with NaN for what was filled, where anything was."""
-    lengths = np.array([len(values) for values in filled], dtype=np.int64)
-    flat = np.concatenate(filled)
-    all_measured = flat if measured is None else np.concatenate(measured)
-    latest = np.maximum.accumulate(np.where(np.isnan(all_measured), -1, np.arange(len(flat))))
-    return FlatPanel(flat, np.cumsum(lengths) - lengths, lengths, all_measured, latest)
+class Slices(list[Array]):
+    """Series [time] that are slices of one array, in its order: what has to join them need not copy them."""
+
+    def __init__(self, values: Iterable[Array], flat: Array) -> None:
+        super().__init__(values)
+        self.flat = flat
+
+    @property
+    def offsets(self) -> Positions:
+        """Where each begins in the array."""
+        begin, size = _address(self.flat), self.flat.itemsize
+        return (np.array([_address(values) for values in self], np.int64) - begin) // size
+
+
+def flatten_panel(
+    values: list[Array],
+    fill: Callable[[int], Array] | None = None,
+    allocate: Callable[[int, Any], NDArray[Any]] = np.empty,
+) -> FlatPanel:
+    """Joins series, which need not be copied where they are `Slices` without a missing value.
+
+    Args:
+        values: each [time], NaN for missing values.
+        fill: gives a series by its number without missing values; by default none is missing.
+        allocate: makes the arrays of a panel with missing values, of a size and a type.
+    """
+    lengths = np.array([len(series) for series in values], dtype=np.int64)
+    if isinstance(values, Slices):
+        measured, offsets = values.flat, values.offsets
+    else:
+        measured, offsets = np.concatenate(values), np.cumsum(lengths) - lengths
+    if fill is None:
+        return FlatPanel(measured, offsets, lengths, measured, None)
+    flat, behind = allocate(len(measured), np.float64), allocate(len(measured), np.int32)
+    for i, (series, start) in enumerate(zip(values, offsets.tolist(), strict=True)):
+        stop = start + len(series)
+        flat[start:stop] = fill(i)
+        behind[start:stop] = _count_behind(series)
+    return FlatPanel(flat, offsets, lengths, measured, behind)
+
+
+def _count_behind(values: Array) -> Positions:
+    """How far before each point [time] the last measured one stands."""
+    positions = np.arange(len(values))
+    return positions - np.maximum.accumulate(np.where(np.isnan(values), -1, positions))
+
+
+def _address(values: Array) -> int:
+    return int(values.__array_interface__["data"][0])
 
 
 @dataclass(frozen=True, slots=True, eq=False)

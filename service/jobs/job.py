@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-JobKind = Literal["train", "backtest"]
+JobKind = Literal["train", "backtest", "forecast"]
 JobStatus = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 
 
@@ -31,7 +31,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A job. Times are ISO 8601 in UTC; `model` is what it will publish, or measures; `attempt` counts runs.
+    """A job. Times are ISO 8601 in UTC; `model` is what it will publish, measures or asks; `attempt` counts runs.
 
     `retry_of` is the id of the job that this one does again.
     """

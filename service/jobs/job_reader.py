@@ -72,7 +72,9 @@ class JobReader:
     def find_training(self, model: str) -> Job | None:
         """The oldest waiting or running job that will publish this model."""
         attributes = self._tables.status.c.attributes
-        of_model = (attributes["model"].as_string() == model) & (attributes["kind"].as_string() != "backtest")
+        of_model = (attributes["model"].as_string() == model) & attributes["kind"].as_string().not_in(
+            ["backtest", "forecast"]
+        )
         return self._first_active(of_model)
 
     def find_reader(self, dataset_id: str) -> Job | None:

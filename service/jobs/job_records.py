@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from service.errors import BacktestFailed, TrainingFailed
+from service.errors import BacktestFailed, ForecastFailed, TrainingFailed
 from service.jobs.job import Job, JobKind, JobStatus, Progress
 
 # What the engine calls each status.
@@ -18,7 +18,11 @@ STORED: dict[JobStatus, list[str]] = {
 }
 ENDED: tuple[JobStatus, ...] = ("succeeded", "failed", "cancelled")
 SHOWN = {stored: shown for shown, names in STORED.items() for stored in names}
-FAILURE_CODES: dict[JobKind, str] = {"train": TrainingFailed.code, "backtest": BacktestFailed.code}
+FAILURE_CODES: dict[JobKind, str] = {
+    "train": TrainingFailed.code,
+    "backtest": BacktestFailed.code,
+    "forecast": ForecastFailed.code,
+}
 WORKER_DIED = {"code": "worker_died", "message": "The worker died 3 times while it ran this job."}
 UNREADABLE = {
     "code": "unreadable_job",
@@ -50,7 +54,8 @@ class JobRow:
 
     @property
     def kind(self) -> JobKind:
-        return "backtest" if self.attributes.get("kind") == "backtest" else "train"
+        kind = self.attributes.get("kind")
+        return kind if kind in ("backtest", "forecast") else "train"
 
     @property
     def is_readable(self) -> bool:

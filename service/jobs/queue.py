@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import logging
 import re
+import threading
 import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -33,6 +34,8 @@ THREADS = 3
 ANSWER_SECONDS = 20.0
 MAX_WATCHERS = 1000
 EPOCH, MILLISECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(milliseconds=1)
+# What calls in progress are given when the queue closes.
+END_SECONDS = 2.0
 _CURSOR = re.compile(r"[0-9a-f]{1,16}")
 
 
@@ -64,9 +67,15 @@ class JobQueue:
 
     async def close(self) -> None:
         await self._watchers.close()
+        # A connection that is in use can't be closed; one that a silent server keeps is not waited for.
+        ending = threading.Thread(target=self._end_threads, name="jobs-end", daemon=True)
+        ending.start()
+        await asyncio.to_thread(ending.join, END_SECONDS)
         await asyncio.to_thread(self._database.close)
-        self._threads.shutdown(wait=False)
-        self._watching.shutdown(wait=False)
+
+    def _end_threads(self) -> None:
+        for threads in (self._threads, self._watching):
+            threads.shutdown(cancel_futures=True)
 
     async def check(self) -> None:
         """Raises DatabaseUnavailable when the job database can't be read or written."""

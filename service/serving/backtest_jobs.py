@@ -72,7 +72,7 @@ class BacktestJobs:
         self._store.prepare(task["model"], raise_if_stopped)
         data = BacktestData(self._load_panel(task["panel"], digest=task.get("digest")), task["pointers"])
         try:
-            return asyncio.run(self._run(request, data, _Progress(report, raise_if_stopped).tell))
+            return asyncio.run(self._run(request, data, ProgressTeller(report, raise_if_stopped).tell))
         except InvalidRequest as error:
             raise BacktestFailed(error.flaws[0].message) from error
 
@@ -89,7 +89,7 @@ class BacktestJobs:
             await registry.close()
 
 
-class _Progress:
+class ProgressTeller:
     """Reports every second or so, however many parts there are."""
 
     def __init__(self, report: Report, raise_if_stopped: Callable[[], None]) -> None:

@@ -3,10 +3,10 @@
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from service.domain.calendar import STAMP_VALUES
 from service.domain.frequency import check_frequency
@@ -19,7 +19,7 @@ from service.serving.batcher import Batcher
 from service.serving.block import BlockForecasts, BlockWork, find_block, find_stamps, may_be_block
 from service.serving.engine_call import MAX_CELLS, MAX_ROWS, EngineCall
 from service.serving.forecast_calendar import ForecastCalendar
-from service.serving.forecast_plan import ForecastPlan, ForecastRequest, make_forecast_plan
+from service.serving.forecast_plan import AskedMode, ForecastPlan, ForecastRequest, make_forecast_plan
 from service.serving.postprocess import SeriesForecast, assemble
 from service.serving.preprocess import PreparedSeries, count_points, prepare_series, raise_if_all_bad
 from service.serving.registry import Registry
@@ -44,6 +44,8 @@ INLINE_SERIES = 1000
 INLINE_PARTS = 32
 # A large request is read, computed and answered in parts of so many series: one engine call each.
 PART_SERIES = MAX_ROWS
+# Of an upload whose answer is written to a file, so many at once.
+MOST_PART_SERIES = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +157,65 @@ class Forecasting:
             return _finish(work, parts, is_large=True)
         return await asyncio.to_thread(_finish, work, parts, is_large=True)
 
+    async def settle(self, panel: Panel, first: list[PostedSeries], request: ForecastRequest) -> ForecastRequest:
+        """A request for forecasts of a whole upload with all that it leaves open: model, version, mode, horizon.
+
+        Args:
+            panel: the upload; its values are not looked at, and may be missing.
+            first: its first series alone, whose season a zero-shot forecast is as long as, and whose times are tried.
+
+        Raises:
+            InvalidRequest: the version can't fulfil the request.
+            ModelNotFound, VersionNotFound, NoChampion, VersionDamaged.
+        """
+        manifest = await self._registry.resolve(request.model, request.version)
+        default_horizon = None
+        if manifest.is_zero_shot and request.horizon is None:
+            freq = panel.freq if request.freq is None else request.freq
+            default_horizon = choose_horizon(await asyncio.to_thread(find_first_seasons, request, first, freq))
+        work = self._plan(manifest, panel, request, default_horizon)
+        plan = work.plan
+        for series in first:
+            if work.calendar.has_times or series.start is not None:
+                # What is wrong with the frequency, or with the start that all share.
+                work.calendar.timestamps(series, len(series.values))
+        mode = cast(AskedMode, plan.mode)
+        return replace(request, model=manifest.name, version=manifest.version, mode=mode, horizon=plan.horizon)
+
+    async def answer_parts(self, panel: Panel, request: ForecastRequest) -> AsyncIterator[Forecast]:
+        """Forecasts all series of an upload as `answer` would, in parts, of which some may have no forecast.
+
+        Args:
+            panel: the upload, whose values may be mapped from their file.
+            request: one of `settle`.
+
+        Raises:
+            InvalidRequest: the version can't fulfil the request, or one series' answer would be too large.
+            ModelNotFound, VersionNotFound, VersionDamaged, QueueFull, NotReady.
+        """
+        manifest = await self._registry.resolve(request.model, request.version)
+        work = self._plan(manifest, panel, request, None)
+        each = _count_answer_values([PostedSeries("", "", [], "")], work)
+        count = max(1, min(MOST_PART_SERIES, self._limits.max_answer_values // each))
+        for first in range(0, panel.n_series, count):
+            some = slice(first, first + count)
+            part = Panel(panel.ids[some], panel.values[some], panel.starts[some], panel.freq)
+            # With a calendar of its own: one for all would remember the times of every series.
+            here = replace(work, calendar=self._plan(manifest, panel, request, None).calendar)
+            parts = await self._forecast_parts(here, iter([unpack(part, "/dataset")]))
+            yield _gather(here, parts, is_large=True)
+
+    def _plan(self, manifest: Manifest, panel: Panel, request: ForecastRequest, default_horizon: int | None) -> "_Work":
+        """The work at a whole upload."""
+        freq = panel.freq if request.freq is None else request.freq
+        if manifest.is_zero_shot and freq is not None:
+            check_frequency(freq)
+        plan = make_forecast_plan(
+            request, manifest, max_horizon=self._limits.max_horizon, default_horizon=default_horizon
+        )
+        calendar = ForecastCalendar(request, panel, plan.horizon, freq_tells_season=manifest.is_zero_shot)
+        return _Work(request, manifest, plan, calendar, freq)
+
     async def _forecast_parts(self, work: "_Work", series: Iterator[list[PostedSeries]]) -> list["_Part"]:
         """Reads, computes and answers parts in threads, each in one go; while one reads another computes."""
         engine = await self._registry.engine(work.manifest)
@@ -252,9 +313,16 @@ class Forecasting:
 
 def _finish(work: _Work, parts: list[_Part], *, is_large: bool) -> Forecast:
     """Joins the answers. Raises InvalidRequest when no series has one."""
+    forecast = _gather(work, parts, is_large=is_large)
+    if not forecast.n_forecasts:
+        raise_if_all_bad([series.flaw for series in forecast.series])
+    return forecast
+
+
+def _gather(work: _Work, parts: list[_Part], *, is_large: bool) -> Forecast:
+    """Joins the answers, of which all may be flaws."""
     forecasts = parts[0].series if len(parts) == 1 else [series for part in parts for series in part.series]
     flaws = [forecast.flaw for forecast in forecasts]
-    raise_if_all_bad(flaws)
     return Forecast(
         work.manifest.name,
         work.manifest.version,

@@ -76,7 +76,7 @@ def calibrate(
         "window": recipe.longest_window,
         "part": "test" if from_test else "validation",
         "residuals": _ascending(used.scaled(~used.is_still)),
-        "non_negative": bool((prepared.rows.flat >= 0).all()),
+        "non_negative": all(bool((history >= 0).all()) for history in prepared.histories(prepared.rows.lengths)),
         "still_residuals": _ascending(used.scaled(used.is_still)),
         **({"is_steady": True} if is_steady else {}),
     }

@@ -29,6 +29,8 @@ Array = NDArray[np.float64]
 # Validation windows that a fit is watched on, epoch by epoch; scored are all of them.
 MOST_WATCHED = 2000
 MOST_WATCHED_VALUES = 20_000_000
+# Windows whose inputs are in memory at once.
+ROWS_AT_ONCE = 10_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -160,8 +162,13 @@ def forecast_windows(
     recipe: Recipe, networks: Sequence[Network], prepared: PreparedPanel, windows: ScoredWindows
 ) -> Array:
     """Forecasts of scored windows: [n, horizon]."""
-    inputs = prepared.rows.inputs(windows.series, windows.ends, recipe.longest_window)
-    return Forecaster(recipe, networks).forecast(inputs, prepared.horizon)
+    forecaster = Forecaster(recipe, networks)
+    forecasts = np.empty((len(windows), prepared.horizon))
+    for first in range(0, len(windows), ROWS_AT_ONCE):
+        rows = slice(first, first + ROWS_AT_ONCE)
+        inputs = prepared.rows.inputs(windows.series[rows], windows.ends[rows], recipe.longest_window)
+        forecasts[rows] = forecaster.forecast(inputs, prepared.horizon)
+    return forecasts
 
 
 def score_baselines(recipe: Recipe, prepared: PreparedPanel) -> dict[str, Any]:

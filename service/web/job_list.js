@@ -21,7 +21,7 @@ export function JobList({ chosen, onChoose }) {
     ${value && jobs.length === 0 && html`<p class="hint">None yet.</p>`}
     <ul class="list jobs">${jobs.map((job) => html`<li key=${job.id}><button type="button" aria-current=${job.id === chosen ? "true" : undefined} onClick=${() => onChoose(job.id)}>
       <strong>${job.model}</strong><${Badge} kind=${KIND_OF_STATUS[job.status]}>${job.status}</${Badge}>
-      <small>${job.kind === "backtest" ? "backtest" : job.request.architecture} · ${formatTime(job.submitted_at)}</small>
+      <small>${job.kind === "train" ? job.request.architecture : job.kind} · ${formatTime(job.submitted_at)}</small>
       <small>${describe(job)}</small>
     </button></li>`)}</ul>`;
 }

@@ -37,6 +37,7 @@ ROUTES = {
     "GET /jobs/{job_id}/events",
     "GET /jobs/{job_id}/log",
     "GET /jobs/{job_id}/history",
+    "GET /jobs/{job_id}/result",
     "POST /jobs/{job_id}/cancel",
     "POST /jobs/{job_id}/retry",
     "POST /schedules",

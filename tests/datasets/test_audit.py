@@ -1,7 +1,7 @@
 import numpy as np
 
-from service.datasets.audit import MOST_FINDINGS, audit
-from service.datasets.dataset import Finding
+from service.datasets.audit import audit
+from service.datasets.dataset import MOST_FINDINGS, Finding
 from service.domain.panel import Panel
 
 NAN = float("nan")

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,7 +16,8 @@ from service.datasets.dataset import Finding
 from service.datasets.panel_files import FACTS, VALUES, write_panel
 from service.datasets.store import STAGING, DatasetStore
 from service.domain.panel import Panel
-from service.errors import DatasetDamaged, DatasetNotFound, InvalidRequest, StorageUnavailable
+from service.errors import DatasetDamaged, DatasetNotFound, DatasetReplaced, InvalidRequest, StorageUnavailable
+from service.storage import exchange as exchange_module
 
 HOUR = 3600
 PANEL = Panel(("a", "ü"), (np.array([1.5, np.nan, -3]), np.array([7.0])), ("2024-01-01", None), "D")
@@ -247,6 +249,90 @@ def test_series_of_a_damaged_file_are_never_read_in_part(store: DatasetStore, mo
     for read in (lambda: store.outline(dataset.id), lambda: store.load_series(dataset.id, outline, [0])):
         with pytest.raises(DatasetNotFound):
             read()
+
+
+def test_a_mapped_panel_is_the_same_and_stays_when_its_data_set_goes(store: DatasetStore) -> None:
+    dataset = store.add(PANEL)
+    loaded, mapped = store.load(dataset.id), store.load(dataset.id, mapped=True)
+    assert same(loaded, mapped)
+    assert mapped.flat is not None
+    assert mapped.flat.flags.aligned
+    with pytest.raises(ValueError, match="read-only"):
+        mapped.values[0][0] = 1
+    store.delete(dataset.id)
+    assert same(mapped, PANEL)
+
+
+def test_a_mapped_panel_is_compared_with_its_checksum(store: DatasetStore) -> None:
+    dataset = store.add(Panel(("a",), (np.arange(1000.0),), (None,), None))
+    path = store.root / dataset.id / VALUES
+    content = bytearray(path.read_bytes())
+    content[content.index(np.float64(777).tobytes())] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(DatasetDamaged):
+        store.load(dataset.id, mapped=True)
+
+
+def test_files_of_earlier_releases_are_read_mapped_or_not_and_replaced(store: DatasetStore) -> None:
+    dataset = store.add(PANEL)
+    text = orjson.dumps({"ids": PANEL.ids, "starts": PANEL.starts, "freq": PANEL.freq})
+    np.savez(
+        store.root / dataset.id / VALUES,
+        flat=np.concatenate(PANEL.values),
+        lengths=np.array([3, 1]),
+        text=np.frombuffer(text, np.uint8),
+    )
+    record = {"id": dataset.id, "created_at": "2026-01-01T00:00:00.000Z", "n_series": 2, "n_points": 4, "freq": "D"}
+    (store.root / dataset.id / FACTS).write_bytes(orjson.dumps({**record, "audit": []}))
+    assert store.get(dataset.id).updated_at == record["created_at"]
+    for mapped in (False, True):
+        assert same(store.load(dataset.id, digest=PANEL.digest(), mapped=mapped), PANEL)
+    outline = store.outline(dataset.id)
+    assert outline.digest is None
+    for read, values in zip(store.load_each(dataset.id, outline), PANEL.values, strict=True):
+        np.testing.assert_array_equal(read, values)
+    assert store.add_in_place_of(dataset.id, OTHER)[0].created_at == record["created_at"]
+    assert same(store.load(dataset.id), OTHER)
+
+
+def test_folders_change_places_also_where_the_system_can_not_do_it_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, other = tmp_path / "one", tmp_path / "other"
+    for folder in (one, other):
+        folder.mkdir()
+        (folder / folder.name).touch()
+    swapped: list[Path] = []
+    for fallback in (False, True):
+        if fallback:
+            monkeypatch.setattr(exchange_module, "_exchange_at_once", lambda *_: False)
+        exchange_module.exchange(one, other)
+        swapped = [next(one.iterdir()), next(other.iterdir())]
+        assert [path.name for path in swapped] == (["one", "other"] if fallback else ["other", "one"])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["one", "other"]
+    with pytest.raises(OSError, match="No such file"):
+        exchange_module.exchange(one, tmp_path / "none")
+
+
+def test_pages_of_a_large_panel_read_their_series_alone_until_the_file_changes(
+    store: DatasetStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(panel_files, "LARGE_POINTS", 10)
+    values = tuple(np.random.default_rng(i).normal(size=50) for i in range(6))
+    dataset = store.add(Panel(tuple("abcdef"), values, (None,) * 6, None))
+    outline = store.outline(dataset.id)
+    for places in ([0, 5], [2, 3], [1]):
+        for place, read in zip(places, store.load_series(dataset.id, outline, places), strict=True):
+            np.testing.assert_array_equal(read, values[place])
+    path = store.root / dataset.id / VALUES
+    content = bytearray(path.read_bytes())
+    content[content.index(values[4].tobytes())] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(DatasetDamaged):
+        store.load_series(dataset.id, outline, [0])
+    store.add_in_place_of(dataset.id, OTHER)
+    with pytest.raises(DatasetReplaced):
+        store.load_series(dataset.id, outline, [0])
 
 
 @pytest.mark.parametrize("mapped", [False, True])

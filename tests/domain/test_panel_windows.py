@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.domain.differencing import base
-from service.domain.panel_windows import flatten_panel, make_training_windows
+from service.domain.panel_windows import Slices, flatten_panel, make_training_windows
 from service.domain.recipes.recipe import PanelData, Recipe
 from service.domain.recipes.resolve import resolve
 
@@ -122,7 +122,34 @@ def test_what_follows_a_constant_window_is_not_learnt_in_units_of_rounding(scali
 def test_origins_in_a_gap_go_back_to_where_it_begins_if_enough_is_left() -> None:
     nan = np.nan
     measured = np.array([1.0, nan, nan, 4.0, nan, nan, nan, 8.0])
-    rows = flatten_panel([np.arange(8.0)], [measured])
+    rows = flatten_panel([measured], lambda _: np.arange(8.0))
     ends = np.arange(1, 9)
     assert rows.last_measured(np.zeros(8, int), ends, 1).tolist() == [1, 1, 1, 4, 4, 4, 4, 8]
     assert rows.last_measured(np.zeros(8, int), ends, 3).tolist() == [1, 2, 3, 4, 4, 4, 4, 8]
+
+
+def test_slices_of_one_array_are_not_copied_and_give_the_same_windows() -> None:
+    values = np.arange(30.0)
+    values[[0, 11, 12]] = np.nan
+    # As after trimming: something lies between the series.
+    parts = [values[1:10], values[13:20], values[20:30]]
+    rows, copied = flatten_panel(Slices(parts, values)), flatten_panel([part.copy() for part in parts])
+    assert rows.flat is values
+    series, ends = np.array([0, 1, 1, 2]), np.array([9, 3, 7, 5])
+    for window in (2, 5):
+        np.testing.assert_array_equal(rows.inputs(series, ends, window), copied.inputs(series, ends, window))
+    np.testing.assert_array_equal(rows.futures(series[1:2], ends[1:2], 4), copied.futures(series[1:2], ends[1:2], 4))
+    assert [rows.history(i, 3).tolist() for i in range(3)] == [copied.history(i, 3).tolist() for i in range(3)]
+
+
+def test_slices_with_gaps_are_filled_apart_and_know_what_was_measured() -> None:
+    values = np.array([np.nan, 1, np.nan, np.nan, 4, 5, 6, np.nan, 8])
+    parts = [values[1:5], values[5:9]]
+    filled = [np.array([1.0, 2, 3, 4]), np.array([5.0, 6, 6, 8])]
+    for series in (Slices(parts, values), [part.copy() for part in parts]):
+        rows = flatten_panel(series, filled.__getitem__)
+        assert not rows.is_complete
+        assert [rows.history(i, 4).tolist() for i in range(2)] == [part.tolist() for part in filled]
+        np.testing.assert_array_equal(rows.measured_history(0, 4), parts[0])
+        # An end in a gap moves back to where it begins.
+        assert rows.last_measured(np.array([0, 0, 1, 1]), np.array([3, 4, 3, 4]), 1).tolist() == [1, 4, 2, 4]

@@ -99,14 +99,14 @@ def test_those_at_the_end_of_a_long_line_are_answered_as_long_as_somebody_is(
     async def scenario() -> None:
         async with open_queue(workers) as queue:
             job = await queue.submit(REQUEST, task())
-            monkeypatch.setattr(queue_module.JobQueue._ask, "__defaults__", (1.0,))
+            monkeypatch.setattr(queue_module.JobQueue.ask, "__defaults__", (1.0,))
 
             def slowly(database: JobDatabase) -> str:
                 time.sleep(0.3)
                 return job.id
 
             # Three at a time: the last one waits for 3 s.
-            answers = await asyncio.gather(*(queue._ask(slowly) for _ in range(30)))
+            answers = await asyncio.gather(*(queue.ask(slowly) for _ in range(30)))
             assert answers == [job.id] * 30
 
     run_async(scenario)

@@ -202,3 +202,16 @@ def test_a_helper_makes_room_for_a_job_of_its_own_at_once(board: PartBoard) -> N
     assert not slot.acquire_idle()
     slot.release()
     assert slot.acquire_idle()
+
+
+def test_who_has_a_program_takes_what_it_is_for_and_else_what_nobody_has_begun(board: PartBoard) -> None:
+    board.remove(["job"])
+    shapes = ["a", "b", "a", "b", "c"]
+    board.post("job", {str(i): {"shape": shape} for i, shape in enumerate(shapes)}, is_rerun=False)
+    assert board.take_own("job", "0")
+    taken = []
+    known: set[str] = set()
+    while part := board.take_any("helper", shapes=known):
+        taken.append(part.key)
+        known.add(part.task["shape"])
+    assert taken == ["1", "3", "4", "2"]

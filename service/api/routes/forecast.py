@@ -9,14 +9,17 @@ from fastapi import APIRouter, Request, Response
 
 from service.api.answer_memory_estimate import hold_answer
 from service.api.dependencies import Injected, Services
+from service.api.forecast_submission import submit_forecast
 from service.api.json_response import json_response
 from service.api.json_series import BulkSeries
 from service.api.media_types import ARROW, CSV, JSON, NDJSON, PARQUET, TABLES, find_formats
 from service.api.openapi import problems, request_body
+from service.api.request_headers import make_key_parameter
 from service.api.response_stream import StreamedAnswer, write_pieces
 from service.api.schemas.forecast import ForecastAnswer, ForecastBody, read_asked, to_json
 from service.api.schemas.forecast_query import describe_parameters
-from service.api.series_source import check_source
+from service.api.schemas.train import JobAnswer
+from service.api.series_source import check_source, load_dataset
 from service.api.table_answer import answer_lines, answer_table, check_askable
 from service.api.table_body import read_table
 from service.api.untrained_model import explain_missing
@@ -71,7 +74,7 @@ BODY["requestBody"]["content"] |= {
     PARQUET: _BYTES,
     CSV: {**_TEXT, "examples": {"long format": {"summary": "long format", "value": CSV_EXAMPLE}}},
 }
-BODY["parameters"] = describe_parameters()
+BODY["parameters"] = [*describe_parameters(), make_key_parameter("with `output` the job that was submitted first")]
 ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {"description": "Forecasts", "content": {ARROW: _BYTES, PARQUET: _BYTES, CSV: _TEXT, NDJSON: _TEXT}}
 }
@@ -80,11 +83,18 @@ ANSWERS: dict[int | str, dict[str, Any]] = {
 @router.post(
     "/forecast",
     response_model=ForecastAnswer,
-    responses={**ANSWERS, **problems(400, 404, 409, 413, 415, 422, 429, 503, 504, 507)},
+    responses={
+        **ANSWERS,
+        202: {"description": "With `output`: the job", "model": JobAnswer},
+        **problems(400, 404, 409, 413, 415, 422, 429, 503, 504, 507),
+    },
     openapi_extra=BODY,
 )
 async def forecast(request: Request, services: Injected) -> Response:
-    """Forecasts one series or many. A series that can't be forecast has an `error` in its place."""
+    """Forecasts one series or many. A series that can't be forecast has an `error` in its place.
+
+    With `output: "dataset"`, the series of an upload, however many, are forecast by a job.
+    """
     formats = find_formats(request)
     if formats.body != JSON:
         table = await read_table(request, services, formats.body)
@@ -93,11 +103,14 @@ async def forecast(request: Request, services: Injected) -> Response:
     fields = {name: value for name, value in body.items() if name != "series"}
     # So many fields are unknown ones, and listing them takes a while.
     is_long = len(fields) > MANY_FIELDS
-    dataset, asked = await asyncio.to_thread(read_asked, fields) if is_long else read_asked(fields)
+    dataset, asked, is_job = await asyncio.to_thread(read_asked, fields) if is_long else read_asked(fields)
     check_source(body)
+    if is_job:
+        job = await submit_forecast(request, services, dataset, asked, fields)
+        return json_response(job.to_dict(), 202, {"Location": services.locate(f"/jobs/{job.id}")})
     posted = body.get("series")
     if dataset is not None:
-        posted = await asyncio.to_thread(services.datasets.load, dataset)
+        posted = await asyncio.to_thread(load_dataset, services.datasets, dataset)
     return await _answer(request, services, posted, asked, formats.answer)
 
 

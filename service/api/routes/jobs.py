@@ -1,5 +1,6 @@
 """The /jobs routes."""
 
+import asyncio
 from functools import partial
 from typing import Annotated
 
@@ -8,13 +9,16 @@ from fastapi.responses import PlainTextResponse, StreamingResponse
 
 from service.api.dependencies import Injected
 from service.api.event_stream import EventStream
+from service.api.file_answer import FileAnswer
 from service.api.json_response import json_response, list_response
+from service.api.media_types import PARQUET
 from service.api.openapi import problems
 from service.api.query_parameters import read_moment, refuse_unknown_parameters
 from service.api.request_headers import make_key_parameter, read_idempotency_key, read_last_event_id
 from service.api.schemas.jobs import HistoryAnswer
 from service.api.schemas.train import JobAnswer, JobsAnswer
 from service.api.train_jobs import check_data
+from service.errors import NoResult
 from service.jobs.job import JobKind, JobStatus
 
 router = APIRouter(tags=["jobs"])
@@ -102,6 +106,34 @@ async def read_history(
     """The losses of a job's epochs, in the order in which they were fitted, over all its runs."""
     epochs, next_cursor = await services.jobs.read_history(job_id, limit=limit, cursor=cursor)
     return list_response("history", epochs, next_cursor)
+
+
+@router.get(
+    "/jobs/{job_id}/result",
+    response_class=StreamingResponse,
+    responses={
+        200: {
+            "description": "Of a forecast, the file; of any other job, its result",
+            "content": {
+                PARQUET: {"schema": {"type": "string", "format": "binary"}},
+                "application/json": {"schema": {"type": "object"}},
+            },
+        },
+        **problems(404, 409, 503),
+    },
+)
+async def get_result(job_id: str, services: Injected) -> Response:
+    """What a job has made: of a forecast of an upload a Parquet file, of any other job its `result`."""
+    job = await services.jobs.get(job_id)
+    if job.status != "succeeded" or job.result is None:
+        how = f"it is {job.status}" if not job.is_ended else f"it ended as {job.status}"
+        raise NoResult(f"Job {job.id!r} has no result: {how}.")
+    if job.kind != "forecast":
+        return json_response(job.result)
+    dataset_id = str(job.result["dataset"])
+    return FileAnswer(
+        await asyncio.to_thread(services.datasets.open_forecasts, dataset_id), PARQUET, f"{job.id}.parquet"
+    )
 
 
 @router.post("/jobs/{job_id}/cancel", status_code=202, response_model=JobAnswer, responses=problems(404, 409, 503))

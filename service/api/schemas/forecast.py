@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import lru_cache
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
@@ -106,6 +106,9 @@ class ForecastBody(BaseModel):
     )
     explain: bool = Field(False, description="Of the zero-shot model: add the weight and the error of each expert")
     fitted: bool = Field(False, description="Add the forecast of each posted point from those before it")
+    output: Literal["dataset"] | None = Field(
+        None, description="Of an upload: `dataset` makes a job, which writes the forecasts to a file"
+    )
 
     def to_request(self) -> ForecastRequest:
         """The request as the use case takes it, without the series."""
@@ -128,10 +131,11 @@ class ForecastBody(BaseModel):
 
 
 class Asked(NamedTuple):
-    """A checked body without its series: the upload's id, if there is one, and the request."""
+    """A checked body without its series: the upload's id, if there is one, the request, and whether it is for a job."""
 
     dataset: str | None
     request: ForecastRequest
+    is_job: bool = False
 
 
 def read_asked(fields: Mapping[str, Any]) -> Asked:
@@ -155,7 +159,7 @@ def _read_known(names: tuple[str, ...], values: tuple[Any, ...], types: tuple[ty
 
 def _read(fields: Mapping[str, Any]) -> Asked:
     body = check(fields, ForecastBody)
-    return Asked(body.dataset, body.to_request())
+    return Asked(body.dataset, body.to_request(), body.output is not None)
 
 
 class SeriesError(BaseModel):

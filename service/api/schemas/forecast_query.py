@@ -9,7 +9,7 @@ from service.domain.json_flaws import escape, unknown_field
 from service.errors import Flaw, InvalidRequest
 
 # The body itself holds them.
-_NOT_ASKED = ("series", "dataset")
+_NOT_ASKED = ("series", "dataset", "output")
 NAMES = tuple(name for name in ForecastBody.model_fields if name not in _NOT_ASKED)
 LISTS = ("level", "quantiles")
 WHOLE = ("horizon", "season", "version")

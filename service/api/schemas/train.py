@@ -153,17 +153,20 @@ class JobAnswer(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     id: str
-    kind: Literal["train", "backtest"]
+    kind: Literal["train", "backtest", "forecast"]
     status: Literal["queued", "running", "succeeded", "failed", "cancelled"]
     request: dict[str, Any]
-    model: str = Field(description="The name that the model is published under, or of the model that is measured")
+    model: str = Field(
+        description="The name that the model is published under, or of the model that is measured or asked"
+    )
     submitted_at: str
     started_at: str | None
     finished_at: str | None
     attempt: int = Field(description="Runs begun; a run ends early when its worker dies")
     progress: ProgressAnswer | None
     result: dict[str, Any] | None = Field(
-        description="Of a training: model, version and metrics of what was published; of a backtest: its answer"
+        description="Of a training: model, version and metrics of what was published; of a backtest: its answer; of a "
+        "forecast: the data set that it is kept as, model, version, mode, horizon and counts"
     )
     error: dict[str, str] | None = Field(description="code and message of a failed job")
     retry_of: str | None = Field(description="The id of the job that this one does again")

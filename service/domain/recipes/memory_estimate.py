@@ -34,8 +34,13 @@ STATE_COPIES = 3
 # Those in the process that exports, its graphs and files.
 EXPORT_COPIES = 10
 SLOTS = {"adam": 2, "nadam": 2, "rmsprop": 1, "sgd": 0}
-# Of the points of one's own series: as they are read, filled, joined, scaled, and counted.
-POINT_BYTES = 12 * DOUBLE
+# Of the points of one's own series, which are mapped from their file; where some are missing there are two copies of
+# them, in files as well, whose pages the system takes back.
+POINT_BYTES = DOUBLE + FLOAT
+# Of each of their series: what is measured of it, its forecasts and scores.
+SERIES_BYTES = 1000
+# Windows that are scored at once.
+SCORED_AT_ONCE = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,10 +119,10 @@ def _waves_bytes(recipe: Recipe) -> float:
 
 def _panel_bytes(data: PanelData, recipes: Sequence[Recipe]) -> float:
     # Scored are as many windows as there are series, by each of the networks that are to choose among.
-    scored = max(100, data.n_series) * max(
-        3 * DOUBLE * max(recipe.window for recipe in recipes),
-        DOUBLE * len(recipes) * max(recipe.evaluated_horizon for recipe in recipes),
-    )
+    n_windows = max(100, data.n_series)
+    scored = 3 * DOUBLE * min(n_windows, SCORED_AT_ONCE) * max(recipe.window for recipe in recipes)
+    scored += n_windows * DOUBLE * (len(recipes) + 6) * max(recipe.evaluated_horizon for recipe in recipes)
+    scored += SERIES_BYTES * data.n_series
     watched = MOST_WATCHED * FLOAT * 3 * max(min(recipe.window + count_answers(recipe), 20_000) for recipe in recipes)
     solved = max((3 * DOUBLE * recipe.window**2 for recipe in recipes if recipe.preset.is_solved), default=0)
     return POINT_BYTES * data.n_points + scored + watched + solved + max(_batch_bytes(recipe) for recipe in recipes)

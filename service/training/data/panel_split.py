@@ -9,11 +9,12 @@ from service.domain.forecast_origins import describe_shortage, find_scored
 from service.domain.intermittency import is_intermittent
 from service.domain.metrics import seasonal_scale
 from service.domain.panel import Panel
-from service.domain.panel_windows import FlatPanel, Positions, flatten_panel
+from service.domain.panel_windows import FlatPanel, Positions, Slices, flatten_panel
 from service.domain.recipes.recipe import Recipe
 from service.domain.series import Missing, fill, trim
 from service.domain.splits import Split, split
 from service.errors import Flaw, TrainingFailed
+from service.training.data.scratch import allocate
 
 Array = NDArray[np.float64]
 
@@ -58,13 +59,15 @@ class PreparedPanel:
 def read_panel(panel: Panel) -> list[Array]:
     """The series from their first known value to their last, NaN for missing ones; unusable ones are left out.
 
+    They are `Slices` where the panel's are: nothing is copied.
+
     Raises:
         TrainingFailed: none is left.
     """
-    usable = [values for values in panel.values if not isinstance(fill("", values, "interpolate"), Flaw)]
+    usable = [trim(values) for values in panel.values if not isinstance(fill("", values, "interpolate"), Flaw)]
     if not usable:
         raise TrainingFailed("No series of the data holds a number that can be trained on.")
-    return [trim(values) for values in usable]
+    return usable if panel.flat is None else Slices(usable, panel.flat)
 
 
 def prepare_panel(values: list[Array], recipe: Recipe, missing: Missing = "interpolate") -> PreparedPanel:
@@ -76,12 +79,13 @@ def prepare_panel(values: list[Array], recipe: Recipe, missing: Missing = "inter
     horizon = recipe.evaluated_horizon
     lengths = np.array([len(series) for series in values], dtype=np.int64)
     cut = split(lengths, horizon, recipe.min_history)
-    filled = [
-        fill_parts(series, (int(end), len(series) - horizon), missing)
-        for series, end in zip(values, cut.train_ends, strict=True)
-    ]
-    is_complete = all(series is original for series, original in zip(filled, values, strict=True))
-    rows = flatten_panel(filled, None if is_complete else values)
+
+    def fill_one(number: int) -> Array:
+        series = values[number]
+        return fill_parts(series, (int(cut.train_ends[number]), len(series) - horizon), missing)
+
+    is_complete = not any(np.isnan(series).any() for series in values)
+    rows = flatten_panel(values, None if is_complete else fill_one, allocate)
     shortage = describe_shortage(rows, cut, horizon, recipe.horizon, recipe.min_history)
     if shortage is not None:
         raise TrainingFailed(shortage)

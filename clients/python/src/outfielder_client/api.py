@@ -3,11 +3,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from outfielder_client.connection import TEXT, Connection, locate
 from outfielder_client.distributed import forecast_distributed, is_distributed
-from outfielder_client.effects import Items, Program, consume
+from outfielder_client.effects import InThread, Items, Program, consume
 from outfielder_client.errors import Conflict, ConnectionFailed, JobFailed, RequestRefused, UnusableInput
 from outfielder_client.events import Event, watch
 from outfielder_client.forecasts import ANOMALIES, FORECAST, anomalies_frame, ask_series, forecast_frame
@@ -120,6 +121,38 @@ class Api(ScheduleCalls):
         if frame is not None:
             return forecast_frame(self.connection, frame, columns, body, timeout)
         return ask_series(self.connection, FORECAST, series, body, timeout)
+
+    def forecast_dataset(
+        self,
+        /,
+        dataset: str,
+        path: str | Path,
+        *,
+        progress: Progress = None,
+        timeout: float | None = None,
+        **options: Any,
+    ) -> Program[dict[str, Any]]:
+        """Has a job forecast all series of an upload, and writes the forecasts to a Parquet file when it is done.
+
+        Args:
+            dataset: the id of the upload.
+            path: of the file, with the columns of tables of POST /forecast: unique_id, ds or step, forecast, lo-80, ..
+            progress: as of `wait`.
+            options: the other fields of POST /forecast, such as model, horizon and level.
+
+        Returns:
+            The job's record. Its `result` has `dataset`, the id of the data set that the forecasts are kept as.
+
+        Raises:
+            JobFailed: it failed or was cancelled.
+        """
+        body = {**_leave_out_none(**options), "dataset": dataset, "output": "dataset"}
+        headers = {"Idempotency-Key": make_key()}
+        job = yield from self.connection.call("POST", "/forecast", body, headers=headers, timeout=timeout)
+        record = yield from self.wait(job["id"], progress=progress)
+        content = yield from self.connection.download(locate("jobs", job["id"], "result"))
+        yield InThread(lambda: Path(path).write_bytes(content))
+        return record
 
     def anomalies(
         self,

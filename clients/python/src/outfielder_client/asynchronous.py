@@ -214,6 +214,7 @@ class AsyncClient:
         await self._transport.close()
 
     forecast = awaiting(Api.forecast)
+    forecast_dataset = awaiting(Api.forecast_dataset)
     anomalies = awaiting(Api.anomalies)
     backtest = awaiting(Api.backtest)
     submit_backtest = awaiting(Api.submit_backtest)

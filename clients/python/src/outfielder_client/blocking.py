@@ -270,6 +270,7 @@ class Client:
         self._transport.close()
 
     forecast = blocking(Api.forecast)
+    forecast_dataset = blocking(Api.forecast_dataset)
     anomalies = blocking(Api.anomalies)
     backtest = blocking(Api.backtest)
     submit_backtest = blocking(Api.submit_backtest)

@@ -112,6 +112,11 @@ class Connection:
             message = f"Expected JSON from {self.url}{path}, got {kind}. Is this the address of the service?"
             raise RequestRefused(message, response, None) from None
 
+    def download(self, path: str) -> Program[bytes]:
+        """The content of an answer, of any media type. Raises RequestRefused, ConnectionFailed."""
+        response = yield from send(Request("GET", path), self.retry, self.url)
+        return bytes(response.content)
+
     def pages(self, path: str, noun: str, params: Mapping[str, Any]) -> Items[dict[str, Any]]:
         """Emits the members of a list, page after page."""
         return Items(self._turn_pages(path, noun, params))

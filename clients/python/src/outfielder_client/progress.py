@@ -12,7 +12,7 @@ Show: TypeAlias = Callable[[Event], None]
 Progress: TypeAlias = bool | Show | None
 
 # What a job's progress counts.
-UNITS = {"train": "epoch", "backtest": "series"}
+UNITS = {"train": "epoch", "backtest": "series", "forecast": "series"}
 BAR_CHARACTERS = 20
 
 
