@@ -79,7 +79,7 @@ def check_shared_uploads(uploads: SharedUploads, root: Path, repair: Repair) -> 
 
 def _find_damage(path: Path) -> str | None:
     try:
-        load_panel(path)
+        load_panel(path, mapped=True)
         if not path.name.startswith(INLINE):
             load_facts(path)
     except FileNotFoundError as error:
