@@ -33,6 +33,8 @@ COMPARE_SECONDS = 1.0
 USED_SECONDS = 600.0
 MEASURE_SECONDS = 10.0
 AWAY_SECONDS = 5.0
+# Objects that no upload names are of one that is interrupted by now.
+ORPHAN_SECONDS = 86_400.0
 # Of an upload that is replaced while it is fetched.
 MOST_FETCHES = 3
 RETRY_SECONDS = 3.0
@@ -162,6 +164,7 @@ class SharedDatasets(DatasetStore):
                 if time.time() - used_at >= older_than_seconds:
                     with contextlib.suppress(ObjectMissing):
                         self.uploads.delete(name)
+            self.uploads.remove_orphans(ORPHAN_SECONDS)
         except StorageUnavailable as error:
             logger.warning("old uploads are removed later: %s", error.message)
         super().expire(older_than_seconds)
