@@ -225,3 +225,13 @@ def test_an_upload_that_is_too_large_to_be_answered_at_once_is_left_to_a_job(
         response = http.post(path, json={"model": "lstm", "dataset": dataset})
         assert_problem(response, 422, "too_many_points", "/dataset")
     assert ended(http, submit(http, dataset))["status"] == "succeeded"
+
+
+def test_a_forecast_of_an_upload_is_made_again(http: httpx.Client) -> None:
+    dataset = upload(http, series=waves(3))
+    job = submit(http, dataset)
+    wait_until(lambda: http.get(f"/jobs/{job['id']}").json()["status"] == "succeeded")
+    again = http.post(f"/jobs/{job['id']}/retry")
+    assert again.status_code == 202, again.text
+    wait_until(lambda: http.get(f"/jobs/{again.json()['id']}").json()["status"] == "succeeded")
+    assert http.get(f"/jobs/{again.json()['id']}").json()["retry_of"] == job["id"]
