@@ -15,6 +15,7 @@ import orjson
 
 from service.errors import DatabaseUnavailable, InvalidRequest, JobEnded, JobNotFound
 from service.jobs import database_errors
+from service.jobs.database import find_file
 from service.jobs.database_client import JobDatabase, Keep, Submission
 from service.jobs.expiry import remove_ended
 from service.jobs.job import Job, JobEvent, JobFilter, JobKind, JobStatus
@@ -55,8 +56,9 @@ class JobQueue:
         # When it answered last, whatever it was.
         self._answered = 0.0
         self._finding: dict[str, asyncio.Task[Job]] = {}
-        # Counting the waiting jobs and adding one must not be torn apart by another request.
-        self._submitting = asyncio.Lock()
+        # Counting the waiting jobs and adding one must not be torn apart by another request. A server has other
+        # processes' submissions between them anyway: there the limit may be passed by as many as come at once.
+        self._submitting = asyncio.Semaphore(THREADS if find_file(database_url) is None else 1)
 
     async def open(self) -> None:
         """Creates missing tables and connects; retries later if the database can't be reached."""

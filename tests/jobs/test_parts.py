@@ -19,9 +19,10 @@ from service.jobs.slot import Slot
 TASKS = {"first": {"part": {"key": "first"}}, "second": {"part": {"key": "second"}}}
 
 
-@pytest.fixture
-def engine(tmp_path: Path) -> Iterator[sa.Engine]:
-    url = f"sqlite:///{tmp_path / 'jobs.sqlite'}"
+@pytest.fixture(params=["sqlite", "postgres"])
+def engine(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[sa.Engine]:
+    is_file = request.param == "sqlite"
+    url = f"sqlite:///{tmp_path / 'jobs.sqlite'}" if is_file else request.getfixturevalue("postgres_url")
     migrate(url)
     engine = connect(url)
     add_job(engine, "job", "PENDING")
@@ -40,15 +41,19 @@ def add_job(engine: sa.Engine, job_id: str, status: str) -> None:
     with engine.begin() as connection:
         connection.execute(
             sa.text(
-                "INSERT INTO workflow_status (workflow_uuid, name, status, created_at, updated_at, priority)"
+                f"INSERT INTO {table_of(engine)} (workflow_uuid, name, status, created_at, updated_at, priority)"
                 " VALUES (:id, 'run_job', :status, 0, 0, 0)"
             ),
             {"id": job_id, "status": status},
         )
 
 
+def table_of(engine: sa.Engine) -> str:
+    return "workflow_status" if engine.dialect.name == "sqlite" else "dbos.workflow_status"
+
+
 def set_status(engine: sa.Engine, status: str) -> None:
-    table = JobTables("sqlite").status
+    table = JobTables(engine.dialect.name).status
     with engine.begin() as connection:
         connection.execute(sa.update(table).where(table.c.workflow_uuid == "job").values(status=status))
 
@@ -80,7 +85,7 @@ def test_nobody_helps_while_a_job_waits_nor_a_job_that_does_not_run(board: PartB
     add_job(engine, "other", "ENQUEUED")
     assert board.take_any("a") is None
     with engine.begin() as connection:
-        connection.execute(sa.text("DELETE FROM workflow_status WHERE workflow_uuid = 'other'"))
+        connection.execute(sa.text(f"DELETE FROM {table_of(engine)} WHERE workflow_uuid = 'other'"))
     set_status(engine, "CANCELLED")
     assert board.take_any("a") is None
     set_status(engine, "PENDING")
