@@ -207,7 +207,7 @@ def test_lists_are_filtered_and_an_unknown_filter_is_refused(http: httpx.Client)
         ("submitted_after=yesterday", "/submitted_after", "bad_timestamp"),
         ("submitted_before=2026-13-01", "/submitted_before", "bad_timestamp"),
         ("submitted_after=0001-01-01T00:00:00+23:00", "/submitted_after", "bad_timestamp"),
-        ("kind=forecast", "/kind", "unknown_choice"),
+        ("kind=fly", "/kind", "unknown_choice"),
         ("status=done", "/status", "unknown_choice"),
     ):
         assert_problem(http.get(f"/jobs?{query}"), 422, code, pointer)
