@@ -124,6 +124,9 @@ bench-training: setup .venv-torch/.installed  ## Training beside the chapter's o
 bench-jobs: setup  ## A thousand waiting jobs on SQLite and PostgreSQL: submitted, listed, started, watched (5 minutes)
 	$(BIN)/python -m benchmarks.jobs
 
+bench-parts: setup  ## One `auto` job on two workers against one (half an hour, on an idle machine)
+	$(BIN)/python -m benchmarks.parts
+
 bench-formats: setup  ## 100,000 series as Arrow streams and as JSON (3 minutes)
 	$(BIN)/python -m benchmarks.formats
 

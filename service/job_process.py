@@ -1,5 +1,6 @@
 """The process that performs jobs: what runs in it. The other side, and what both say: `service.job_supervisor`."""
 
+import gc
 import json
 import logging
 import os
@@ -91,6 +92,9 @@ def serve_tasks(load: Callable[[], Callable[[dict[str, Any], TaskRun], dict[str,
             print(json.dumps(message), file=answers, flush=True)
 
     perform = load()
+    # Keras collects garbage before each fit: among the million objects of the libraries there is none.
+    gc.collect()
+    gc.freeze()
     tell({"ready": True})
     while True:
         asked = tasks.get()

@@ -17,6 +17,7 @@ from service.database_url import read_database_url
 from service.errors import DatabaseUnavailable
 from service.jobs.database_errors import PASSING, translate_errors
 from service.jobs.database_tables import NUMBERS, make_tables
+from service.jobs.job_records import RUNS
 from service.jobs.pickle_refusal import refuse_pickles
 from service.jobs.schedule_table import make_schedules
 
@@ -27,7 +28,7 @@ QUEUE = "jobs"
 WORKFLOW = "run_job"
 PROGRESS = "progress"
 # A job that took its worker down is tried again; after this many further tries it is the job that is at fault.
-MAX_RECOVERIES = 2
+MAX_RECOVERIES = RUNS - 1
 # Plain JSON: a pickle would tie stored jobs to the code that wrote them, and run what somebody put there.
 SERIALIZER = DBOSPortableJSON
 # The first SQLite that tells the time in parts of a second. With Python 3.12 and newer DBOS asks for it, whatever

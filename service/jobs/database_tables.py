@@ -60,6 +60,8 @@ PARTS = sa.Table(
     sa.Column("key", sa.Text, primary_key=True),
     sa.Column("number", sa.Integer, nullable=False),
     sa.Column("task", sa.Text, nullable=False),
+    # What parts have in common that are done by one program; who has it compiled takes them sooner.
+    sa.Column("shape", sa.Text, nullable=False),
     sa.Column("release", sa.Text, nullable=False),
     sa.Column("state", sa.Text, nullable=False),
     sa.Column("owner", sa.Text),

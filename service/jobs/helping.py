@@ -80,6 +80,8 @@ class Helper:
         self._stop = stop
         self._sweep = sweep
         self._refused: set[str] = set()
+        # Of parts that were done: their programs are compiled.
+        self._shapes: set[str] = set()
 
     def keep_helping(self) -> None:
         swept = time.monotonic()
@@ -104,7 +106,7 @@ class Helper:
             return False
         try:
             owner = uuid.uuid4().hex
-            part = self._board.take_any(owner, self._refused)
+            part = self._board.take_any(owner, self._refused, self._shapes)
             if part is None:
                 return False
             self._do(part, owner)
@@ -135,6 +137,7 @@ class Helper:
                 self._give_back_for_good(*place, has_died=False)
             else:
                 self._board.finish(*place)
+                self._shapes.add(part.task.get("shape", part.key))
 
     def _give_back_for_good(self, job_id: str, key: str, owner: str, *, has_died: bool) -> None:
         """Whoever has the job's data in hand may do better."""

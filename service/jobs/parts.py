@@ -59,6 +59,7 @@ class PartBoard:
     def post(self, job_id: str, tasks: Mapping[str, dict[str, Any]], *, is_rerun: bool) -> None:
         """Posts a job's parts by their keys, in the order in which they are to be taken.
 
+        Tasks of one `shape` are done by one program, which takes a while to compile.
         What the job's own process had taken before it died is open again, in a rerun as one more death.
         """
         own = PARTS.c.job_id == job_id
@@ -76,6 +77,7 @@ class PartBoard:
                     "key": key,
                     "number": first + i + 1,
                     "task": json.dumps(task),
+                    "shape": task.get("shape", key),
                     "release": self._release,
                     "state": "open",
                     "beats": 0,
@@ -92,16 +94,24 @@ class PartBoard:
         with self._engine.begin() as connection:
             return self._take(connection, job_id, key, f"{_PARENT}{job_id}")
 
-    def take_any(self, owner: str, refused: Collection[str] = ()) -> Part | None:
-        """Takes the oldest open part of a running job for another worker, if no job waits for one.
+    def take_any(self, owner: str, refused: Collection[str] = (), shapes: Collection[str] = ()) -> Part | None:
+        """Takes an open part of a running job for another worker, if no job waits for one.
+
+        It is the first whose shape the worker knows, or else the first of a shape that nobody has begun with, or else
+        the first.
 
         Args:
             refused: ids of jobs that this worker can't help.
+            shapes: those that it has done.
         """
         status = JobTables(self._engine.dialect.name).status
         is_running = status.c.status.in_(STORED["running"])
         waiting = sa.select(status.c.workflow_uuid).where(
             status.c.name == WORKFLOW, status.c.status.in_(STORED["queued"])
+        )
+        begun = PARTS.alias()
+        is_begun = sa.exists().where(
+            begun.c.job_id == PARTS.c.job_id, begun.c.shape == PARTS.c.shape, begun.c.state != "open"
         )
         query = (
             sa.select(PARTS.c.job_id, PARTS.c.key, PARTS.c.task)
@@ -114,7 +124,9 @@ class PartBoard:
                 is_running,
                 ~sa.exists(waiting),
             )
-            .order_by(PARTS.c.job_id, PARTS.c.number)
+            .order_by(
+                PARTS.c.job_id, sa.case((PARTS.c.shape.in_(list(shapes)), 0), (is_begun, 2), else_=1), PARTS.c.number
+            )
             .limit(1)
         )
         with self._engine.connect() as connection:

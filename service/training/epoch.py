@@ -11,7 +11,7 @@ OVERTIME_SECONDS = 10.0
 class Epoch:
     """What an epoch ended with. `number` counts from 1; losses are in the model's units.
 
-    One that `is_restored` was not run now, but read from a checkpoint, or run by another process.
+    One that `is_restored` was not run now, but read from a checkpoint.
     """
 
     number: int

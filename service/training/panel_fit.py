@@ -63,7 +63,8 @@ class PanelWindows:
         rows, cut = self.prepared.rows, self.prepared.split.train_ends
         held_out = self.prepared.validation
         digest = hashlib.sha256()
-        for array in (rows.flat, rows.measured, rows.lengths, cut, held_out.series, held_out.ends):
+        measured = () if rows.is_complete else (rows.measured,)
+        for array in (rows.flat, *measured, rows.lengths, cut, held_out.series, held_out.ends):
             digest.update(np.ascontiguousarray(array).data)
         return digest.hexdigest()
 

@@ -39,7 +39,7 @@ class ProgressReporter:
     def epoch(self, epoch: Epoch) -> None:
         """Reports an epoch, with the time left by the mean of those that compiled nothing.
 
-        One that a run before has told of, or another process, is only counted: the next report holds it.
+        One that a run before has told of is only counted: the next report holds it.
         """
         self._done += 1
         if epoch.number > 1 or not self._seconds:

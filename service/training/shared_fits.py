@@ -4,6 +4,7 @@ A fit gives the same weights whoever does it, and outcomes are put together in t
 publishes does not depend on who helped.
 """
 
+import hashlib
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -16,6 +17,7 @@ from service.training.checkpoints import Checkpoints, Standing, make_key
 from service.training.epoch import Epoch
 from service.training.fit import begin_network, restore_network
 from service.training.fits import FitData, FitOutcome, Fits, FitTask, LeftOut, MayBegin, key_of, perform_fit
+from service.training.jax_trainer.program import program_key
 
 logger = logging.getLogger(__name__)
 
@@ -117,7 +119,7 @@ class SharedFits(Fits):
                 "start": start,
                 **description,
             }
-            posted[key] = {"part": part, "model": task.recipe.name}
+            posted[key] = {"part": part, "model": task.recipe.name, "shape": shape_of(task)}
         self._board.post(self._job_id, posted, is_rerun=self._attempt > 1)
 
     def outcome_of(self, key: str) -> FitOutcome | None:
@@ -149,6 +151,10 @@ class _Sharing:
         self._outcomes: list[FitOutcome | None] = [None] * len(tasks)
         self._pending = list(range(len(tasks)))
         self._seen: dict[int, tuple[object, float]] = {}
+        self._shapes = [shape_of(task) for task in tasks]
+        # Shapes of what this process has begun, and of what others have.
+        self._own: set[str] = set()
+        self._others: set[str] = set()
 
     def run(self) -> list[FitOutcome | None]:
         while self._pending:
@@ -162,7 +168,8 @@ class _Sharing:
 
     def _do_next(self) -> bool:
         """Does the first task that nobody else has; False where there is none."""
-        for index in list(self._pending):
+        # What others have a program for they do sooner.
+        for index in sorted(self._pending, key=lambda index: self._shapes[index] in self._others):
             if index not in self._keys:
                 if self._may_begin(index, self._outcomes):
                     self._perform(index)
@@ -179,6 +186,8 @@ class _Sharing:
 
     def _perform(self, index: int) -> str | None:
         """Why it failed, where it did."""
+        self._own.add(self._shapes[index])
+        self._others.discard(self._shapes[index])
         try:
             self._outcomes[index] = self._fits.perform(self._tasks[index], self._data, self._on_epoch)
         except TrainingFailed as error:
@@ -208,6 +217,11 @@ class _Sharing:
             return
         try:
             parts = self._fits._board.read(self._fits._job_id)
+            self._others |= {
+                self._shapes[index]
+                for index in others
+                if (part := parts.get(self._keys[index])) is not None and (part.is_helped or part.state == "done")
+            } - self._own
             for index in others:
                 if (part := parts.get(self._keys[index])) is not None:
                     self._look_at(index, part)
@@ -227,10 +241,8 @@ class _Sharing:
                 self._perform(index)
                 return
             self._outcomes[index] = outcome
-            for epoch in outcome.epochs[:-1]:
-                self._on_epoch(epoch)
-            for epoch in outcome.epochs[-1:]:
-                # Told, so that watchers see how far all together are.
+            for epoch in outcome.epochs:
+                # Nobody has told of them.
                 self._on_epoch(replace(epoch, is_restored=False))
         elif part.state == "open" and part.deaths >= most:
             self._pending.remove(index)
@@ -252,6 +264,11 @@ class _Sharing:
         task = self._tasks[index]
         logger.warning("%s of job %s is left out: %s", task.recipe.architecture, self._fits._job_id, reason)
         self._fits.left_out.append(LeftOut(_name(task.recipe, index), reason))
+
+
+def shape_of(task: FitTask) -> str:
+    """A word for the program that a task takes."""
+    return hashlib.sha256(repr(program_key(task.recipe)).encode()).hexdigest()[:16]
 
 
 def _is_worth_sharing(task: FitTask) -> bool:

@@ -19,9 +19,10 @@ from service.jobs.slot import Slot
 TASKS = {"first": {"part": {"key": "first"}}, "second": {"part": {"key": "second"}}}
 
 
-@pytest.fixture
-def engine(tmp_path: Path) -> Iterator[sa.Engine]:
-    url = f"sqlite:///{tmp_path / 'jobs.sqlite'}"
+@pytest.fixture(params=["sqlite", "postgres"])
+def engine(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[sa.Engine]:
+    is_file = request.param == "sqlite"
+    url = f"sqlite:///{tmp_path / 'jobs.sqlite'}" if is_file else request.getfixturevalue("postgres_url")
     migrate(url)
     engine = connect(url)
     add_job(engine, "job", "PENDING")
@@ -40,15 +41,19 @@ def add_job(engine: sa.Engine, job_id: str, status: str) -> None:
     with engine.begin() as connection:
         connection.execute(
             sa.text(
-                "INSERT INTO workflow_status (workflow_uuid, name, status, created_at, updated_at, priority)"
+                f"INSERT INTO {table_of(engine)} (workflow_uuid, name, status, created_at, updated_at, priority)"
                 " VALUES (:id, 'run_job', :status, 0, 0, 0)"
             ),
             {"id": job_id, "status": status},
         )
 
 
+def table_of(engine: sa.Engine) -> str:
+    return "workflow_status" if engine.dialect.name == "sqlite" else "dbos.workflow_status"
+
+
 def set_status(engine: sa.Engine, status: str) -> None:
-    table = JobTables("sqlite").status
+    table = JobTables(engine.dialect.name).status
     with engine.begin() as connection:
         connection.execute(sa.update(table).where(table.c.workflow_uuid == "job").values(status=status))
 
@@ -80,7 +85,7 @@ def test_nobody_helps_while_a_job_waits_nor_a_job_that_does_not_run(board: PartB
     add_job(engine, "other", "ENQUEUED")
     assert board.take_any("a") is None
     with engine.begin() as connection:
-        connection.execute(sa.text("DELETE FROM workflow_status WHERE workflow_uuid = 'other'"))
+        connection.execute(sa.text(f"DELETE FROM {table_of(engine)} WHERE workflow_uuid = 'other'"))
     set_status(engine, "CANCELLED")
     assert board.take_any("a") is None
     set_status(engine, "PENDING")
@@ -202,3 +207,16 @@ def test_a_helper_makes_room_for_a_job_of_its_own_at_once(board: PartBoard) -> N
     assert not slot.acquire_idle()
     slot.release()
     assert slot.acquire_idle()
+
+
+def test_who_has_a_program_takes_what_it_is_for_and_else_what_nobody_has_begun(board: PartBoard) -> None:
+    board.remove(["job"])
+    shapes = ["a", "b", "a", "b", "c"]
+    board.post("job", {str(i): {"shape": shape} for i, shape in enumerate(shapes)}, is_rerun=False)
+    assert board.take_own("job", "0")
+    taken = []
+    known: set[str] = set()
+    while part := board.take_any("helper", shapes=known):
+        taken.append(part.key)
+        known.add(part.task["shape"])
+    assert taken == ["1", "3", "4", "2"]

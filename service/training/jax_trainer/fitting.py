@@ -20,8 +20,9 @@ Floats = NDArray[np.float32]
 
 # Batches of one call: few enough that a job ends soon when it is told to, enough that a call costs nothing to speak of.
 BATCHES_AT_ONCE = 16
-# Rows of one call in validation and forecasts. Answers don't depend on it.
-ROWS_AT_ONCE = 500
+# Rows of one call in validation and forecasts, the fewest that hold all: one short series has a few dozen windows. Few
+# sizes, for each is a program.
+ROWS_AT_ONCE = (32, 128, 500)
 
 
 def fit_with_jax(
@@ -86,9 +87,10 @@ def predict_with_jax(network: Network, recipe: Recipe, x: Floats, *, last_only: 
     program = find_program(network, recipe)
     weights = [jax.numpy.asarray(one) for one in network.get_weights()]
     parts = []
-    for first in range(0, len(x), ROWS_AT_ONCE):
-        rows = x[first : first + ROWS_AT_ONCE]
-        answers = np.asarray(program.forecast(weights, _fill_up(rows, ROWS_AT_ONCE)))[: len(rows)]
+    at_once = _choose_rows(len(x))
+    for first in range(0, len(x), at_once):
+        rows = x[first : first + at_once]
+        answers = np.asarray(program.forecast(weights, _fill_up(rows, at_once)))[: len(rows)]
         parts.append(answers[:, -1].copy() if last_only and network.answers_at_every_step else answers)
     return np.concatenate(parts)
 
@@ -173,16 +175,21 @@ def _validate(
 ) -> tuple[float, float]:
     inputs, targets, weights = validation.x, validation.targets, validation.weights
     whole = last_step = 0.0
-    for first in range(0, len(inputs), ROWS_AT_ONCE):
-        part = slice(first, first + ROWS_AT_ONCE)
-        x, y = (_fill_up(one[part], ROWS_AT_ONCE) for one in (inputs, targets))
-        w = np.zeros((ROWS_AT_ONCE, *weights.shape[1:]), np.float32)
+    at_once = _choose_rows(len(inputs))
+    for first in range(0, len(inputs), at_once):
+        part = slice(first, first + at_once)
+        x, y = (_fill_up(one[part], at_once) for one in (inputs, targets))
+        w = np.zeros((at_once, *weights.shape[1:]), np.float32)
         w[: len(weights[part])] = weights[part]
         losses = program.validate(state.weights, Batches(x, y, w, np.int32(0)))
         whole += float(losses.whole)
         last_step += float(losses.last_step)
         on_batch()
     return whole / len(inputs), last_step / len(inputs)
+
+
+def _choose_rows(count: int) -> int:
+    return next((size for size in ROWS_AT_ONCE if count <= size), ROWS_AT_ONCE[-1])
 
 
 def _learning_rates(recipe: Recipe, n_batches: int, *, falls: bool) -> Floats:

@@ -159,10 +159,15 @@ def _clip(gradients: list[Array]) -> list[Array]:
 _programs: OrderedDict[tuple[Any, ...], Program] = OrderedDict()
 
 
+def program_key(recipe: Recipe) -> tuple[Any, ...]:
+    """What recipes of one program have in common."""
+    settled = (field.name for field in fields(recipe) if field.name not in UNCOMPILED)
+    return (*((name, getattr(recipe, name)) for name in settled), recipe.own_data is not None)
+
+
 def find_program(network: Network, recipe: Recipe) -> Program:
     """The program for networks of this shape: one that is there, or a new one."""
-    settled = (field.name for field in fields(recipe) if field.name not in UNCOMPILED)
-    key = (*((name, getattr(recipe, name)) for name in settled), recipe.own_data is not None)
+    key = program_key(recipe)
     if key not in _programs:
         _programs[key] = Program(network, recipe)
         if len(_programs) > MOST_PROGRAMS:
