@@ -98,11 +98,11 @@ def check_data(datasets: DatasetStore, task: dict[str, Any]) -> None:
     Raises:
         DatasetNotFound, DatasetDamaged, StorageUnavailable.
     """
-    if task["kind"] in ("backtest", "forecast"):
-        panel_id = task.get("panel")
-    else:
+    if "plan" in task:
         data = TrainingPlan.from_dict(task["plan"]).recipes[0].own_data
         panel_id = None if data is None else data.id
+    else:
+        panel_id = task.get("panel")
     if panel_id is not None:
         datasets.outline(panel_id)
 
