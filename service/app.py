@@ -81,7 +81,11 @@ def create_app(
     metrics.watch(
         waiting=lambda: batcher.waiting, loaded=lambda: registry.loaded, damaged=lambda: len(registry.damaged)
     )
-    metrics.watch_store(age_seconds=lambda: catalog.age_seconds, failures=lambda: catalog.failures)
+    metrics.watch_store(
+        age_seconds=lambda: catalog.age_seconds,
+        failures=lambda: catalog.failures,
+        damaged_uploads=lambda: len(datasets.damaged),
+    )
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

@@ -76,7 +76,7 @@ class PostgresServer:
         deadline = time.monotonic() + PATIENCE_SECONDS
         while True:
             try:
-                self._execute("SELECT 1")
+                self.execute("SELECT 1")
                 return
             except sa.exc.OperationalError:
                 assert self._process.poll() is None, (self.folder / "log").read_text()
@@ -101,7 +101,7 @@ class PostgresServer:
     def make_database(self) -> str:
         """The URL of a new, empty database."""
         name = f"jobs_{uuid.uuid4().hex[:12]}"
-        self._execute(f"CREATE DATABASE {name}")
+        self.execute(f"CREATE DATABASE {name}")
         return self.url(name)
 
     def url(self, database: str) -> str:
@@ -118,7 +118,8 @@ class PostgresServer:
             self._process.wait(PATIENCE_SECONDS)
             self._process = None
 
-    def _execute(self, statement: str) -> None:
+    def execute(self, statement: str) -> None:
+        """Executes a statement as the one who may do everything."""
         engine = sa.create_engine(
             self.url("postgres").replace("postgresql:", "postgresql+psycopg:"),
             isolation_level="AUTOCOMMIT",

@@ -34,9 +34,15 @@ NUMBER_BYTES = 8
 # Of the archive around numbers.
 FRAME_BYTES = 2048
 # Raised by a file that is not what was written.
-DAMAGES = (KeyError, IndexError, TypeError, ValueError, EOFError, zipfile.BadZipFile, zlib.error)
+DAMAGES = (
+    *(KeyError, IndexError, TypeError, ValueError, EOFError, zipfile.BadZipFile, zlib.error),
+    # An archive that claims to be encrypted, or of a later version.
+    RuntimeError,
+)
 # What of the numbers is read or written at once.
 BLOCK_POINTS = 2**17
+# Reading more again and again, for a few series each time, would take seconds.
+LARGE_POINTS = 2**20
 
 _ALIGNMENT = 64
 _LOCAL_HEADER_BYTES = 30
@@ -46,6 +52,8 @@ _ZIP64_BYTES, _EXTRA_BYTES = 20, 4
 _PADDING_FIELD = 0xD935
 
 Array = NDArray[np.float64]
+# A file's device, inode, size, and when it was written to.
+FileIdentity = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -159,29 +167,40 @@ def load_outline(folder: Path) -> Outline:
         return _read_outline(archive)
 
 
-def load_series(folder: Path, outline: Outline, places: Collection[int]) -> list[Array]:
+def load_series(
+    folder: Path, outline: Outline, places: Collection[int], proven: set[FileIdentity] | None = None
+) -> list[Array]:
     """The values [time] of some series of a panel, without the memory that the others would take.
 
     Args:
         places: which ones, ascending.
+        proven: large files that were compared with their checksum before, and have not been written to since: of these
+            only the series are read. Others are read to their end, and added.
 
     Raises:
         Replaced: the panel is another than that of the outline.
-        OSError, and one of `DAMAGES`: as `load_panel`. Numbers that are left out are read, for the archive's checksum.
+        OSError, and one of `DAMAGES`: as `load_panel`.
     """
     ends = np.cumsum(outline.lengths)
     bounds = [(int(ends[place]) - outline.lengths[place], int(ends[place])) for place in places]
-    kept = [np.empty(stop - start) for start, stop in bounds]
-    first, waiting = 0, list(zip(bounds, kept, strict=True))
-    for block in load_blocks(folder, outline):
-        stop = first + len(block)
-        for (begin, end), values in waiting:
-            if begin >= stop:
-                break
-            start, until = max(begin, first), min(end, stop)
-            values[start - begin : until - begin] = block[start - first : until - first]
-        waiting = [(bound, values) for bound, values in waiting if bound[1] > stop]
-        first = stop
+    with open_regular(folder / VALUES) as file:
+        status = os.fstat(file.fileno())
+        identity = status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+        if proven is not None and identity in proven:
+            return _seek_series(file, outline, bounds)
+        kept = [np.empty(stop - start) for start, stop in bounds]
+        first, waiting = 0, list(zip(bounds, kept, strict=True))
+        for block in _read_blocks(file, outline):
+            stop = first + len(block)
+            for (begin, end), values in waiting:
+                if begin >= stop:
+                    break
+                start, until = max(begin, first), min(end, stop)
+                values[start - begin : until - begin] = block[start - first : until - first]
+            waiting = [(bound, values) for bound, values in waiting if bound[1] > stop]
+            first = stop
+    if proven is not None and outline.n_points >= LARGE_POINTS:
+        proven.add(identity)
     return kept
 
 
@@ -192,22 +211,8 @@ def load_blocks(folder: Path, outline: Outline) -> Iterator[Array]:
         Replaced: the panel is another than that of the outline.
         OSError, and one of `DAMAGES`: as `load_panel`; of damage not before the last block.
     """
-    n_points = outline.n_points
-    with open_regular(folder / VALUES) as file, zipfile.ZipFile(file) as archive:
-        with archive.open("text.npy") as member:
-            text = np.lib.format.read_array(member, allow_pickle=False)
-        if orjson.loads(text.tobytes()).get("digest") != outline.digest:
-            raise Replaced
-        with archive.open("flat.npy") as flat:
-            if _read_header(flat) != n_points:
-                raise ValueError("the numbers are not those of the outline")
-            n_read = 0
-            while content := flat.read(NUMBER_BYTES * BLOCK_POINTS):
-                block = np.frombuffer(content, np.float64)
-                n_read += len(block)
-                yield block
-    if n_read != n_points:
-        raise EOFError("the numbers end early")
+    with open_regular(folder / VALUES) as file:
+        yield from _read_blocks(file, outline)
 
 
 def cut_blocks(blocks: Iterator[Array], lengths: Iterable[int]) -> Iterator[Array]:
@@ -244,6 +249,57 @@ def read_raw(path: Path) -> Iterator[Array]:
             yield block
 
 
+def _read_blocks(file: BinaryIO, outline: Outline) -> Iterator[Array]:
+    """As `load_blocks`, of a file that is open."""
+    with zipfile.ZipFile(file) as archive:
+        _check_digest(archive, outline)
+        with archive.open("flat.npy") as flat:
+            if _read_header(flat) != outline.n_points:
+                raise ValueError("the numbers are not those of the outline")
+            n_read = 0
+            while content := flat.read(NUMBER_BYTES * BLOCK_POINTS):
+                block = np.frombuffer(content, np.float64)
+                n_read += len(block)
+                yield block
+    if n_read != outline.n_points:
+        raise EOFError("the numbers end early")
+
+
+def _seek_series(file: BinaryIO, outline: Outline, bounds: Collection[tuple[int, int]]) -> list[Array]:
+    with zipfile.ZipFile(file) as archive:
+        _check_digest(archive, outline)
+        with archive.open("flat.npy") as flat:
+            n_points = _read_header(flat)
+        begin = _find_numbers(file, archive, n_points)
+    kept = []
+    for start, stop in bounds:
+        file.seek(begin + NUMBER_BYTES * start)
+        kept.append(np.frombuffer(file.read(NUMBER_BYTES * (stop - start)), np.float64))
+    return kept
+
+
+def _check_digest(archive: zipfile.ZipFile, outline: Outline) -> None:
+    with archive.open("text.npy") as member:
+        text = np.lib.format.read_array(member, allow_pickle=False)
+    if orjson.loads(text.tobytes()).get("digest") != outline.digest:
+        raise Replaced
+
+
+def _find_numbers(file: BinaryIO, archive: zipfile.ZipFile, n_points: int) -> int:
+    """Where in the file the numbers begin. Raises ValueError where there are more or fewer."""
+    with archive.open("flat.npy") as flat:
+        if _read_header(flat) != n_points:
+            raise ValueError("there are more or fewer numbers than the file says")
+        header_bytes = flat.tell()
+    entry = archive.getinfo("flat.npy")
+    file.seek(entry.header_offset)
+    names, extra = struct.unpack("<26xHH", file.read(_LOCAL_HEADER_BYTES))
+    begin: int = entry.header_offset + _LOCAL_HEADER_BYTES + names + extra + header_bytes
+    if entry.compress_type != zipfile.ZIP_STORED:
+        raise ValueError("the numbers are compressed")
+    return begin
+
+
 def _read_outline(archive: Any) -> Outline:
     lengths, names = archive["lengths"], orjson.loads(archive["text"].tobytes())
     has_starts = any(start is not None for start in names["starts"])
@@ -261,14 +317,14 @@ def _map(file: BinaryIO, archive: zipfile.ZipFile) -> Array:
     """The numbers of an archive, mapped; those of earlier releases, which are few and not aligned, in memory."""
     with archive.open("flat.npy") as flat:
         n_points = _read_header(flat)
+        header_bytes = flat.tell()
         # To its end, where the checksum is compared.
         while flat.read(NUMBER_BYTES * BLOCK_POINTS):
             pass
-    entry = archive.getinfo("flat.npy")
-    file.seek(entry.header_offset)
-    names, extra = struct.unpack("<26xHH", file.read(_LOCAL_HEADER_BYTES))
-    begin = entry.header_offset + _LOCAL_HEADER_BYTES + names + extra + entry.file_size - NUMBER_BYTES * n_points
-    if entry.compress_type != zipfile.ZIP_STORED or begin % NUMBER_BYTES or not n_points:
+        if flat.tell() != header_bytes + NUMBER_BYTES * n_points:
+            raise ValueError("there are more or fewer numbers than the file says")
+    begin = _find_numbers(file, archive, n_points)
+    if begin % NUMBER_BYTES or not n_points:
         with archive.open("flat.npy") as flat:
             return np.asarray(np.lib.format.read_array(flat, allow_pickle=False))
     # A plain array over the mapping: each slice of NumPy's own class of them would cost microseconds.

@@ -11,7 +11,7 @@ from service.datasets.shared_store import SharedDatasets
 from service.datasets.shared_uploads import DATA, USED, DamagedUpload, Pointer, SharedUploads
 from service.datasets.store import PLACE, STAGING, DatasetStore, is_upload
 from service.storage.digest import digest_file
-from service.storage.disk_errors import storing
+from service.storage.disk_errors import is_disk_error, storing
 from service.storage.finding import Repair, newest_change
 from service.storage.private_files import make_folder
 
@@ -55,13 +55,13 @@ def check_shared_uploads(uploads: SharedUploads, root: Path, repair: Repair) -> 
         StorageUnavailable, OSError.
     """
     names = uploads.list_names()
-    live: dict[str, str] = {}
+    live: dict[str, str | None] = {}
     for name in names:
         entry = f"upload {name}"
         try:
             pointer, _ = uploads.find(name)
         except DamagedUpload as error:
-            live[name] = ""
+            live[name] = None
             repair.note(entry, f"{error} in the object store. Delete it and upload it again")
             continue
         live[name] = pointer.generation
@@ -79,11 +79,15 @@ def check_shared_uploads(uploads: SharedUploads, root: Path, repair: Repair) -> 
 
 def _find_damage(path: Path) -> str | None:
     try:
-        load_panel(path)
+        load_panel(path, mapped=True)
         if not path.name.startswith(INLINE):
             load_facts(path)
     except FileNotFoundError as error:
         return f"lacks {Path(error.filename or '').name}"
+    except OSError as error:
+        if is_disk_error(error.errno):
+            raise
+        return "holds something else than was written"
     except DAMAGES:
         return "holds something else than was written"
     return None
@@ -114,24 +118,12 @@ def _put_again(uploads: SharedUploads, name: str, folder: Path, pointer: Pointer
         uploads.storage.upload(folder / file, f"{DATA}/{name}/{pointer.generation}/{file}")
 
 
-def _check_remains(uploads: SharedUploads, live: dict[str, str], repair: Repair) -> None:
+def _check_remains(uploads: SharedUploads, live: dict[str, str | None], repair: Repair) -> None:
     """Objects that no upload names."""
-    orphans: dict[str, list[str]] = {}
-    young: set[str] = set()
-    for facts in uploads.storage.list_objects(DATA):
-        name, _, rest = facts.key.removeprefix(f"{DATA}/").partition("/")
-        generation = rest.partition("/")[0]
-        # What a damaged upload names can't be known.
-        if live.get(name) in (generation, ""):
-            continue
-        folder = f"{name}/{generation}"
-        orphans.setdefault(folder, []).append(facts.key)
-        if not repair.is_old(facts.modified_at):
-            young.add(folder)
-    for folder, keys in sorted(orphans.items()):
-        if folder not in young:
-            mend = partial(uploads.storage.delete, keys)
-            message = f"has {len(keys)} objects that an interrupted upload or deletion left"
+    for folder, objects in sorted(uploads.find_orphans(live).items()):
+        if repair.is_old(max(facts.modified_at for facts in objects)):
+            mend = partial(uploads.storage.delete, [facts.key for facts in objects])
+            message = f"has {len(objects)} objects that an interrupted upload or deletion left"
             repair.note(f"upload {folder}", message, "removes them", mend)
     for facts in uploads.storage.list_objects(USED):
         name = facts.key.removeprefix(f"{USED}/")

@@ -33,6 +33,8 @@ COMPARE_SECONDS = 1.0
 USED_SECONDS = 600.0
 MEASURE_SECONDS = 10.0
 AWAY_SECONDS = 5.0
+# Objects that no upload names are of one that is interrupted by now.
+ORPHAN_SECONDS = 86_400.0
 # Of an upload that is replaced while it is fetched.
 MOST_FETCHES = 3
 RETRY_SECONDS = 3.0
@@ -92,7 +94,7 @@ class SharedDatasets(DatasetStore):
         self._told: dict[str, float] = {}
         self._failed_at = -AWAY_SECONDS
         # Copies whose files were compared with their checksums, by this process.
-        self._proven: set[tuple[str, str]] = set()
+        self._proven_copies: set[tuple[str, str]] = set()
         # Of each upload, one thread at a time brings it here.
         self._turns: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 
@@ -151,6 +153,7 @@ class SharedDatasets(DatasetStore):
             raise missing(dataset_id) from None
         finally:
             self.quota.forget()
+        self._remember(dataset_id, is_damaged=False)
         with self._turns[dataset_id]:
             self._drop_copy(folder)
 
@@ -161,6 +164,7 @@ class SharedDatasets(DatasetStore):
                 if time.time() - used_at >= older_than_seconds:
                     with contextlib.suppress(ObjectMissing):
                         self.uploads.delete(name)
+            self.uploads.remove_orphans(ORPHAN_SECONDS)
         except StorageUnavailable as error:
             logger.warning("old uploads are removed later: %s", error.message)
         super().expire(older_than_seconds)
@@ -207,6 +211,7 @@ class SharedDatasets(DatasetStore):
         except ObjectMissing:
             raise missing(dataset_id) from None
         except DamagedUpload as error:
+            self._remember(dataset_id, is_damaged=True)
             logger.error("the upload %s %s in the object store", dataset_id, error)
             raise damaged(dataset_id) from error
         with super()._reading(dataset_id) as folder:
@@ -227,7 +232,7 @@ class SharedDatasets(DatasetStore):
             # A copy of what was deleted meanwhile.
             self._drop_copy(self.root / name)
             super()._publish(scratch, name)
-        self._proven.add((name, generation))
+        self._proven_copies.add((name, generation))
         self.quota.forget()
 
     def _bring(self, name: str, *, at_once: bool = False) -> None:
@@ -248,6 +253,7 @@ class SharedDatasets(DatasetStore):
                 patience = 0.0 if folder.exists() else self._patience_seconds
                 persist(lambda: self._compare(name, folder), patience_seconds=patience)
             except ObjectMissing:
+                self._remember(name, is_damaged=False)
                 self._drop_copy(folder)
                 raise
             except StorageUnavailable:
@@ -277,11 +283,11 @@ class SharedDatasets(DatasetStore):
         try:
             if (folder / GENERATION).read_text() != pointer.generation:
                 return False
-            if (name, pointer.generation) not in self._proven:
+            if (name, pointer.generation) not in self._proven_copies:
                 if any(digest_file(folder / file) != digest for file, digest in pointer.files.items()):
                     logger.warning("the copy of the upload %s was damaged on this machine's disk", name)
                     return False
-                self._proven.add((name, pointer.generation))
+                self._proven_copies.add((name, pointer.generation))
         except OSError:
             return False
         return True
@@ -300,7 +306,7 @@ class SharedDatasets(DatasetStore):
                     exchange(scratch, folder)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
-        self._proven.add((name, pointer.generation))
+        self._proven_copies.add((name, pointer.generation))
 
     def _drop_copy(self, folder: Path) -> None:
         if folder.exists():

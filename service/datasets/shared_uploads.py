@@ -6,7 +6,10 @@
 """
 
 import logging
+import re
+import time
 import uuid
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,7 +19,7 @@ import orjson
 
 from service.errors import StorageUnavailable
 from service.storage.digest import digest_file
-from service.storage.object_storage import ObjectChanged, ObjectExists, ObjectMissing, ObjectStorage
+from service.storage.object_storage import ObjectChanged, ObjectExists, ObjectFacts, ObjectMissing, ObjectStorage
 
 logger = logging.getLogger(__name__)
 
@@ -25,6 +28,8 @@ FACTS = f"{ROOT}/facts"
 DATA = f"{ROOT}/data"
 USED = f"{ROOT}/used"
 READERS = 8
+_FILE = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}\Z")
+_GENERATION = re.compile(r"[0-9a-f]{32}\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +162,29 @@ class SharedUploads:
                 used[name] = max(used.get(name, 0.0), facts.modified_at)
         return used
 
+    def find_orphans(self, live: Mapping[str, str | None]) -> dict[str, list[ObjectFacts]]:
+        """Objects that no upload names, such as interrupted ones and deletions leave, by name and generation.
+
+        Args:
+            live: the generation of each upload; None for one whose facts are damaged, of which all may be needed.
+        """
+        orphans: dict[str, list[ObjectFacts]] = {}
+        for facts in self.storage.list_objects(DATA):
+            name, _, rest = facts.key.removeprefix(f"{DATA}/").partition("/")
+            generation = rest.partition("/")[0]
+            if live.get(name, "") not in (generation, None):
+                orphans.setdefault(f"{name}/{generation}", []).append(facts)
+        return orphans
+
+    def remove_orphans(self, older_than_seconds: float) -> None:
+        """Removes what `find_orphans` finds, where it is no upload in progress."""
+        live: dict[str, str | None] = dict.fromkeys(self.list_names())
+        live |= {name: pointer.generation for name, pointer in self.list_all().items()}
+        oldest = time.time() - older_than_seconds
+        for objects in self.find_orphans(live).values():
+            if max(facts.modified_at for facts in objects) < oldest:
+                self.storage.delete([facts.key for facts in objects])
+
     def measure(self) -> dict[str, int]:
         """The bytes of all uploads by name, also of those that are being uploaded, or of which a crash left some."""
         sizes: dict[str, int] = {}
@@ -176,6 +204,11 @@ class SharedUploads:
 
 def _parse(content: bytes) -> Pointer:
     try:
-        return Pointer(**orjson.loads(content))
+        pointer = Pointer(**orjson.loads(content))
+        # They become files of this machine.
+        is_safe = all(_FILE.match(name) for name in pointer.files) and _GENERATION.match(pointer.generation)
     except (ValueError, TypeError) as error:
         raise DamagedUpload("has unreadable facts") from error
+    if not is_safe:
+        raise DamagedUpload("has facts that the service doesn't write")
+    return pointer

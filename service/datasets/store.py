@@ -20,6 +20,7 @@ from service.datasets.dataset import Dataset, Finding
 from service.datasets.panel_files import (
     DAMAGES,
     FACTS,
+    FileIdentity,
     Outline,
     Replaced,
     cut_blocks,
@@ -73,6 +74,13 @@ class DatasetStore:
         """Args: `quota_bytes` is what all may take together, those in progress included; None for no limit."""
         self.root = root
         self.quota = Quota(root, quota_bytes)
+        self._proven: set[FileIdentity] = set()
+        self._damaged: set[str] = set()
+
+    @property
+    def damaged(self) -> list[str]:
+        """The ids of those that this process could not read for their damage, and that are still there."""
+        return sorted(self._damaged)
 
     def add(self, panel: Panel, audit: Iterable[Finding] = (), *, key: str | None = None) -> Dataset:
         """Keeps a panel as a new data set; `key` is as of `adopt`. Raises UploadsFull, IdempotencyKeyReused."""
@@ -237,6 +245,7 @@ class DatasetStore:
             flush_folder(scratch)
             exchange(scratch, folder)
             flush_folder(self.root)
+        self._remember(dataset_id, is_damaged=False)
         self.touch(dataset_id)
         # What was in the data set's place is in that of the new one now.
         return dataset, self._retire(scratch)
@@ -271,7 +280,9 @@ class DatasetStore:
         name = dataset_id if digest is None else self._find_version(dataset_id, digest)
         with self._reading(name) as folder:
             self.touch(name)
-            return load_panel(folder, mapped=mapped)
+            panel = load_panel(folder, mapped=mapped)
+        self._remember(name, is_damaged=False)
+        return panel
 
     def outline(self, dataset_id: str) -> Outline:
         """What `load` gives, without the values. Raises as `load`."""
@@ -286,7 +297,7 @@ class DatasetStore:
             DatasetReplaced: the outline is that of another panel, and as `load`.
         """
         with self._reading(dataset_id) as folder:
-            return load_series(folder, outline, places)
+            return load_series(folder, outline, places, self._proven)
 
     def load_blocks(self, dataset_id: str, outline: Outline) -> Iterator[NDArray[np.float64]]:
         """All values of a data set, one series behind the other, in blocks that are cut anywhere.
@@ -326,6 +337,7 @@ class DatasetStore:
             except FileNotFoundError:
                 continue
             except (OSError, *DAMAGES):
+                self._remember(path.parent.name, is_damaged=True)
                 logger.warning("the data set %s is damaged", path.parent.name)
         return datasets, next_cursor
 
@@ -383,13 +395,23 @@ class DatasetStore:
         try:
             yield folder
         except OSError as error:
-            raise _explain(dataset_id, error) from error
+            explained = _explain(dataset_id, error)
+            self._remember(dataset_id, is_damaged=isinstance(explained, DatasetDamaged))
+            raise explained from error
         except Replaced as error:
             raise DatasetReplaced(
                 f"The data set {dataset_id!r} was replaced while it was read. Send the request again."
             ) from error
         except DAMAGES as error:
+            self._remember(dataset_id, is_damaged=True)
             raise damaged(dataset_id) from error
+
+    def _remember(self, dataset_id: str, *, is_damaged: bool) -> None:
+        """What a reader has met, for `damaged`."""
+        if is_damaged:
+            self._damaged.add(dataset_id)
+        else:
+            self._damaged.discard(dataset_id)
 
     def _list(self) -> list[str]:
         """The names of uploads."""
@@ -431,6 +453,7 @@ class DatasetStore:
                 folder.rename(trash)
             except FileNotFoundError as error:
                 raise missing(dataset_id) from error
+        self._remember(dataset_id, is_damaged=False)
         shutil.rmtree(trash, ignore_errors=True)
 
 

@@ -1,6 +1,9 @@
 """What the queue and its workers agree on in the job database. Why DBOS: docs/decisions/0003-job-engine.md."""
 
+import logging
+import re
 import sqlite3
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -11,8 +14,10 @@ from sqlalchemy import Connection, create_engine, event, text
 from sqlalchemy.engine import URL, Engine, make_url
 
 from service.database_url import read_database_url
-from service.jobs.database_errors import translate_errors
+from service.errors import DatabaseUnavailable
+from service.jobs.database_errors import PASSING, translate_errors
 from service.jobs.database_tables import NUMBERS, make_tables
+from service.jobs.job_records import RUNS
 from service.jobs.pickle_refusal import refuse_pickles
 from service.jobs.schedule_table import make_schedules
 
@@ -23,7 +28,7 @@ QUEUE = "jobs"
 WORKFLOW = "run_job"
 PROGRESS = "progress"
 # A job that took its worker down is tried again; after this many further tries it is the job that is at fault.
-MAX_RECOVERIES = 2
+MAX_RECOVERIES = RUNS - 1
 # Plain JSON: a pickle would tie stored jobs to the code that wrote them, and run what somebody put there.
 SERIALIZER = DBOSPortableJSON
 # The first SQLite that tells the time in parts of a second. With Python 3.12 and newer DBOS asks for it, whatever
@@ -41,6 +46,12 @@ _SILENCE = {
     "keepalives_count": "3",
     "tcp_user_timeout": "20000",
 }
+
+_MISSING = re.compile(r'database "[^"]*" does not exist')
+# Between tries to reach a server.
+WAIT_SECONDS = 5.0
+
+logger = logging.getLogger(__name__)
 
 refuse_pickles()
 
@@ -91,6 +102,33 @@ def connect(database_url: str) -> Engine:
         )
     event.listen(engine, "handle_error", translate_errors)
     return engine
+
+
+def wait_for_server(database_url: str, stop: threading.Event) -> bool:
+    """Waits for a server that can't be reached, as one that restarts. False where `stop` was set meanwhile.
+
+    Raises:
+        DatabaseUnavailable: it answers, and can't be used.
+    """
+    if find_file(database_url) is not None:
+        return True
+    engine = connect(database_url)
+    try:
+        while not stop.is_set():
+            try:
+                with engine.connect():
+                    return True
+            except DatabaseUnavailable as error:
+                if _MISSING.search(str(error.__cause__)):
+                    # Migrating makes it.
+                    return True
+                if error.message not in PASSING:
+                    raise
+                logger.error("%s This worker waits for it.", error.message)
+                stop.wait(WAIT_SECONDS)
+        return False
+    finally:
+        engine.dispose()
 
 
 def find_file(database_url: str) -> Path | None:

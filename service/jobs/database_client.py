@@ -36,7 +36,7 @@ from service.jobs.database import (
 )
 from service.jobs.database_tables import add_number
 from service.jobs.job import Job
-from service.jobs.job_reader import JobReader
+from service.jobs.job_reader import JobReader, count_waiting
 from service.jobs.priority import DEFAULT, rank
 
 logger = logging.getLogger(__name__)
@@ -156,8 +156,12 @@ class JobDatabase:
                 )
             missing = [index for index in missing if known[index] is None]
         if missing:
-            self._check_room(len(missing), limit)
-            undo = _nothing if keep is None else keep()
+            undo = _nothing
+            if keep is not None:
+                # Nothing is put on disk for a job that there is no room for.
+                with self.engine.begin() as connection:
+                    _check_room(connection, len(missing), limit)
+                undo = keep()
             try:
                 with self.engine.begin() as connection:
                     submitted_ms = time.time_ns() // 1_000_000
@@ -166,8 +170,8 @@ class JobDatabase:
                         add_number(connection, ids[index], task["model"], task["kind"], submitted_ms)
                         for index, task in zip(missing, tasks, strict=True)
                     ]
-                    # Again, now that this process alone may write, where that is so.
-                    self._check_room(len(missing), limit)
+                    # Now this process alone may write, on SQLite.
+                    _check_room(connection, len(missing), limit)
                     for index, number in zip(missing, numbers, strict=True):
                         facts = {"digest": digests[index], "submitted_ms": submitted_ms}
                         if retry_of is not None:
@@ -177,14 +181,6 @@ class JobDatabase:
                 undo()
                 raise
         return self.reader.find(ids)
-
-    def _check_room(self, count: int, limit: int) -> None:
-        waiting = self.reader.count_waiting()
-        if waiting + count > limit:
-            raise QueueFull(
-                f"{waiting} jobs are waiting, and the limit is {limit}. Wait until some end, or cancel some.",
-                retry_after_seconds=10,
-            )
 
     def _enqueue(
         self, connection: sa.Connection, job_id: str, job: Submission, number: int, facts: dict[str, Any]
@@ -225,6 +221,15 @@ class JobDatabase:
         self.engine, self.client, self.reader = engine, client, JobReader(engine)
         self._identity = None if self._file is None else _identify(self._file)
         self._state = "open"
+
+
+def _check_room(connection: sa.Connection, count: int, limit: int) -> None:
+    waiting = count_waiting(connection)
+    if waiting + count > limit:
+        raise QueueFull(
+            f"{waiting} jobs are waiting, and the limit is {limit}. Wait until some end, or cancel some.",
+            retry_after_seconds=10,
+        )
 
 
 def _reach(engine: sa.Engine) -> None:

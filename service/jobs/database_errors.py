@@ -14,9 +14,26 @@ from service.errors import DatabaseUnavailable
 logger = logging.getLogger(__name__)
 
 FULL = "The disk of the job database is full. Free some space."
+UNREACHABLE = "The job database can't be reached."
+RESTARTING = "The job database is starting or shutting down."
+CROWDED = "The job database has no connection left. Allow it more."
+# They pass, though nobody changes a setting here.
+PASSING = (UNREACHABLE, RESTARTING, CROWDED)
 # Parts of what SQLite and PostgreSQL say, and what it means.
 _MEANINGS = (
     (("is full", "no space left", "could not extend file"), FULL),
+    (
+        ("authentication failed", "pg_hba.conf", 'role "', "no password supplied", "certificate"),
+        "The job database refuses the user, the password or the encryption of OUTFIELDER_DATABASE_URL. Check them, and "
+        "what the server says of them in its log.",
+    ),
+    (
+        ("permission denied for", "must be owner of"),
+        "The user of the job database may not make or change its tables. Let it own the database: "
+        "ALTER DATABASE .. OWNER TO ..",
+    ),
+    (("too many clients", "remaining connection slots"), CROWDED),
+    (("starting up", "shutting down", "recovery mode"), RESTARTING),
     (("locked", "busy"), "Another program has locked the job database. Try again when it is done."),
     (
         ("readonly", "read-only", "permission denied", "attempt to write"),
@@ -33,7 +50,6 @@ _MEANINGS = (
         "read-only.",
     ),
 )
-UNREACHABLE = "The job database can't be reached."
 SILENT = "The job database does not answer. A job that was being submitted may have been accepted: GET /jobs tells."
 GONE = (
     "The job database's file was deleted or replaced while the service ran. Put it back, or restart the API and "
@@ -61,6 +77,9 @@ def explaining() -> Iterator[None]:
 
 def translate_errors(context: ExceptionContext) -> None:
     """Puts our own error in the place of what a driver says of the database, not of a statement or a value."""
+    if context.is_pre_ping:
+        # A connection of before the server was started anew, which is replaced.
+        return
     error: Any = context.sqlalchemy_exception or context.original_exception
     is_of_statement = isinstance(error, IntegrityError | DataError) or (
         isinstance(error, ProgrammingError) and "does not exist" not in str(error)

@@ -105,13 +105,6 @@ class JobReader:
         positional = (arguments or {}).get("positionalArgs")
         return positional[0] if isinstance(positional, list) and len(positional) == 1 else None
 
-    def count_waiting(self) -> int:
-        """How many jobs wait. Costs what waits, however many have ended."""
-        status = self._tables.status
-        with self._engine.begin() as connection:
-            waiting = sa.select(sa.func.count()).where(status.c.name == WORKFLOW, status.c.status.in_(STORED["queued"]))
-            return int(connection.execute(waiting).scalar() or 0)
-
     def count(self) -> dict[str, int]:
         """How many jobs have each status."""
         status = self._tables.status
@@ -207,6 +200,13 @@ class JobReader:
                 )
             ).all()
         return {job_id: told for job_id, value in rows if (told := read_json(value)) is not None}
+
+
+def count_waiting(connection: sa.Connection) -> int:
+    """How many jobs wait. Costs what waits, however many have ended."""
+    status = JobTables(connection.dialect.name).status
+    waiting = sa.select(sa.func.count()).where(status.c.name == WORKFLOW, status.c.status.in_(STORED["queued"]))
+    return int(connection.execute(waiting).scalar() or 0)
 
 
 def _to_row(values: Any) -> JobRow:

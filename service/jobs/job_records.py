@@ -23,7 +23,9 @@ FAILURE_CODES: dict[JobKind, str] = {
     "backtest": BacktestFailed.code,
     "forecast": ForecastFailed.code,
 }
-WORKER_DIED = {"code": "worker_died", "message": "The worker died 3 times while it ran this job."}
+# A job that took its worker down is tried again, so often.
+RUNS = 3
+WORKER_DIED = {"code": "worker_died", "message": f"The worker died {RUNS} times while it ran this job."}
 UNREADABLE = {
     "code": "unreadable_job",
     "message": "This job's record in the job database was not written by this service, so it was not read.",
@@ -34,18 +36,26 @@ READABLE = (None, "portable_json")
 
 @dataclass(frozen=True, slots=True)
 class JobRow:
-    """A job's row. `number` counts submissions; times are milliseconds of the database's clock; texts are JSON."""
+    """A job's row. `number` counts submissions; times are milliseconds of the database's clock; texts are JSON.
+
+    `taken` counts how often a worker took it, which after the last death one does only to see that it has had its runs.
+    """
 
     number: int
     id: str
     status: str
-    attempts: int
+    taken: int
     began_ms: int | None
     ended_ms: int | None
     serialization: str | None
     output: str | None
     error: str | None
     attributes: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def attempts(self) -> int:
+        """How often it ran."""
+        return min(self.taken, RUNS)
 
     @property
     def shown(self) -> JobStatus:

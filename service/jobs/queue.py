@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import logging
 import re
+import threading
 import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +15,7 @@ import orjson
 
 from service.errors import DatabaseUnavailable, InvalidRequest, JobEnded, JobNotFound
 from service.jobs import database_errors
+from service.jobs.database import find_file
 from service.jobs.database_client import JobDatabase, Keep, Submission
 from service.jobs.expiry import remove_ended
 from service.jobs.job import Job, JobEvent, JobFilter, JobKind, JobStatus
@@ -33,6 +35,8 @@ THREADS = 3
 ANSWER_SECONDS = 20.0
 MAX_WATCHERS = 1000
 EPOCH, MILLISECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(milliseconds=1)
+# What calls in progress are given when the queue closes.
+END_SECONDS = 2.0
 _CURSOR = re.compile(r"[0-9a-f]{1,16}")
 
 
@@ -52,8 +56,9 @@ class JobQueue:
         # When it answered last, whatever it was.
         self._answered = 0.0
         self._finding: dict[str, asyncio.Task[Job]] = {}
-        # Counting the waiting jobs and adding one must not be torn apart by another request.
-        self._submitting = asyncio.Lock()
+        # Counting the waiting jobs and adding one must not be torn apart by another request. A server has other
+        # processes' submissions between them anyway: there the limit may be passed by as many as come at once.
+        self._submitting = asyncio.Semaphore(THREADS if find_file(database_url) is None else 1)
 
     async def open(self) -> None:
         """Creates missing tables and connects; retries later if the database can't be reached."""
@@ -64,9 +69,15 @@ class JobQueue:
 
     async def close(self) -> None:
         await self._watchers.close()
+        # A connection that is in use can't be closed; one that a silent server keeps is not waited for.
+        ending = threading.Thread(target=self._end_threads, name="jobs-end", daemon=True)
+        ending.start()
+        await asyncio.to_thread(ending.join, END_SECONDS)
         await asyncio.to_thread(self._database.close)
-        self._threads.shutdown(wait=False)
-        self._watching.shutdown(wait=False)
+
+    def _end_threads(self) -> None:
+        for threads in (self._threads, self._watching):
+            threads.shutdown(cancel_futures=True)
 
     async def check(self) -> None:
         """Raises DatabaseUnavailable when the job database can't be read or written."""

@@ -26,6 +26,7 @@ from service.jobs.database import (
     WORKFLOW,
     connect,
     migrate,
+    wait_for_server,
     write_url,
 )
 from service.jobs.database_errors import explaining
@@ -86,6 +87,8 @@ def run_jobs(
         state_dir.mkdir(parents=True, exist_ok=True)
         lock = _take_slot(state_dir, slot)
     try:
+        if not wait_for_server(database_url, stop):
+            return
         with explaining():
             migrate(database_url)
             host_id = read_host_id(state_dir)

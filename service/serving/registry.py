@@ -141,14 +141,35 @@ class Registry:
     async def resolve(self, name: str | None, version: int | str | None) -> Manifest:
         """The version that a request means, also where it was published a moment ago.
 
+        Where the request names none and the current one is damaged, it is the one that would be current without it.
+
         Raises:
             ModelNotFound, VersionNotFound, NoChampion: as `Catalog.resolve`, after another look at the store.
+            VersionDamaged: as `engine`, of a request that names no version, and where no other one can stand in.
         """
         try:
-            return self._catalog.resolve(name, version)
+            manifest = self._catalog.resolve(name, version)
         except (NotFound, NoChampion):
             await self.refresh()
-            return self._catalog.resolve(name, version)
+            manifest = self._catalog.resolve(name, version)
+        key = _key(manifest)
+        if version is not None or (key in self._proven and key not in self._failures):
+            return manifest
+        return await self._find_sound(manifest)
+
+    async def _find_sound(self, current: Manifest) -> Manifest:
+        """The current version of a model, or what stands in for it where it is damaged."""
+        manifest, unusable = current, set[int]()
+        while True:
+            try:
+                await self.engine(manifest)
+                return manifest
+            except VersionDamaged:
+                unusable.add(manifest.version)
+                other = self._catalog.model(current.name).current_without(unusable)
+                if other is None:
+                    raise
+                manifest = other
 
     async def engine(self, manifest: Manifest) -> Engine:
         """The engine of a version, loaded if it is not yet. Concurrent callers wait for one loading.

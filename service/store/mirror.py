@@ -97,8 +97,8 @@ class Mirror:
             message = failure.message
             write_record(self.root, lambda record: record.failed(message, time.time()))
             raise
-        if names is None:
-            write_record(self.root, lambda record: record.succeeded(time.time()))
+        is_all = names is None
+        write_record(self.root, lambda record: record.succeeded(time.time()) if is_all else record.recovered())
 
     def heal(self, manifest: Manifest) -> None:
         """Replaces files of a version that are not what was published.

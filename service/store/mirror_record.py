@@ -43,6 +43,10 @@ class LookRecord:
     def succeeded(self, now: float) -> "LookRecord":
         return replace(self, looked_at=now, failing_since=None, error=None)
 
+    def recovered(self) -> "LookRecord":
+        """After some of it was seen again."""
+        return replace(self, failing_since=None, error=None)
+
     def failed(self, error: str, now: float) -> "LookRecord":
         since = now if self.failing_since is None else self.failing_since
         return replace(self, failing_since=since, error=error, n_failures=self.n_failures + 1)

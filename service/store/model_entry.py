@@ -1,5 +1,6 @@
 """A model in the store."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from service.store.manifest import Manifest
@@ -18,7 +19,11 @@ class ModelEntry:
     current: Manifest | None = field(init=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "current", self.current_without(()))
+
+    def current_without(self, unusable: Collection[int]) -> Manifest | None:
+        """What `current` would be without versions that can't be served."""
         champion = self.aliases.get(CHAMPION)
-        accepted = (m for m in reversed(self.versions) if m.gate is None or m.gate.get("passed"))
-        current = next((m for m in self.versions if m.version == champion), None) or next(accepted, None)
-        object.__setattr__(self, "current", current)
+        usable = [m for m in self.versions if m.version not in unusable]
+        accepted = (m for m in reversed(usable) if m.gate is None or m.gate.get("passed"))
+        return next((m for m in usable if m.version == champion), None) or next(accepted, None)

@@ -59,7 +59,9 @@ class SharedCatalog(Catalog):
         return float("inf") if looked_at is None else max(0.0, time.time() - looked_at)
 
     def catch_up(self) -> None:
-        if time.monotonic() - self._caught_up_at >= CATCH_UP_SECONDS:
+        # While the object store is away, whoever asks for what is not there is not to wait for it.
+        is_away = self.mirror.record.failing_since is not None
+        if not is_away and time.monotonic() - self._caught_up_at >= CATCH_UP_SECONDS:
             with contextlib.suppress(StorageUnavailable):
                 self.mirror.refresh(patience_seconds=CATCH_UP_PATIENCE_SECONDS)
             self._caught_up_at = time.monotonic()

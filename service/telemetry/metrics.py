@@ -88,6 +88,12 @@ class Metrics:
             registry=registry,
             multiprocess_mode="livemostrecent",
         )
+        self._damaged_uploads = Gauge(
+            "outfielder_damaged_uploads",
+            "Uploads and kept series that could not be read for their damage; GET /readyz names them.",
+            registry=registry,
+            multiprocess_mode="livemax",
+        )
         self._store_age = Gauge(
             "outfielder_store_age_seconds",
             "Seconds since the model store was last read whole, where it is an object store; 0 for a folder.",
@@ -135,9 +141,12 @@ class Metrics:
         """Where `refresh` reads these numbers."""
         self._watched += [(self._waiting, waiting), (self._loaded, loaded), (self._damaged, damaged)]
 
-    def watch_store(self, *, age_seconds: Callable[[], float], failures: Callable[[], int]) -> None:
+    def watch_store(
+        self, *, age_seconds: Callable[[], float], failures: Callable[[], int], damaged_uploads: Callable[[], int]
+    ) -> None:
         """Where `refresh` reads these numbers."""
         self._watched += [(self._store_age, age_seconds), (self._store_failures, failures)]
+        self._watched += [(self._damaged_uploads, damaged_uploads)]
 
     def refresh(self) -> None:
         """Takes down what this process would say if it were asked now; another may be asked."""

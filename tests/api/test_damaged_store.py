@@ -122,3 +122,18 @@ def test_a_damaged_version_says_why_and_is_served_once_it_is_restored(http: http
     graph.write_bytes(content)
     assert http.post("/forecast", json=ask).status_code == 200
     assert "damaged" not in http.get("/models").json()
+
+
+def test_while_the_current_version_is_damaged_the_one_before_serves(tmp_path: Path, pattern: Path) -> None:
+    root = tmp_path / "store"
+    for version in (1, 2, 3):
+        add_copy(root, pattern, "demand", version)
+    flip(GRAPH)(root / "demand" / "3")
+    flip(GRAPH)(root / "demand" / "2")
+    with client(root, tmp_path / "state") as http:
+        body = {"model": "demand", "series": [1, 2, 3]}
+        assert http.post("/forecast", json=body).json()["version"] == 1
+        assert http.post("/forecast", json={"series": [1, 2, 3]}).json()["version"] == 1
+        assert_problem(http.post("/forecast", json={**body, "version": 3}), 503, "version_damaged")
+        flip(GRAPH)(root / "demand" / "3")
+        wait_until(lambda: http.post("/forecast", json=body).json()["version"] == 3)

@@ -14,6 +14,7 @@ import orjson
 import pyarrow.parquet as pq
 import pytest
 
+from service.api import series_source
 from service.settings import Settings
 from service.store.pretrained import publish_pretrained
 from tests.api.server import assert_problem, client, wait_until
@@ -213,3 +214,14 @@ def test_the_result_of_another_job_is_its_answer(http: httpx.Client) -> None:
     job = submit(http, dataset)
     assert ended(http, job)["result"]["model"] == "lstm"
     assert_problem(http.get("/jobs/none/result"), 404, "job_not_found")
+
+
+def test_an_upload_that_is_too_large_to_be_answered_at_once_is_left_to_a_job(
+    http: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(series_source, "MOST_READ_WHOLE", 100)
+    dataset = upload(http, series=waves(3))
+    for path in ("/forecast", "/backtest", "/anomalies"):
+        response = http.post(path, json={"model": "lstm", "dataset": dataset})
+        assert_problem(response, 422, "too_many_points", "/dataset")
+    assert ended(http, submit(http, dataset))["status"] == "succeeded"

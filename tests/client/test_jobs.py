@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+import pyarrow.parquet as pq
 import pytest
 
 from outfielder_client import Client, Conflict, Event, JobFailed, NotFound
 from outfielder_client.events import EventParser
 from tests.api.server import running
+from tests.api.test_forecast_jobs import worker as forecasting_worker
 from tests.api.test_jobs import worker
 from tests.client.conftest import PATIENT, PATIENT_FOR_MINUTES, Make
 from tests.client.proxy import proxying
@@ -183,3 +185,18 @@ def worker_of(store: Path, state: Path) -> Any:
     with running(store, state):
         pass
     return worker(state)
+
+
+def test_a_whole_upload_is_forecast_into_a_file(make: Make, store: Path, tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    with running(store, state) as url, forecasting_worker(store, state), make(url) as client:
+        dataset = client.upload({f"s{i}": [float((i + t) % 7) for t in range(30)] for i in range(50)})
+        events: list[Event] = []
+        path = tmp_path / "forecasts.parquet"
+        job = client.forecast_dataset(dataset["id"], path, model="lstm", horizon=4, progress=events.append)
+        table = pq.read_table(path)
+        assert (job["status"], job["result"]["n_forecasts"]) == ("succeeded", 50)
+        assert table.column("unique_id").to_pylist()[::4] == [f"s{i}" for i in range(50)]
+        assert events[-1].kind == "done"
+        with pytest.raises(JobFailed, match="No series of the data set can be forecast"):
+            client.forecast_dataset(client.upload({"a": [None, None]})["id"], path, model="lstm", progress=False)

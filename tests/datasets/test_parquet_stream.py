@@ -39,7 +39,13 @@ Read = tuple[Any, ...]
 
 
 def read(
-    table: pa.Table, *, streamed: bool, rows: int = 1000, limits: UploadLimits = LIMITS, freq: str | None = None
+    table: pa.Table,
+    *,
+    streamed: bool,
+    rows: int = 1000,
+    limits: UploadLimits = LIMITS,
+    freq: str | None = None,
+    options: FileOptions = FileOptions(),  # noqa: B008 # it is frozen
 ) -> Read:
     with TemporaryDirectory() as root:
         folder = Path(root) / "staging" / "one"
@@ -48,12 +54,12 @@ def read(
         quota = Quota(Path(root), NO_LIMIT)
         try:
             if not streamed:
-                panel, findings, _ = read_file(folder / UPLOAD, PARQUET, limits, FileOptions(), freq)
+                panel, findings, _ = read_file(folder / UPLOAD, PARQUET, limits, options, freq)
                 return panel, tuple(findings)
             spools = Spools(folder)
-            assert stream_parquet(folder / UPLOAD, spools, limits, FileOptions(), quota, least_rows=0) is not None
+            assert stream_parquet(folder / UPLOAD, spools, limits, options, quota, least_rows=0) is not None
             spools.close()
-            read_into(folder, PARQUET, limits, FileOptions(), quota, freq, least_rows=0)
+            read_into(folder, PARQUET, limits, options, quota, freq, least_rows=0)
         except InvalidRequest as error:
             return error.flaws
         assert sorted(path.name for path in folder.iterdir()) == ["facts.json", "reserved", UPLOAD, "values.npz"]
@@ -198,3 +204,40 @@ def test_a_file_that_has_to_be_read_whole_keeps_the_bound_of_memory_and_says_how
         limits.check_points(MOST_READ_WHOLE + 1)
     assert "target_column" in json.dumps(refused.value.flaws[0].message)
     assert UploadLimits(1000, 10).of_whole_files() == UploadLimits(1000, 10)
+
+
+def test_columns_that_are_named_leave_others_out_with_a_word() -> None:
+    table = pa.table({"shop": ["a"] * 9, "day": DAYS[:9], "sold": [*range(9)], "price": [1.5] * 9})
+    options = FileOptions(id_column="shop", time_column="day", target_column="sold")
+    whole, parts = (read(table, streamed=streamed, rows=4, options=options) for streamed in (False, True))
+    assert parts[1] == whole[1]
+    assert parts[0].digest() == whole[0].digest()
+    assert ["'price'" in finding.message for finding in parts[1]] == [True]
+
+
+@pytest.mark.parametrize("kind", [pa.float32(), pa.int16(), pa.decimal128(21, 2)], ids=str)
+def test_values_of_any_numeric_type_and_ids_of_whole_numbers_are_read(kind: Any) -> None:
+    values = pa.array([*range(20)]).cast(kind)
+    table = pa.table({"unique_id": [7] * 10 + [3] * 10, "ds": np.tile(DAYS[:10], 2), "y": values})
+    panel, _ = assert_same(table, 6)
+    assert panel.ids == ("7", "3")
+    assert np.concatenate(panel.values).tolist() == [*range(20)]
+
+
+def test_a_file_without_times_or_ids_is_one_series_of_its_rows() -> None:
+    panel, findings = assert_same(pa.table({"y": [*map(float, range(25))]}), 4)
+    assert (panel.ids, panel.starts) == (("0",), (None,))
+    assert {finding.code for finding in findings} == {"no_times"}
+
+
+def test_more_findings_than_are_shown_are_counted_alike() -> None:
+    n = 900
+    table = pa.table(
+        {
+            "unique_id": np.repeat([f"s{i}" for i in range(n)], 3),
+            "ds": np.tile(DAYS[[1, 0, 5]], n),
+            "y": np.tile([1.0, 1.0, 1.0], n),
+        }
+    )
+    _, findings = assert_same(table, 100)
+    assert (len(findings), findings[-1].code) == (1000, "more")

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import orjson
 import pytest
 
 from service.datasets.panel_files import write_panel
@@ -237,3 +238,30 @@ def test_what_is_in_progress_or_half_uploaded_is_never_seen(
 
 def test_where_models_lie_in_a_folder_uploads_do_too(tmp_path: Path) -> None:
     assert type(open_datasets(tmp_path, tmp_path / "datasets")) is DatasetStore
+
+
+@pytest.mark.parametrize(
+    "change", [{"files": {"../../escaped": "0" * 64}}, {"files": {"/etc/passwd": "0" * 64}}, {"generation": "../.."}]
+)
+def test_facts_that_would_lead_out_of_the_folder_are_damage(
+    change: dict[str, object], s3_url: str, one: SharedDatasets, two: SharedDatasets
+) -> None:
+    kept = one.add(panel())
+    storage = ObjectStorage(s3_url)
+    key = f".uploads/facts/{kept.id}.json"
+    storage.put(key, orjson.dumps({**orjson.loads(storage.get(key)), **change}))
+    with pytest.raises(DatasetDamaged):
+        two.load(kept.id)
+    assert two.damaged == [kept.id]
+
+
+def test_what_interrupted_uploads_left_goes_after_a_day(s3_url: str, one: SharedDatasets) -> None:
+    kept = one.add(panel())
+    storage = ObjectStorage(s3_url)
+    before = data_of(s3_url)
+    storage.put(f".uploads/data/{'0' * 32}/{'1' * 32}/values.npz", b"half")
+    one.expire(3600)
+    assert len(data_of(s3_url)) == len(before) + 1
+    one.uploads.remove_orphans(-60)
+    assert data_of(s3_url) == before
+    assert same(one.load(kept.id), panel())

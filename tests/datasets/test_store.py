@@ -16,7 +16,7 @@ from service.datasets.dataset import Finding
 from service.datasets.panel_files import FACTS, VALUES, write_panel
 from service.datasets.store import STAGING, DatasetStore
 from service.domain.panel import Panel
-from service.errors import DatasetDamaged, DatasetNotFound, InvalidRequest, StorageUnavailable
+from service.errors import DatasetDamaged, DatasetNotFound, DatasetReplaced, InvalidRequest, StorageUnavailable
 from service.storage import exchange as exchange_module
 
 HOUR = 3600
@@ -312,3 +312,47 @@ def test_folders_change_places_also_where_the_system_can_not_do_it_at_once(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["one", "other"]
     with pytest.raises(OSError, match="No such file"):
         exchange_module.exchange(one, tmp_path / "none")
+
+
+def test_pages_of_a_large_panel_read_their_series_alone_until_the_file_changes(
+    store: DatasetStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(panel_files, "LARGE_POINTS", 10)
+    values = tuple(np.random.default_rng(i).normal(size=50) for i in range(6))
+    dataset = store.add(Panel(tuple("abcdef"), values, (None,) * 6, None))
+    outline = store.outline(dataset.id)
+    for places in ([0, 5], [2, 3], [1]):
+        for place, read in zip(places, store.load_series(dataset.id, outline, places), strict=True):
+            np.testing.assert_array_equal(read, values[place])
+    path = store.root / dataset.id / VALUES
+    content = bytearray(path.read_bytes())
+    content[content.index(values[4].tobytes())] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(DatasetDamaged):
+        store.load_series(dataset.id, outline, [0])
+    store.add_in_place_of(dataset.id, OTHER)
+    with pytest.raises(DatasetReplaced):
+        store.load_series(dataset.id, outline, [0])
+
+
+@pytest.mark.parametrize("mapped", [False, True])
+@pytest.mark.parametrize("bit", [1, 0x80])
+def test_whichever_byte_of_the_numbers_is_flipped_none_is_wrong_in_silence(
+    tmp_path: Path, mapped: bool, bit: int
+) -> None:
+    store = DatasetStore(tmp_path)
+    panel = Panel(("a", "b"), (np.arange(20.0) + 0.5, np.arange(5.0)), ("2020-01-01", None), "D")
+    kept = store.add(panel)
+    (file,) = (tmp_path / kept.id).glob("values*")
+    original = file.read_bytes()
+    refused = 0
+    for i in range(len(original)):
+        content = bytearray(original)
+        content[i] ^= bit
+        file.write_bytes(content)
+        try:
+            # Some bytes mean nothing, such as times within the archive.
+            assert store.load(kept.id, mapped=mapped).digest() == panel.digest()
+        except DatasetDamaged:
+            refused += 1
+    assert refused > len(original) / 2

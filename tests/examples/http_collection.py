@@ -5,6 +5,7 @@ from an answer, so ids are variables that a person fills in.
 """
 
 import json
+import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,21 +22,14 @@ HEAD = """\
 @base = http://localhost:8000
 # Any text where the server asks for no key.
 @key = none
-# Put here the ids that POST /train and POST /datasets answer.
-@job_id = 0
-@dataset_id = 0
 @model = lstm
 # What the last requests remove: train a model of this name first, or put another name here.
 @own_model = demo
+# Put here the ids that requests below answer: of jobs POST /train, of the others the POST of their kind.
 """
-# What stands for the parameters in a path.
-FILLED = {
-    "job_id": "{{job_id}}",
-    "dataset_id": "{{dataset_id}}",
-    "name": "{{model}}",
-    "version": "1",
-    "alias": "champion",
-}
+# What stands for the parameters in a path that are no ids.
+FILLED = {"name": "{{model}}", "version": "1", "alias": "champion"}
+ID = re.compile(r"\{(\w+_id)\}")
 # Bodies in bytes have no place in a text.
 TEXTS = ("application/json", "text/csv")
 
@@ -49,14 +43,17 @@ def generate(schema: dict[str, Any]) -> str:
     ]
     # A version is removed before its model.
     operations.sort(key=lambda item: item[0].count("/") * -1 if item[0].startswith("DELETE") else -100)
-    return "\n".join([HEAD, *(text for name, operation in operations for text in _write(name, operation))])
+    ids = dict.fromkeys(name for route, _ in operations for name in ID.findall(route))
+    head = HEAD + "".join(f"@{name} = 0\n" for name in ids)
+    return "\n".join([head, *(text for route, operation in operations for text in _write(route, operation))])
 
 
 def _write(route: str, operation: dict[str, Any]) -> Iterator[str]:
     method, path = route.split()
-    fill = {**FILLED, "name": "air-passengers"} if path.startswith("/examples") else FILLED
+    fill = {**FILLED, "name": "air-passengers"} if path.startswith("/examples") else dict(FILLED)
     if method == "DELETE":
-        fill = {**fill, "name": "{{own_model}}"}
+        fill["name"] = "{{own_model}}"
+    fill |= {name: f"{{{{{name}}}}}" for name in ID.findall(path)}
     address = "{{base}}" + path.format_map(fill)
     queries = [parameter["name"] for parameter in operation.get("parameters", []) if parameter["in"] == "query"]
     about = [f"# {operation['description'].splitlines()[0]}"]

@@ -13,6 +13,7 @@ from tests.engines.versions import add_fast_version
 from tests.examples.http_collection import PATH, generate, read_schema
 from tests.serving.models import add_kinds
 
+IDS = {"POST /train": "job_id", "POST /datasets": "dataset_id", "POST /schedules": "schedule_id"}
 VARIABLE = re.compile(r"\{\{([^{}]+)\}\}")
 
 
@@ -91,5 +92,5 @@ def test_every_request_of_the_collection_is_answered_with_success(url: str) -> N
             assert answer.is_success, (request.title, answer.text)
             assert str(answer.status_code) in schema[path][method.lower()]["responses"], request.title
             # As a person does who reads the answer.
-            if route in ("POST /train", "POST /datasets") and "id" in answer.json():
-                variables["job_id" if route == "POST /train" else "dataset_id"] = answer.json()["id"]
+            if route in IDS and "id" in answer.json():
+                variables[IDS[route]] = answer.json()["id"]

@@ -2,7 +2,11 @@
 
 import asyncio
 import logging
+import threading
 import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +14,7 @@ from service.errors import DatabaseUnavailable
 from service.jobs import queue as queue_module
 from service.jobs.database_client import JobDatabase
 from service.jobs.engine_log import EngineNews
+from service.jobs.runner import run_jobs
 from tests.jobs.workers import REQUEST, Workers, ended, open_queue, run_async, task, training, until
 from tests.postgres import PostgresServer
 
@@ -41,6 +46,21 @@ def test_a_job_goes_on_while_the_database_is_away_and_ends_afterwards(
                 done = await until(queue, job_id, ended)
                 assert (done.status, done.attempt) == ("succeeded", 1)
             assert worker.poll() is None
+
+    run_async(scenario)
+
+
+@on_postgres
+def test_nobody_notices_that_an_idle_server_was_restarted(workers: Workers, postgres: PostgresServer) -> None:
+    async def scenario() -> None:
+        async with open_queue(workers) as queue:
+            job = await queue.submit(REQUEST, task())
+            # Several connections, of before.
+            await asyncio.gather(*(queue.get(job.id) for _ in range(20)))
+            postgres.stop()
+            postgres.start()
+            assert await asyncio.gather(*(queue.get(job.id) for _ in range(20))) == [job] * 20
+            assert (await queue.cancel(job.id)).status == "cancelled"
 
     run_async(scenario)
 
@@ -126,3 +146,55 @@ def test_a_lost_connection_is_logged_now_and_then_and_not_at_every_try() -> None
     record = logging.LogRecord("dbos", logging.WARNING, "", 0, "Database connection failed: x\nTraceback", (), None)
     assert news.filter(record)
     assert record.getMessage() == "Database connection failed: x"
+
+
+@on_postgres
+def test_a_worker_that_starts_before_its_database_waits_for_it(workers: Workers, postgres: PostgresServer) -> None:
+    async def scenario() -> None:
+        async with open_queue(workers) as queue:
+            job = await queue.submit(REQUEST, task())
+            postgres.stop()
+            try:
+                worker = workers.start(wait=False)
+                await asyncio.sleep(3)
+                assert worker.poll() is None
+            finally:
+                postgres.start()
+            assert (await until(queue, job.id, ended)).status == "succeeded"
+
+    run_async(scenario)
+
+
+def test_a_worker_that_waits_for_its_database_can_be_stopped(tmp_path: Path) -> None:
+    stop = threading.Event()
+    url = "postgresql://nobody@127.0.0.1:9/nothing"
+    waiting = threading.Thread(target=run_jobs, args=(url, tmp_path, lambda task, run: {}), kwargs={"stop": stop})
+    waiting.start()
+    waiting.join(1)
+    assert waiting.is_alive()
+    stop.set()
+    waiting.join(60)
+    assert not waiting.is_alive()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda url: url.replace("postgres@", "nosuchuser@"), "refuses the user"),
+        (lambda url: url.replace("postgres@", "stranger@"), "ALTER DATABASE"),
+    ],
+    ids=["unknown user", "may make no tables"],
+)
+def test_a_database_that_refuses_its_user_is_told_and_not_waited_for(
+    postgres: PostgresServer, postgres_url: str, tmp_path: Path, change: Callable[[str], str], said: str
+) -> None:
+    postgres.execute("DROP ROLE IF EXISTS stranger")
+    postgres.execute("CREATE ROLE stranger LOGIN")
+    with pytest.raises(DatabaseUnavailable, match=said):
+        run_jobs(change(postgres_url), tmp_path, lambda task, run: {}, stop=threading.Event())
+
+
+def test_a_database_that_is_not_there_yet_is_made(postgres: PostgresServer, tmp_path: Path) -> None:
+    stop = threading.Event()
+    url = postgres.url(f"made_{uuid.uuid4().hex}")
+    run_jobs(url, tmp_path, lambda task, run: {}, stop=stop, on_started=stop.set)

@@ -132,6 +132,7 @@ def test_a_job_that_kills_its_worker_three_times_is_failed(workers: Workers) -> 
             assert failed.status == "failed"
             assert failed.error is not None
             assert failed.error["code"] == "worker_died"
+            assert failed.attempt == 3
             assert len(workers.runs()) == 3
             after = await queue.submit(REQUEST, task())
             assert (await until(queue, after.id, ended)).status == "succeeded"

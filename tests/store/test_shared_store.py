@@ -364,6 +364,30 @@ def test_a_publication_waits_for_an_outage_to_end(s3: S3, one: Machine, two: Mac
     assert two.numbers() == [published.version]
 
 
+def test_a_publication_without_permission_fails_at_once(s3: S3, one: Machine) -> None:
+    s3.fail("403")
+    started = time.monotonic()
+    with pytest.raises(StorageUnavailable, match="refuses access"):
+        one.publish()
+    assert time.monotonic() - started < 10
+
+
+def test_who_asks_for_what_is_not_there_waits_once_for_a_store_that_is_away(s3: S3, one: Machine) -> None:
+    one.publish()
+    one.look()
+    s3.fail("500")
+    one.catalog.catch_up()
+    started = time.monotonic()
+    for _ in range(5):
+        one.catalog.catch_up()
+    assert time.monotonic() - started < 1.5
+    assert one.catalog.resolve("demo").version == 1
+    s3.fail("")
+    one.catalog.mirror.refresh({"demo"})
+    one.catalog.catch_up()
+    assert one.catalog.damaged == ()
+
+
 def test_a_publication_on_a_store_that_fails_now_and_then_is_whole(s3: S3, one: Machine, two: Machine) -> None:
     s3.fail("flaky")
     for _ in range(3):

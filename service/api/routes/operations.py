@@ -19,6 +19,7 @@ router = APIRouter(tags=["operations"])
 
 # Probes ask often, and read little.
 MOST_DAMAGED = 100
+UPLOAD_DAMAGED = "is not what was kept: delete it and upload it again"
 
 # From a package, so that the page works without the internet.
 ASSETS_PACKAGE = "fastapi_offline"
@@ -38,11 +39,12 @@ async def readyz(services: Injected) -> Response:
     services.lifecycle.check()
     services.registry.check()
     await services.jobs.check()
-    damaged = services.registry.damaged
+    damaged = [{"entry": damage.entry, "reason": damage.reason} for damage in services.registry.damaged]
+    damaged += [{"entry": f"upload {dataset_id}", "reason": UPLOAD_DAMAGED} for dataset_id in services.datasets.damaged]
     if not damaged:
         return json_response({"status": "ready"})
     # What is damaged is left out; a server that serves the rest is ready.
-    named = [{"entry": damage.entry, "reason": damage.reason} for damage in damaged[:MOST_DAMAGED]]
+    named = damaged[:MOST_DAMAGED]
     return json_response({"status": "ready", "n_damaged": len(damaged), "damaged": named})
 
 

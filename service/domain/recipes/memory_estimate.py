@@ -34,13 +34,15 @@ STATE_COPIES = 3
 # Those in the process that exports, its graphs and files.
 EXPORT_COPIES = 10
 SLOTS = {"adam": 2, "nadam": 2, "rmsprop": 1, "sgd": 0}
-# Of the points of one's own series, which are mapped from their file: as they are, filled, and how far they are from
-# a measured one.
-POINT_BYTES = 2 * DOUBLE + FLOAT
+# Of the points of one's own series, which are mapped from their file; where some are missing there are two copies of
+# them, in files as well, whose pages the system takes back.
+POINT_BYTES = DOUBLE + FLOAT
 # Of each of their series: what is measured of it, its forecasts and scores.
 SERIES_BYTES = 1000
 # Windows that are scored at once.
 SCORED_AT_ONCE = 10_000
+# Points of the windows that the linear baseline is fitted to (`service.domain.linear_baseline`), and copies of them.
+MOST_BASELINE_CELLS, BASELINE_COPIES = 2**23, 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +125,8 @@ def _panel_bytes(data: PanelData, recipes: Sequence[Recipe]) -> float:
     scored = 3 * DOUBLE * min(n_windows, SCORED_AT_ONCE) * max(recipe.window for recipe in recipes)
     scored += n_windows * DOUBLE * (len(recipes) + 6) * max(recipe.evaluated_horizon for recipe in recipes)
     scored += SERIES_BYTES * data.n_series
+    cells = data.n_points * max(recipe.window + recipe.evaluated_horizon for recipe in recipes)
+    scored += BASELINE_COPIES * DOUBLE * min(cells, MOST_BASELINE_CELLS)
     watched = MOST_WATCHED * FLOAT * 3 * max(min(recipe.window + count_answers(recipe), 20_000) for recipe in recipes)
     solved = max((3 * DOUBLE * recipe.window**2 for recipe in recipes if recipe.preset.is_solved), default=0)
     return POINT_BYTES * data.n_points + scored + watched + solved + max(_batch_bytes(recipe) for recipe in recipes)

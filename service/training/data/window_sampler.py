@@ -37,13 +37,22 @@ class Importance:
         for i, end in enumerate(ends):
             history = rows.measured_history(i, int(end))
             if len(history):
-                units = (seasonal_scale(history, season), seasonal_scale(history, 1), np.nanmax(np.abs(history)))
-                scales[i] = next((unit for unit in units if unit > 0), 1.0)  # NaN is not
+                scales[i] = _measure_unit(history, season)
         self.scales = scales  # [n_series], in the user's units
 
     def of(self, series: Positions) -> Array:
         """What an error of one in the user's units counts: [n]."""
         return 1 / self.scales[series]
+
+
+def _measure_unit(history: Array, season: int) -> float:
+    """The unit of a series' errors, of its points [time] that training may see."""
+    for lag in (season, 1):
+        unit = seasonal_scale(history, lag)
+        if unit > 0:  # NaN is not
+            return unit
+    largest = float(np.nanmax(np.abs(history)))
+    return largest if largest > 0 else 1.0
 
 
 def bounded(examples: TrainingWindows, typical: float) -> TrainingWindows:
