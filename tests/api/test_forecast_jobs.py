@@ -209,10 +209,7 @@ def test_a_forecast_is_cancelled_and_one_whose_worker_is_killed_is_made_once(
         assert len(http.get("/datasets").json()["datasets"]) == 2
 
 
-def test_the_result_of_another_job_is_its_answer(http: httpx.Client) -> None:
-    dataset = upload(http, series=waves(3))
-    job = submit(http, dataset)
-    assert ended(http, job)["result"]["model"] == "lstm"
+def test_there_is_no_result_of_a_job_that_does_not_exist(http: httpx.Client) -> None:
     assert_problem(http.get("/jobs/none/result"), 404, "job_not_found")
 
 
