@@ -102,6 +102,9 @@ def read(http: httpx.Client, job: dict[str, Any]) -> Any:
 def test_the_file_holds_what_the_request_would_have_answered(http: httpx.Client, body: dict[str, Any]) -> None:
     dataset = upload(http, **body)
     asked = {"model": "whole", "horizon": 12, "missing": "ffill"}
+    if type(body["series"]) is list:
+        # Of the series of one part none may have a start, and yet no start is asked for.
+        asked["freq"] = "D"
     at_once = http.post("/forecast", json={**asked, "dataset": dataset}, headers={"Accept": PARQUET})
     assert at_once.status_code == 200, at_once.text
     expected = pq.read_table(io.BytesIO(at_once.content))
