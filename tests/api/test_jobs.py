@@ -171,6 +171,7 @@ def test_a_running_job_is_watched_resumed_and_cancelled(tmp_path: Path) -> None:
         assert {"epoch", "epochs", "loss", "val_loss", "eta_seconds", "attempt"} <= events[0][2].keys()
         done = events[3][2]
         assert (done["status"], done["result"]["model"], done["attempt"]) == ("succeeded", "lstm", 1)
+        assert http.get(f"/jobs/{done['id']}/result").json() == done["result"]
         assert http.get(f"/jobs/{job['id']}").json() == done
         assert events_of(http, job["id"], {"Last-Event-ID": "2"}) == events[2:]
 
