@@ -5,6 +5,7 @@ import importlib.util
 import os
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import tempfile
@@ -41,6 +42,9 @@ class PostgresServer:
         if os.geteuid() == 0:
             self._as_user = {"user": NOBODY, "group": NOBODY, "extra_groups": []}
             self.folder.chmod(0o755)
+            if not all(parent.stat().st_mode & stat.S_IXOTH for parent in self._binaries.parents):
+                # Nobody may not enter the folder of the environment.
+                self._binaries = shutil.copytree(self._binaries.parent, self.folder / "install") / "bin"
         self._process: subprocess.Popen[bytes] | None = None
         self._database = "postgres"
         self._data = self.folder / "data"
