@@ -27,7 +27,7 @@ def run_in_terminal(
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
     process = subprocess.Popen(
         [sys.executable, "-m", "service.cli", *arguments],
-        env={**environment, "TERM": environment.get("TERM", "xterm-256color"), "PYTHONUTF8": "1"},
+        env={**_without_size(environment), "TERM": environment.get("TERM", "xterm-256color"), "PYTHONUTF8": "1"},
         stdin=theirs,
         stdout=theirs,
         stderr=theirs,
@@ -49,3 +49,8 @@ def run_in_terminal(
             interrupt_at = None
     os.close(ours)
     return process.wait(timeout=TIMEOUT_SECONDS), shown.decode().replace("\r\n", "\n")
+
+
+def _without_size(environment: dict[str, str]) -> dict[str, str]:
+    """What says how large another terminal is would be believed."""
+    return {name: value for name, value in environment.items() if name not in ("COLUMNS", "LINES")}

@@ -25,9 +25,10 @@ def test_old_results_go(s3_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyP
     results = open_results(s3_url, tmp_path)
     assert isinstance(results, SharedResults)
     old = results.keep("forecast", 1)
-    monkeypatch.setattr(shared_results, "KEPT_SECONDS", 0.5)
-    time.sleep(1.6)
-    new = results.keep("forecast", 2)
+    with monkeypatch.context() as patched:
+        patched.setattr(shared_results, "KEPT_SECONDS", 0.5)
+        time.sleep(1.6)
+        new = results.keep("forecast", 2)
     assert results.find("forecast", old) is None
     assert results.find("forecast", new) == b"2"
     assert len(ObjectStorage(s3_url).list_objects(".results")) == 1

@@ -89,7 +89,9 @@ def test_every_request_of_the_collection_is_answered_with_success(url: str) -> N
                     answer.read()
             route = request.title.split(":")[0]
             method, path = route.split()
-            assert answer.is_success, (request.title, answer.text)
+            # Nor has one a result.
+            is_early = answer.status_code == 409 and address.endswith("/result")
+            assert answer.is_success or is_early, (request.title, answer.text)
             assert str(answer.status_code) in schema[path][method.lower()]["responses"], request.title
             # As a person does who reads the answer.
             if route in IDS and "id" in answer.json():
