@@ -9,7 +9,7 @@ import logging
 import re
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ from typing import Any
 import orjson
 
 from service.errors import StorageUnavailable
-from service.storage.digest import digest_file
+from service.storage.digest import digest_bytes, digest_file
 from service.storage.object_storage import ObjectChanged, ObjectExists, ObjectFacts, ObjectMissing, ObjectStorage
 
 logger = logging.getLogger(__name__)
@@ -70,6 +70,14 @@ class SharedUploads:
         content, tag = self.storage.read(f"{FACTS}/{name}.json")
         return _parse(content), tag
 
+    def find_state(self, name: str) -> tuple[Pointer | None, str]:
+        """As `find`; None for an upload whose facts are damaged. Raises ObjectMissing."""
+        content, tag = self.storage.read(f"{FACTS}/{name}.json")
+        try:
+            return _parse(content), tag
+        except DamagedUpload:
+            return None, tag
+
     def list_names(self) -> list[str]:
         """The names of all uploads, damaged or not."""
         listed = self.storage.list_objects(FACTS)
@@ -102,12 +110,12 @@ class SharedUploads:
         folder: Path,
         facts: dict[str, Any] | None,
         made_ns: int,
-        replaced: tuple[Pointer, str] | None = None,
+        replaced: tuple[Pointer | None, str] | None = None,
     ) -> str:
         """Keeps a folder's files as an upload. Returns its generation.
 
         Args:
-            replaced: what it takes the place of, as `find` gave it; None for a new one.
+            replaced: what it takes the place of, as `find_state` gave it; None for a new one.
 
         Raises:
             ObjectExists: there is one of that name.
@@ -122,6 +130,11 @@ class SharedUploads:
         try:
             for path in paths:
                 self.storage.upload(path, f"{DATA}/{name}/{generation}/{path.name}")
+        except (StorageUnavailable, OSError):
+            self._drop(name, generation)
+            raise
+        try:
+            # Where the answer to this is lost, the facts may name the files: `remove_orphans` finds those that are not.
             if replaced is None:
                 self.storage.put_new(key, content)
             else:
@@ -129,9 +142,29 @@ class SharedUploads:
         except (ObjectExists, ObjectChanged):
             self._drop(name, generation)
             raise
-        if replaced is not None:
+        if replaced is not None and replaced[0] is not None:
             self._drop(name, replaced[0].generation)
         return generation
+
+    def copy(self, name: str, pointer: Pointer, files: Collection[str], target: str, marker: str) -> None:
+        """Keeps some files of an upload under another name too, never listed, with an empty file that marks it.
+
+        Raises:
+            ObjectMissing: the files are not there.
+            ObjectExists: the other name is taken.
+        """
+        generation = uuid.uuid4().hex
+        kept = {file: pointer.files[file] for file in files} | {marker: digest_bytes(b"")}
+        content = Pointer(generation, kept, pointer.n_bytes, time.time_ns(), None).to_json()
+        folder = f"{DATA}/{target}/{generation}"
+        try:
+            for file in files:
+                self.storage.copy(f"{DATA}/{name}/{pointer.generation}/{file}", f"{folder}/{file}")
+            self.storage.put(f"{folder}/{marker}", b"")
+            self.storage.put_new(f"{FACTS}/{target}.json", content)
+        except (ObjectMissing, ObjectExists):
+            self._drop(target, generation)
+            raise
 
     def fetch(self, name: str, pointer: Pointer, folder: Path) -> None:
         """Brings an upload's files into a folder. Raises DamagedUpload: they are not what was kept."""
