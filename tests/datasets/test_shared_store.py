@@ -1,5 +1,6 @@
 """Uploads that many machines share: what one keeps, replaces or deletes, all see."""
 
+import json
 import threading
 import time
 from collections.abc import Callable
@@ -265,3 +266,96 @@ def test_what_interrupted_uploads_left_goes_after_a_day(s3_url: str, one: Shared
     one.uploads.remove_orphans(-60)
     assert data_of(s3_url) == before
     assert same(one.load(kept.id), panel())
+
+
+def test_an_upload_that_could_not_be_stored_leaves_no_objects(
+    s3: S3, s3_url: str, one: SharedDatasets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload, n_uploaded = one.uploads.storage.upload, 0
+
+    def upload_one_and_fail(path: Path, key: str) -> None:
+        nonlocal n_uploaded
+        s3.fail("500" if n_uploaded else "")
+        n_uploaded += 1
+        try:
+            upload(path, key)
+        finally:
+            s3.fail("")
+
+    monkeypatch.setattr(one.uploads.storage, "upload", upload_one_and_fail)
+    with pytest.raises(StorageUnavailable, match="HTTP 500"):
+        one.add(panel())
+    assert n_uploaded == 2
+    assert data_of(s3_url) == []
+    assert one.quota.measure().total == 0
+
+
+def test_marks_of_uploads_that_are_gone_go_after_a_day(s3_url: str, one: SharedDatasets) -> None:
+    kept = one.add(panel())
+    one.load(kept.id)
+    storage = ObjectStorage(s3_url)
+    storage.put(f".uploads/used/{'0' * 32}", b"")
+    one.expire(3600)
+    assert len(storage.list_objects(".uploads/used")) == 2
+    one.uploads.remove_orphans(-60)
+    assert [facts.key for facts in storage.list_objects(".uploads/used")] == [f".uploads/used/{kept.id}"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"facts": {}},
+        {"facts": []},
+        {"facts": "text"},
+        {"facts": {"id": "0" * 32}},
+        {"files": ["values.npz"]},
+        {"files": {"values.npz": 3}},
+        {"made_ns": "yesterday"},
+        {"made_ns": -1},
+        {"made_ns": 10**30},
+        {"generation": 7},
+        {"n_bytes": None},
+    ],
+)
+def test_one_wrong_facts_object_is_told_and_the_others_are_listed(
+    change: dict[str, object], s3_url: str, one: SharedDatasets, two: SharedDatasets
+) -> None:
+    wrong, sound = one.add(panel()), one.add(panel(1))
+    storage = ObjectStorage(s3_url)
+    key = f".uploads/facts/{wrong.id}.json"
+    content = json.dumps({**orjson.loads(storage.get(key)), **change})
+    storage.put(key, content.encode())
+    assert two.page()[0] == [sound]
+    for call in (two.get, two.load):
+        with pytest.raises(DatasetDamaged):
+            call(wrong.id)
+    two.delete(wrong.id)
+    assert two.page()[0] == [sound]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("created_at", 3), ("n_series", "2"), ("audit", [{"code": "x"}]), ("audit", [3]), ("freq", [])]
+)
+def test_a_wrong_field_of_an_upload_is_damage(
+    field: str, value: object, s3_url: str, one: SharedDatasets, two: SharedDatasets
+) -> None:
+    wrong = one.add(panel())
+    storage = ObjectStorage(s3_url)
+    key = f".uploads/facts/{wrong.id}.json"
+    record = orjson.loads(storage.get(key))
+    record["facts"][field] = value
+    storage.put(key, orjson.dumps(record))
+    assert two.page() == ([], None)
+    with pytest.raises(DatasetDamaged):
+        two.get(wrong.id)
+
+
+def test_what_a_later_release_adds_to_facts_is_left_out(s3_url: str, one: SharedDatasets, two: SharedDatasets) -> None:
+    kept = one.add(panel())
+    storage = ObjectStorage(s3_url)
+    key = f".uploads/facts/{kept.id}.json"
+    record = orjson.loads(storage.get(key))
+    storage.put(key, orjson.dumps({**record, "new": 1, "facts": {**record["facts"], "newer": [2]}}))
+    assert two.get(kept.id) == kept
+    assert two.page()[0] == [kept]
+    assert same(two.load(kept.id), panel())
