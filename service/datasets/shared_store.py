@@ -142,7 +142,9 @@ class SharedDatasets(DatasetStore):
         made_ns: int,
         replaced: tuple[Pointer | None, str] | None = None,
     ) -> str:
-        """Keeps a folder for all machines, as `SharedUploads.put`, if there is room for it."""
+        """Keeps a folder for all machines, as `SharedUploads.put`. Raises UploadsFull as well."""
+        # Whoever filled it may have known what lies on this machine alone.
+        self.quota.reserve(scratch, sum(path.stat().st_size for path in scratch.iterdir() if path.name != RESERVED))
         for marker in (RESERVED, GENERATION):
             (scratch / marker).unlink(missing_ok=True)
         try:
@@ -204,6 +206,9 @@ class SharedDatasets(DatasetStore):
             self.uploads.remove_orphans(ORPHAN_SECONDS)
         except StorageUnavailable as error:
             logger.warning("old uploads are removed later: %s", error.message)
+        super().expire(older_than_seconds)
+
+    def expire_copies(self, older_than_seconds: float) -> None:
         super().expire(older_than_seconds)
 
     def drop_retired(self, oldest_job_at: float) -> None:

@@ -60,6 +60,8 @@ FORECASTS = "forecasts.parquet"
 PLACE = "folder of uploads"
 # What lies there longer belongs to a process that died.
 LONGEST_UPLOAD_SECONDS = 6 * 3600
+# In the staging folder, of what a replacement has taken out of its place.
+ASIDE = "-aside"
 # Beside a panel that was replaced: it is kept for jobs alone that had chosen it before.
 RETIRED = "retired"
 # A request that reads a panel submits its job within this time.
@@ -222,6 +224,7 @@ class DatasetStore:
         with storing(PLACE):
             new = load_facts(scratch)
         with storing(PLACE), self.quota.locked(always=True):
+            self._put_back(dataset_id)
             try:
                 old: Dataset | None = self.get(dataset_id)
             except DatasetDamaged:
@@ -236,20 +239,51 @@ class DatasetStore:
                 os.utime(scratch / FACTS, ns=(made_ns, made_ns))
             (scratch / RESERVED).unlink(missing_ok=True)
             flush_folder(scratch)
-            exchange(scratch, folder)
+            exchange(scratch, folder, self._aside(dataset_id))
             try:
                 # What was in the data set's place is in that of the new one now.
                 self._retire(scratch)
             except OSError:
                 # Jobs would fail for want of it.
                 (scratch / RETIRED).unlink(missing_ok=True)
-                exchange(scratch, folder)
+                exchange(scratch, folder, self._aside(dataset_id))
                 raise
             flush_folder(self.root)
         self._remember(dataset_id, is_damaged=False)
         self.touch(dataset_id)
         shutil.rmtree(scratch, ignore_errors=True)
         return dataset
+
+    def recover(self, dataset_id: str) -> None:
+        """Puts back what a replacement left aside whose process died, where the file system can't exchange folders.
+
+        Raises:
+            DatasetNotFound: it is no data set's name.
+            OSError.
+        """
+        self._folder(dataset_id)
+        if self._aside(dataset_id).exists():
+            # Whoever is about to put it back himself has the lock.
+            with self.quota.locked(always=True):
+                self._put_back(dataset_id)
+
+    def list_aside(self) -> list[str]:
+        """The names of those that wait for `recover`."""
+        names = [path.name.removesuffix(ASIDE) for path in (self.root / STAGING).glob(f"*{ASIDE}")]
+        return sorted(name for name in names if _ID.match(name))
+
+    def _put_back(self, dataset_id: str) -> None:
+        aside, folder = self._aside(dataset_id), self.root / dataset_id
+        if not aside.exists():
+            return
+        if folder.exists():
+            self._retire(aside)
+            shutil.rmtree(aside, ignore_errors=True)
+        else:
+            aside.rename(folder)
+
+    def _aside(self, dataset_id: str) -> Path:
+        return self.root / STAGING / f"{dataset_id}{ASIDE}"
 
     def _retire(self, scratch: Path) -> None:
         """Keeps a panel that was replaced, if it was not kept before. Raises OSError; then nothing has changed."""
@@ -373,10 +407,14 @@ class DatasetStore:
 
     def delete(self, dataset_id: str) -> None:
         """Removes a data set. Raises DatasetNotFound."""
+        with storing(PLACE):
+            self.recover(dataset_id)
         self._remove(self._folder(dataset_id), dataset_id)
 
     def expire(self, older_than_seconds: float) -> None:
         """Removes uploads that were not read for so long, and remains of interrupted ones."""
+        for name in self.list_aside():
+            self.recover(name)
         staging_limit = min(older_than_seconds, LONGEST_UPLOAD_SECONDS)
         for folder in [*self.root.glob("[0-9a-z]*"), *(self.root / STAGING).glob("*")]:
             limit = staging_limit if folder.parent.name == STAGING else older_than_seconds
@@ -387,6 +425,9 @@ class DatasetStore:
                 continue
             except StorageUnavailable:  # said in the log; the others may still go
                 continue
+
+    def expire_copies(self, older_than_seconds: float) -> None:
+        """As `expire`, of copies of what lies elsewhere."""
 
     def scratch(self) -> Path:
         """An empty folder, in the same file system, for what an upload needs until it is kept. Its user removes it."""
@@ -419,6 +460,8 @@ class DatasetStore:
         """The folder of a data set; what its files do wrong inside is told as the data set's fault."""
         folder = self._folder(dataset_id)
         try:
+            if not folder.exists():
+                self.recover(dataset_id)
             yield folder
         except OSError as error:
             explained = _explain(dataset_id, error)

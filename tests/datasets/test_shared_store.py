@@ -1,6 +1,7 @@
 """Uploads that many machines share: what one keeps, replaces or deletes, all see."""
 
 import json
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -11,6 +12,7 @@ import orjson
 import pytest
 
 from service.datasets.panel_files import write_panel
+from service.datasets.quota import Quota
 from service.datasets.shared_store import SharedDatasets, open_datasets
 from service.datasets.store import DatasetStore, name_inline
 from service.domain.panel import Panel
@@ -23,6 +25,7 @@ from service.errors import (
     UploadsFull,
 )
 from service.storage.object_storage import ObjectStorage
+from service.worker import CopyExpiry
 from tests.s3 import S3
 
 
@@ -359,3 +362,47 @@ def test_what_a_later_release_adds_to_facts_is_left_out(s3_url: str, one: Shared
     assert two.get(kept.id) == kept
     assert two.page()[0] == [kept]
     assert same(two.load(kept.id), panel())
+
+
+def test_a_file_that_was_read_where_little_lies_counts_with_what_lies_elsewhere(s3_url: str, tmp_path: Path) -> None:
+    one, two = (make(s3_url, tmp_path / name, 60_000) for name in ("one", "two"))
+    kept = one.add(panel(n_points=5000))
+    small = two.add(panel())
+    scratch = two.scratch()
+    # As the reader of files does, which sees this machine alone.
+    write_panel(scratch, panel(1, n_points=5000), (), Quota(two.root, 60_000))
+    for keep in (two.adopt, lambda scratch: two.replace(small.id, scratch)):
+        with pytest.raises(UploadsFull, match=kept.id):
+            keep(scratch)
+    assert two.get(small.id) == small
+    one.delete(kept.id)
+    two.quota.forget()
+    assert same(two.load(two.adopt(scratch).id), panel(1, n_points=5000))
+    assert not any(key.endswith("reserved") for key in data_of(s3_url))
+
+
+def test_a_worker_removes_its_machines_old_copies_and_no_upload(
+    s3_url: str, one: SharedDatasets, two: SharedDatasets, tmp_path: Path
+) -> None:
+    old, young = one.add(panel()), one.add(panel(1))
+    for dataset in (old, young):
+        two.load(dataset.id)
+    two_days_ago = time.time() - 2 * 86_400
+    os.utime(two.root / old.id, (two_days_ago, two_days_ago))
+    expiry = CopyExpiry(two, days=1)
+    expiry.run()
+    assert not (two.root / old.id).exists()
+    assert (two.root / young.id).exists()
+    assert len(one.page()[0]) == 2
+    soon()
+    assert same(two.load(old.id), panel())
+    # Every hour is enough.
+    os.utime(two.root / old.id, (two_days_ago, two_days_ago))
+    expiry.run()
+    assert (two.root / old.id).exists()
+    # In a folder that is no copy nothing goes.
+    folder = DatasetStore(tmp_path / "folder")
+    kept = folder.add(panel())
+    os.utime(folder.root / kept.id, (two_days_ago, two_days_ago))
+    CopyExpiry(folder, days=1).run()
+    assert folder.has(kept.id)
