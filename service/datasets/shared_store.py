@@ -153,7 +153,7 @@ class SharedDatasets(DatasetStore):
             self.quota.forget()
 
     def _take(self, name: str, scratch: Path, generation: str) -> None:
-        """Makes what was just kept for all this machine's copy, which spares the download."""
+        """Makes what was just kept for all this machine's copy, which spares the download; a failure is no harm."""
         with self._turns[name]:
             self._compared.pop(name, None)
             try:
@@ -277,12 +277,7 @@ class SharedDatasets(DatasetStore):
             generation = self._put(name, scratch, facts, made_ns)
         except ObjectExists:
             raise FileExistsError(f"the upload {name} is there already") from None
-        write(scratch / GENERATION, generation.encode())
-        with self._turns[name]:
-            # A copy of what was deleted meanwhile.
-            self._drop_copy(self.root / name)
-            super()._publish(scratch, name)
-        self._proven_copies.add((name, generation))
+        self._take(name, scratch, generation)
 
     def _bring(self, name: str) -> None:
         """Sees to it that this machine's copy is what all machines see.

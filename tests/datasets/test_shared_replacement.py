@@ -173,3 +173,19 @@ def test_a_replacement_whose_predecessor_the_disk_refuses_to_keep_changes_nothin
         store.add_in_place_of(kept.id, panel(7))
     assert same(store.load(kept.id), panel())
     assert store.get(kept.id) == kept
+
+
+def test_what_all_machines_have_is_no_failure_where_this_ones_disk_has_no_room_for_a_copy(
+    one: SharedDatasets, two: SharedDatasets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("service.datasets.shared_store._show", refuse)
+        kept, other = one.add(panel()), one.add(panel(1))
+        replaced = one.add_in_place_of(other.id, panel(7))
+    for store in (one, two):
+        assert store.page()[0] == [replaced, kept]
+        assert same(store.load(kept.id), panel())
+        assert same(store.load(other.id), panel(7))
