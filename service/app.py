@@ -4,12 +4,14 @@ import asyncio
 import contextlib
 import gc
 import logging
+import math
 import os
 import signal
 import socket
 import sys
 import time
 from collections.abc import AsyncIterator
+from datetime import datetime
 from importlib.metadata import version
 from types import FrameType
 
@@ -142,7 +144,7 @@ def create_app(
 
 
 async def _expire(datasets: DatasetStore, jobs: JobQueue, settings: Settings) -> None:
-    """Removes old uploads that nobody has used and old jobs that have ended, now and every hour."""
+    """Removes old uploads that nobody has used, what no job reads, and old jobs that have ended, now and every hour."""
     while True:
         try:
             await asyncio.to_thread(datasets.expire, settings.dataset_days * DAY_SECONDS)
@@ -150,9 +152,20 @@ async def _expire(datasets: DatasetStore, jobs: JobQueue, settings: Settings) ->
             logger.exception("old uploads can't be removed")
         try:
             await jobs.expire(settings.job_days * DAY_SECONDS)
+            await asyncio.to_thread(datasets.drop_retired, await _find_oldest(jobs))
         except DatabaseUnavailable:
             logger.warning("old jobs can't be removed")
+        except OSError:
+            logger.exception("uploads that were replaced can't be removed")
         await asyncio.sleep(EXPIRE_EVERY_SECONDS)
+
+
+async def _find_oldest(jobs: JobQueue) -> float:
+    """When the oldest job that waits or runs was submitted, in seconds since 1970; infinity where there is none."""
+    oldest = await jobs.find_oldest()
+    if oldest is None:
+        return math.inf
+    return datetime.fromisoformat(oldest.submitted_at).timestamp() if oldest.submitted_at else 0.0
 
 
 async def _refresh(metrics: Metrics) -> None:

@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -15,14 +16,17 @@ from service.settings import Settings, count_cores
 from service.supervisor import Child, Supervisor
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
+    from service.datasets.store import DatasetStore
     from service.job_process import TaskRun
 
 logger = logging.getLogger(__name__)
 
 # Of a job, so that a forecast on the same machine never waits for it. Forecasts have 0.
 NICENESS = 10
+DAY_SECONDS = 86_400.0
+EXPIRE_EVERY_SECONDS = 3600.0
 # Of a GPU's memory, what the jobs of a machine may take together.
 GPU_SHARED = 0.8
 
@@ -39,6 +43,7 @@ def main(settings: Settings, slot: int = 0) -> int:
     """
     os.nice(NICENESS)
     # The job engine takes seconds to import, which `--help` and the API need not wait for.
+    from service.datasets.shared_store import open_datasets
     from service.job_supervisor import JobSupervisor
     from service.jobs.runner import run_jobs
     from service.storage.object_storage import ObjectStorage
@@ -64,6 +69,14 @@ def main(settings: Settings, slot: int = 0) -> int:
         max_seconds=settings.max_job_seconds,
     )
     open_store(settings.models_store, settings.models_folder).sweep()
+    expiry = CopyExpiry(open_datasets(settings.models_store, settings.datasets_dir), settings.dataset_days)
+    checkpoints = ObjectStorage(settings.checkpoints_url)
+
+    def sweep(find_ended: "Callable[[Sequence[str]], set[str]]") -> None:
+        expiry.run()
+        sweep_checkpoints(checkpoints, find_ended)
+
+    expiry.run()
     try:
         # A job that runs is to tell how far it is at once, so none is taken before that can be.
         supervisor.start()
@@ -76,7 +89,7 @@ def main(settings: Settings, slot: int = 0) -> int:
             slot=slot,
             n_slots=settings.jobs,
             on_started=lambda: logger.info("waiting for jobs"),
-            sweep=partial(sweep_checkpoints, ObjectStorage(settings.checkpoints_url)),
+            sweep=sweep,
         )
     except (SlotTaken, DatabaseUnavailable) as error:
         print(f"outfielder worker: {error.message}", file=sys.stderr)
@@ -84,6 +97,25 @@ def main(settings: Settings, slot: int = 0) -> int:
     finally:
         supervisor.close()
     return 0
+
+
+class CopyExpiry:
+    """Removes a machine's copies of uploads that none of its jobs has read for so long; other machines may use them."""
+
+    def __init__(self, datasets: "DatasetStore", days: float) -> None:
+        self._datasets = datasets
+        self._days = days
+        self._ran_at = -EXPIRE_EVERY_SECONDS
+
+    def run(self) -> None:
+        """To be called as often as is convenient: it does something every hour, and at first."""
+        if time.monotonic() - self._ran_at < EXPIRE_EVERY_SECONDS:
+            return
+        self._ran_at = time.monotonic()
+        try:
+            self._datasets.expire_copies(self._days * DAY_SECONDS)
+        except OSError:
+            logger.exception("old copies of uploads can't be removed")
 
 
 def perform(settings: Settings) -> None:

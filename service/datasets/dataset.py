@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
+from types import NoneType
 from typing import Any, Self
 
 # What the record of an upload holds beside what clients see.
@@ -83,7 +84,35 @@ class Dataset:
         return asdict(self)
 
 
+# What a record holds, by field; a later release may hold more.
+_TYPES: dict[str, type | tuple[type, ...]] = {
+    "id": str,
+    "created_at": str,
+    "updated_at": str,
+    "n_series": int,
+    "n_points": int,
+    "freq": (str, NoneType),
+    "audit": (list, tuple),
+    "digest": (str, NoneType),
+    "key_digest": (str, NoneType),
+    "has_forecasts": bool,
+}
+_FINDING_TYPES: dict[str, type | tuple[type, ...]] = {"code": str, "id": (str, NoneType), "message": str}
+
+
 def read_record(record: Mapping[str, Any]) -> Dataset:
     """The facts of a record. Raises KeyError and TypeError where it is none."""
-    fields = {"updated_at": record["created_at"], **record}
-    return Dataset(**{**fields, "audit": tuple(Finding(**finding) for finding in record["audit"])})
+    fields = _choose({"updated_at": record["created_at"], **record}, _TYPES)
+    audit = tuple(Finding(**_choose(finding, _FINDING_TYPES)) for finding in record["audit"])
+    return Dataset(**{**fields, "audit": audit})
+
+
+def _choose(record: Mapping[str, Any], types: Mapping[str, type | tuple[type, ...]]) -> dict[str, Any]:
+    """The fields that are known. Raises TypeError."""
+    if not isinstance(record, Mapping):
+        raise TypeError(f"expected a record, got {type(record).__name__}")
+    chosen = {name: record[name] for name in types if name in record}
+    for name, value in chosen.items():
+        if not isinstance(value, types[name]) or (types[name] is int and isinstance(value, bool)):
+            raise TypeError(f"{name}: got {type(value).__name__}")
+    return chosen

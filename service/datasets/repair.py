@@ -9,6 +9,7 @@ from service.datasets.panel_files import DAMAGES, load_facts, load_panel
 from service.datasets.quota import INLINE
 from service.datasets.shared_store import SharedDatasets
 from service.datasets.shared_uploads import DATA, USED, DamagedUpload, Pointer, SharedUploads
+from service.datasets.store import ASIDE as LEFT_ASIDE
 from service.datasets.store import PLACE, STAGING, DatasetStore, is_upload
 from service.storage.digest import digest_file
 from service.storage.disk_errors import is_disk_error, storing
@@ -27,6 +28,9 @@ def check_datasets(store: DatasetStore, repair: Repair) -> int:
     with storing(PLACE):
         if isinstance(store, SharedDatasets):
             return check_shared_uploads(store.uploads, store.root, repair)
+        for name in store.list_aside():
+            mend = partial(store.recover, name)
+            repair.note(f"upload {name}", "was left aside by an interrupted replacement", "puts it back", mend)
         return check_uploads(store.root, repair)
 
 
@@ -42,7 +46,8 @@ def check_uploads(root: Path, repair: Repair) -> int:
             mend = partial(_set_aside, root, path)
             repair.note(f"upload {path.name}", reason, f"moves it into {ASIDE}", mend)
     for path in sorted((root / STAGING).iterdir()) if (root / STAGING).is_dir() else []:
-        if repair.is_old(newest_change(path)):
+        is_upload_aside = path.name.endswith(LEFT_ASIDE) and is_upload(path.name.removesuffix(LEFT_ASIDE))
+        if not is_upload_aside and repair.is_old(newest_change(path)):
             mend = partial(shutil.rmtree, path, ignore_errors=True)
             repair.note(f"upload {STAGING}/{path.name}", "was left by an interrupted upload", "removes it", mend)
     return n_uploads

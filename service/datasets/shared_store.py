@@ -2,18 +2,32 @@
 
 import contextlib
 import logging
+import math
 import shutil
 import threading
 import time
 from collections import defaultdict
 from collections.abc import Collection, Iterator
 from pathlib import Path
+from typing import Any
 
 from service.datasets.dataset import Dataset, read_record
-from service.datasets.panel_files import FACTS, load_facts
-from service.datasets.quota import RESERVED, Quota, Use
+from service.datasets.panel_files import FACTS, load_facts, write_facts
+from service.datasets.quota import RESERVED
+from service.datasets.shared_quota import SharedQuota
 from service.datasets.shared_uploads import DamagedUpload, Pointer, SharedUploads
-from service.datasets.store import PLACE, DatasetStore, cut_page, damaged, missing
+from service.datasets.store import (
+    FORECASTS,
+    PLACE,
+    RETIRED,
+    DatasetStore,
+    cut_page,
+    damaged,
+    is_forgotten,
+    missing,
+    name_inline,
+    succeed,
+)
 from service.errors import DatasetReplaced, StorageUnavailable
 from service.storage.digest import digest_file
 from service.storage.disk_errors import storing
@@ -31,7 +45,6 @@ GENERATION = ".generation"
 COMPARE_SECONDS = 1.0
 # The object store is told of uses so often; far less than any upload is kept for.
 USED_SECONDS = 600.0
-MEASURE_SECONDS = 10.0
 AWAY_SECONDS = 5.0
 # Objects that no upload names are of one that is interrupted by now.
 ORPHAN_SECONDS = 86_400.0
@@ -53,29 +66,6 @@ def open_datasets(
         return DatasetStore(folder, quota_bytes)
     uploads = SharedUploads(ObjectStorage(location, retry_seconds=RETRY_SECONDS))
     return SharedDatasets(uploads, folder, quota_bytes, patience_seconds)
-
-
-class SharedQuota(Quota):
-    """Counts what lies in the object store, and what is in progress on this machine."""
-
-    def __init__(self, uploads: SharedUploads, root: Path, limit_bytes: int | None) -> None:
-        super().__init__(root, limit_bytes)
-        self.uploads = uploads
-        self._kept: dict[str, int] = {}
-        self._measured_at = -MEASURE_SECONDS
-
-    def measure(self) -> Use:
-        if time.monotonic() - self._measured_at >= MEASURE_SECONDS:
-            try:
-                self._kept = self.uploads.measure()
-            except StorageUnavailable as error:
-                logger.warning("uploads are counted as they were: %s", error.message)
-            self._measured_at = time.monotonic()
-        return Use(self._kept, super().measure().staged)
-
-    def forget(self) -> None:
-        """Counts anew at the next question."""
-        self._measured_at = -MEASURE_SECONDS
 
 
 class SharedDatasets(DatasetStore):
@@ -100,31 +90,80 @@ class SharedDatasets(DatasetStore):
 
     def replace(
         self, dataset_id: str, scratch: Path, *, key: str | None = None, tags: Collection[str] | None = None
-    ) -> tuple[Dataset, str | None]:
-        self._bring(dataset_id, at_once=True)
+    ) -> Dataset:
+        self._folder(dataset_id)
+        with storing(PLACE):
+            new = load_facts(scratch)
         try:
-            before = self.uploads.find(dataset_id)
+            before, tag = self.uploads.find_state(dataset_id)
         except ObjectMissing:
             raise missing(dataset_id) from None
-        except DamagedUpload as error:
-            raise damaged(dataset_id) from error
-        dataset, kept = super().replace(dataset_id, scratch, key=key, tags=tags)
-        folder = self.root / dataset_id
-        if (folder / GENERATION).exists():
-            # The same key came again: it is as it was.
-            return dataset, kept
+        if before is not None and before.facts is None:
+            raise missing(dataset_id)
+        old = None if before is None or before.facts is None else read_record(before.facts)
+        dataset, is_replayed = succeed(dataset_id, old, new, key, tags)
+        if is_replayed:
+            return dataset
+        made_ns = time.time_ns() if before is None else before.made_ns
+        if before is not None and old is not None and old.digest is not None:
+            self._keep_replaced(dataset_id, before, old.digest)
         try:
             with storing(PLACE):
-                generation = self.uploads.put(dataset_id, folder, dataset.to_record(), before[0].made_ns, before)
-                write(folder / GENERATION, generation.encode())
+                write_facts(scratch, dataset)
+                generation = self._put(dataset_id, scratch, dataset.to_record(), made_ns, (before, tag))
         except ObjectChanged:
             raise DatasetReplaced(
                 f"The data set {dataset_id!r} was replaced by another request just now. Send the request again."
             ) from None
+        self._remember(dataset_id, is_damaged=False)
+        self._take(dataset_id, scratch, generation)
+        return dataset
+
+    def _keep_replaced(self, dataset_id: str, pointer: Pointer, digest: str) -> None:
+        """Keeps a panel that is about to be replaced for the jobs that had chosen it. Raises StorageUnavailable."""
+        name = name_inline(digest)
+        try:
+            self.uploads.find(name)
+        except ObjectMissing:
+            files = [file for file in pointer.files if file not in (FACTS, FORECASTS)]
+            # What can't be read, no job can; what is kept meanwhile need not be kept again.
+            with contextlib.suppress(ObjectMissing, ObjectExists):
+                self.uploads.copy(dataset_id, pointer, files, name, RETIRED)
+            return
+        except DamagedUpload:
+            return
+        self.uploads.touch(name)
+
+    def _put(
+        self,
+        name: str,
+        scratch: Path,
+        facts: dict[str, Any] | None,
+        made_ns: int,
+        replaced: tuple[Pointer | None, str] | None = None,
+    ) -> str:
+        """Keeps a folder for all machines, as `SharedUploads.put`. Raises UploadsFull as well."""
+        # Whoever filled it may have known what lies on this machine alone.
+        self.quota.reserve(scratch, sum(path.stat().st_size for path in scratch.iterdir() if path.name != RESERVED))
+        for marker in (RESERVED, GENERATION):
+            (scratch / marker).unlink(missing_ok=True)
+        try:
+            return self.uploads.put(name, scratch, facts, made_ns, replaced)
         finally:
-            self._compared.pop(dataset_id, None)
             self.quota.forget()
-        return dataset, kept
+
+    def _take(self, name: str, scratch: Path, generation: str) -> None:
+        """Makes what was just kept for all this machine's copy, which spares the download; a failure is no harm."""
+        with self._turns[name]:
+            self._compared.pop(name, None)
+            try:
+                write(scratch / GENERATION, generation.encode())
+                flush_folder(scratch)
+                _show(scratch, self.root / name)
+            except OSError as error:
+                logger.warning("the upload %s is fetched when it is read: %s", name, error.strerror)
+                return
+            self._proven_copies.add((name, generation))
 
     def page(self, *, limit: int = 50, cursor: str | None = None) -> tuple[list[Dataset], str | None]:
         keyed = [
@@ -168,6 +207,19 @@ class SharedDatasets(DatasetStore):
         except StorageUnavailable as error:
             logger.warning("old uploads are removed later: %s", error.message)
         super().expire(older_than_seconds)
+
+    def expire_copies(self, older_than_seconds: float) -> None:
+        super().expire(older_than_seconds)
+
+    def drop_retired(self, oldest_job_at: float) -> None:
+        try:
+            used = self.uploads.last_used()
+            for name, pointer in self.uploads.list_all().items():
+                if RETIRED in pointer.files and is_forgotten(used.get(name, math.inf), oldest_job_at):
+                    with contextlib.suppress(ObjectMissing):
+                        self.uploads.delete(name)
+        except StorageUnavailable as error:
+            logger.warning("uploads that were replaced are removed later: %s", error.message)
 
     def get(self, dataset_id: str) -> Dataset:
         folder = self._folder(dataset_id)
@@ -218,24 +270,16 @@ class SharedDatasets(DatasetStore):
             yield folder
 
     def _publish(self, scratch: Path, name: str) -> None:
-        for marker in (RESERVED, GENERATION):
-            (scratch / marker).unlink(missing_ok=True)
         facts, made_ns = None, time.time_ns()
         if (scratch / FACTS).exists():
             facts, made_ns = load_facts(scratch).to_record(), (scratch / FACTS).stat().st_mtime_ns
         try:
-            generation = self.uploads.put(name, scratch, facts, made_ns)
+            generation = self._put(name, scratch, facts, made_ns)
         except ObjectExists:
             raise FileExistsError(f"the upload {name} is there already") from None
-        write(scratch / GENERATION, generation.encode())
-        with self._turns[name]:
-            # A copy of what was deleted meanwhile.
-            self._drop_copy(self.root / name)
-            super()._publish(scratch, name)
-        self._proven_copies.add((name, generation))
-        self.quota.forget()
+        self._take(name, scratch, generation)
 
-    def _bring(self, name: str, *, at_once: bool = False) -> None:
+    def _bring(self, name: str) -> None:
         """Sees to it that this machine's copy is what all machines see.
 
         While the object store is away, a copy is taken as it is.
@@ -245,9 +289,9 @@ class SharedDatasets(DatasetStore):
         """
         folder = self._folder(name)
         with self._turns[name]:
-            if not at_once and time.monotonic() - self._compared.get(name, -COMPARE_SECONDS) < COMPARE_SECONDS:
+            if time.monotonic() - self._compared.get(name, -COMPARE_SECONDS) < COMPARE_SECONDS:
                 return
-            if not at_once and self._is_away() and folder.exists():
+            if self._is_away() and folder.exists():
                 return
             try:
                 patience = 0.0 if folder.exists() else self._patience_seconds
@@ -258,7 +302,7 @@ class SharedDatasets(DatasetStore):
                 raise
             except StorageUnavailable:
                 self._failed_at = time.monotonic()
-                if at_once or not folder.exists():
+                if not folder.exists():
                     raise
             self._compared[name] = time.monotonic()
 
@@ -299,11 +343,7 @@ class SharedDatasets(DatasetStore):
                 self.uploads.fetch(name, pointer, scratch)
                 write(scratch / GENERATION, pointer.generation.encode())
                 flush_folder(scratch)
-                try:
-                    scratch.rename(folder)
-                except OSError:
-                    # An earlier copy, or that which another process has just brought.
-                    exchange(scratch, folder)
+                _show(scratch, folder)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
         self._proven_copies.add((name, pointer.generation))
@@ -311,3 +351,11 @@ class SharedDatasets(DatasetStore):
     def _drop_copy(self, folder: Path) -> None:
         if folder.exists():
             self._remove(folder, folder.name)
+
+
+def _show(scratch: Path, folder: Path) -> None:
+    try:
+        scratch.rename(folder)
+    except OSError:
+        # An earlier copy, or that which another process has just brought.
+        exchange(scratch, folder)

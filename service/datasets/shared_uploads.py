@@ -9,16 +9,17 @@ import logging
 import re
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import orjson
 
+from service.datasets.dataset import read_record
 from service.errors import StorageUnavailable
-from service.storage.digest import digest_file
+from service.storage.digest import digest_bytes, digest_file
 from service.storage.object_storage import ObjectChanged, ObjectExists, ObjectFacts, ObjectMissing, ObjectStorage
 
 logger = logging.getLogger(__name__)
@@ -29,6 +30,7 @@ DATA = f"{ROOT}/data"
 USED = f"{ROOT}/used"
 READERS = 8
 _FILE = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}\Z")
+_DIGEST = re.compile(r"[0-9a-f]{64}\Z")
 _GENERATION = re.compile(r"[0-9a-f]{32}\Z")
 
 
@@ -68,7 +70,15 @@ class SharedUploads:
     def find(self, name: str) -> tuple[Pointer, str]:
         """An upload, and the tag of its state. Raises ObjectMissing, DamagedUpload."""
         content, tag = self.storage.read(f"{FACTS}/{name}.json")
-        return _parse(content), tag
+        return _parse(name, content), tag
+
+    def find_state(self, name: str) -> tuple[Pointer | None, str]:
+        """As `find`; None for an upload whose facts are damaged. Raises ObjectMissing."""
+        content, tag = self.storage.read(f"{FACTS}/{name}.json")
+        try:
+            return _parse(name, content), tag
+        except DamagedUpload:
+            return None, tag
 
     def list_names(self) -> list[str]:
         """The names of all uploads, damaged or not."""
@@ -102,12 +112,12 @@ class SharedUploads:
         folder: Path,
         facts: dict[str, Any] | None,
         made_ns: int,
-        replaced: tuple[Pointer, str] | None = None,
+        replaced: tuple[Pointer | None, str] | None = None,
     ) -> str:
         """Keeps a folder's files as an upload. Returns its generation.
 
         Args:
-            replaced: what it takes the place of, as `find` gave it; None for a new one.
+            replaced: what it takes the place of, as `find_state` gave it; None for a new one.
 
         Raises:
             ObjectExists: there is one of that name.
@@ -122,6 +132,11 @@ class SharedUploads:
         try:
             for path in paths:
                 self.storage.upload(path, f"{DATA}/{name}/{generation}/{path.name}")
+        except (StorageUnavailable, OSError):
+            self._drop(name, generation)
+            raise
+        try:
+            # Where the answer to this is lost, the facts may name the files: `remove_orphans` finds those that are not.
             if replaced is None:
                 self.storage.put_new(key, content)
             else:
@@ -129,9 +144,29 @@ class SharedUploads:
         except (ObjectExists, ObjectChanged):
             self._drop(name, generation)
             raise
-        if replaced is not None:
+        if replaced is not None and replaced[0] is not None:
             self._drop(name, replaced[0].generation)
         return generation
+
+    def copy(self, name: str, pointer: Pointer, files: Collection[str], target: str, marker: str) -> None:
+        """Keeps some files of an upload under another name too, never listed, with an empty file that marks it.
+
+        Raises:
+            ObjectMissing: the files are not there.
+            ObjectExists: the other name is taken.
+        """
+        generation = uuid.uuid4().hex
+        kept = {file: pointer.files[file] for file in files} | {marker: digest_bytes(b"")}
+        content = Pointer(generation, kept, pointer.n_bytes, time.time_ns(), None).to_json()
+        folder = f"{DATA}/{target}/{generation}"
+        try:
+            for file in files:
+                self.storage.copy(f"{DATA}/{name}/{pointer.generation}/{file}", f"{folder}/{file}")
+            self.storage.put(f"{folder}/{marker}", b"")
+            self.storage.put_new(f"{FACTS}/{target}.json", content)
+        except (ObjectMissing, ObjectExists):
+            self._drop(target, generation)
+            raise
 
     def fetch(self, name: str, pointer: Pointer, folder: Path) -> None:
         """Brings an upload's files into a folder. Raises DamagedUpload: they are not what was kept."""
@@ -177,13 +212,15 @@ class SharedUploads:
         return orphans
 
     def remove_orphans(self, older_than_seconds: float) -> None:
-        """Removes what `find_orphans` finds, where it is no upload in progress."""
+        """Removes what `find_orphans` finds, where it is no upload in progress, and marks of uploads that are gone."""
         live: dict[str, str | None] = dict.fromkeys(self.list_names())
         live |= {name: pointer.generation for name, pointer in self.list_all().items()}
         oldest = time.time() - older_than_seconds
         for objects in self.find_orphans(live).values():
             if max(facts.modified_at for facts in objects) < oldest:
                 self.storage.delete([facts.key for facts in objects])
+        marks = [facts for facts in self.storage.list_objects(USED) if facts.modified_at < oldest]
+        self.storage.delete([facts.key for facts in marks if facts.key.removeprefix(f"{USED}/") not in live])
 
     def measure(self) -> dict[str, int]:
         """The bytes of all uploads by name, also of those that are being uploaded, or of which a crash left some."""
@@ -202,13 +239,20 @@ class SharedUploads:
             logger.warning("objects of the upload %s are left in the store: %s", name, error.message)
 
 
-def _parse(content: bytes) -> Pointer:
+def _parse(name: str, content: bytes) -> Pointer:
+    """An upload's facts; what a later release writes beside them is left out. Raises DamagedUpload."""
     try:
-        pointer = Pointer(**orjson.loads(content))
-        # They become files of this machine.
-        is_safe = all(_FILE.match(name) for name in pointer.files) and _GENERATION.match(pointer.generation)
-    except (ValueError, TypeError) as error:
+        record = orjson.loads(content)
+        pointer = Pointer(**{field.name: record[field.name] for field in fields(Pointer)})
+        is_sound = (
+            _GENERATION.match(pointer.generation) is not None
+            # They become files of this machine.
+            and all(_FILE.match(file) and _DIGEST.match(digest) for file, digest in pointer.files.items())
+            and all(type(number) is int and 0 <= number < 2**63 for number in (pointer.n_bytes, pointer.made_ns))
+            and (pointer.facts is None or read_record(pointer.facts).id == name)
+        )
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise DamagedUpload("has unreadable facts") from error
-    if not is_safe:
+    if not is_sound:
         raise DamagedUpload("has facts that the service doesn't write")
     return pointer

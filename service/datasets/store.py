@@ -47,7 +47,7 @@ from service.errors import (
 from service.storage.disk_errors import is_disk_error, make_storage_error, storing
 from service.storage.durability import flush_file, flush_folder
 from service.storage.exchange import exchange
-from service.storage.private_files import make_folder
+from service.storage.private_files import make_folder, write
 from service.storage.regular_files import open_regular
 
 logger = logging.getLogger(__name__)
@@ -60,6 +60,12 @@ FORECASTS = "forecasts.parquet"
 PLACE = "folder of uploads"
 # What lies there longer belongs to a process that died.
 LONGEST_UPLOAD_SECONDS = 6 * 3600
+# In the staging folder, of what a replacement has taken out of its place.
+ASIDE = "-aside"
+# Beside a panel that was replaced: it is kept for jobs alone that had chosen it before.
+RETIRED = "retired"
+# A request that reads a panel submits its job within this time.
+RETIRED_SECONDS = 3600.0
 _ID = re.compile(r"(inline-)?[0-9a-f]{32}\Z")
 _CURSOR = re.compile(r"[0-9]{1,19}-[0-9a-f]{32}\Z")
 
@@ -163,7 +169,7 @@ class DatasetStore:
         *,
         key: str | None = None,
         tags: Collection[str] | None = None,
-    ) -> tuple[Dataset, str | None]:
+    ) -> Dataset:
         """Replaces a data set by a panel, as `replace`. Raises UploadsFull as well."""
         scratch = self.scratch()
         try:
@@ -199,16 +205,17 @@ class DatasetStore:
 
     def replace(
         self, dataset_id: str, scratch: Path, *, key: str | None = None, tags: Collection[str] | None = None
-    ) -> tuple[Dataset, str | None]:
+    ) -> Dataset:
         """Puts a folder of `scratch`, filled by `write_panel`, in the place of a data set: readers see old or new.
+
+        The panel that was there is kept for jobs that are to read it, until `drop_retired`.
 
         Args:
             key: whoever sends the same series with the same key again changes nothing.
             tags: of `Dataset.tag`: it is replaced only if it still has one of them.
 
         Returns:
-            The facts, and the id under which the panel that was there is still kept for jobs that are to read it:
-            whoever knows that there are none deletes it. None where nothing is kept that was not before.
+            The facts.
 
         Raises:
             DatasetNotFound, IdempotencyKeyReused, PreconditionFailed.
@@ -216,26 +223,15 @@ class DatasetStore:
         folder = self._folder(dataset_id)
         with storing(PLACE):
             new = load_facts(scratch)
-        key_digest = None if key is None else hashlib.sha256(f"replace {key}".encode()).hexdigest()
         with storing(PLACE), self.quota.locked(always=True):
+            self._put_back(dataset_id)
             try:
                 old: Dataset | None = self.get(dataset_id)
             except DatasetDamaged:
                 old = None
-            if old is not None:
-                if key_digest is not None and key_digest == old.key_digest:
-                    if new.digest != old.digest:
-                        raise _reused()
-                    return old, None
-                if tags is not None and old.tag not in tags:
-                    raise PreconditionFailed(
-                        f'The data set {dataset_id!r} has changed since: its ETag is "{old.tag}". Read it again, then '
-                        "send If-Match with this one."
-                    )
-            created_at = new.created_at if old is None else old.created_at
-            dataset = replace(
-                new, id=dataset_id, created_at=created_at, updated_at=new.updated_at, key_digest=key_digest
-            )
+            dataset, is_replayed = succeed(dataset_id, old, new, key, tags)
+            if is_replayed:
+                return dataset
             write_facts(scratch, dataset)
             with contextlib.suppress(OSError):
                 # Lists are ordered by it: a data set keeps its place.
@@ -243,29 +239,93 @@ class DatasetStore:
                 os.utime(scratch / FACTS, ns=(made_ns, made_ns))
             (scratch / RESERVED).unlink(missing_ok=True)
             flush_folder(scratch)
-            exchange(scratch, folder)
+            exchange(scratch, folder, self._aside(dataset_id))
+            try:
+                # What was in the data set's place is in that of the new one now.
+                self._retire(scratch)
+            except OSError:
+                # Jobs would fail for want of it.
+                (scratch / RETIRED).unlink(missing_ok=True)
+                exchange(scratch, folder, self._aside(dataset_id))
+                raise
             flush_folder(self.root)
         self._remember(dataset_id, is_damaged=False)
         self.touch(dataset_id)
-        # What was in the data set's place is in that of the new one now.
-        return dataset, self._retire(scratch)
+        shutil.rmtree(scratch, ignore_errors=True)
+        return dataset
 
-    def _retire(self, scratch: Path) -> str | None:
-        """Keeps a panel that was replaced, and takes its folder away. Returns its id if it was not kept before."""
+    def recover(self, dataset_id: str) -> None:
+        """Puts back what a replacement left aside whose process died, where the file system can't exchange folders.
+
+        Raises:
+            DatasetNotFound: it is no data set's name.
+            OSError.
+        """
+        self._folder(dataset_id)
+        if self._aside(dataset_id).exists():
+            # Whoever is about to put it back himself has the lock.
+            with self.quota.locked(always=True):
+                self._put_back(dataset_id)
+
+    def list_aside(self) -> list[str]:
+        """The names of those that wait for `recover`."""
+        names = [path.name.removesuffix(ASIDE) for path in (self.root / STAGING).glob(f"*{ASIDE}")]
+        return sorted(name for name in names if _ID.match(name))
+
+    def _put_back(self, dataset_id: str) -> None:
+        aside, folder = self._aside(dataset_id), self.root / dataset_id
+        if not aside.exists():
+            return
+        if folder.exists():
+            self._retire(aside)
+            shutil.rmtree(aside, ignore_errors=True)
+        else:
+            aside.rename(folder)
+
+    def _aside(self, dataset_id: str) -> Path:
+        return self.root / STAGING / f"{dataset_id}{ASIDE}"
+
+    def _retire(self, scratch: Path) -> None:
+        """Keeps a panel that was replaced, if it was not kept before. Raises OSError; then nothing has changed."""
         try:
-            with storing(PLACE):
-                digest = load_outline(scratch).digest
-                if digest is None or self.touch(name_inline(digest)):
-                    return None
-                (scratch / FACTS).unlink(missing_ok=True)
-                self._publish(scratch, name_inline(digest))
-                self.touch(name_inline(digest))
-                return name_inline(digest)
-        except (*DAMAGES, OSError, StorageUnavailable):
+            digest = load_outline(scratch).digest or load_panel(scratch).digest()
+        except DAMAGES:
             # What can't be read, no job can.
-            return None
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
+            return
+        except OSError as error:
+            if is_disk_error(error.errno):
+                raise
+            return
+        name = name_inline(digest)
+        if self.touch(name):
+            return
+        write(scratch / RETIRED, b"")
+        os.utime(scratch)
+        try:
+            scratch.rename(self.root / name)
+        except OSError:
+            # A request has just kept the same panel.
+            if not self.touch(name):
+                raise
+            return
+        with contextlib.suppress(OSError):
+            # Whatever is listed has facts; these are not for anybody to see.
+            (self.root / name / FACTS).unlink(missing_ok=True)
+
+    def drop_retired(self, oldest_job_at: float) -> None:
+        """Removes panels that `replace` kept, that nobody has read for an hour, and that no job is to read.
+
+        Args:
+            oldest_job_at: when the oldest of all jobs that wait or run was submitted, in seconds since 1970; infinity
+                where there is none. A job that reads a panel was submitted within an hour after its last use.
+        """
+        for folder in self.root.glob(f"{INLINE}*"):
+            try:
+                used_at = folder.stat().st_mtime
+                if (folder / RETIRED).exists() and is_forgotten(used_at, oldest_job_at):
+                    self._remove(folder, folder.name)
+            except (FileNotFoundError, DatasetNotFound, StorageUnavailable):
+                continue
 
     def load(self, dataset_id: str, *, digest: str | None = None, mapped: bool = False) -> Panel:
         """The panel of a data set, or of `keep`. What is read is not about to expire.
@@ -347,10 +407,14 @@ class DatasetStore:
 
     def delete(self, dataset_id: str) -> None:
         """Removes a data set. Raises DatasetNotFound."""
+        with storing(PLACE):
+            self.recover(dataset_id)
         self._remove(self._folder(dataset_id), dataset_id)
 
     def expire(self, older_than_seconds: float) -> None:
         """Removes uploads that were not read for so long, and remains of interrupted ones."""
+        for name in self.list_aside():
+            self.recover(name)
         staging_limit = min(older_than_seconds, LONGEST_UPLOAD_SECONDS)
         for folder in [*self.root.glob("[0-9a-z]*"), *(self.root / STAGING).glob("*")]:
             limit = staging_limit if folder.parent.name == STAGING else older_than_seconds
@@ -361,6 +425,9 @@ class DatasetStore:
                 continue
             except StorageUnavailable:  # said in the log; the others may still go
                 continue
+
+    def expire_copies(self, older_than_seconds: float) -> None:
+        """As `expire`, of copies of what lies elsewhere."""
 
     def scratch(self) -> Path:
         """An empty folder, in the same file system, for what an upload needs until it is kept. Its user removes it."""
@@ -393,6 +460,8 @@ class DatasetStore:
         """The folder of a data set; what its files do wrong inside is told as the data set's fault."""
         folder = self._folder(dataset_id)
         try:
+            if not folder.exists():
+                self.recover(dataset_id)
             yield folder
         except OSError as error:
             explained = _explain(dataset_id, error)
@@ -484,6 +553,37 @@ def cut_page(keyed: Iterable[tuple[str, T]], limit: int, cursor: str | None) -> 
 def name_inline(digest: str) -> str:
     """The id under which a panel with this digest is kept for jobs."""
     return INLINE + digest[:32]
+
+
+def is_forgotten(used_at: float, oldest_job_at: float) -> bool:
+    """Whether a retired panel is read by nobody any more; times are in seconds since 1970."""
+    return min(time.time(), oldest_job_at) >= used_at + RETIRED_SECONDS
+
+
+def succeed(
+    dataset_id: str, old: Dataset | None, new: Dataset, key: str | None, tags: Collection[str] | None
+) -> tuple[Dataset, bool]:
+    """The facts of what takes a data set's place, and whether it did so before: `old`, by the same key.
+
+    Args:
+        old: None where it is damaged.
+
+    Raises:
+        IdempotencyKeyReused, PreconditionFailed: as `DatasetStore.replace`.
+    """
+    key_digest = None if key is None else hashlib.sha256(f"replace {key}".encode()).hexdigest()
+    if old is not None:
+        if key_digest is not None and key_digest == old.key_digest:
+            if new.digest != old.digest:
+                raise _reused()
+            return old, True
+        if tags is not None and old.tag not in tags:
+            raise PreconditionFailed(
+                f'The data set {dataset_id!r} has changed since: its ETag is "{old.tag}". Read it again, then '
+                "send If-Match with this one."
+            )
+    created_at = new.created_at if old is None else old.created_at
+    return replace(new, id=dataset_id, created_at=created_at, key_digest=key_digest), False
 
 
 def _explain(dataset_id: str, error: OSError) -> DatasetNotFound | StorageUnavailable:

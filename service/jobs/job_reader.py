@@ -91,6 +91,10 @@ class JobReader:
         paths = (("request", "dataset"), ("request", "data", "id"))
         return self._first_active(sa.or_(*(request[path].as_string() == dataset_id for path in paths)))
 
+    def find_oldest(self) -> Job | None:
+        """The oldest waiting or running job."""
+        return self._first_active(sa.true())
+
     def find_digest(self, job_id: str) -> str | None:
         """The digest of a job's request; None if the job doesn't exist."""
         status = self._tables.status

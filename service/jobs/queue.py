@@ -210,6 +210,10 @@ class JobQueue:
         """A waiting or running job that reads this data set."""
         return await self.ask(lambda database: database.reader.find_reader(dataset_id))
 
+    async def find_oldest(self) -> Job | None:
+        """The oldest waiting or running job."""
+        return await self.ask(lambda database: database.reader.find_oldest())
+
     async def count(self, status: JobStatus) -> int:
         """How many jobs have this status."""
         return (await self.count_all())[status]

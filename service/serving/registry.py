@@ -81,6 +81,8 @@ class Registry:
         self._scrubs = scrub
         self._background: list[asyncio.Task[None]] = []
         self._closing = threading.Event()
+        self._refresh_turn = asyncio.Lock()
+        self._next_refresh: asyncio.Task[None] | None = None
 
     def choose(self, manifest: Manifest) -> EngineChoice:
         """The engine that runs a version."""
@@ -189,8 +191,19 @@ class Registry:
         return await asyncio.shield(task)
 
     async def refresh(self) -> None:
-        """Looks at the store now: unloads what was deleted, loads what replaces a version in use."""
-        await self._refresh(self._catalog.catch_up)
+        """Looks at the store now: unloads what was deleted, loads what replaces a version in use.
+
+        Whoever asks while a look is under way shares the next: an object store that is away holds one thread.
+        """
+        if self._next_refresh is None:
+            self._next_refresh = asyncio.create_task(self._refresh_next())
+        await asyncio.shield(self._next_refresh)
+
+    async def _refresh_next(self) -> None:
+        async with self._refresh_turn:
+            # Whoever asks from now on may know of more than this look sees.
+            self._next_refresh = None
+            await self._refresh(self._catalog.catch_up)
 
     async def _refresh(self, look: Callable[[], None]) -> None:
         try:

@@ -11,17 +11,21 @@ _RENAME_EXCHANGE = 2
 _UNSUPPORTED = (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EXDEV)
 
 
-def exchange(one: Path, other: Path) -> None:
+def exchange(one: Path, other: Path, aside: Path | None = None) -> None:
     """Gives each of two folders of one file system the other's name; nobody ever sees neither.
 
     Where the file system can't do it at once, as NFS can't, there is a moment without the second.
+
+    Args:
+        aside: where the second lies in that moment, and after a crash in it; nothing else may have that name. By
+            default a name beside the first.
 
     Raises:
         OSError.
     """
     if _exchange_at_once(one, other):
         return
-    aside = one.with_name(f"{one.name}-aside")
+    aside = one.with_name(f"{one.name}-before") if aside is None else aside
     other.rename(aside)
     try:
         one.rename(other)

@@ -212,9 +212,13 @@ class ObjectStorage:
             with suppress(ObjectMissing):
                 self._ask(lambda: obstore.delete(self._store, present))
 
+    def copy(self, key: str, target: str) -> None:
+        """Gives an object a second key. Raises ObjectMissing."""
+        self._ask(lambda: obstore.copy(self._store, key, target))
+
     def move(self, key: str, target: str) -> None:
         """Gives an object another key. Raises ObjectMissing."""
-        self._ask(lambda: obstore.copy(self._store, key, target))
+        self.copy(key, target)
         self.delete([key])
 
     def upload(self, path: Path, key: str) -> None:

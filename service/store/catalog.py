@@ -194,6 +194,13 @@ class Catalog:
     def set_alias(self, name: str, alias: str, version: int) -> None:
         """Points an alias at a version. Raises ModelNotFound, VersionNotFound, InvalidRequest (not an alias)."""
         check_alias(alias)
+        self._point(name, alias, version)
+
+    def promote(self, published: Manifest) -> None:
+        """Makes a version the champion, unless a later one is that already. Raises ModelNotFound, VersionNotFound."""
+        self._point(published.name, CHAMPION, published.version, only_forward=True)
+
+    def _point(self, name: str, alias: str, version: int, *, only_forward: bool = False) -> None:
         self.refresh()
         self.model(name)
         folder = model_folder(self.root, name)
@@ -201,15 +208,13 @@ class Catalog:
             self.refresh()
             self.resolve(name, version)
             # Also those that lead nowhere now: their versions may be restored.
-            aliases = {**read_aliases(folder), alias: version}
-            write_atomically(folder / ALIASES, orjson.dumps(aliases, option=orjson.OPT_INDENT_2))
+            aliases = read_aliases(folder)
+            present = aliases.get(alias, 0)
+            is_late = only_forward and present >= version and (folder / str(present)).exists()
+            if not is_late:
+                aliases[alias] = version
+                write_atomically(folder / ALIASES, orjson.dumps(aliases, option=orjson.OPT_INDENT_2))
         self.refresh()
-
-    def promote(self, published: Manifest) -> None:
-        """Makes a version the champion, unless a later one is that already. Raises ModelNotFound, VersionNotFound."""
-        self.refresh()
-        if self.model(published.name).aliases.get(CHAMPION, 0) < published.version:
-            self.set_alias(published.name, CHAMPION, published.version)
 
     def delete_version(self, name: str, version: int) -> None:
         """Removes a version, damaged or not; its number is never used again.

@@ -86,7 +86,7 @@ class Mirror:
         """
         try:
             for _ in range(MOST_ROUNDS):
-                missing = self._settle(names, deep)
+                missing = self._settle(names, deep, patience_seconds)
                 deep = False
                 if not missing:
                     break
@@ -122,14 +122,17 @@ class Mirror:
                 open_up(staged, target.parent)
                 staged.rename(target)
 
-    def _settle(self, names: Collection[str] | None, deep: bool) -> list[Missing]:
+    def _settle(self, names: Collection[str] | None, deep: bool, patience_seconds: float | None) -> list[Missing]:
         """Removes what is gone, writes down aliases and the default, and tells which versions are to be fetched."""
-        with storing(PLACE), self._turn, locked(self.root, LOCK_SECONDS):
+        with storing(PLACE), self._taking_turn(patience_seconds), locked(self.root, LOCK_SECONDS):
             self._read_states()
             if deep or self._listed_at is None or time.monotonic() - self._listed_at >= DEEP_SECONDS:
                 self._listed = self.models.list_versions()
                 self._listed_at = time.monotonic()
                 self._fetch.forget()
+                # What speaks for a model without a state may have been changed by hand too.
+                for name in [name for name, (tag, _) in self._states.items() if tag is None]:
+                    del self._states[name]
             record = self.record
             missing: list[Missing] = []
             for name in sorted({*self._states, *self._listed, *self._present()} if names is None else names):
@@ -139,6 +142,16 @@ class Mirror:
             else:
                 _write(self.root / DEFAULT, {"name": self._default[1]})
             return missing
+
+    @contextlib.contextmanager
+    def _taking_turn(self, patience_seconds: float | None) -> Iterator[None]:
+        """One thread of a process looks at a time. Raises StorageUnavailable: another one looks for too long."""
+        if not self._turn.acquire(timeout=LOCK_SECONDS if patience_seconds is None else patience_seconds):
+            raise StorageUnavailable(f"The {self.models.storage.place} is slow to answer. Try again later.")
+        try:
+            yield
+        finally:
+            self._turn.release()
 
     def _read_states(self) -> None:
         """Reads those states again that have changed."""

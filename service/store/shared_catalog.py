@@ -36,6 +36,7 @@ class SharedCatalog(Catalog):
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
         self._caught_up_at = 0.0
+        self._catching_up = threading.Lock()
 
     def open(self) -> None:
         """Follows the object store from now on, in a thread; one process of a machine does."""
@@ -59,13 +60,21 @@ class SharedCatalog(Catalog):
         return float("inf") if looked_at is None else max(0.0, time.time() - looked_at)
 
     def catch_up(self) -> None:
+        if self._is_behind() and self._catching_up.acquire(timeout=CATCH_UP_PATIENCE_SECONDS):
+            try:
+                # Whoever waited takes what the look that ended meanwhile has met.
+                if self._is_behind():
+                    with contextlib.suppress(StorageUnavailable):
+                        self.mirror.refresh(patience_seconds=CATCH_UP_PATIENCE_SECONDS)
+                    self._caught_up_at = time.monotonic()
+            finally:
+                self._catching_up.release()
+        self.refresh()
+
+    def _is_behind(self) -> bool:
         # While the object store is away, whoever asks for what is not there is not to wait for it.
         is_away = self.mirror.record.failing_since is not None
-        if not is_away and time.monotonic() - self._caught_up_at >= CATCH_UP_SECONDS:
-            with contextlib.suppress(StorageUnavailable):
-                self.mirror.refresh(patience_seconds=CATCH_UP_PATIENCE_SECONDS)
-            self._caught_up_at = time.monotonic()
-        self.refresh()
+        return not is_away and time.monotonic() - self._caught_up_at >= CATCH_UP_SECONDS
 
     def verify(self, manifest: Manifest, give_up: Callable[[], bool] = lambda: False) -> None:
         try:

@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+import math
 import os
 import signal
 import socket
@@ -19,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from service.datasets.store import DatasetStore
+from service.datasets.store import DatasetStore, name_inline
 from service.domain.panel import Panel
 from service.errors import DatasetNotFound
 from tests.api.server import assert_problem, client, wait_until
@@ -605,8 +606,14 @@ def test_a_queued_job_keeps_what_it_was_submitted_with(http: httpx.Client, state
     store = DatasetStore(state / "datasets")
     again = store.load(dataset, digest=job["request"]["data"]["digest"])
     assert again.digest() == old.digest() != store.load(dataset).digest()
-    # Another job wants the new one, and what nobody waits for is gone with the next replacement.
+    # What nobody reads any more goes after a while, and not before a request that has just read it has its job.
     assert http.post(f"/jobs/{job['id']}/cancel").status_code == 202
     assert http.put(f"/datasets/{dataset}", json={"series": {"a": [2.0] * 90}}).status_code == 200
+    replaced_panel = Panel(("a",), (np.full(90, 1.0),), (None,), None)
+    for age, is_kept in ((0, True), (3700, False)):
+        now = time.time() - age
+        os.utime(state / "datasets" / name_inline(replaced_panel.digest()), (now, now))
+        store.drop_retired(math.inf)
+        assert store.has(name_inline(replaced_panel.digest())) == is_kept
     with pytest.raises(DatasetNotFound, match="replaced"):
         store.load(dataset, digest=Panel(("a",), (np.full(90, 1.0),), (None,), None).digest())

@@ -1,5 +1,7 @@
 """Uploads that many machines share: what one keeps, replaces or deletes, all see."""
 
+import json
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -10,6 +12,7 @@ import orjson
 import pytest
 
 from service.datasets.panel_files import write_panel
+from service.datasets.quota import Quota
 from service.datasets.shared_store import SharedDatasets, open_datasets
 from service.datasets.store import DatasetStore, name_inline
 from service.domain.panel import Panel
@@ -22,6 +25,7 @@ from service.errors import (
     UploadsFull,
 )
 from service.storage.object_storage import ObjectStorage
+from service.worker import CopyExpiry
 from tests.s3 import S3
 
 
@@ -265,3 +269,140 @@ def test_what_interrupted_uploads_left_goes_after_a_day(s3_url: str, one: Shared
     one.uploads.remove_orphans(-60)
     assert data_of(s3_url) == before
     assert same(one.load(kept.id), panel())
+
+
+def test_an_upload_that_could_not_be_stored_leaves_no_objects(
+    s3: S3, s3_url: str, one: SharedDatasets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload, n_uploaded = one.uploads.storage.upload, 0
+
+    def upload_one_and_fail(path: Path, key: str) -> None:
+        nonlocal n_uploaded
+        s3.fail("500" if n_uploaded else "")
+        n_uploaded += 1
+        try:
+            upload(path, key)
+        finally:
+            s3.fail("")
+
+    monkeypatch.setattr(one.uploads.storage, "upload", upload_one_and_fail)
+    with pytest.raises(StorageUnavailable, match="HTTP 500"):
+        one.add(panel())
+    assert n_uploaded == 2
+    assert data_of(s3_url) == []
+    assert one.quota.measure().total == 0
+
+
+def test_marks_of_uploads_that_are_gone_go_after_a_day(s3_url: str, one: SharedDatasets) -> None:
+    kept = one.add(panel())
+    one.load(kept.id)
+    storage = ObjectStorage(s3_url)
+    storage.put(f".uploads/used/{'0' * 32}", b"")
+    one.expire(3600)
+    assert len(storage.list_objects(".uploads/used")) == 2
+    one.uploads.remove_orphans(-60)
+    assert [facts.key for facts in storage.list_objects(".uploads/used")] == [f".uploads/used/{kept.id}"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"facts": {}},
+        {"facts": []},
+        {"facts": "text"},
+        {"facts": {"id": "0" * 32}},
+        {"files": ["values.npz"]},
+        {"files": {"values.npz": 3}},
+        {"made_ns": "yesterday"},
+        {"made_ns": -1},
+        {"made_ns": 10**30},
+        {"generation": 7},
+        {"n_bytes": None},
+    ],
+)
+def test_one_wrong_facts_object_is_told_and_the_others_are_listed(
+    change: dict[str, object], s3_url: str, one: SharedDatasets, two: SharedDatasets
+) -> None:
+    wrong, sound = one.add(panel()), one.add(panel(1))
+    storage = ObjectStorage(s3_url)
+    key = f".uploads/facts/{wrong.id}.json"
+    content = json.dumps({**orjson.loads(storage.get(key)), **change})
+    storage.put(key, content.encode())
+    assert two.page()[0] == [sound]
+    for call in (two.get, two.load):
+        with pytest.raises(DatasetDamaged):
+            call(wrong.id)
+    two.delete(wrong.id)
+    assert two.page()[0] == [sound]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("created_at", 3), ("n_series", "2"), ("audit", [{"code": "x"}]), ("audit", [3]), ("freq", [])]
+)
+def test_a_wrong_field_of_an_upload_is_damage(
+    field: str, value: object, s3_url: str, one: SharedDatasets, two: SharedDatasets
+) -> None:
+    wrong = one.add(panel())
+    storage = ObjectStorage(s3_url)
+    key = f".uploads/facts/{wrong.id}.json"
+    record = orjson.loads(storage.get(key))
+    record["facts"][field] = value
+    storage.put(key, orjson.dumps(record))
+    assert two.page() == ([], None)
+    with pytest.raises(DatasetDamaged):
+        two.get(wrong.id)
+
+
+def test_what_a_later_release_adds_to_facts_is_left_out(s3_url: str, one: SharedDatasets, two: SharedDatasets) -> None:
+    kept = one.add(panel())
+    storage = ObjectStorage(s3_url)
+    key = f".uploads/facts/{kept.id}.json"
+    record = orjson.loads(storage.get(key))
+    storage.put(key, orjson.dumps({**record, "new": 1, "facts": {**record["facts"], "newer": [2]}}))
+    assert two.get(kept.id) == kept
+    assert two.page()[0] == [kept]
+    assert same(two.load(kept.id), panel())
+
+
+def test_a_file_that_was_read_where_little_lies_counts_with_what_lies_elsewhere(s3_url: str, tmp_path: Path) -> None:
+    one, two = (make(s3_url, tmp_path / name, 60_000) for name in ("one", "two"))
+    kept = one.add(panel(n_points=5000))
+    small = two.add(panel())
+    scratch = two.scratch()
+    # As the reader of files does, which sees this machine alone.
+    write_panel(scratch, panel(1, n_points=5000), (), Quota(two.root, 60_000))
+    for keep in (two.adopt, lambda scratch: two.replace(small.id, scratch)):
+        with pytest.raises(UploadsFull, match=kept.id):
+            keep(scratch)
+    assert two.get(small.id) == small
+    one.delete(kept.id)
+    two.quota.forget()
+    assert same(two.load(two.adopt(scratch).id), panel(1, n_points=5000))
+    assert not any(key.endswith("reserved") for key in data_of(s3_url))
+
+
+def test_a_worker_removes_its_machines_old_copies_and_no_upload(
+    s3_url: str, one: SharedDatasets, two: SharedDatasets, tmp_path: Path
+) -> None:
+    old, young = one.add(panel()), one.add(panel(1))
+    for dataset in (old, young):
+        two.load(dataset.id)
+    two_days_ago = time.time() - 2 * 86_400
+    os.utime(two.root / old.id, (two_days_ago, two_days_ago))
+    expiry = CopyExpiry(two, days=1)
+    expiry.run()
+    assert not (two.root / old.id).exists()
+    assert (two.root / young.id).exists()
+    assert len(one.page()[0]) == 2
+    soon()
+    assert same(two.load(old.id), panel())
+    # Every hour is enough.
+    os.utime(two.root / old.id, (two_days_ago, two_days_ago))
+    expiry.run()
+    assert (two.root / old.id).exists()
+    # In a folder that is no copy nothing goes.
+    folder = DatasetStore(tmp_path / "folder")
+    kept = folder.add(panel())
+    os.utime(folder.root / kept.id, (two_days_ago, two_days_ago))
+    CopyExpiry(folder, days=1).run()
+    assert folder.has(kept.id)

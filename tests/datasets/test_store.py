@@ -291,7 +291,7 @@ def test_files_of_earlier_releases_are_read_mapped_or_not_and_replaced(store: Da
     assert outline.digest is None
     for read, values in zip(store.load_each(dataset.id, outline), PANEL.values, strict=True):
         np.testing.assert_array_equal(read, values)
-    assert store.add_in_place_of(dataset.id, OTHER)[0].created_at == record["created_at"]
+    assert store.add_in_place_of(dataset.id, OTHER).created_at == record["created_at"]
     assert same(store.load(dataset.id), OTHER)
 
 

@@ -36,6 +36,9 @@ def test_old_jobs_that_have_ended_are_removed_with_all_that_is_stored_of_them(wo
             assert await queue.expire(30 * 86_400) == 3
             left, _ = await queue.page()
             assert [job.id for job in left] == [waiting.id, jobs[3].id, jobs[2].id]
+            oldest = await queue.find_oldest()
+            assert oldest is not None
+            assert oldest.id == waiting.id
             assert await queue.expire(30 * 86_400) == 0
             with closing(sqlite3.connect(file)) as connection:
                 for table in TABLES:

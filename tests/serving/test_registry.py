@@ -1,6 +1,7 @@
 """Loaded versions: once for all, swapped, bounded, verified."""
 
 import asyncio
+import threading
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -251,3 +252,28 @@ async def test_closing_ends_a_comparison_in_progress(tmp_path: Path) -> None:
         await asyncio.sleep(0.1)
     with pytest.raises(NotReady):
         await loading
+
+
+async def test_many_who_look_at_once_share_the_next_look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    add_version(tmp_path, "m", Kind(bias=1))
+    async with opened(tmp_path) as (catalog, registry, _):
+        catch_up, looks, go_on = catalog.catch_up, list[int](), threading.Event()
+
+        def look_slowly() -> None:
+            looks.append(1)
+            go_on.wait(60)
+            catch_up()
+
+        monkeypatch.setattr(catalog, "catch_up", look_slowly)
+        first = asyncio.create_task(registry.refresh())
+        await until(lambda: looks)
+        # What is published from now on the look under way may have missed.
+        add_version(tmp_path, "n", Kind(bias=2))
+        others = [asyncio.create_task(registry.refresh()) for _ in range(100)]
+        await asyncio.sleep(0)
+        others[0].cancel()
+        go_on.set()
+        await first
+        await asyncio.gather(*others[1:])
+        assert len(looks) == 2
+        assert catalog.resolve("n").version == 1

@@ -5,6 +5,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from service.errors import (
 )
 from service.storage.finding import Repair
 from service.storage.object_storage import ObjectStorage
+from service.store import mirror as mirror_module
 from service.store.pretrained import publish_pretrained
 from service.store.shared_catalog import SharedCatalog
 from service.store.shared_state import ModelState
@@ -386,6 +388,39 @@ def test_who_asks_for_what_is_not_there_waits_once_for_a_store_that_is_away(s3: 
     one.catalog.mirror.refresh({"demo"})
     one.catalog.catch_up()
     assert one.catalog.damaged == ()
+
+
+def test_of_many_who_ask_at_once_for_what_is_not_there_one_looks(s3: S3, one: Machine) -> None:
+    one.publish()
+    one.look()
+    s3.fail("500")
+    with ThreadPoolExecutor(8) as threads:
+        for asked in [threads.submit(one.catalog.catch_up) for _ in range(8)]:
+            asked.result()
+    assert one.catalog.failures == 1
+    assert one.catalog.resolve("demo").version == 1
+
+
+def test_nobody_waits_for_ever_for_a_look_that_hangs(one: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    one.publish()
+    one.look()
+    monkeypatch.setattr(mirror_module, "LOCK_SECONDS", 0.1)
+    with one.catalog.mirror._turn, pytest.raises(StorageUnavailable, match="slow to answer"):
+        one.catalog.set_alias("demo", "steady", 1)
+
+
+def test_a_model_that_was_copied_by_hand_is_read_again(s3_url: str, one: Machine, tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    for _ in range(2):
+        add_version(folder)
+    storage = ObjectStorage(s3_url)
+    (folder / "demo" / "aliases.json").write_text('{"champion": 1}')
+    for path in folder.rglob("*"):
+        if path.is_file() and not path.name.startswith("."):
+            storage.upload(path, path.relative_to(folder).as_posix())
+    assert one.look().model("demo").aliases == {"champion": 1}
+    storage.put("demo/aliases.json", b'{"champion": 2}')
+    assert one.look().model("demo").aliases == {"champion": 2}
 
 
 def test_a_publication_on_a_store_that_fails_now_and_then_is_whole(s3: S3, one: Machine, two: Machine) -> None:

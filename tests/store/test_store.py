@@ -1,5 +1,6 @@
 """The store folder: versions whole or not at all, numbers never used again, aliases, the default model."""
 
+import contextlib
 import json
 import multiprocessing
 import os
@@ -25,6 +26,7 @@ from service.errors import (
     VersionNotFound,
 )
 from service.store.catalog import Catalog
+from service.store.layout import locked
 from service.store.manifest import Manifest
 from service.store.publish import find_by_job, publish, staging, sweep
 
@@ -309,3 +311,18 @@ def test_a_manifest_survives_its_file_and_fields_of_the_future(tmp_path: Path) -
     for bad in (b"[]", b"{}", b"nonsense"):
         with pytest.raises(ValueError):
             Manifest.from_json(bad)
+
+
+def test_a_champion_that_another_process_makes_meanwhile_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = add_version(tmp_path), add_version(tmp_path)
+    lock, others = locked, [Catalog(tmp_path)]
+
+    def lock_later(folder: Path, patience_seconds: float | None = None) -> contextlib.AbstractContextManager[None]:
+        if others:
+            others.pop().promote(second)
+        return lock(folder, patience_seconds)
+
+    monkeypatch.setattr("service.store.catalog.locked", lock_later)
+    catalog = Catalog(tmp_path)
+    catalog.promote(first)
+    assert catalog.model(first.name).aliases == {"champion": second.version}

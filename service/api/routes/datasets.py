@@ -31,7 +31,7 @@ from service.datasets.file_options import FileOptions
 from service.datasets.posted_series import keep_posted, read_posted
 from service.datasets.reader import CSV, PARQUET
 from service.datasets.series_page import join_page
-from service.errors import DatasetDamaged, DatasetInUse, DatasetNotFound
+from service.errors import DatasetDamaged, DatasetInUse
 
 router = APIRouter(tags=["datasets"])
 
@@ -93,19 +93,16 @@ async def replace(
     if media_type == JSON:
         body = await services.bodies.read(request, DatasetBody)
 
-        def keep() -> tuple[Dataset, str | None]:
+        def keep() -> Dataset:
             panel = read_posted(services.uploader.limits, body.series, body.freq, body.start)
             return services.datasets.add_in_place_of(dataset_id, panel, audit(panel), key=key, tags=tags)
 
-        dataset, kept = await asyncio.to_thread(keep)
+        dataset = await asyncio.to_thread(keep)
     else:
         folder = await _save(request, services)
         exchange = partial(services.datasets.replace, dataset_id, key=key, tags=tags)
         reading = services.uploader.read_for(folder, media_type, options, exchange)
-        dataset, kept = await services.clients.serve(request, reading)
-    if kept is not None and await services.jobs.find_reader(dataset_id) is None:
-        with contextlib.suppress(DatasetNotFound):
-            await asyncio.to_thread(services.datasets.delete, kept)
+        dataset = await services.clients.serve(request, reading)
     return json_response(dataset.to_dict(), 200, {"ETag": f'"{dataset.tag}"'})
 
 
