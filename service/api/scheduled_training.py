@@ -11,7 +11,7 @@ from typing import Any
 from service.api.dependencies import Services
 from service.api.schemas.schedules import SourceBody
 from service.api.schemas.train import TrainBody, TrainRequest
-from service.api.train_jobs import make_jobs
+from service.api.train_jobs import check_options, make_jobs
 from service.api.validation import check
 from service.errors import (
     DatasetNotFound,
@@ -62,46 +62,72 @@ async def run_now(services: Services, schedule: Schedule, idempotency_key: str |
     """
     now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     key = f"schedule {schedule.id} by hand {idempotency_key or uuid.uuid4().hex}"
-    jobs, dataset_id = await _submit(services, schedule, key)
+    await _check_last_run(services, schedule, key)
+    train, dataset_id = await _read_training(services, schedule, key)
+    try:
+        jobs = await _submit(services, schedule, key, train, dataset_id)
+    except ServiceError:
+        if dataset_id is not None and all(run.dataset != dataset_id for run in schedule.runs):
+            with suppress(ServiceError):
+                await asyncio.to_thread(services.datasets.delete, dataset_id)
+        raise
     if all(run.jobs != jobs for run in schedule.runs):
         await services.schedules.record(schedule.id, ScheduledRun(now, jobs, dataset_id))
     return await services.schedules.get(schedule.id)
 
 
-def check_training(services: Services, train: TrainRequest, pointer: str = "/train") -> None:
-    """Raises what POST /train would of the same body, with pointers below `pointer`. Blocks."""
+def check_training(services: Services, train: TrainRequest, source: SourceBody | None) -> None:
+    """Raises what POST /train would of the same body; of one that trains on a source, what its options are refused for.
+
+    Blocks.
+    """
     try:
-        make_jobs(train, services.datasets, services.settings.each_job_bytes)
+        if source is None:
+            make_jobs(train, services.datasets, services.settings.each_job_bytes)
+        else:
+            check_options(train, source.freq)
     except InvalidRequest as error:
         raise InvalidRequest(
-            [Flaw(f"{pointer}{flaw.pointer}", flaw.code, flaw.message) for flaw in error.flaws]
+            [Flaw(f"/train{flaw.pointer}", flaw.code, flaw.message) for flaw in error.flaws]
         ) from error
 
 
 async def _run_due(services: Services, schedule: Schedule) -> ScheduledRun | None:
     """What became of a schedule that is due; None where it stays due."""
     due_at = schedule.next_at or ""
+    key = f"schedule {schedule.id} {due_at}"
+    dataset_id: str | None = None
     try:
-        jobs, dataset_id = await _submit(services, schedule, f"schedule {schedule.id} {due_at}")
+        await _check_last_run(services, schedule, key)
+        train, dataset_id = await _read_training(services, schedule, key)
+        jobs = await _submit(services, schedule, key, train, dataset_id)
     except TRANSIENT as error:
         logger.warning("schedule %s stays due: %s", schedule.id, error.message)
         return None
     except ServiceError as error:
         logger.warning("schedule %s submitted no job: %s", schedule.id, error.message)
         services.metrics.count_scheduled_run("failed")
-        return ScheduledRun(due_at, error={"code": error.code, "message": error.message})
+        # With the upload, which the next run that succeeds removes.
+        return ScheduledRun(due_at, dataset=dataset_id, error={"code": error.code, "message": error.message})
     services.metrics.count_scheduled_run("submitted")
     return ScheduledRun(due_at, jobs, dataset_id)
 
 
-async def _submit(services: Services, schedule: Schedule, key: str) -> tuple[tuple[str, ...], str | None]:
-    """Submits a schedule's jobs once for each key. Returns their ids, and the upload that its source's file is now."""
-    await _check_last_run(services, schedule, key)
-    train, dataset_id = schedule.train, None
-    if schedule.source is not None:
-        source = check(schedule.source, SourceBody)
-        dataset_id = await _fetch(services, schedule, source, key)
-        train = {**train, "data": source.to_data(dataset_id)}
+async def _read_training(services: Services, schedule: Schedule, key: str) -> tuple[dict[str, Any], str | None]:
+    """The body of POST /train, and the upload that the source's file was kept as."""
+    if schedule.source is None:
+        return schedule.train, None
+    source = check(schedule.source, SourceBody)
+    dataset_id = await services.sources.fetch(
+        source.url, services.uploader, services.datasets, source.to_options(), key
+    )
+    return {**schedule.train, "data": source.to_data(dataset_id)}, dataset_id
+
+
+async def _submit(
+    services: Services, schedule: Schedule, key: str, train: dict[str, Any], dataset_id: str | None
+) -> tuple[str, ...]:
+    """Submits a schedule's jobs once for each key. Returns their ids."""
     body: Any = await asyncio.to_thread(check, train, TrainBody)
     asked, keep = await asyncio.to_thread(make_jobs, body, services.datasets, services.settings.each_job_bytes)
     try:
@@ -109,18 +135,17 @@ async def _submit(services: Services, schedule: Schedule, key: str) -> tuple[tup
     except IdempotencyKeyReused:
         # Another process submitted them, of the points that there were then.
         logger.info("the jobs of schedule %s have been submitted already", schedule.id)
-    return services.jobs.make_ids(key, len(asked)), dataset_id
+    if dataset_id is not None:
+        await _remove_earlier(services, schedule, dataset_id)
+    return services.jobs.make_ids(key, len(asked))
 
 
-async def _fetch(services: Services, schedule: Schedule, source: SourceBody, key: str) -> str:
-    """Keeps a source's file as an upload, and removes the one of the run before. Returns the id."""
-    dataset = await services.sources.fetch(source.url, services.uploader, source.to_options(), key)
-    dataset_id = dataset if isinstance(dataset, str) else dataset.id
-    for run in schedule.runs:
-        if run.dataset not in (None, dataset_id):
+async def _remove_earlier(services: Services, schedule: Schedule, dataset_id: str) -> None:
+    """Removes the uploads of a source's earlier runs, but for those that a job reads: they expire as all do."""
+    for earlier in {run.dataset for run in schedule.runs} - {None, dataset_id}:
+        if earlier is not None and await services.jobs.find_reader(earlier) is None:
             with suppress(DatasetNotFound):
-                await asyncio.to_thread(services.datasets.delete, run.dataset)
-    return dataset_id
+                await asyncio.to_thread(services.datasets.delete, earlier)
 
 
 async def _check_last_run(services: Services, schedule: Schedule, key: str) -> None:

@@ -29,6 +29,8 @@ from service.store.layout import is_name
 WHOLE_CHAPTER = "chapter"
 # Numbers that a fit on waves holds in memory, inputs and targets together: 800 MB of float32.
 MAX_TRAINING_VALUES = 200_000_000
+# Of series that are only to come: enough for whatever they are to be trained with.
+STAND_IN_POINTS = 1_000_000
 
 Array = NDArray[np.float64]
 Lengths = NDArray[np.int64]
@@ -78,17 +80,29 @@ def make_jobs(body: TrainRequest, datasets: DatasetStore, memory_bytes: int) -> 
     return jobs, keep
 
 
+def check_options(body: TrainRequest, freq: str | None) -> None:
+    """Checks the options of a training on series that are not there yet, as if there were one long one.
+
+    Raises:
+        InvalidRequest: options that don't fit the architecture or each other.
+    """
+    if body.architecture != WHOLE_CHAPTER:
+        facts = PanelData("dataset", "", "", 1, STAND_IN_POINTS, freq, "interpolate", False)
+        request = {**body.model_dump(exclude_none=True), "data": {"kind": "dataset"}}
+        make_training_plan(request, facts, np.array([STAND_IN_POINTS]))
+
+
 def check_data(datasets: DatasetStore, task: dict[str, Any]) -> None:
     """Whether the series that a job's task names are still there; if so, they are not about to expire.
 
     Raises:
         DatasetNotFound, DatasetDamaged, StorageUnavailable.
     """
-    if task["kind"] == "backtest":
-        panel_id = task.get("panel")
-    else:
+    if "plan" in task:
         data = TrainingPlan.from_dict(task["plan"]).recipes[0].own_data
         panel_id = None if data is None else data.id
+    else:
+        panel_id = task.get("panel")
     if panel_id is not None:
         datasets.outline(panel_id)
 

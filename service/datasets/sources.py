@@ -3,14 +3,13 @@
 import asyncio
 from collections.abc import AsyncIterator
 
-from service.datasets.dataset import Dataset
 from service.datasets.file_options import FileOptions
 from service.datasets.reader import CSV, PARQUET
-from service.datasets.store import name_upload
+from service.datasets.store import DatasetStore, name_upload
 from service.datasets.upload import Uploader
 from service.domain.json_flaws import describe
-from service.errors import IdempotencyKeyReused, InvalidRequest, SourceNotFound
-from service.storage.object_storage import ObjectMissing, ObjectStorage, check_url
+from service.errors import IdempotencyKeyReused, InvalidRequest, SourceNotFound, StorageUnavailable
+from service.storage.object_storage import ObjectChanged, ObjectMissing, ObjectStorage, check_url
 
 PARQUET_MAGIC = b"PAR1"
 
@@ -44,11 +43,11 @@ class Sources:
             f"{describe(url)} lies in none of the folders that this server may read: {', '.join(self._allowed)}.",
         )
 
-    async def fetch(self, url: str, uploader: Uploader, options: FileOptions, key: str) -> Dataset | str:
-        """Keeps a file's series as a data set, once for each key.
+    async def fetch(self, url: str, uploader: Uploader, store: DatasetStore, options: FileOptions, key: str) -> str:
+        """Keeps a file's series as a data set, once for each key, also where the file has changed since.
 
         Returns:
-            The data set; or, where the file has changed since it was kept under the key, the id of the one kept.
+            The data set's id.
 
         Raises:
             InvalidRequest: the URL is not allowed, or the file can't be read.
@@ -56,6 +55,8 @@ class Sources:
             UploadTooLarge, UploadsFull, StorageUnavailable.
         """
         folder, place = self.find(url)
+        if await asyncio.to_thread(store.has, name_upload(key)):
+            return name_upload(key)
         kind = CSV
 
         async def stream() -> AsyncIterator[bytes]:
@@ -70,13 +71,16 @@ class Sources:
 
         try:
             saved = await uploader.save(stream())
+        except ObjectChanged as error:
+            raise StorageUnavailable(f"The file {describe(url)} was replaced while it was read. Try again.") from error
         except ObjectMissing as error:
             raise SourceNotFound(
                 f"There is no file {describe(url)}. Check the address, or put the file there."
             ) from error
         try:
-            return await uploader.read(saved, kind, options, key=key)
+            return (await uploader.read(saved, kind, options, key=key)).id
         except IdempotencyKeyReused:
+            # Another process was faster.
             return name_upload(key)
 
 

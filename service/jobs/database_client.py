@@ -177,6 +177,9 @@ class JobDatabase:
                         if retry_of is not None:
                             facts["retry_of"] = retry_of
                         self._enqueue(connection, ids[index], jobs[index], number, facts)
+            except IntegrityError:
+                # The request that was faster has the same key, and may have kept the same series.
+                raise
             except BaseException:
                 undo()
                 raise

@@ -13,6 +13,8 @@ from service.jobs.job_records import READABLE, SHOWN, STORED, JobRow, read_json,
 ACTIVE = [*STORED["queued"], *STORED["running"]]
 # Conditions of one statement: SQLite takes a thousand, each inside the one before.
 CONDITIONS = 200
+# What an INTEGER of PostgreSQL holds.
+MOST_OFFSET = 2**31 - 1
 
 
 class JobReader:
@@ -43,13 +45,17 @@ class JobReader:
 
     def find(self, ids: Sequence[str]) -> list[Job]:
         """The jobs that are there, in the order of their submission."""
-        return self._jobs(self._select(self._output).where(NUMBERS.c.job_id.in_(ids)).order_by(NUMBERS.c.number))
+        known = [job_id for job_id in ids if "\0" not in job_id]
+        return self._jobs(self._select(self._output).where(NUMBERS.c.job_id.in_(known)).order_by(NUMBERS.c.number))
 
     def page(self, limit: int, before: int | None, chosen: JobFilter) -> tuple[list[Job], int | None]:
         """The newest such jobs whose number is less than `before`, and the number of the last where there are more.
 
         Results of backtests, which are long, are left out.
         """
+        if chosen.model is not None and "\0" in chosen.model:
+            # PostgreSQL's texts hold any character but this one.
+            return [], None
         output = sa.case((self._is_long, sa.null()), else_=self._output)
         query = self._select(output).order_by(NUMBERS.c.number.desc()).limit(limit + 1)
         if before is not None:
@@ -71,6 +77,8 @@ class JobReader:
 
     def find_training(self, model: str) -> Job | None:
         """The oldest waiting or running job that will publish this model."""
+        if "\0" in model:
+            return None
         attributes = self._tables.status.c.attributes
         of_model = (attributes["model"].as_string() == model) & attributes["kind"].as_string().not_in(
             ["backtest", "forecast"]
@@ -143,7 +151,8 @@ class JobReader:
         """Progress events of jobs, as (number from 1, fields), from the one after `after` on: up to `limit` of each."""
         streams = self._tables.streams
         told: dict[str, list[tuple[int, dict[str, Any]]]] = {job_id: [] for job_id in after}
-        wanted = list(after.items())
+        # Behind more than a column holds there is nothing, whatever a client says that it saw.
+        wanted = [(job_id, min(seen, MOST_OFFSET - limit)) for job_id, seen in after.items()]
         with self._engine.begin() as connection:
             for first in range(0, len(wanted), CONDITIONS):
                 conditions = [

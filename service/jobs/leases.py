@@ -91,6 +91,7 @@ class Leases:
                 self._sights[executor] = _Sight(run_and_beats, now)
                 continue
             watched = now - sight.since
+            # The former also where the database's clock was set back, which makes beats seem to come.
             is_gone = watched >= LEASE_SECONDS or (watched >= WATCH_SECONDS and age_seconds >= LEASE_SECONDS)
             if is_gone:
                 taken += self._take_from(executor, run_and_beats)
@@ -102,8 +103,7 @@ class Leases:
     def _read(self) -> dict[str, tuple[tuple[str, int] | None, float]]:
         """Of every other worker that has a row or a job: its run and beats, and how old its last beat is."""
         status = JobTables(self._engine.dialect.name).status
-        # A clock that was set back makes beats seem to come: as far from now as if they were gone.
-        age = sa.func.abs(now_ms(self._engine.dialect.name) - WORKERS.c.heartbeat_ms)
+        age = now_ms(self._engine.dialect.name) - WORKERS.c.heartbeat_ms
         with self._engine.begin() as connection:
             holders = connection.execute(
                 sa.select(status.c.executor_id).where(*_is_running(status)).distinct()

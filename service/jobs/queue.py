@@ -37,6 +37,8 @@ MAX_WATCHERS = 1000
 EPOCH, MILLISECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(milliseconds=1)
 # What calls in progress are given when the queue closes.
 END_SECONDS = 2.0
+# What an INTEGER of PostgreSQL holds.
+MOST_NUMBER = 2**31
 _CURSOR = re.compile(r"[0-9a-f]{1,16}")
 
 
@@ -312,7 +314,7 @@ def _milliseconds(moment: datetime | None) -> int | None:
 
 
 def _read_cursor(cursor: str) -> int:
-    if _CURSOR.fullmatch(cursor) and int(cursor, 16) < 2**63:
+    if _CURSOR.fullmatch(cursor) and int(cursor, 16) < MOST_NUMBER:
         return int(cursor, 16)
     raise InvalidRequest.at(
         "/cursor",

@@ -23,6 +23,7 @@ MOST_SCHEDULES = 1000
 RUNS_KEPT = 20
 # What a process may take to submit a schedule's jobs; then another one does, under the same keys.
 CLAIM_MS = 300_000
+PAUSE_MS = 30_000
 # A time so much later than the next by the expression was set by a clock that has been put right since.
 CLOCK_SLACK = timedelta(hours=3)
 
@@ -175,7 +176,9 @@ class Schedules:
             row = connection.execute(sa.select(SCHEDULES).where(SCHEDULES.c.id == schedule.id)).one_or_none()
             if row is None:
                 return
-            values: dict[str, Any] = {"claimed_until_ms": None}
+            # What could not be tried is not tried again at once.
+            pause = None if run is not None else _read_clock(connection) + PAUSE_MS
+            values: dict[str, Any] = {"claimed_until_ms": pause}
             current = _to_schedule(row)
             if run is not None:
                 values["runs"] = _join_runs(run, current)
@@ -226,7 +229,10 @@ def _join_runs(run: ScheduledRun, schedule: Schedule) -> str:
 
 
 def _find(connection: sa.Connection, schedule_id: str) -> Schedule:
-    row = connection.execute(sa.select(SCHEDULES).where(SCHEDULES.c.id == schedule_id)).one_or_none()
+    row = None
+    # PostgreSQL's texts hold any character but this one.
+    if "\0" not in schedule_id:
+        row = connection.execute(sa.select(SCHEDULES).where(SCHEDULES.c.id == schedule_id)).one_or_none()
     if row is None:
         raise ScheduleNotFound(f"There is no schedule {schedule_id[:100]!r}. GET /schedules lists all schedules.")
     return _to_schedule(row)

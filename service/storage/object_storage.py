@@ -233,7 +233,7 @@ class ObjectStorage:
             object may be replaced meanwhile.
         """
         with path.open("wb") as file:
-            for part in self.read_parts(key):
+            for part in self._read_ranges(key, None):
                 if give_up():
                     raise InterruptedError
                 file.write(part)
@@ -241,18 +241,30 @@ class ObjectStorage:
             os.fsync(file.fileno())
 
     def read_parts(self, key: str) -> Iterator[bytes]:
-        """An object's content, part by part as it is asked for. Raises ObjectMissing, at once or in between."""
-        n_bytes = self._ask(lambda: obstore.head(self._store, key))["size"]
+        """An object's content, part by part as it is asked for, all of one state of it.
 
-        def read() -> Iterator[bytes]:
-            for start in range(0, n_bytes, PART_BYTES):
-                end = min(start + PART_BYTES, n_bytes)
-                yield self._ask(lambda start=start, end=end: self._read_range(key, start, end))  # type: ignore[misc]
+        Raises:
+            ObjectMissing, at once; ObjectChanged, in between: what came before is to be thrown away.
+        """
+        return self._read_ranges(key, self._ask(lambda: obstore.head(self._store, key)))
 
-        return read()
+    def _read_ranges(self, key: str, pinned: "obstore.ObjectMeta | None") -> Iterator[bytes]:
+        """Args: `pinned` is the state that all parts are to be of; with None they are of whatever is there."""
+        meta = self._ask(lambda: obstore.head(self._store, key)) if pinned is None else pinned
+        for start in range(0, meta["size"], PART_BYTES):
+            end = min(start + PART_BYTES, meta["size"])
+            try:
+                yield self._ask(lambda start=start, end=end: self._read_range(key, start, end, pinned))  # type: ignore[misc]
+            except (PreconditionError, ObjectMissing):
+                if pinned is None:
+                    raise
+                raise ObjectChanged(key) from None
 
-    def _read_range(self, key: str, start: int, end: int) -> bytes:
-        return bytes(obstore.get_range(self._store, key, start=start, end=end))
+    def _read_range(self, key: str, start: int, end: int, pinned: "obstore.ObjectMeta | None") -> bytes:
+        if pinned is None or not pinned["e_tag"]:
+            return bytes(obstore.get_range(self._store, key, start=start, end=end))
+        options: obstore.GetOptions = {"range": (start, end), "if_match": pinned["e_tag"]}
+        return bytes(obstore.get(self._store, key, options=options).bytes())
 
     def _holds(self, key: str, content: bytes) -> bool:
         try:

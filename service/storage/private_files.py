@@ -16,7 +16,12 @@ FILE_MODE = 0o600
 PRIVATE_UMASK = 0o077
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
 # What the service puts into a state folder, by how names begin.
-OURS = ("jobs.sqlite", "worker-", "datasets", "programs", "logs", "task_results", "store-cache", "checkpoints")
+OURS = (
+    *("jobs.sqlite", "worker-", "host-id", "checkpoints", "datasets", "programs", "logs", "task_results"),
+    "store-cache",
+    # TensorFlow's, of code that it makes.
+    *("__autograph", "__pycache__"),
+)
 
 
 def keep_private(state_dir: Path, models_store: Path) -> None:

@@ -13,7 +13,10 @@ from typing import Any
 import httpx
 import pytest
 
+from service.api.train_jobs import check_data
+from service.datasets.store import DatasetStore
 from service.domain.recipes.presets import CHAPTER
+from service.errors import DatasetNotFound
 from service.settings import Settings
 from tests.api.server import assert_problem, client, wait_until
 
@@ -168,6 +171,7 @@ def test_a_running_job_is_watched_resumed_and_cancelled(tmp_path: Path) -> None:
         assert {"epoch", "epochs", "loss", "val_loss", "eta_seconds", "attempt"} <= events[0][2].keys()
         done = events[3][2]
         assert (done["status"], done["result"]["model"], done["attempt"]) == ("succeeded", "lstm", 1)
+        assert http.get(f"/jobs/{done['id']}/result").json() == done["result"]
         assert http.get(f"/jobs/{job['id']}").json() == done
         assert events_of(http, job["id"], {"Last-Event-ID": "2"}) == events[2:]
 
@@ -207,7 +211,7 @@ def test_lists_are_filtered_and_an_unknown_filter_is_refused(http: httpx.Client)
         ("submitted_after=yesterday", "/submitted_after", "bad_timestamp"),
         ("submitted_before=2026-13-01", "/submitted_before", "bad_timestamp"),
         ("submitted_after=0001-01-01T00:00:00+23:00", "/submitted_after", "bad_timestamp"),
-        ("kind=forecast", "/kind", "unknown_choice"),
+        ("kind=fly", "/kind", "unknown_choice"),
         ("status=done", "/status", "unknown_choice"),
     ):
         assert_problem(http.get(f"/jobs?{query}"), 422, code, pointer)
@@ -250,3 +254,9 @@ def test_a_jobs_log_and_loss_curves_can_be_read(tmp_path: Path) -> None:
         for route in ("log", "history"):
             assert_problem(http.get(f"/jobs/nope/{route}"), 404, "job_not_found")
         assert_problem(http.get(f"/jobs/{job['id']}/history?cursor=x"), 422, "bad_cursor")
+
+
+@pytest.mark.parametrize("kind", ["backtest", "forecast"])
+def test_the_series_of_any_kind_of_job_are_looked_for_before_it_is_retried(tmp_path: Path, kind: str) -> None:
+    with pytest.raises(DatasetNotFound):
+        check_data(DatasetStore(tmp_path), {"kind": kind, "model": "a", "panel": "0" * 32})

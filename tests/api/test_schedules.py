@@ -254,6 +254,27 @@ def test_each_run_trains_on_what_the_file_of_an_object_store_holds_then(tmp_path
         assert_problem(http.get(f"/datasets/{first['dataset']}"), 404, "dataset_not_found")
 
         http.post(f"/jobs/{second['jobs'][0]}/cancel")
+        retried = http.post(f"/jobs/{second['jobs'][0]}/retry").json()
+        exports.put("sold.csv", rows(130))
+        third = http.post(path).json()["runs"][0]
+        # A job reads it still.
+        assert http.get(f"/datasets/{second['dataset']}").status_code == 200
+        for job_id in (retried["id"], third["jobs"][0]):
+            http.post(f"/jobs/{job_id}/cancel")
+
+        n_uploads = len(http.get("/datasets").json()["datasets"])
+        exports.put("sold.csv", rows(5))
+        assert http.post(path).status_code == 422
+        assert len(http.get("/datasets").json()["datasets"]) == n_uploads
+        set_time(tmp_path / "state", schedule, next_ms=-MINUTE_MS)
+        wait_until(lambda: get(http, schedule)["runs"][0]["error"] is not None)
+        failed = get(http, schedule)["runs"][0]
+        assert failed["dataset"] is not None
+        exports.put("sold.csv", rows(140))
+        http.post(path)
+        assert_problem(http.get(f"/datasets/{failed['dataset']}"), 404, "dataset_not_found")
+        http.post(f"/jobs/{get(http, schedule)['runs'][0]['jobs'][0]}/cancel")
+
         exports.delete(["sold.csv"])
         assert_problem(http.post(path), 404, "source_not_found")
         exports.put("sold.csv", b"shop,day\nnorth,2026-01-01\n")
@@ -290,7 +311,12 @@ def test_a_source_is_checked_when_the_schedule_is_made(tmp_path: Path) -> None:
         assert_problem(http.post("/schedules", json=both), 422, "conflicting_fields")
         wrong = {**NIGHTLY, "train": DAILY, "source": {**source, "decimal": "x"}}
         assert http.post("/schedules", json=wrong).json()["errors"][0]["pointer"] == "/source/decimal"
-        made = make(http, train=DAILY, source={**source, "freq": "D"})
+        odd = {**NIGHTLY, "train": {"architecture": "naive", "epochs": 3}, "source": source}
+        assert http.post("/schedules", json=odd).json()["errors"][0]["pointer"] == "/train/epochs"
+        made = make(http, train={**DAILY, "season": 7}, source={**source, "freq": "D"})
+        change = {"train": {**DAILY, "data": {"kind": "synthetic"}}}
+        assert_problem(http.patch(f"/schedules/{made['id']}", json=change), 422, "conflicting_fields", "/train/data")
+        assert http.patch(f"/schedules/{made['id']}", json={"train": {**DAILY, "season": 7}}).status_code == 200
         assert made["source"] == {**source, "freq": "D"}
     with client(tmp_path / "other", tmp_path / "elsewhere") as http:
         answer = http.post("/schedules", json={**NIGHTLY, "train": DAILY, "source": source})

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from service.storage.private_files import OURS
 from tests.end_to_end.processes import Processes
 from tests.s3 import S3
 
@@ -125,3 +126,9 @@ def test_a_machine_keeps_its_copy_in_its_own_folder(machines: tuple[Processes, P
         copies = list((machine.folder / "state" / "store-cache").glob("*/zero-shot/1/manifest.json"))
         assert len(copies) == 1
         assert not Path(machine.folder / "models_store").exists()
+
+
+def test_all_that_is_in_a_state_folder_is_known_to_be_the_services(machines: tuple[Processes, Processes]) -> None:
+    for machine in machines:
+        names = [path.name for path in (machine.folder / "state").iterdir()]
+        assert [name for name in names if not name.startswith(OURS)] == []

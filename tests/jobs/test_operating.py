@@ -10,12 +10,21 @@ import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.errors import DatasetNotFound, IdempotencyKeyReused, JobNotEnded, JobNotFound, QueueFull
+from service.errors import (
+    DatasetNotFound,
+    IdempotencyKeyReused,
+    InvalidRequest,
+    JobNotEnded,
+    JobNotFound,
+    QueueFull,
+    ScheduleNotFound,
+)
 from service.jobs import job_log
 from service.jobs.database import connect
 from service.jobs.database_tables import LOG
 from service.jobs.job_log import JobLog, read_log
 from service.jobs.priority import HIGHEST, LOWEST, rank
+from service.jobs.schedules import Schedules
 from tests.jobs.workers import REQUEST, Workers, ended, on_both, open_queue, run_async, task, until
 
 
@@ -250,5 +259,33 @@ def test_the_log_of_a_removed_job_goes_with_it(workers: Workers) -> None:
             with engine.connect() as connection:
                 assert connection.execute(sa.select(LOG)).all() == []
             engine.dispose()
+
+    run_async(scenario)
+
+
+@on_both
+def test_odd_names_and_cursors_are_nobodys_and_no_failure_of_the_database(workers: Workers) -> None:
+    async def scenario() -> None:
+        async with open_queue(workers) as queue:
+            job = await queue.submit(REQUEST, task())
+            for job_id in ("\0", "a\0b", "\U0001f98a" * 40):
+                with pytest.raises(JobNotFound):
+                    await queue.get(job_id)
+            assert await queue.page(model="\0") == ([], None)
+            assert await queue.find_active("\0") is None
+            for cursor in ("80000000", "7fffffffffffffff", "ffffffffffffffff"):
+                with pytest.raises(InvalidRequest):
+                    await queue.page(cursor=cursor)
+                with pytest.raises(InvalidRequest):
+                    await queue.read_history(job.id, cursor=cursor)
+            assert (await queue.page(cursor="7fffffff"))[0] == [job]
+            assert await queue.read_history(job.id, cursor="7fffffff") == ([], None)
+            watching = await queue.subscribe(job.id, after=10**12 - 1)
+            watching.close()
+            assert await queue.ask(lambda database: database.reader.read_progress({job.id: 10**12 - 1}, 64)) == {
+                job.id: []
+            }
+            with pytest.raises(ScheduleNotFound):
+                await Schedules(queue).get("\0")
 
     run_async(scenario)

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from service.jobs.queue import JobQueue
 from service.jobs.schedule import ScheduledRun
 from service.jobs.schedule_table import SCHEDULES
-from service.jobs.schedules import CLAIM_MS, Schedules
+from service.jobs.schedules import CLAIM_MS, PAUSE_MS, Schedules
 from tests.jobs.workers import Workers, on_both, open_queue, run_async
 
 TRAIN = {"architecture": "linear"}
@@ -51,6 +51,8 @@ def test_what_nobody_finishes_is_due_again_and_what_is_finished_at_its_next_time
             (again,) = await schedules.take_due()
             assert again == taken
             await schedules.finish(again, None)
+            assert await schedules.take_due() == []
+            await move(queue, claimed_until_ms=SCHEDULES.c.claimed_until_ms - PAUSE_MS)
             (due,) = await schedules.take_due()
             await schedules.finish(due, ScheduledRun(due.next_at or "", ("a-job",)))
             assert await schedules.take_due() == []

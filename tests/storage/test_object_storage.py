@@ -202,3 +202,21 @@ def test_other_urls_are_refused_without_repeating_them(url: str) -> None:
     with pytest.raises(ValueError) as refusal:
         check_url(url)
     assert "hunter2" not in str(refusal.value)
+
+
+def test_what_is_read_part_by_part_is_all_of_one_state(storage: ObjectStorage) -> None:
+    storage.put("export", b"old" * 4_000_000)
+    parts = storage.read_parts("export")
+    first = next(parts)
+    storage.put("export", b"new" * 4_000_000)
+    with pytest.raises(ObjectChanged):
+        next(parts)
+    assert first == (b"old" * 4_000_000)[: len(first)]
+    assert b"".join(storage.read_parts("export")) == b"new" * 4_000_000
+    parts = storage.read_parts("export")
+    next(parts)
+    storage.delete(["export"])
+    with pytest.raises(ObjectChanged):
+        next(parts)
+    with pytest.raises(ObjectMissing):
+        storage.read_parts("export")

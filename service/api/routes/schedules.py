@@ -10,7 +10,9 @@ from service.api.json_response import json_response, list_response
 from service.api.openapi import problems, request_body
 from service.api.request_headers import make_key_parameter, read_idempotency_key
 from service.api.scheduled_training import check_training, run_now
-from service.api.schemas.schedules import ScheduleAnswer, ScheduleBody, ScheduleChange, SchedulesAnswer
+from service.api.schemas.schedules import ScheduleAnswer, ScheduleBody, ScheduleChange, SchedulesAnswer, SourceBody
+from service.api.validation import check
+from service.errors import InvalidRequest
 
 router = APIRouter(tags=["schedules"])
 
@@ -38,7 +40,7 @@ async def make_schedule(request: Request, services: Injected) -> Response:
     """Makes a schedule: submits a training job each time that its cron expression is due."""
     key = read_idempotency_key(request)
     body = await services.bodies.read(request, ScheduleBody)
-    await asyncio.to_thread(check_training, services, body.train)
+    await asyncio.to_thread(check_training, services, body.train, body.source)
     source = None
     if body.source is not None:
         body.source.to_options()
@@ -74,7 +76,13 @@ async def change_schedule(schedule_id: str, request: Request, services: Injected
     body = await services.bodies.read(request, ScheduleChange)
     train = None
     if body.train is not None:
-        await asyncio.to_thread(check_training, services, body.train)
+        source = (await services.schedules.get(schedule_id)).source
+        if source is not None and body.train.data is not None:
+            raise InvalidRequest.at(
+                "/train/data", "conflicting_fields", "The schedule trains on its source. Leave the data of train out."
+            )
+        asked = None if source is None else check(source, SourceBody)
+        await asyncio.to_thread(check_training, services, body.train, asked)
         train = body.train.model_dump(exclude_unset=True)
     schedule = await services.schedules.change(
         schedule_id, cron=body.cron, timezone=body.timezone, train=train, paused=body.paused
