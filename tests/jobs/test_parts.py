@@ -139,6 +139,29 @@ def test_a_rerun_finds_its_parts_and_counts_what_its_own_process_died_at(board: 
     assert parts["third"].state == "open"
 
 
+def test_a_part_that_is_refused_stays_so_in_every_run(board: PartBoard) -> None:
+    assert not board.refuse("job", "first")
+    assert board.take_own("job", "first")
+    assert board.refuse("job", "first")
+    board.post("job", TASKS, is_rerun=True)
+    assert (board.read("job")["first"].state, board.read("job")["first"].deaths) == ("refused", 0)
+    assert not board.take_own("job", "first")
+    part = board.take_any("a")
+    assert part
+    assert part.key == "second"
+
+
+def test_parts_that_are_closed_are_nobodys_but_what_is_done_stays(board: PartBoard) -> None:
+    board.post("job", {"third": {}}, is_rerun=False)
+    assert board.take_own("job", "first")
+    assert board.finish("job", "first")
+    assert board.take_any("a")
+    board.close("job", ["first", "second", "third"])
+    assert not board.beat("job", "second", "a")
+    assert {key: part.state for key, part in board.read("job").items()} == {"first": "done"}
+    assert board.take_any("b") is None
+
+
 def test_what_ended_jobs_have_left_is_swept_away(board: PartBoard, engine: sa.Engine) -> None:
     board.sweep()
     assert len(board.read("job")) == 2
