@@ -5,6 +5,7 @@ import importlib.util
 import os
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import tempfile
@@ -41,6 +42,9 @@ class PostgresServer:
         if os.geteuid() == 0:
             self._as_user = {"user": NOBODY, "group": NOBODY, "extra_groups": []}
             self.folder.chmod(0o755)
+            if not all(parent.stat().st_mode & stat.S_IXOTH for parent in self._binaries.parents):
+                # Nobody may not enter the folder of the environment.
+                self._binaries = _copy(self._binaries, self.folder / "site")
         self._process: subprocess.Popen[bytes] | None = None
         self._database = "postgres"
         self._data = self.folder / "data"
@@ -139,6 +143,14 @@ def _tie() -> None:
     """Has the system end this process with the tests; after it has become nobody, which would undo it."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGKILL))
+
+
+def _copy(binaries: Path, site: Path) -> Path:
+    """Copies what binaries need into another folder, as it lies in the environment. Returns the binaries there."""
+    installed = binaries.parent
+    for folder in (installed, *installed.parents[1].glob(f"{_PACKAGE}.libs")):
+        shutil.copytree(folder, site / folder.relative_to(installed.parents[1]))
+    return site / binaries.relative_to(installed.parents[1])
 
 
 def _find_binaries() -> Path:

@@ -12,7 +12,7 @@ from typing import Any
 README = Path(__file__).parents[2] / "README.md"
 ADDRESS = "localhost:8000"
 # What is another at every run.
-VOLATILE = {"id", "created_at", "submitted_at", "started_at", "finished_at", "request_id", "timing_ms"}
+VOLATILE = {"id", "created_at", "updated_at", "submitted_at", "started_at", "finished_at", "request_id", "timing_ms"}
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,11 @@ def locate(*names: str | int) -> str:
     return "".join(f"/{quote(str(name), safe='')}" for name in names)
 
 
+def leave_out_none(**fields: Any) -> dict[str, Any]:
+    """The fields that are given."""
+    return {name: value for name, value in fields.items() if value is not None}
+
+
 @dataclass(frozen=True)
 class Connection:
     """A server and how to call it. It holds no socket, and can be sent to another process."""
