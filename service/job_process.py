@@ -31,23 +31,33 @@ class TaskRun:
 
     def __init__(
         self,
-        job_id: str,
+        place: dict[str, str],
         attempt: int,
         tell: Callable[[dict[str, Any]], None],
-        stop: threading.Event,
-        confirmed: threading.Event,
     ) -> None:
-        self.job_id = job_id
+        """Args: `place` is what each message of the run bears: `job_id` and `run`."""
+        self.job_id = place["job_id"]
         self.attempt = attempt
-        self._tell = tell
-        self._stop = stop
-        self._confirmed = confirmed
+        self.place = place
+        self._tell_all = tell
+        self._stop = threading.Event()
+        self._confirmed = threading.Event()
         self._told = time.monotonic()
+
+    def tell(self, message: dict[str, Any]) -> None:
+        self._tell_all({**message, **self.place})
+
+    def hear(self, message: dict[str, Any]) -> None:
+        """Takes what the worker says of this run."""
+        if "stop" in message:
+            self._stop.set()
+        elif "confirmed" in message:
+            self._confirmed.set()
 
     def report(self, progress: Progress) -> None:
         """Tells watchers how far the job has come. Raises JobStopped."""
         self.raise_if_stopped()
-        self._tell({"progress": progress.to_dict()})
+        self.tell({"progress": progress.to_dict()})
 
     def raise_if_stopped(self) -> None:
         """Raises JobStopped when the job is to end. Costs next to nothing."""
@@ -56,7 +66,7 @@ class TaskRun:
         now = time.monotonic()
         if now - self._told >= ALIVE_SECONDS:
             self._told = now
-            self._tell({"alive": True})
+            self.tell({"alive": True})
 
     def confirm(self) -> None:
         """Waits until the database says that this run still owns the job. To be called right before publishing.
@@ -65,9 +75,12 @@ class TaskRun:
         """
         self.raise_if_stopped()
         self._confirmed.clear()
-        self._tell({"confirm": True})
+        self.tell({"confirm": True})
         while not self._confirmed.wait(CONFIRM_LOOK_SECONDS):
             self.raise_if_stopped()
+
+
+_Tasks = queue.SimpleQueue[tuple[dict[str, Any], TaskRun]]
 
 
 def serve_tasks(load: Callable[[], Callable[[dict[str, Any], TaskRun], dict[str, Any]]]) -> None:
@@ -80,10 +93,7 @@ def serve_tasks(load: Callable[[], Callable[[dict[str, Any], TaskRun], dict[str,
     # Whatever a library prints must not be taken for an answer.
     os.dup2(2, 1)
     volunteer()
-    tasks: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
-    stop, confirmed = threading.Event(), threading.Event()
-    threading.Thread(target=_listen, args=(tasks, stop, confirmed), name="tasks", daemon=True).start()
-
+    tasks: _Tasks = queue.SimpleQueue()
     telling = threading.Lock()
 
     def tell(message: dict[str, Any]) -> None:
@@ -91,28 +101,27 @@ def serve_tasks(load: Callable[[], Callable[[dict[str, Any], TaskRun], dict[str,
         with telling:
             print(json.dumps(message), file=answers, flush=True)
 
+    threading.Thread(target=_listen, args=(tasks, tell), name="tasks", daemon=True).start()
     perform = load()
     # Keras collects garbage before each fit: among the million objects of the libraries there is none.
     gc.collect()
     gc.freeze()
     tell({"ready": True})
     while True:
-        asked = tasks.get()
-        run = TaskRun(asked["job_id"], asked["attempt"], tell, stop, confirmed)
-        telling_log = LogTeller(tell)
+        task, run = tasks.get()
+        telling_log = LogTeller(run.tell)
         logging.getLogger(OURS).addHandler(telling_log)
         try:
-            tell({"result": perform(asked["task"], run)})
+            run.tell({"result": perform(task, run)})
         except JobStopped:
-            tell({"stopped": True})
+            run.tell({"stopped": True})
         except ServiceError as error:
-            tell({"failure": {"code": error.code, "name": type(error).__name__, "message": error.message}})
+            run.tell({"failure": {"code": error.code, "name": type(error).__name__, "message": error.message}})
         except Exception as error:  # a job that fails, for whatever reason, must not end the process
             logger.exception("job %s failed", run.job_id)
-            tell({"failure": _describe(error)})
+            run.tell({"failure": _describe(error)})
         finally:
             logging.getLogger(OURS).removeHandler(telling_log)
-            stop.clear()
 
 
 class LogTeller(logging.Handler):
@@ -138,17 +147,16 @@ def volunteer() -> None:
         logger.debug("the kernel can't be told whom to end first")
 
 
-def _listen(tasks: "queue.SimpleQueue[dict[str, Any]]", stop: threading.Event, confirmed: threading.Event) -> None:
+def _listen(tasks: _Tasks, tell: Callable[[dict[str, Any]], None]) -> None:
+    run: TaskRun | None = None
     for line in sys.stdin.buffer:
         message = json.loads(line)
-        if "stop" in message:
-            stop.set()
-        elif "confirmed" in message:
-            confirmed.set()
-        else:
-            # What was meant for the job before is no longer.
-            stop.clear()
-            tasks.put(message)
+        place = {name: message[name] for name in ("job_id", "run")}
+        if "task" in message:
+            run = TaskRun(place, message["attempt"], tell)
+            tasks.put((message["task"], run))
+        elif run is not None and run.place == place:
+            run.hear(message)
     # The worker is gone, and with it whoever wants an answer.
     os._exit(0)
 

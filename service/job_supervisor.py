@@ -2,13 +2,15 @@
 
 A fit may be inside one compiled call for minutes, or take all memory that there is. The worker asks it to stop, and
 kills it when it does not; what it did is then told by the worker, which holds nothing but the job's row. The process
-is kept from job to job, for what it needs takes seconds to load.
+is kept from job to job, for what it needs takes seconds to load, but never while it may be at a task still: one that
+has not answered for its task is killed.
 
 Lines of JSON go both ways. From the process first `{"ready": true}`. To it: `{"task", "job_id", "attempt"}`,
 `{"stop": true}`, and `{"confirmed": true}` once the database says that the job is still this run's, after the process
 has asked with `{"confirm": true}`. From it then any of `{"progress": {..}}` and `{"alive": true}`, and one of
 `{"result": {..}}`, `{"failure": {"code", "name", "message"}}` with nulls where nothing may be told,
-`{"stopped": true}`; and at any time `{"log": {"level", "text"}}`.
+`{"stopped": true}`; and at any time `{"log": {"level", "text"}}`. All but the first bear `job_id` and `run`, a name
+that no other run has; what is said of another run counts for nothing.
 """
 
 import json
@@ -18,6 +20,7 @@ import queue
 import subprocess
 import threading
 import time
+import uuid
 from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -27,7 +30,8 @@ from service.jobs.child_process import MemoryKills, kill
 from service.jobs.database import MAX_RECOVERIES
 from service.jobs.job import JobKind, Progress
 from service.jobs.job_records import FAILURE_CODES
-from service.jobs.job_run import JobFailed, JobRun, JobStopped, RunLost
+from service.jobs.job_run import JobFailed, JobStopped, RunLost
+from service.jobs.supervised_run import SupervisedRun
 from service.supervisor import leash
 
 logger = logging.getLogger(__name__)
@@ -63,6 +67,8 @@ class JobSupervisor:
         self._grace_seconds = grace_seconds
         self._process: subprocess.Popen[bytes] | None = None
         self._lines = _Lines(MOST_UNREAD)
+        # What messages of the run at hand bear; None once it has been answered for.
+        self._place: dict[str, str] | None = None
 
     def start(self) -> None:
         """Starts the process where there is none, so that it has loaded what it needs by the time it is asked."""
@@ -88,7 +94,7 @@ class JobSupervisor:
             if message is None or "ready" in message:
                 return
 
-    def perform(self, task: dict[str, Any], run: JobRun) -> dict[str, Any]:
+    def perform(self, task: dict[str, Any], run: SupervisedRun) -> dict[str, Any]:
         """Has a task performed, and returns its result.
 
         Raises:
@@ -98,11 +104,13 @@ class JobSupervisor:
             TrainingFailed, TooMuchMemory: it took more time or memory than it may, or memory ran out at every try.
         """
         self.start()
+        self._place = {"job_id": run.job_id, "run": uuid.uuid4().hex}
         try:
-            self._send({"task": task, "job_id": run.job_id, "attempt": run.attempt})
+            self._send({"task": task, "attempt": run.attempt})
             return self._follow(run, task["kind"], _TimeLimits(task, self._max_seconds))
         finally:
-            if _memory_of(self._process) > KEPT_SHARE * self._memory_bytes:
+            has_answered, self._place = self._place is None, None
+            if not has_answered or _memory_of(self._process) > KEPT_SHARE * self._memory_bytes:
                 self.close()
             self.start()
 
@@ -112,7 +120,7 @@ class JobSupervisor:
         if process is not None:
             kill(process)
 
-    def _follow(self, run: JobRun, kind: JobKind, limits: "_TimeLimits") -> dict[str, Any]:
+    def _follow(self, run: SupervisedRun, kind: JobKind, limits: "_TimeLimits") -> dict[str, Any]:
         asked_at: float | None = None
         wants_confirmation = False
         memory_kills = MemoryKills()
@@ -126,8 +134,8 @@ class JobSupervisor:
             if message is None:
                 status = None if self._process is None else self._process.wait()
                 logger.error("the process at job %s ended with status %s", run.job_id, status)
-                run.log("ERROR", f"the process that performed the job ended with status {status}")
                 self.close()
+                run.log("ERROR", f"the process that performed the job ended with status {status}")
                 if asked_at is not None:
                     raise JobStopped(run.job_id)
                 if memory_kills.explains(status) and run.attempt > MAX_RECOVERIES:
@@ -136,6 +144,10 @@ class JobSupervisor:
                 raise RunLost(run.job_id)
             if message:
                 limits.hear()
+            if self._place is None or not self._place.items() <= message.items():
+                message = {}
+            if not message.keys().isdisjoint(("result", "stopped", "failure")):
+                self._place = None
             if "result" in message:
                 result: dict[str, Any] = message["result"]
                 return result
@@ -146,8 +158,8 @@ class JobSupervisor:
             if asked_at is not None:
                 if time.monotonic() - asked_at >= self._grace_seconds:
                     logger.warning("job %s did not stop when asked to: killed", run.job_id)
-                    run.log("WARNING", "did not stop when asked to, and was killed")
                     self.close()
+                    run.log("WARNING", "did not stop when asked to, and was killed")
                     raise JobStopped(run.job_id)
                 continue
             try:
@@ -187,7 +199,7 @@ class JobSupervisor:
         if self._process is None or self._process.stdin is None:
             return
         try:
-            self._process.stdin.write(json.dumps(message).encode() + b"\n")
+            self._process.stdin.write(json.dumps({**message, **(self._place or {})}).encode() + b"\n")
             self._process.stdin.flush()
         except BrokenPipeError:
             # It is dead; whoever reads its answers finds out.

@@ -8,14 +8,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
 from service.errors import TooMuchMemory, TrainingFailed
 from service.job_supervisor import JobSupervisor
 from service.jobs.job import Progress
-from service.jobs.job_run import JobFailed, JobRun, JobStopped, RunLost
+from service.jobs.job_run import JobFailed, JobStopped, RunLost
 from tests.control_group import memory_limit
 
 COMMAND = [sys.executable, "-m", "tests.job_process"]
@@ -78,7 +78,7 @@ def supervisor() -> Iterator[JobSupervisor]:
 
 def perform(supervisor: JobSupervisor, does: str, run: Run | None = None, **fields: Any) -> dict[str, Any]:
     task = {"kind": "train", "does": does, **fields}
-    return supervisor.perform(task, cast(JobRun, run or Run()))
+    return supervisor.perform(task, run or Run())
 
 
 def process_of(supervisor: JobSupervisor) -> int:
@@ -118,6 +118,29 @@ def test_a_task_that_hears_nothing_is_killed_and_the_next_one_performed(
     with pytest.raises(ProcessLookupError):
         os.kill(before, 0)
     assert process_of(supervisor) != before
+
+
+@pytest.mark.parametrize("call", ["report", "log", "raise_if_stopped"])
+def test_a_process_that_has_not_answered_for_its_task_gets_no_other(
+    supervisor: JobSupervisor, call: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = process_of(supervisor)
+    run = Run()
+
+    def break_off(*arguments: Any, **fields: Any) -> None:
+        raise RuntimeError("a fault of the worker's own")
+
+    monkeypatch.setattr(run, call, break_off)
+    with pytest.raises(RuntimeError):
+        perform(supervisor, "fit", run, times=200_000, kills=0, model="the one before")
+    after = perform(supervisor, "tell", times=0)
+    assert after["process"] != before
+    with pytest.raises(ProcessLookupError):
+        os.kill(before, 0)
+
+
+def test_an_answer_for_another_run_is_no_answer(supervisor: JobSupervisor) -> None:
+    assert perform(supervisor, "mix up", model="demo") == {"model": "demo", "version": 1}
 
 
 def test_failures_are_told_as_far_as_they_may(supervisor: JobSupervisor) -> None:

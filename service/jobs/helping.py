@@ -4,14 +4,15 @@ import logging
 import threading
 import time
 import uuid
-from collections.abc import Callable
-from typing import Any
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator
 
 from service.errors import DatabaseUnavailable, ServiceError, TrainingFailed
 from service.jobs.job import Progress
 from service.jobs.job_run import JobFailed, JobStopped, RunLost
 from service.jobs.parts import Part, PartBoard
 from service.jobs.slot import Slot
+from service.jobs.supervised_run import Perform, SupervisedRun
 
 logger = logging.getLogger(__name__)
 
@@ -19,14 +20,15 @@ POLL_SECONDS = 0.5
 BEAT_SECONDS = 1.0
 # Between looks for what jobs have left that ended otherwise than by themselves.
 SWEEP_SECONDS = 60.0
+# Jobs that a worker can't help, and shapes whose programs it has: every look names them to the database.
+MOST_KNOWN = 500
 
 
 class PartRun:
     """One run of a part, from the point of view of the function that performs it."""
 
-    attempt = 1
-
     def __init__(self, board: PartBoard, part: Part, owner: str, slot: Slot, stop: threading.Event) -> None:
+        self.attempt = 1
         self.job_id = part.job_id
         self._board = board
         self._part = part
@@ -39,6 +41,10 @@ class PartRun:
         """The job's own process tells of it once it is done. Raises JobStopped."""
         del progress
         self.raise_if_stopped()
+
+    def log(self, level: str, text: str) -> None:
+        """The job's log tells of its own process; what this one logs stands in the worker's."""
+        del level, text
 
     def raise_if_stopped(self) -> None:
         """Raises JobStopped when the job has ended, others have the part, or a job of this worker's own waits."""
@@ -65,7 +71,7 @@ class Helper:
     def __init__(
         self,
         board: PartBoard,
-        perform: Callable[[dict[str, Any], Any], dict[str, Any]],
+        perform: Perform,
         slot: Slot,
         stop: threading.Event,
         sweep: Callable[[], None] = lambda: None,
@@ -79,9 +85,9 @@ class Helper:
         self._slot = slot
         self._stop = stop
         self._sweep = sweep
-        self._refused: set[str] = set()
+        self._refused = _Newest()
         # Of parts that were done: their programs are compiled.
-        self._shapes: set[str] = set()
+        self._shapes = _Newest()
 
     def keep_helping(self) -> None:
         swept = time.monotonic()
@@ -92,13 +98,19 @@ class Helper:
                     pass
                 if time.monotonic() - swept >= SWEEP_SECONDS:
                     swept = time.monotonic()
-                    self._board.sweep()
-                    self._sweep()
+                    self._clean_up()
             except DatabaseUnavailable:
                 # It has been logged.
                 continue
             except ServiceError as error:
                 logger.warning("what jobs have left can't be taken away: %s", error.message)
+            except Exception:  # whatever goes wrong with others' parts, this worker goes on helping
+                logger.exception("helping with parts of jobs failed")
+
+    def _clean_up(self) -> None:
+        self._refused.drop(self._board.find_ended(list(self._refused)))
+        self._board.sweep()
+        self._sweep()
 
     def _help(self) -> bool:
         """Does one part, if there is one and nothing else to do."""
@@ -115,7 +127,7 @@ class Helper:
             self._slot.release()
 
     def _do(self, part: Part, owner: str) -> None:
-        run = PartRun(self._board, part, owner, self._slot, self._stop)
+        run: SupervisedRun = PartRun(self._board, part, owner, self._slot, self._stop)
         logger.info("helps with a part of job %s", part.job_id)
         place = part.job_id, part.key, owner
         try:
@@ -132,6 +144,9 @@ class Helper:
         except ServiceError:
             # More time or memory than this worker may give it.
             self._give_back_for_good(*place, has_died=False)
+        except Exception:  # a fault of this worker's; others may do better
+            logger.exception("a part of job %s failed", part.job_id)
+            self._give_back_for_good(*place, has_died=False)
         else:
             if result.get("is_refused"):
                 self._give_back_for_good(*place, has_died=False)
@@ -143,3 +158,29 @@ class Helper:
         """Whoever has the job's data in hand may do better."""
         self._refused.add(job_id)
         self._board.give_back(job_id, key, owner, has_died=has_died)
+
+
+class _Newest:
+    """A set of the names that were added last."""
+
+    def __init__(self) -> None:
+        self._names: OrderedDict[str, None] = OrderedDict()
+
+    def add(self, name: str) -> None:
+        self._names[name] = None
+        self._names.move_to_end(name)
+        if len(self._names) > MOST_KNOWN:
+            self._names.popitem(last=False)
+
+    def drop(self, names: Iterable[str]) -> None:
+        for name in names:
+            self._names.pop(name, None)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)

@@ -11,7 +11,7 @@ JobStatus = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 class Progress:
     """How far a fit has come. `epoch` counts finished epochs; the losses are None before the first.
 
-    `trials` are those of a tuned job that have ended, and None of any other. `member` counts the fits of a run, and
+    `trials` are those of a tuned job that have ended, and None of any other. `member` numbers the fits of a job, and
     `member_epoch` the epochs of that fit; None between epochs.
     """
 

@@ -17,7 +17,7 @@ from service.jobs.database import APPLICATION_VERSION, WORKFLOW
 from service.jobs.database_tables import PARTS, JobTables
 from service.jobs.job_records import STORED
 
-State = Literal["open", "taken", "done", "failed"]
+State = Literal["open", "taken", "done", "failed", "refused"]
 # Processes that may die at a part before no other takes it.
 MOST_DEATHS = 3
 # Owners that are the job's own process, not another worker.
@@ -155,6 +155,20 @@ class PartBoard:
         state = "done" if error is None else "failed"
         with self._engine.begin() as connection:
             return self._change(connection, job_id, key, owner or f"{_PARENT}{job_id}", state=state, error=error)
+
+    def refuse(self, job_id: str, key: str) -> bool:
+        """Records that a part which the job's own process has taken is not to be done, in no run of the job."""
+        with self._engine.begin() as connection:
+            return self._change(connection, job_id, key, f"{_PARENT}{job_id}", state="refused")
+
+    def close(self, job_id: str, keys: Sequence[str]) -> None:
+        """Removes those parts that are not done; whoever has one finds that it is no longer its own."""
+        with self._engine.begin() as connection:
+            connection.execute(
+                sa.delete(PARTS).where(
+                    PARTS.c.job_id == job_id, PARTS.c.key.in_(keys), PARTS.c.state.in_(("open", "taken"))
+                )
+            )
 
     def give_back(self, job_id: str, key: str, owner: str, *, has_died: bool) -> None:
         """Opens a part that its owner has not done; a death is counted."""

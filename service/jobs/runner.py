@@ -42,6 +42,7 @@ from service.jobs.ownership import NotOwned, Ownership
 from service.jobs.parts import PartBoard
 from service.jobs.slot import Slot
 from service.jobs.stray_jobs import keep_going
+from service.jobs.supervised_run import Perform
 
 __all__ = ["JobRun", "JobStopped", "Perform", "RunLost", "run_jobs"]
 
@@ -52,9 +53,6 @@ POLL_SECONDS = 0.5
 RETRY_SECONDS = 1.0
 # Outcomes that are remembered until they are recorded; a worker has one job at a time.
 REMEMBERED = 20
-
-
-Perform = Callable[[dict[str, Any], JobRun], dict[str, Any]]
 
 
 def run_jobs(

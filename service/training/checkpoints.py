@@ -28,6 +28,8 @@ MOST_SHARE = 0.01
 # Of a job that the database knows nothing of: another service may keep its own in the same place.
 LONGEST_SECONDS = 30 * 86_400.0
 # What writes numbers that another release could not go on from.
+# By what a job's next run finds what the runs before have taken.
+CLOCK = "clock"
 _LIBRARIES = ("outfielder", "jax", "keras", "numpy")
 
 
@@ -57,8 +59,8 @@ class JobClock:
         return self._before + time.monotonic() - self._began
 
     def go_on_from(self, seconds: float) -> None:
-        """What a run before had taken when it wrote what this one goes on from."""
-        self._before = max(self._before, seconds)
+        """Adds what the runs before had taken. To be called once, when a run begins."""
+        self._before = seconds
 
 
 class Checkpoints:
@@ -66,29 +68,49 @@ class Checkpoints:
 
     def __init__(self, storage: ObjectStorage, job_id: str) -> None:
         self.clock = JobClock()
+        # Whether runs before may have left something.
+        self.is_continued = False
         self._storage = storage
         self._job_id = job_id
+        self._is_keeping_time = False
+        self._kept_at = 0.0
+
+    def begin_run(self) -> None:
+        """Goes on with the clock of the runs before, and keeps it from now on beside what is written.
+
+        For the process that performs the job: helpers write checkpoints too, and their time is not the job's.
+        """
+        before = self.read(CLOCK)
+        if before is not None:
+            self.is_continued = True
+            self.clock.go_on_from(before.seconds)
+        self._is_keeping_time = True
+
+    def keep_time(self) -> None:
+        """Keeps the job's clock, if this process performs the job and has not just done so."""
+        if self._is_keeping_time and time.monotonic() - self._kept_at >= LEAST_SECONDS:
+            self._put(CLOCK, Standing([], [], {}, self.clock.elapsed()))
+            self._kept_at = time.monotonic()
 
     def of(self, key: str) -> "FitCheckpoint":
         return FitCheckpoint(self, key)
 
     def read(self, key: str) -> Standing | None:
         try:
-            unpacked = unpack(self._storage.get(self._name(key)))
+            return unpack(self._storage.get(self._name(key)))
         except ObjectMissing:
             return None
         except StorageUnavailable as error:
             logger.warning("a checkpoint of job %s can't be read: %s", self._job_id, error.message)
             return None
-        if unpacked is None:
-            return None
-        standing, job_seconds = unpacked
-        self.clock.go_on_from(job_seconds)
-        return standing
 
     def write(self, key: str, standing: Standing) -> None:
+        self._put(key, standing)
+        self.keep_time()
+
+    def _put(self, key: str, standing: Standing) -> None:
         try:
-            self._storage.put(self._name(key), pack(standing, self.clock.elapsed()))
+            self._storage.put(self._name(key), pack(standing))
         except StorageUnavailable as error:
             # A full disk is no reason to lose a fit.
             logger.warning("a checkpoint of job %s can't be written: %s", self._job_id, error.message)
@@ -165,7 +187,7 @@ def make_key(facts: dict[str, Any], arrays: Sequence[Array] = ()) -> str:
     return digest.hexdigest()[:40]
 
 
-def pack(standing: Standing, job_seconds: float) -> bytes:
+def pack(standing: Standing) -> bytes:
     """A standing as bytes, their checksum first."""
     facts = {
         "release": _release(),
@@ -173,7 +195,6 @@ def pack(standing: Standing, job_seconds: float) -> bytes:
         "epochs": [asdict(epoch) for epoch in standing.epochs],
         "seconds": standing.seconds,
         "has_ended": standing.has_ended,
-        "job_seconds": job_seconds,
     }
     file = io.BytesIO()
     np.savez(file, np.frombuffer(json.dumps(facts).encode(), np.uint8), *standing.arrays)
@@ -181,7 +202,7 @@ def pack(standing: Standing, job_seconds: float) -> bytes:
     return hashlib.sha256(content).digest() + content
 
 
-def unpack(content: bytes) -> tuple[Standing, float] | None:
+def unpack(content: bytes) -> Standing | None:
     """What `pack` made bytes of; None where they are damaged, or another release's."""
     size = hashlib.sha256().digest_size
     checksum, archive = content[:size], content[size:]
@@ -195,8 +216,7 @@ def unpack(content: bytes) -> tuple[Standing, float] | None:
         if facts["release"] != _release():
             return None
         epochs = [Epoch(**epoch) for epoch in facts["epochs"]]
-        standing = Standing(arrays, epochs, facts["facts"], facts["seconds"], facts["has_ended"])
-        return standing, float(facts["job_seconds"])
+        return Standing(arrays, epochs, facts["facts"], facts["seconds"], facts["has_ended"])
     except (ValueError, KeyError, TypeError, zipfile.BadZipFile):
         logger.warning("a checkpoint is not of this release, and not used")
         return None

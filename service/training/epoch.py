@@ -11,7 +11,9 @@ OVERTIME_SECONDS = 10.0
 class Epoch:
     """What an epoch ended with. `number` counts from 1; losses are in the model's units.
 
-    One that `is_restored` was not run now, but read from a checkpoint.
+    One that `is_restored` was not run now, but read from a checkpoint. `task` is the place of its fit in the list of
+    tasks that it belongs to, and `member` counts all fits of a job in the order of their lists, from 1: fits may end in
+    another.
     """
 
     number: int
@@ -19,3 +21,5 @@ class Epoch:
     val_loss: float
     seconds: float
     is_restored: bool = field(default=False, compare=False)
+    task: int = field(default=0, compare=False)
+    member: int = field(default=1, compare=False)

@@ -2,7 +2,9 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import accumulate
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -23,6 +25,12 @@ Array = NDArray[np.float32]
 Part = Literal["validation", "test", "end"]
 # Whether a task may begin now; asked for it and none after it.
 MayBegin = Callable[[int, Sequence["FitOutcome | None"]], bool]
+# Told of a task that ends without an outcome, and whether because it might not begin, now or in a run before.
+OnMissing = Callable[[int, bool], None]
+
+
+class Abandoned(Exception):
+    """Raised when fits tell of an epoch: nobody wants the outcomes of their list any more."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -97,6 +105,8 @@ class Fits:
         self.checkpoints = checkpoints
         self.left_out: list[LeftOut] = []
         self.clock = JobClock() if checkpoints is None else checkpoints.clock
+        # Fits of the lists before.
+        self._n_before = 0
 
     def run(
         self,
@@ -104,12 +114,33 @@ class Fits:
         data: FitData,
         on_epoch: Callable[[Epoch], None],
         may_begin: MayBegin = lambda index, outcomes: True,
+        on_missing: OnMissing = lambda index, is_refused: None,
     ) -> list[FitOutcome | None]:
         """The tasks' outcomes, None where one might not begin. Weights depend on recipe, data and start alone."""
+        members = list(accumulate((task.is_work for task in tasks), initial=self._n_before))[1:]
+
+        def tell(index: int, epoch: Epoch) -> None:
+            on_epoch(replace(epoch, task=index, member=members[index]))
+
+        try:
+            return self._run(tasks, data, tell, may_begin, on_missing)
+        finally:
+            self._n_before = members[-1] if members else self._n_before
+
+    def _run(
+        self,
+        tasks: Sequence[FitTask],
+        data: FitData,
+        tell: Callable[[int, Epoch], None],
+        may_begin: MayBegin,
+        on_missing: OnMissing,
+    ) -> list[FitOutcome | None]:
         outcomes: list[FitOutcome | None] = [None] * len(tasks)
         for index, task in enumerate(tasks):
             if may_begin(index, outcomes):
-                outcomes[index] = self.perform(task, data, on_epoch)
+                outcomes[index] = self.perform(task, data, partial(tell, index))
+            else:
+                on_missing(index, True)
         return outcomes
 
     def run_all(self, tasks: Sequence[FitTask], data: FitData, on_epoch: Callable[[Epoch], None]) -> list[FitOutcome]:

@@ -133,7 +133,7 @@ def _search(plan: TrainingPlan, windows: PanelWindows, fits: Fits, reporter: Pro
         fitted = fit_panel(recipe, windows, fits, on_epoch)
         return fitted, _loss([fitted], windows.prepared)
 
-    return tune(plan.search, plan.recipes[0], fit_one, reporter)
+    return tune(plan.search, plan.recipes[0], fit_one, reporter, fits)
 
 
 def _try_all(plan: TrainingPlan, windows: PanelWindows, fits: Fits, reporter: ProgressReporter) -> list[Fitted]:
@@ -159,12 +159,17 @@ def _try_all(plan: TrainingPlan, windows: PanelWindows, fits: Fits, reporter: Pr
             is_any = any(outcome is not None and outcome.is_finite for outcome in outcomes)
             if is_any and elapsed + seconds.max() + ending > plan.max_seconds:
                 refused.add(owner)
-                reporter.skip(
-                    sum(task.recipe.epochs + 2 * refit_epochs(task.recipe.epochs) for task in by_recipe[owner])
-                )
         return owner not in refused
 
-    outcomes = fits.run([task for tasks in by_recipe for task in tasks], windows, reporter.epoch, may_begin)
+    tasks = [task for tasks in by_recipe for task in tasks]
+
+    def on_missing(index: int, is_refused: bool) -> None:
+        if is_refused:
+            refused.add(owners[index])
+        recipe = tasks[index].recipe
+        reporter.skip(recipe.epochs + (2 * refit_epochs(recipe.epochs) if recipe.refit else 0))
+
+    outcomes = fits.run(tasks, windows, reporter.epoch, may_begin, on_missing)
     found: list[Fitted] = []
     for i, recipe in enumerate(recipes):
         own = [outcome for owner, outcome in zip(owners, outcomes, strict=True) if owner == i]

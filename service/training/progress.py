@@ -33,7 +33,6 @@ class ProgressReporter:
         self._total = _count_epochs(plan)
         self.trials: list[dict[str, Any]] | None = [] if plan.search else None
         self._last: tuple[float | None, float | None, float | None] = (None, None, None)
-        self._member = 0
         self._tell()
 
     def epoch(self, epoch: Epoch) -> None:
@@ -46,10 +45,8 @@ class ProgressReporter:
             self._seconds.append(epoch.seconds)
         left = max(0, self._total - self._done) * sum(self._seconds) / len(self._seconds)
         self._last = epoch.loss, epoch.val_loss, round(left, 1)
-        # Fits run one after another, and each begins with its first epoch.
-        self._member += epoch.number == 1
         if not epoch.is_restored:
-            self._tell(self._member, epoch.number)
+            self._tell(epoch.member, epoch.number)
 
     def trial(self, trial: dict[str, Any]) -> None:
         """Reports a trial that has ended."""

@@ -142,6 +142,8 @@ class Trainer:
             return self._crown(published, run)
         self._exporter.start()
         reporter = ProgressReporter(plan, run)
+        if checkpoints is not None:
+            checkpoints.begin_run()
         fits = Fits(run.raise_if_stopped, checkpoints)
         if checkpoints is not None and self._board is not None:
             fits = SharedFits(run.raise_if_stopped, checkpoints, self._board, run.job_id, run.attempt)

@@ -67,7 +67,7 @@ def train_on_waves(plan: TrainingPlan, fits: Fits, reporter: ProgressReporter) -
             result = _assemble(recipe, outcomes, windows)
             return result, float(result.metrics["validation"]["mse"])
 
-        return tune(plan.search, plan.recipes[0], fit_one, reporter)
+        return tune(plan.search, plan.recipes[0], fit_one, reporter, fits)
     owners = [i for i, recipe in enumerate(plan.recipes) for _ in _members(recipe)]
     refused: set[int] = set()
 
@@ -76,11 +76,16 @@ def train_on_waves(plan: TrainingPlan, fits: Fits, reporter: ProgressReporter) -
         is_late = plan.max_seconds is not None and fits.clock.elapsed() >= plan.max_seconds
         if is_late and index == owners.index(owner) and any(outcomes):
             refused.add(owner)
-            reporter.skip(sum(member.epochs for member in _members(plan.recipes[owner])))
         return owner not in refused
 
     tasks = [FitTask(member) for recipe in plan.recipes for member in _members(recipe)]
-    outcomes = fits.run(tasks, windows, reporter.epoch, may_begin)
+
+    def on_missing(index: int, is_refused: bool) -> None:
+        if is_refused:
+            refused.add(owners[index])
+        reporter.skip(tasks[index].recipe.epochs)
+
+    outcomes = fits.run(tasks, windows, reporter.epoch, may_begin, on_missing)
     results: list[TrainingResult] = []
     for i, recipe in enumerate(plan.recipes):
         own = zip(_members(recipe), (outcomes[j] for j, owner in enumerate(owners) if owner == i), strict=True)

@@ -12,7 +12,8 @@ from typing import Any
 from service.datasets.forecast_output import open_output
 from service.datasets.store import DatasetStore
 from service.engines.loaders import AutoLoader
-from service.jobs.runner import JobRun, run_jobs
+from service.jobs.runner import run_jobs
+from service.jobs.supervised_run import SupervisedRun
 from service.serving import forecasting
 from service.serving.forecast_jobs import ForecastJobs
 from service.serving.forecasting import ForecastLimits
@@ -27,7 +28,7 @@ def main() -> None:
     load = partial(datasets.load, mapped=True)
     jobs = ForecastJobs(Path(store), AutoLoader, limits, load, partial(open_output, datasets))
 
-    def perform(task: dict[str, Any], run: JobRun) -> dict[str, Any]:
+    def perform(task: dict[str, Any], run: SupervisedRun) -> dict[str, Any]:
         def report(done: int, total: int, eta: float) -> None:
             report_series(run, done, total, eta)  # type: ignore[arg-type] # it has what is asked of one
 

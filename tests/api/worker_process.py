@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from service.jobs.job import Progress
-from service.jobs.runner import JobRun, run_jobs
+from service.jobs.runner import run_jobs
+from service.jobs.supervised_run import SupervisedRun
 
 EPOCH_SECONDS = 0.2
 
 
-def train(task: dict[str, Any], run: JobRun) -> dict[str, Any]:
+def train(task: dict[str, Any], run: SupervisedRun) -> dict[str, Any]:
     epochs = task["plan"]["recipes"][0]["epochs"]
     for epoch in range(epochs):
         eta_seconds = EPOCH_SECONDS * (epochs - epoch - 1)

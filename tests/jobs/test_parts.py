@@ -1,5 +1,6 @@
 """Parts of jobs: who may take them, and what becomes of them."""
 
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,8 @@ import pytest
 import sqlalchemy as sa
 
 from service.errors import TooMuchMemory
+from service.job_supervisor import JobSupervisor
+from service.jobs import helping
 from service.jobs.database import connect, migrate
 from service.jobs.database_tables import PARTS, JobTables
 from service.jobs.helping import Helper
@@ -136,6 +139,29 @@ def test_a_rerun_finds_its_parts_and_counts_what_its_own_process_died_at(board: 
     assert parts["third"].state == "open"
 
 
+def test_a_part_that_is_refused_stays_so_in_every_run(board: PartBoard) -> None:
+    assert not board.refuse("job", "first")
+    assert board.take_own("job", "first")
+    assert board.refuse("job", "first")
+    board.post("job", TASKS, is_rerun=True)
+    assert (board.read("job")["first"].state, board.read("job")["first"].deaths) == ("refused", 0)
+    assert not board.take_own("job", "first")
+    part = board.take_any("a")
+    assert part
+    assert part.key == "second"
+
+
+def test_parts_that_are_closed_are_nobodys_but_what_is_done_stays(board: PartBoard) -> None:
+    board.post("job", {"third": {}}, is_rerun=False)
+    assert board.take_own("job", "first")
+    assert board.finish("job", "first")
+    assert board.take_any("a")
+    board.close("job", ["first", "second", "third"])
+    assert not board.beat("job", "second", "a")
+    assert {key: part.state for key, part in board.read("job").items()} == {"first": "done"}
+    assert board.take_any("b") is None
+
+
 def test_what_ended_jobs_have_left_is_swept_away(board: PartBoard, engine: sa.Engine) -> None:
     board.sweep()
     assert len(board.read("job")) == 2
@@ -220,3 +246,94 @@ def test_who_has_a_program_takes_what_it_is_for_and_else_what_nobody_has_begun(b
         taken.append(part.key)
         known.add(part.task["shape"])
     assert taken == ["1", "3", "4", "2"]
+
+
+@pytest.fixture
+def supervisor() -> Iterator[JobSupervisor]:
+    supervisor = JobSupervisor(
+        [sys.executable, "-m", "tests.job_process"], memory_bytes=2**33, max_seconds=1000, grace_seconds=1.0
+    )
+    yield supervisor
+    supervisor.close()
+
+
+def help_with(engine: sa.Engine, supervisor: JobSupervisor, *parts: dict[str, Any]) -> tuple[PartBoard, Helper]:
+    """A helper in earnest, and its board."""
+    board = PartBoard(engine)
+    board.post("job", {str(i): part for i, part in enumerate(parts)}, is_rerun=False)
+    return board, Helper(board, supervisor.perform, Slot(), threading.Event())
+
+
+def test_a_helper_whose_process_dies_gives_the_part_back_and_can_do_the_next_job(
+    engine: sa.Engine, supervisor: JobSupervisor
+) -> None:
+    board, helper = help_with(engine, supervisor, {"does": "die"})
+    assert helper._help()
+    part = board.read("job")["0"]
+    assert (part.state, part.deaths) == ("open", 1)
+    with engine.begin() as connection:
+        connection.execute(sa.delete(PARTS))
+    board, helper = help_with(engine, supervisor, {"does": "tell", "times": 2})
+    assert helper._help()
+    assert board.read("job")["0"].state == "done"
+
+
+def test_a_part_that_logs_is_done(engine: sa.Engine, supervisor: JobSupervisor) -> None:
+    board, helper = help_with(engine, supervisor, {"does": "fit", "times": 3, "kills": 0, "model": "demo"})
+    assert helper._help()
+    assert board.read("job")["0"].state == "done"
+
+
+def test_a_part_that_hears_nothing_is_killed_when_a_job_comes(engine: sa.Engine, supervisor: JobSupervisor) -> None:
+    board, helper = help_with(engine, supervisor, {"does": "hang"})
+    helping_thread = threading.Thread(target=helper._help)
+    helping_thread.start()
+    while board.read("job")["0"].state == "open":
+        threading.Event().wait(0.05)
+    assert helper._slot.acquire(60)
+    helping_thread.join()
+    assert (part := board.read("job")["0"]).state == "open"
+    assert part.deaths == 0
+    helper._slot.release()
+
+
+def test_whatever_goes_wrong_with_a_part_it_goes_back_and_the_helper_goes_on(
+    board: PartBoard, engine: sa.Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(helping, "POLL_SECONDS", 0.01)
+    monkeypatch.setattr(helping, "SWEEP_SECONDS", 0.0)
+    stop = threading.Event()
+    swept = 0
+
+    def perform(task: dict[str, Any], run: Any) -> dict[str, Any]:
+        raise AttributeError("a fault of the worker's own")
+
+    def sweep() -> None:
+        nonlocal swept
+        swept += 1
+        if swept == 3:
+            stop.set()
+        raise ValueError("another")
+
+    Helper(board, perform, Slot(), stop, sweep).keep_helping()
+    assert swept == 3
+    assert {part.state for part in board.read("job").values()} == {"open"}
+
+
+def test_a_helper_remembers_few_of_the_jobs_that_it_can_not_help_and_none_that_has_ended(
+    board: PartBoard, engine: sa.Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(helping, "MOST_KNOWN", 3)
+    others = [f"other {i}" for i in range(5)]
+    for job_id in others:
+        add_job(engine, job_id, "PENDING")
+        board.post(job_id, {"key": {}}, is_rerun=False)
+    helper = Helper(board, lambda task, run: {"is_refused": True}, Slot(), threading.Event())
+    for _ in range(6):
+        assert helper._help()
+    first, second, third = helper._refused
+    status = JobTables(engine.dialect.name).status
+    with engine.begin() as connection:
+        connection.execute(sa.update(status).where(status.c.workflow_uuid == second).values(status="SUCCESS"))
+    helper._clean_up()
+    assert list(helper._refused) == [first, third]

@@ -11,11 +11,12 @@ from typing import Any
 from service.errors import TrainingFailed
 from service.jobs import stray_jobs
 from service.jobs.job import Progress
-from service.jobs.runner import JobRun, run_jobs
+from service.jobs.runner import run_jobs
+from service.jobs.supervised_run import SupervisedRun
 from tests.jobs.tuned_worker import tune
 
 
-def perform(task: dict[str, Any], run: JobRun) -> dict[str, Any]:
+def perform(task: dict[str, Any], run: SupervisedRun) -> dict[str, Any]:
     """`epochs` epochs of `seconds` each; `fails`, `crashes` and `is_deaf` say how it may end instead."""
     state_dir = Path(sys.argv[2])
     with (state_dir / "runs.txt").open("a") as runs:

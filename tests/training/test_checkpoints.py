@@ -1,5 +1,6 @@
 """Fits that are interrupted and go on end as if nothing had happened."""
 
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -190,14 +191,34 @@ def test_the_seconds_of_a_fit_count_those_before_it_was_interrupted(storage: Obj
     with pytest.raises(_Killed):
         fit(FitTask(recipe), data, storage, kill_after=1)
     (found,) = storage.list_objects("job/")
-    unpacked = unpack(storage.get(found.key))
-    assert unpacked is not None
-    standing = replace(unpacked[0], seconds=2000.0)
-    storage.put(found.key, pack(standing, 2000.0))
+    standing = unpack(storage.get(found.key))
+    assert standing is not None
+    storage.put(found.key, pack(replace(standing, seconds=2000.0)))
     outcome, told, batches = fit(FitTask(recipe), data, storage)
     assert len(told) == 1
     assert batches == 0
     assert outcome.seconds >= 2000
+
+
+def test_the_clock_of_a_job_goes_on_with_its_next_run_and_counts_no_second_twice(storage: ObjectStorage) -> None:
+    began = time.monotonic()
+    first = Checkpoints(storage, "job")
+    first.begin_run()
+    standing = Standing([], [], {}, 0.0)
+    for _ in range(5):
+        first.write("fit", standing)
+        assert first.read("fit") is not None
+    assert first.clock.elapsed() <= time.monotonic() - began
+    first.clock.go_on_from(1000.0)
+    first.write("fit", standing)
+    # A helper's time is its own.
+    helper = Checkpoints(storage, "job")
+    helper.clock.go_on_from(50_000.0)
+    helper.write("part", standing)
+    second = Checkpoints(storage, "job")
+    second.begin_run()
+    assert second.read("part") is not None
+    assert 1000.0 <= second.clock.elapsed() <= 1000.0 + time.monotonic() - began
 
 
 @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
@@ -211,10 +232,9 @@ def test_what_is_packed_comes_back_bit_by_bit(shapes: list[list[int]], losses: l
     arrays = [rng.standard_normal(shape).astype(np.float32) for shape in shapes]
     epochs = [Epoch(i + 1, loss, -loss, 0.5) for i, loss in enumerate(losses)]
     facts = {"rng": rng.bit_generator.state, "least": float("inf")}
-    unpacked = unpack(pack(Standing(arrays, epochs, facts, 3.5), 4.5))
-    assert unpacked is not None
-    standing, seconds = unpacked
-    assert (standing.epochs, standing.facts, standing.seconds, seconds) == (epochs, facts, 3.5, 4.5)
+    standing = unpack(pack(Standing(arrays, epochs, facts, 3.5)))
+    assert standing is not None
+    assert (standing.epochs, standing.facts, standing.seconds) == (epochs, facts, 3.5)
     for found, expected in zip(standing.arrays, arrays, strict=True):
         assert found.dtype == expected.dtype
         np.testing.assert_array_equal(found, expected)

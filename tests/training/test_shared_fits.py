@@ -1,5 +1,6 @@
 """Jobs whose fits are shared among processes, and what they are when nobody helps, or helpers fail."""
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +12,13 @@ import pytest
 from service.errors import DatabaseUnavailable, TrainingFailed
 from service.storage.object_storage import ObjectStorage
 from service.store.catalog import Catalog
+from service.training import checkpoints as checkpoints_module
 from service.training import shared_fits
 from service.training.checkpoints import Checkpoints
-from service.training.data.panel_split import read_panel
-from service.training.fits import Fits
+from service.training.data.panel_split import prepare_panel, read_panel
+from service.training.epoch import Epoch
+from service.training.fits import Abandoned, FitOutcome, Fits
+from service.training.panel_fit import PanelWindows, make_tasks, settle
 from service.training.panel_training import train_on_panel
 from service.training.progress import ProgressReporter
 from service.training.shared_fits import SharedFits
@@ -49,6 +53,8 @@ class Table:
         for key, task in tasks.items():
             self.parts.setdefault(key, Status())
             self.tasks[key] = task["part"]
+            if is_rerun and self.parts[key] == Status("taken"):
+                self.parts[key] = Status()
         # As a helper that is faster than the job.
         for key in list(tasks)[1::2]:
             if self.parts[key].state == "open":
@@ -64,6 +70,15 @@ class Table:
     def finish(self, job_id: str, key: str, owner: str | None = None, error: str | None = None) -> bool:
         self.parts[key].state = "done" if error is None else "failed"
         return True
+
+    def refuse(self, job_id: str, key: str) -> bool:
+        self.parts[key].state = "refused"
+        return True
+
+    def close(self, job_id: str, keys: Sequence[str]) -> None:
+        for key in keys:
+            if self.parts[key].state in ("open", "taken"):
+                del self.parts[key]
 
     def give_back(self, job_id: str, key: str, owner: str, *, has_died: bool) -> None:
         self.parts[key] = Status(deaths=self.parts[key].deaths + has_died)
@@ -167,6 +182,21 @@ def test_without_its_database_a_job_does_all_by_itself(shop: Shop) -> None:
     assert_same(shop.fit(shop.shared(AwayLater())), alone)
 
 
+def test_the_clock_of_a_job_is_not_that_of_its_helpers_nor_runs_twice(shop: Shop) -> None:
+    helper = shop.helper()
+
+    def help_(table: Table, key: str, part: dict[str, Any]) -> None:
+        helper.fit_part(part, Recorder("job"))
+        table.parts[key].state = "done"
+
+    began = time.monotonic()
+    fits = shop.shared(Table(help_))
+    assert fits.checkpoints is not None
+    fits.checkpoints.begin_run()
+    shop.fit(fits)
+    assert fits.clock.elapsed() <= time.monotonic() - began
+
+
 @pytest.mark.parametrize("way", ["failed", "died three times", "died twice before the last run"])
 def test_a_member_that_can_not_be_fitted_is_left_out_with_the_reason(shop: Shop, way: str) -> None:
     def fail(table: Table, key: str, part: dict[str, Any]) -> None:
@@ -223,3 +253,170 @@ def test_a_helper_that_does_not_see_the_jobs_checkpoints_refuses(shop: Shop, ben
     assert told
     assert all(one == {"is_refused": True} for one in told)
     assert elsewhere.list_objects() == []
+
+
+class Members:
+    """The members of the shop's ensemble as a list of tasks, and what a run of them tells."""
+
+    def __init__(self, shop: Shop) -> None:
+        prepared = prepare_panel(shop.values, shop.plan.recipes[0])
+        self.tasks = make_tasks(settle(shop.plan.recipes[0], prepared))
+        self.windows = PanelWindows(prepared, shop.plan.recipes[0])
+        self.shop = shop
+        self.told: list[Epoch] = []
+        self.missing: list[tuple[int, bool]] = []
+
+    def run(self, table: Table, attempt: int = 1, most: int = 4) -> list[FitOutcome | None]:
+        """Of as many members as there is time for."""
+        self.told, self.missing = [], []
+        fits = self.shop.shared(table, attempt)
+        assert fits.checkpoints is not None
+        fits.checkpoints.begin_run()
+        return fits.run(
+            self.tasks,
+            self.windows,
+            self.told.append,
+            lambda index, outcomes: index < most,
+            lambda index, is_refused: self.missing.append((index, is_refused)),
+        )
+
+
+def open_all(table: Table, key: str, part: dict[str, Any]) -> None:
+    """Nobody helps."""
+    table.parts[key] = Status()
+
+
+def test_what_there_was_no_time_for_is_not_begun_by_a_later_run_either(shop: Shop) -> None:
+    members, table = Members(shop), Table(open_all)
+    first = members.run(table, most=2)
+    assert [outcome is None for outcome in first] == [False, False, True, True]
+    assert members.missing == [(2, True), (3, True)]
+    again = members.run(table, attempt=2)
+    assert [outcome is None for outcome in again] == [False, False, True, True]
+    assert sorted(members.missing) == [(2, True), (3, True)]
+    for ours, theirs in zip(first[:2], again[:2], strict=True):
+        assert ours
+        assert theirs
+        for weights, expected in zip(theirs.weights, ours.weights, strict=True):
+            np.testing.assert_array_equal(weights, expected)
+
+
+def test_what_is_said_to_be_done_and_nobody_finds_is_done_again_only_in_time(shop: Shop) -> None:
+    def lie(table: Table, key: str, part: dict[str, Any]) -> None:
+        table.parts[key].state = "done"
+
+    members = Members(shop)
+    assert [outcome is None for outcome in members.run(Table(lie), most=2)] == [False, False, True, True]
+    assert sorted(members.missing) == [(2, True), (3, True)]
+
+
+def test_parts_of_a_list_that_nobody_wants_any_more_are_left_to_nobody(shop: Shop) -> None:
+    members, table = Members(shop), Table(open_all)
+
+    def prune(epoch: Epoch) -> None:
+        raise Abandoned
+
+    with pytest.raises(Abandoned):
+        shop.shared(table).run(members.tasks, members.windows, prune)
+    assert table.parts == {}
+
+
+class Clock:
+    """Time that passes as the test says."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+@pytest.mark.parametrize("is_alive", [True, False])
+def test_a_database_that_was_away_is_no_sign_that_helpers_have_died(
+    shop: Shop, is_alive: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr(shared_fits, "time", clock)
+
+    class AwayForAMinute(Table):
+        looks = 0
+        given_back_at: list[float]
+
+        def read(self, job_id: str) -> Mapping[str, Status]:
+            helped = [key for key, part in self.parts.items() if part.is_helped]
+            if all(part.is_helped or part.state == "done" for part in self.parts.values()):
+                self.looks += 1
+                if self.looks == 2:
+                    clock.now += 60.0
+                    raise DatabaseUnavailable("It is away.")
+                if self.looks > 3 and is_alive:
+                    # Now that it is there again, they say so, and do the rest.
+                    for key in helped:
+                        helper.fit_part(self.tasks[key], Recorder("job"))
+                        self.parts[key].state, self.parts[key].owner = "done", None
+            return super().read(job_id)
+
+        def give_back(self, job_id: str, key: str, owner: str, *, has_died: bool) -> None:
+            self.given_back_at.append(clock.now)
+            super().give_back(job_id, key, owner, has_died=has_died)
+
+    helper, members = shop.helper(), Members(shop)
+    table = AwayForAMinute()
+    table.given_back_at = []
+    outcomes = members.run(table)
+    assert all(outcomes)
+    if is_alive:
+        assert table.given_back_at == []
+    else:
+        assert len(table.given_back_at) == 2
+        assert min(table.given_back_at) >= 1060.0 + shared_fits.LEASE_SECONDS
+
+
+def test_epochs_are_told_once_over_all_runs_by_the_numbers_of_their_fits(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoints_module, "LEAST_SECONDS", 0.0)
+    monkeypatch.setattr(checkpoints_module, "MOST_SHARE", 1e9)
+    members, helper = Members(shop), shop.helper()
+
+    def help_(table: Table, key: str, part: dict[str, Any]) -> None:
+        helper.fit_part(part, Recorder("job"))
+        table.parts[key].state = "done"
+
+    table = Table(help_)
+    fits = shop.shared(table)
+    assert fits.checkpoints is not None
+    fits.checkpoints.begin_run()
+    told: list[Epoch] = []
+
+    def die(epoch: Epoch) -> None:
+        told.append(epoch)
+        if epoch.task == 2:
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        fits.run(members.tasks, members.windows, die)
+    # What the helper has done was told as soon as it was seen.
+    assert [(epoch.task, epoch.number) for epoch in told] == [(1, 1), (1, 2), (3, 1), (3, 2), (0, 1), (0, 2), (2, 1)]
+    assert [epoch.member for epoch in told] == [2, 2, 4, 4, 1, 1, 3]
+    assert not any(epoch.is_restored for epoch in told)
+    members.run(table, attempt=2)
+    assert sorted((epoch.member, epoch.number) for epoch in members.told) == [
+        (member, number) for member in range(1, 5) for number in (1, 2)
+    ]
+    # The one that it died at was not written any more.
+    assert [(epoch.member, epoch.number) for epoch in members.told if not epoch.is_restored] == [(3, 1), (3, 2)]
+
+
+def test_progress_ends_with_its_total_though_members_were_left_out(shop: Shop) -> None:
+    def fail(table: Table, key: str, part: dict[str, Any]) -> None:
+        table.parts[key] = Status("failed", error="It diverged.") if part["before"] == "validation" else Status()
+
+    shop.fit(shop.shared(Table(fail)))
+    last = shop.run.reports[-1]
+    assert last.epoch == last.epochs
+    # Going on with further points begins after all four members.
+    assert [report.member for report in shop.run.reports if report.member_epoch == 1] == [1, 3, 5, 6, 7, 8]
