@@ -1,7 +1,9 @@
 """The exporting process, seen from the worker: started once, asked for each version, restarted when it dies."""
 
 import json
+import logging
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -20,8 +22,12 @@ from service.storage.disk_errors import storing
 
 Array = NDArray[np.float32]
 
+logger = logging.getLogger(__name__)
+
 # TensorFlow keeps part of every graph it has traced: a fresh process now and then keeps memory flat.
 EXPORTS_PER_PROCESS = 25
+# An export whose process was killed is begun again, in another one; after so many it is the model that is at fault.
+TRIES = 3
 TEMPORARY = "folder of temporary files"
 
 
@@ -69,10 +75,9 @@ class Exporter:
         Raises:
             ExportMismatch: the SavedModel's numbers differ. Graphs whose numbers differ are left out.
             StorageUnavailable: the disk of the store, or that of temporary files, takes no more.
-            TrainingFailed, TooMuchMemory: the process died, which the kernel does to it where memory runs out.
+            TrainingFailed: the process died, each time of three.
+            TooMuchMemory: the kernel ended it, for memory ran out.
         """
-        self.start()
-        assert self._process is not None  # start() made it
         with storing(TEMPORARY), tempfile.TemporaryDirectory() as scratch:
             weights_file, proofs_file = Path(scratch, "weights.npz"), Path(scratch, "proofs.npz")
             np.savez(weights_file, *weights)
@@ -83,7 +88,7 @@ class Exporter:
                 "proofs": str(proofs_file),
                 "folder": str(folder),
             }
-            answer = self._ask(self._process, request)
+            answer = self._ask_again_and_again(request, folder)
         self._exports += 1
         if answer.get("code") == StorageUnavailable.code:
             raise StorageUnavailable(answer["message"])
@@ -97,7 +102,22 @@ class Exporter:
         if process is not None:
             kill(process)
 
-    def _ask(self, process: "subprocess.Popen[str]", request: dict[str, Any]) -> dict[str, Any]:
+    def _ask_again_and_again(self, request: dict[str, Any], folder: Path) -> dict[str, Any]:
+        for _ in range(TRIES):
+            self.start()
+            assert self._process is not None  # start() made it
+            answer = self._ask(self._process, request)
+            if answer is not None:
+                return answer
+            logger.warning("the process that exports models ended before it answered")
+            for remains in folder.glob("*"):
+                shutil.rmtree(remains) if remains.is_dir() else remains.unlink()
+        raise TrainingFailed(
+            f"The process that exports models ended {TRIES} times before it answered; see the worker's log."
+        )
+
+    def _ask(self, process: "subprocess.Popen[str]", request: dict[str, Any]) -> dict[str, Any] | None:
+        """The answer; None where the process died."""
         assert process.stdin is not None  # both were asked for as pipes
         assert process.stdout is not None
         memory_kills = MemoryKills()
@@ -113,6 +133,6 @@ class Exporter:
                     "Memory ran out, and the system ended the process that exports models. Give the worker more "
                     "memory, or fewer jobs at once (OUTFIELDER_JOBS), or ask for a smaller network."
                 )
-            raise TrainingFailed("The process that exports models ended before it answered; see the worker's log.")
+            return None
         answer: dict[str, Any] = json.loads(line)
         return answer

@@ -1,6 +1,7 @@
 """The exporting process as the worker sees it."""
 
 import resource
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from service.domain.recipes.resolve import resolve
-from service.errors import ExportMismatch, StorageUnavailable, TooMuchMemory
+from service.errors import ExportMismatch, StorageUnavailable, TooMuchMemory, TrainingFailed
 from service.storage.disk_errors import find_disk_errno
 from service.training.export.client import Exporter
 from tests.control_group import memory_limit
@@ -65,6 +66,43 @@ def test_memory_that_runs_out_is_told_and_another_process_takes_over(exporter: E
         exporter.export(RECIPE, weights, PROOFS, tmp_path / "ended")
     with pytest.raises(ExportMismatch):
         exporter.export(RECIPE, weights, PROOFS, tmp_path / "after")
+
+
+@contextmanager
+def killing(exporter: Exporter, times: int) -> Iterator[list[int]]:
+    """Kills the exporter's process, and those that take its place, so many times."""
+    killed: list[int] = []
+    stop = threading.Event()
+
+    def kill() -> None:
+        while len(killed) < times and not stop.wait(0.01):
+            process = exporter._process
+            if process is not None and process.pid not in killed:
+                killed.append(process.pid)
+                process.kill()
+
+    exporter.start()
+    thread = threading.Thread(target=kill)
+    thread.start()
+    try:
+        yield killed
+    finally:
+        stop.set()
+        thread.join()
+
+
+def test_an_export_whose_process_is_killed_is_done_by_another(exporter: Exporter, tmp_path: Path) -> None:
+    (tmp_path / "variables").mkdir()
+    with killing(exporter, 2) as killed, pytest.raises(ExportMismatch):
+        exporter.export(RECIPE, calm(RECIPE).get_weights(), PROOFS, tmp_path)
+    assert len(killed) == 2
+
+
+def test_an_export_that_takes_its_process_down_each_time_fails(exporter: Exporter, tmp_path: Path) -> None:
+    with killing(exporter, 3), pytest.raises(TrainingFailed, match="ended 3 times"):
+        exporter.export(RECIPE, calm(RECIPE).get_weights(), PROOFS, tmp_path / "ended")
+    with pytest.raises(ExportMismatch):
+        exporter.export(RECIPE, calm(RECIPE).get_weights(), PROOFS, tmp_path / "after")
 
 
 def test_errors_of_a_disk_are_known_by_their_words() -> None:
