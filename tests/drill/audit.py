@@ -1,6 +1,7 @@
 """What must hold of jobs and versions whatever happened to the processes."""
 
 import math
+import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,9 +9,11 @@ from typing import Any
 
 import httpx
 
-from outfielder_client import Client
+from outfielder_client import Client, RequestRefused
 from tests.drill.cluster import Host, wait_for
 
+# In which every server has seen what there is.
+SETTLED_SECONDS = 5.0
 SERIES = [float(i % 5) + i / 40 for i in range(80)]
 
 
@@ -33,6 +36,11 @@ def audit(host: Host, job_ids: Sequence[str], *, seconds: float) -> Audit:
     client = host.client()
     jobs = [_wait_for_end(client, job_id, seconds, host) for job_id in dict.fromkeys(job_ids)]
     flaws = [f"job {job['id']} failed: {job['error']}" for job in jobs if _is_wrong_end(job)]
+    for job in jobs:
+        if job["status"] == "succeeded":
+            # Lists follow within seconds; a version that is asked for is looked for at once.
+            flaws += [flaw for flaw in [_find_version(client, job)] if flaw is not None]
+    time.sleep(SETTLED_SECONDS)
     manifests = [
         client.version(model["name"], version)
         for model in client.models()
@@ -64,6 +72,15 @@ def _wait_for_end(client: Client, job_id: str, seconds: float, host: Host) -> di
 def _is_wrong_end(job: dict[str, Any]) -> bool:
     # Three deaths are an end that is meant to be.
     return bool(job["status"] == "cancelled" or (job["status"] == "failed" and job["error"]["code"] != "worker_died"))
+
+
+def _find_version(client: Client, job: dict[str, Any]) -> str | None:
+    result = job["result"]
+    try:
+        manifest = client.version(result["model"], result["version"])
+    except RequestRefused as error:
+        return f"job {job['id']} succeeded, but {result['model']}/{result['version']} is not there: {error}"
+    return None if manifest["job_id"] == job["id"] else f"the version of job {job['id']} is of {manifest['job_id']}"
 
 
 def _try_version(host: Host, manifest: dict[str, Any]) -> str | None:
