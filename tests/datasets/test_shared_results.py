@@ -26,8 +26,9 @@ def test_old_results_go(s3_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert isinstance(results, SharedResults)
     old = results.keep("forecast", 1)
     with monkeypatch.context() as patched:
-        patched.setattr(shared_results, "KEPT_SECONDS", 0.5)
-        time.sleep(1.6)
+        # An object's time is of whole seconds.
+        patched.setattr(shared_results, "KEPT_SECONDS", 3.0)
+        time.sleep(4.1)
         new = results.keep("forecast", 2)
     assert results.find("forecast", old) is None
     assert results.find("forecast", new) == b"2"

@@ -33,31 +33,31 @@ def audit(host: Host, job_ids: Sequence[str], *, seconds: float) -> Audit:
     Every job ended once; each that succeeded has one version, which loads, has the checksums of its manifest, and
     forecasts; no other job has one.
     """
-    client = host.client()
-    jobs = [_wait_for_end(client, job_id, seconds, host) for job_id in dict.fromkeys(job_ids)]
-    flaws = [f"job {job['id']} failed: {job['error']}" for job in jobs if _is_wrong_end(job)]
-    for job in jobs:
-        if job["status"] == "succeeded":
-            # Lists follow within seconds; a version that is asked for is looked for at once.
-            flaws += [flaw for flaw in [_find_version(client, job)] if flaw is not None]
-    time.sleep(SETTLED_SECONDS)
-    manifests = [
-        client.version(model["name"], version)
-        for model in client.models()
-        for version in model["versions"]
-        if not model["name"].startswith("zero")
-    ]
-    of_job = Counter(manifest["job_id"] for manifest in manifests)
-    succeeded = {job["id"]: job for job in jobs if job["status"] == "succeeded"}
-    flaws += [f"job {job_id} published {count} versions" for job_id, count in of_job.items() if count > 1]
-    flaws += [f"job {job_id} has no version" for job_id in succeeded if job_id not in of_job]
-    flaws += [f"version of job {job_id}, which did not succeed" for job_id in of_job if job_id not in succeeded]
-    flaws += [flaw for manifest in manifests if (flaw := _try_version(host, manifest)) is not None]
-    checked = host.run("check-store")
-    if checked.returncode:
-        flaws.append(f"check-store: {checked.stdout.strip()}")
-    failed = sum(job["status"] == "failed" for job in jobs)
-    return Audit(len(succeeded), failed, len(manifests), tuple(flaws))
+    with host.client() as client:
+        jobs = [_wait_for_end(client, job_id, seconds, host) for job_id in dict.fromkeys(job_ids)]
+        flaws = [f"job {job['id']} failed: {job['error']}" for job in jobs if _is_wrong_end(job)]
+        for job in jobs:
+            if job["status"] == "succeeded":
+                # Lists follow within seconds; a version that is asked for is looked for at once.
+                flaws += [flaw for flaw in [_find_version(client, job)] if flaw is not None]
+        time.sleep(SETTLED_SECONDS)
+        manifests = [
+            client.version(model["name"], version)
+            for model in client.models()
+            for version in model["versions"]
+            if not model["name"].startswith("zero")
+        ]
+        of_job = Counter(manifest["job_id"] for manifest in manifests)
+        succeeded = {job["id"]: job for job in jobs if job["status"] == "succeeded"}
+        flaws += [f"job {job_id} published {count} versions" for job_id, count in of_job.items() if count > 1]
+        flaws += [f"job {job_id} has no version" for job_id in succeeded if job_id not in of_job]
+        flaws += [f"version of job {job_id}, which did not succeed" for job_id in of_job if job_id not in succeeded]
+        flaws += [flaw for manifest in manifests if (flaw := _try_version(host, manifest)) is not None]
+        checked = host.run("check-store")
+        if checked.returncode:
+            flaws.append(f"check-store: {checked.stdout.strip()}")
+        failed = sum(job["status"] == "failed" for job in jobs)
+        return Audit(len(succeeded), failed, len(manifests), tuple(flaws))
 
 
 def _wait_for_end(client: Client, job_id: str, seconds: float, host: Host) -> dict[str, Any]:
