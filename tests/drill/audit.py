@@ -70,8 +70,10 @@ def _wait_for_end(client: Client, job_id: str, seconds: float, host: Host) -> di
 
 
 def _is_wrong_end(job: dict[str, Any]) -> bool:
-    # Three deaths are an end that is meant to be.
-    return bool(job["status"] == "cancelled" or (job["status"] == "failed" and job["error"]["code"] != "worker_died"))
+    # Three deaths are an end that is meant to be: of the worker, of the job's process, or of the one that exports.
+    error = job["error"] or {}
+    has_died = error.get("code") == "worker_died" or "ended 3 times" in error.get("message", "")
+    return bool(job["status"] == "cancelled" or (job["status"] == "failed" and not has_died))
 
 
 def _find_version(client: Client, job: dict[str, Any]) -> str | None:
