@@ -20,6 +20,7 @@ ROLES = (
 
 def find_tree(root: int) -> list[int]:
     """A process and all that descend from it, parents first; those that have ended are left out."""
+    living = set[int]()
     children: dict[int, list[int]] = {}
     for folder in Path("/proc").iterdir():
         if folder.name.isdigit():
@@ -27,8 +28,9 @@ def find_tree(root: int) -> list[int]:
                 # Behind the name, which may hold anything, stand the state and the parent.
                 state, parent = (folder / "stat").read_text().rsplit(")", 1)[1].split()[:2]
                 if state != "Z":
+                    living.add(int(folder.name))
                     children.setdefault(int(parent), []).append(int(folder.name))
-    tree = [root] if Path(f"/proc/{root}").exists() else []
+    tree = [root] if root in living else []
     for process in tree:
         tree += children.get(process, ())
     return tree

@@ -4,6 +4,8 @@ from pathlib import Path
 
 from tests.drill import faults
 from tests.drill.__main__ import Machines
+from tests.drill.cluster import wait_for
+from tests.drill.processes import find_tree
 from tests.postgres import PostgresServer
 from tests.s3 import S3
 
@@ -17,4 +19,4 @@ def test_two_hosts_lose_processes_but_no_job_and_double_no_version(
         processes = [process for host in cluster.hosts for process in host.find_processes()]
         assert processes
     assert not [process for host in cluster.hosts for process in host.find_processes()]
-    assert not [process for process in processes if Path(f"/proc/{process}").exists()]
+    wait_for(lambda: not any(map(find_tree, processes)), "all processes end", 60)
