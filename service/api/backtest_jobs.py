@@ -9,7 +9,8 @@ from service.api.schemas.anomalies import AnomaliesBody
 from service.api.schemas.backtest import BacktestBody
 from service.api.series_source import check_source, load_dataset
 from service.api.train_jobs import keep_panel
-from service.datasets.store import DatasetStore, name_inline
+from service.datasets.dataset_ids import name_inline
+from service.datasets.store import DatasetStore
 from service.domain.frequency import check_frequency, check_same
 from service.jobs.job import Job
 from service.serving.backtest_jobs import make_task

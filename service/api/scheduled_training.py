@@ -128,7 +128,7 @@ async def _submit(
     services: Services, schedule: Schedule, key: str, train: dict[str, Any], dataset_id: str | None
 ) -> tuple[str, ...]:
     """Submits a schedule's jobs once for each key. Returns their ids."""
-    body: Any = await asyncio.to_thread(check, train, TrainBody)
+    body = await asyncio.to_thread(check, train, TrainBody)
     asked, keep = await asyncio.to_thread(make_jobs, body, services.datasets, services.settings.each_job_bytes)
     try:
         await services.jobs.submit_all(asked, idempotency_key=key, keep=keep)

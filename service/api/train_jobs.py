@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.api.schemas.train import TrainRequest
-from service.datasets.store import DatasetStore, name_inline
+from service.datasets.dataset_ids import name_inline
+from service.datasets.store import DatasetStore
 from service.domain.calendar import check_starts
 from service.domain.forecast_origins import describe_shortage_of
 from service.domain.frequency import check_frequency, check_same

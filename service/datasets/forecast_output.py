@@ -15,8 +15,10 @@ import pyarrow.parquet as pq
 from service.datasets.answer_table import METADATA_KEY, make_table
 from service.datasets.audit import Audit
 from service.datasets.dataset import Finding
+from service.datasets.dataset_folder import PLACE
+from service.datasets.dataset_reader import FORECASTS
 from service.datasets.panel_files import FRAME_BYTES, NUMBER_BYTES, read_raw, write_blocks
-from service.datasets.store import FORECASTS, PLACE, DatasetStore
+from service.datasets.store import DatasetStore
 from service.domain.forecast_columns import ForecastColumns
 from service.errors import DatasetNotFound
 from service.storage.disk_errors import storing

@@ -5,12 +5,14 @@ import time
 from functools import partial
 from pathlib import Path
 
+from service.datasets.dataset_folder import PLACE
+from service.datasets.dataset_ids import is_upload
 from service.datasets.panel_files import DAMAGES, load_facts, load_panel
-from service.datasets.quota import INLINE
+from service.datasets.quota import INLINE, STAGING
+from service.datasets.replacement import ASIDE as LEFT_ASIDE
 from service.datasets.shared_store import SharedDatasets
 from service.datasets.shared_uploads import DATA, USED, DamagedUpload, Pointer, SharedUploads
-from service.datasets.store import ASIDE as LEFT_ASIDE
-from service.datasets.store import PLACE, STAGING, DatasetStore, is_upload
+from service.datasets.store import DatasetStore
 from service.storage.digest import digest_file
 from service.storage.disk_errors import is_disk_error, storing
 from service.storage.finding import Repair, newest_change

@@ -12,22 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from service.datasets.dataset import Dataset, read_record
+from service.datasets.dataset_folder import PLACE, damaged
+from service.datasets.dataset_ids import cut_page, missing, name_inline
+from service.datasets.dataset_reader import FORECASTS
 from service.datasets.panel_files import FACTS, load_facts, write_facts
 from service.datasets.quota import RESERVED
+from service.datasets.replacement import RETIRED, is_forgotten, succeed
 from service.datasets.shared_quota import SharedQuota
 from service.datasets.shared_uploads import DamagedUpload, Pointer, SharedUploads
-from service.datasets.store import (
-    FORECASTS,
-    PLACE,
-    RETIRED,
-    DatasetStore,
-    cut_page,
-    damaged,
-    is_forgotten,
-    missing,
-    name_inline,
-    succeed,
-)
+from service.datasets.store import DatasetStore
 from service.errors import DatasetReplaced, StorageUnavailable
 from service.storage.digest import digest_file
 from service.storage.disk_errors import storing

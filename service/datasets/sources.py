@@ -3,9 +3,10 @@
 import asyncio
 from collections.abc import AsyncIterator
 
+from service.datasets.dataset_ids import name_upload
 from service.datasets.file_options import FileOptions
 from service.datasets.reader import CSV, PARQUET
-from service.datasets.store import DatasetStore, name_upload
+from service.datasets.store import DatasetStore
 from service.datasets.upload import Uploader
 from service.domain.json_flaws import describe
 from service.errors import IdempotencyKeyReused, InvalidRequest, SourceNotFound, StorageUnavailable

@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import TypeVar
 
 from service.datasets.dataset import Dataset, Finding
+from service.datasets.dataset_folder import PLACE
 from service.datasets.file_options import FileOptions
 from service.datasets.panel_files import load_facts, load_panel
 from service.datasets.quota import Quota
 from service.datasets.reader import MAX_CPU_SECONDS, UPLOAD
-from service.datasets.store import PLACE, DatasetStore
+from service.datasets.store import DatasetStore
 from service.datasets.upload_limits import UploadLimits
 from service.domain.panel import Panel
 from service.errors import Flaw, InvalidRequest, UploadsFull, UploadTooLarge

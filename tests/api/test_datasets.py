@@ -20,7 +20,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from service.datasets.store import DatasetStore, name_inline
+from service.datasets.dataset_ids import name_inline
+from service.datasets.store import DatasetStore
 from service.domain.panel import Panel
 from service.errors import DatasetNotFound
 from tests.api.server import assert_problem, client, wait_until

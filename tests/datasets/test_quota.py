@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from service.datasets.quota import Quota, format_bytes
-from service.datasets.store import STAGING, DatasetStore
+from service.datasets.quota import STAGING, Quota, format_bytes
+from service.datasets.store import DatasetStore
 from service.domain.panel import Panel
 from service.errors import UploadsFull
 

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from service.datasets import store as store_module
+from service.datasets import dataset_folder, replacement
+from service.datasets.dataset_ids import name_inline
 from service.datasets.shared_store import SharedDatasets
-from service.datasets.store import DatasetStore, name_inline
+from service.datasets.store import DatasetStore
 from service.errors import DatasetDamaged, DatasetNotFound, DatasetReplaced, StorageUnavailable
 from service.storage.object_storage import ObjectStorage
 from tests.datasets.test_shared_store import data_of, make, panel, same, soon
@@ -129,7 +130,7 @@ def test_what_was_replaced_stays_for_jobs_that_are_on_their_way(
     for_jobs = one.keep(panel(9))
     one.drop_retired(math.inf)
     assert same(two.load(kept.id, digest=panel().digest()), panel())
-    monkeypatch.setattr(store_module, "RETIRED_SECONDS", 1.0)
+    monkeypatch.setattr(replacement, "RETIRED_SECONDS", 1.0)
     time.sleep(2.1)
     # A job that was submitted meanwhile may read it.
     one.drop_retired(time.time() - 100)
@@ -168,7 +169,7 @@ def test_a_replacement_whose_predecessor_the_disk_refuses_to_keep_changes_nothin
     def refuse(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(store_module, "write", refuse)
+    monkeypatch.setattr(dataset_folder, "write", refuse)
     with pytest.raises(StorageUnavailable, match="is full"):
         store.add_in_place_of(kept.id, panel(7))
     assert same(store.load(kept.id), panel())

@@ -11,10 +11,11 @@ import numpy as np
 import orjson
 import pytest
 
+from service.datasets.dataset_ids import name_inline
 from service.datasets.panel_files import write_panel
 from service.datasets.quota import Quota
 from service.datasets.shared_store import SharedDatasets, open_datasets
-from service.datasets.store import DatasetStore, name_inline
+from service.datasets.store import DatasetStore
 from service.domain.panel import Panel
 from service.errors import (
     DatasetDamaged,

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from service.datasets import panel_files
 from service.datasets.dataset import Finding
 from service.datasets.panel_files import FACTS, VALUES, write_panel
-from service.datasets.store import STAGING, DatasetStore
+from service.datasets.quota import STAGING
+from service.datasets.store import DatasetStore
 from service.domain.panel import Panel
 from service.errors import DatasetDamaged, DatasetNotFound, DatasetReplaced, InvalidRequest, StorageUnavailable
 from service.storage import exchange as exchange_module

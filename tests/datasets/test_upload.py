@@ -14,8 +14,9 @@ import pytest
 
 from service.datasets.dataset import Dataset
 from service.datasets.file_options import FileOptions
+from service.datasets.quota import STAGING
 from service.datasets.reader import CSV
-from service.datasets.store import STAGING, DatasetStore
+from service.datasets.store import DatasetStore
 from service.datasets.upload import Uploader
 from service.datasets.upload_limits import UploadLimits
 from service.errors import InvalidRequest, StorageUnavailable, UploadsFull, UploadTooLarge

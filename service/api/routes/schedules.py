@@ -46,7 +46,7 @@ async def make_schedule(request: Request, services: Injected) -> Response:
         body.source.to_options()
         services.sources.find(body.source.url)
         source = body.source.model_dump(exclude_none=True)
-    train = body.train.model_dump(exclude_unset=True)  # type: ignore[attr-defined]  # made from the table of options
+    train = body.train.model_dump(exclude_unset=True)
     schedule = await services.schedules.add(
         body.cron, body.timezone, train, source, paused=body.paused, idempotency_key=key
     )

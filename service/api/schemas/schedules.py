@@ -58,14 +58,14 @@ class ScheduleBody(BaseModel):
 
     cron: str = Field(max_length=200, description=CRON)
     timezone: str = Field("UTC", max_length=100, description=TIMEZONE)
-    train: TrainBody = Field(description=TRAIN)  # type: ignore[valid-type]  # made from the table of options
+    train: TrainBody = Field(description=TRAIN)
     source: SourceBody | None = Field(None, description="A file to train on, in place of the data of `train`")
     paused: bool = Field(False, description=PAUSED)
 
     @model_validator(mode="after")
     def _check_data(self) -> "ScheduleBody":
         _check_train(self.train)
-        if self.source is not None and self.train.data is not None:  # type: ignore[attr-defined]  # as above
+        if self.source is not None and self.train.data is not None:
             raise PydanticCustomError(
                 "conflicting_fields", "Both source and the data of train are given. Leave one of them out."
             )
@@ -79,7 +79,7 @@ class ScheduleChange(BaseModel):
 
     cron: str | None = Field(None, max_length=200, description=CRON)
     timezone: str | None = Field(None, max_length=100, description=TIMEZONE)
-    train: TrainBody | None = Field(None, description=TRAIN)  # type: ignore[valid-type]  # as above
+    train: TrainBody | None = Field(None, description=TRAIN)
     paused: bool | None = Field(None, description=PAUSED)
 
     @model_validator(mode="after")
@@ -92,7 +92,7 @@ class ScheduleChange(BaseModel):
         return self
 
 
-def _check_train(train: Any) -> None:
+def _check_train(train: TrainBody | None) -> None:
     if train is not None and train.data is not None and train.data.kind == "series":
         raise PydanticCustomError(
             "schedule_needs_dataset",

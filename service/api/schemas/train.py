@@ -1,6 +1,6 @@
 """The body of POST /train, and what a job looks like."""
 
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, create_model, model_validator
 from pydantic_core import PydanticCustomError
@@ -117,7 +117,11 @@ def _make_field(option: Option) -> tuple[Any, Any]:
     return option.type, Field(... if option.default is REQUIRED else option.default, **known)
 
 
-TrainBody = make_train_body()
+if TYPE_CHECKING:
+    # What of it is used by name is there already; the options are read as a dictionary.
+    TrainBody = TrainRequest
+else:
+    TrainBody = make_train_body()
 
 
 class TrialAnswer(BaseModel):
