@@ -45,7 +45,7 @@ check: setup  ## Lint, format and types
 fuzz: setup .venv-fuzz/.installed  ## Ask for what nobody would, and see that others are served (half an hour)
 	$(BIN)/python -m tests.fuzz
 
-drill: setup  ## Kill, pause and take away what the service runs on, and count jobs and versions afterwards (an hour)
+drill: setup  ## Kill, pause and take away what the service runs on, and count jobs and versions afterwards (half an hour)
 	$(BIN)/python -m tests.drill
 
 CLIENTS := inference mlserver timegpt

@@ -2,8 +2,8 @@
 
     python -m tests.drill [--kills 50] [--jobs 20] [--away 60] [--only lose-host --only poison]
 
-Real processes on 127.0.0.1: a PostgreSQL, an S3-compatible server, API processes and workers. It takes up to an hour
-and leaves nothing running.
+Real processes on 127.0.0.1: a PostgreSQL, an S3-compatible server, API processes and workers. It takes about half
+an hour and leaves nothing running.
 """
 
 import argparse

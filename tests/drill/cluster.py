@@ -80,7 +80,7 @@ class Host:
         with self._changing:
             roots = [process.pid for process in self._running.values()]
         found = [process for root in roots for process in find_tree(root)]
-        return [process for process in found if name_role(process) in ((role,) if role else (name_role(process),))]
+        return [process for process in found if (name_role(process) == role if role else name_role(process))]
 
     def client(self, **options: Any) -> Client:
         return Client(self.url, retry=options.pop("retry", PATIENT), **options)

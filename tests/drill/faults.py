@@ -4,16 +4,21 @@ import random
 import signal
 import statistics
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from threading import Event, Thread
 from typing import Any
 
 import httpx
 
 from tests.drill.audit import SERIES, audit
-from tests.drill.cluster import Cluster, Host, wait_for
+from tests.drill.cluster import Cluster, wait_for
+from tests.drill.observation import (
+    forecasting,
+    wait_for_another_run,
+    wait_for_epoch,
+    wait_for_progress,
+    wait_for_run,
+    wait_until_served,
+)
 from tests.drill.processes import name_role, send
 from tests.postgres import PostgresServer
 from tests.s3 import S3
@@ -49,9 +54,8 @@ def kill_at_random(cluster: Cluster, *, kills: int, jobs: int, seed: int = 7) ->
     killed: dict[str, int] = {}
     for _ in range(kills):
         time.sleep(chance.uniform(*KILL_PAUSE_SECONDS))
-        processes = [process for one in cluster.hosts for process in one.find_processes() if name_role(process)]
         by_role: dict[str, list[int]] = {}
-        for process in processes:
+        for process in (process for one in cluster.hosts for process in one.find_processes()):
             by_role.setdefault(name_role(process), []).append(process)
         if by_role:
             role = chance.choice(sorted(by_role))
@@ -74,14 +78,14 @@ def pause_worker(cluster: Cluster, *, lease_seconds: float) -> Row:
     with first.client() as client:
         # On the only host that is on.
         job = client.train(**LONG, name="paused")
-        _wait_for_epoch(first, job.id, 2)
+        wait_for_epoch(first, job.id, 2)
         paused = [process for role in ("worker supervisor", "worker", "job process", "export")
                   for process in first.find_processes(role)]  # fmt: skip
         second.switch_on()
         send(paused, signal.SIGSTOP)
         began = time.monotonic()
         try:
-            _wait_for_another_run(second, job.id, 6 * lease_seconds)
+            wait_for_another_run(second, job.id, 6 * lease_seconds)
             taken = time.monotonic() - began
         finally:
             send(paused, signal.SIGCONT)
@@ -102,15 +106,15 @@ def lose_host(cluster: Cluster) -> Row:
     first, second = cluster.hosts
     with first.client() as client:
         job = client.train(**LONGER, name="lost")
-        _wait_for_epoch(first, job.id, 6)
+        wait_for_epoch(first, job.id, 6)
     second.switch_on()
     wait_for(second.is_ready, "the other host", READY_SECONDS, second)
     first.switch_off()
     began = time.monotonic()
     with second.client() as client:
-        _wait_for_another_run(second, job.id, 300)
+        wait_for_another_run(second, job.id, 300)
         taken = time.monotonic() - began
-        resumed = _wait_for_progress(second, job.id)
+        resumed = wait_for_progress(second, job.id)
         found = audit(second, [job.id], seconds=ENDS_SECONDS)
         undisturbed = client.train(**LONGER, name="undisturbed").wait().result or {}
         lost = client.job(job.id)["result"]
@@ -131,8 +135,8 @@ def poison(cluster: Cluster) -> Row:
         bad = client.train(**LONG, name="poison")
         good = client.train(**SHORT, name="behind")
         for attempt in (1, 2, 3):
-            _wait_for_run(host, bad.id, attempt)
-            _wait_for_progress(host, bad.id)
+            wait_for_run(host, bad.id, attempt)
+            wait_for_progress(host, bad.id)
             send(host.find_processes("job process"), signal.SIGKILL)
         wait_for(lambda: client.job(bad.id)["status"] == "failed", "the job fails", 300, host)
         ended = client.job(bad.id)
@@ -150,7 +154,7 @@ def stop_database(cluster: Cluster, postgres: PostgresServer, *, seconds: float)
     host = cluster.hosts[0]
     with host.client() as client:
         job = client.train(**LONG, name="without-database")
-        _wait_for_epoch(host, job.id, 1)
+        wait_for_epoch(host, job.id, 1)
     with forecasting(cluster) as answers:
         postgres.stop()
         time.sleep(seconds / 2)
@@ -199,7 +203,7 @@ def publish_for_all(cluster: Cluster, *, count: int = 3) -> Row:
             job = client.train(**SHORT, name=f"shared-{index}").wait()
             began = time.monotonic()
             for host in cluster.hosts:
-                _wait_until_served(host, job.record["model"])
+                wait_until_served(host, job.record["model"])
             delays.append(time.monotonic() - began)
     return Row(
         f"{len(cluster.hosts)} APIs, {len(cluster.hosts)} workers, one database, one store",
@@ -232,8 +236,7 @@ def flip_bytes(cluster: Cluster) -> Row:
         body = {"model": "flipped", "series": SERIES}
         refused = http.post("/forecast", json={**body, "version": results[-1]["version"]})
         served = http.post("/forecast", json=body)
-        upload = http.post("/forecast", json={"model": "naive", "dataset": dataset})
-        upload = http.get(f"/datasets/{dataset}/series") if upload.json().get("code") == "model_not_found" else upload
+        upload = http.post("/forecast", json={"dataset": dataset})
         ready, metrics = http.get("/readyz"), http.get("/metrics")
     damaged = [line for line in metrics.text.splitlines() if line.startswith("outfielder_damaged_entries ")]
     version = served.json().get("version")
@@ -251,98 +254,6 @@ def flip_bytes(cluster: Cluster) -> Row:
 def _code(answer: httpx.Response) -> str:
     """The code of a problem; the empty text for an answer that is none."""
     return str(answer.json().get("type", "")).rpartition(":")[2]
-
-
-class _Answers:
-    """What became of forecasts that are asked for all the time."""
-
-    def __init__(self) -> None:
-        self.seconds: list[float] = []
-        self.failures: list[str] = []
-
-    @property
-    def are_good(self) -> bool:
-        return bool(self.seconds) and not self.failures
-
-    def tell(self) -> str:
-        failed = f", {len(self.failures)} failed ({self.failures[0]})" if self.failures else ", none failed"
-        return f"{len(self.seconds)} forecasts, slowest {max(self.seconds, default=0):.2f} s{failed}"
-
-
-@contextmanager
-def forecasting(cluster: Cluster) -> Iterator[_Answers]:
-    """Asks every API that is on for forecasts, one after another, until the block ends."""
-    answers, stop = _Answers(), Event()
-
-    def ask() -> None:
-        with httpx.Client(timeout=30) as http:
-            while not stop.wait(0.02):
-                for host in cluster.hosts:
-                    began = time.monotonic()
-                    try:
-                        answer = http.post(f"{host.url}/forecast", json={"series": SERIES})
-                        if answer.status_code != 200:
-                            answers.failures.append(answer.text[:200])
-                    except httpx.TransportError as error:
-                        answers.failures.append(repr(error))
-                    answers.seconds.append(time.monotonic() - began)
-
-    thread = Thread(target=ask)
-    thread.start()
-    try:
-        yield answers
-    finally:
-        stop.set()
-        thread.join()
-
-
-def _wait_until_served(host: Host, model: str) -> None:
-    body = {"model": model, "series": SERIES}
-
-    def is_served() -> bool:
-        return httpx.post(f"{host.url}/forecast", json=body, timeout=30).status_code == 200
-
-    wait_for(is_served, f"{model} is served", 60, host)
-
-
-def _wait_for_epoch(host: Host, job_id: str, epoch: int) -> None:
-    def reached() -> bool:
-        progress = client.job(job_id)["progress"] or {}
-        return (progress.get("epoch") or 0) >= epoch
-
-    with host.client() as client:
-        wait_for(reached, f"epoch {epoch} of job {job_id}", 300, host)
-
-
-def _wait_for_another_run(host: Host, job_id: str, seconds: float) -> None:
-    def is_taken_over() -> bool:
-        job = client.job(job_id)
-        assert job["attempt"] > 1 or job["status"] != "succeeded", "the job ended before it could be taken over"
-        return bool(job["attempt"] > 1)
-
-    with host.client() as client:
-        wait_for(is_taken_over, "another worker takes over", seconds, host)
-
-
-def _wait_for_run(host: Host, job_id: str, attempt: int) -> None:
-    """Waits until a job runs for the so manieth time."""
-
-    def runs() -> bool:
-        job = client.job(job_id)
-        return bool(job["status"] == "running" and job["attempt"] >= attempt)
-
-    with host.client() as client:
-        wait_for(runs, f"run {attempt} of job {job_id}", 300, host)
-
-
-def _wait_for_progress(host: Host, job_id: str) -> int:
-    """The first epoch that the present run of a job ends; those that it found done are not told."""
-    with host.client() as client:
-        attempt = client.job(job_id)["attempt"]
-        for event in client.watch(job_id):
-            if event.kind == "progress" and event.data["attempt"] >= attempt and event.data["epoch"]:
-                return int(event.data["epoch"])
-    return 0
 
 
 def _weights(client: Any, result: dict[str, Any]) -> dict[str, str]:
