@@ -17,8 +17,9 @@ from service.domain.json_flaws import describe, wrong_type
 from service.domain.series import LONGEST_ID, PostedSeries
 from service.errors import MOST_FLAWS, Flaw, InvalidRequest, ModelNotFound
 from service.serving.forecast_plan import ForecastRequest
-from service.serving.forecasting import INLINE_SERIES, Forecast
+from service.serving.forecasting import Forecast
 from service.serving.postprocess import SeriesForecast
+from service.serving.series_parts import INLINE_SERIES
 
 Array = NDArray[np.float64]
 # Values of one series, as they were parsed; in a large body an array.
