@@ -96,7 +96,7 @@ def with_upload(
     dataset = yield from upload_frame(connection, frame, timeout)
     try:
         result = yield from ask(dataset)
-    except Exception:  # whatever the program met, what it read is not left behind
+    except Exception:  # whatever `ask` met: nobody else knows of the data set, so it is removed first
         yield from _remove(connection, dataset["id"])
         raise
     yield from _remove(connection, dataset["id"])
