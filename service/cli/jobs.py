@@ -25,7 +25,7 @@ def jobs(
     ] = None,
     model: Annotated[
         str | None,
-        typer.Option(help="Only jobs that publish or measure this model.", autocompletion=complete_models),
+        typer.Option(help="Only jobs that publish or use this model.", autocompletion=complete_models),
     ] = None,
     kind: Annotated[
         str | None, typer.Option(help="Only train, backtest or forecast.", autocompletion=complete_from(KINDS))
