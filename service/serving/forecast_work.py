@@ -123,12 +123,7 @@ def join_answers(work: Work, rows: list[PreparedSeries], outputs: list[list[Answ
 
 def count_answer_values(series: list[PostedSeries], work: Work) -> int:
     """How many numbers the answer for these series will hold, at most; time stamps are counted as what they take."""
-    per_step = (
-        1
-        + 2 * len(work.plan.half_widths)
-        + len(work.plan.quantile_widths)
-        + (STAMP_VALUES if _is_stamped(series, work) else 0)
-    )
+    per_step = work.plan.numbers_a_step + (STAMP_VALUES if _is_stamped(series, work) else 0)
     n_values = len(series) * work.plan.horizon * per_step
     if work.request.all_steps:
         n_values += count_points(series) * work.manifest.horizon
