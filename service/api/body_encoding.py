@@ -26,19 +26,25 @@ def decompress(chunks: AsyncIterator[bytes], encoding: str, limit_bytes: int) ->
         BodyTooLarge: what came is over the limit; what comes out is for the caller to count.
         MalformedBody: it is of another format, or cut off.
     """
-    return _decompress_zstd(chunks, limit_bytes) if encoding == "zstd" else _inflate(chunks, encoding, limit_bytes)
+    counted = _count(chunks, limit_bytes)
+    return _decompress_zstd(counted) if encoding == "zstd" else _inflate(counted, encoding)
 
 
-async def _inflate(chunks: AsyncIterator[bytes], encoding: str, limit_bytes: int) -> AsyncIterator[bytes]:
+async def _count(chunks: AsyncIterator[bytes], limit_bytes: int) -> AsyncIterator[bytes]:
+    """The chunks of a body up to a limit: members that hold nothing would never end otherwise."""
+    n_bytes = 0
+    async for chunk in chunks:
+        n_bytes += len(chunk)
+        if n_bytes > limit_bytes:
+            raise BodyTooLarge(limit_bytes)
+        yield chunk
+
+
+async def _inflate(chunks: AsyncIterator[bytes], encoding: str) -> AsyncIterator[bytes]:
     decoder = zlib.decompressobj(WINDOW_BITS[encoding])
     begun = False
-    n_bytes = 0
     try:
         async for chunk in chunks:
-            # Members that hold nothing would never end otherwise.
-            n_bytes += len(chunk)
-            if n_bytes > limit_bytes:
-                raise BodyTooLarge(limit_bytes)
             rest = chunk
             while rest:
                 if decoder.eof:
@@ -52,18 +58,14 @@ async def _inflate(chunks: AsyncIterator[bytes], encoding: str, limit_bytes: int
     _check_end(decoder, begun, encoding)
 
 
-async def _decompress_zstd(chunks: AsyncIterator[bytes], limit_bytes: int) -> AsyncIterator[bytes]:
+async def _decompress_zstd(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     import zstandard
 
     decompressor = zstandard.ZstdDecompressor(max_window_size=ZSTD_WINDOW_BYTES)
     decoder = decompressor.decompressobj()
     begun = False
-    n_bytes = 0
     try:
         async for chunk in chunks:
-            n_bytes += len(chunk)
-            if n_bytes > limit_bytes:
-                raise BodyTooLarge(limit_bytes)
             for first in range(0, len(chunk), ZSTD_STEP_BYTES):
                 rest = chunk[first : first + ZSTD_STEP_BYTES]
                 while rest:

@@ -79,7 +79,7 @@ class HttpProtocol(HttpToolsProtocol):
         self._write_mark = 0
         self._unsent_bytes = 0
 
-    def connection_made(  # type: ignore[override]  # uvicorn's own, too, takes no transport of another kind
+    def connection_made(  # type: ignore[override]  # narrower, as uvicorn's own: it listens on streams alone
         self, transport: asyncio.Transport
     ) -> None:
         super().connection_made(transport)

@@ -50,7 +50,7 @@ class RequestMiddleware:
         except ClientDisconnect:
             status = CLIENT_GONE
         except asyncio.CancelledError:
-            # The server ends, and its patience with this request has. The server would log a traceback.
+            # The server shuts down and waits for this request no longer; raised on, uvicorn would log a traceback.
             if not status:
                 await make_error_problem(NotReady("The server is shutting down."), request_id)(
                     scope, receive, send_with_id

@@ -43,9 +43,7 @@ class StreamedAnswer(Response):
 def write_pieces(forecast: Forecast, findings: Sequence[Finding] = ()) -> Iterator[bytes]:
     """The text of `to_json(forecast, findings)`, in pieces."""
     yield orjson.dumps(head_to_json(forecast, findings))[:-1] + b',"forecasts":['
-    per_series = forecast.plan.horizon * (
-        1 + 2 * len(forecast.plan.half_widths) + len(forecast.plan.quantile_widths) + STAMP_VALUES
-    )
+    per_series = forecast.plan.horizon * (forecast.plan.numbers_a_step + STAMP_VALUES)
     waiting: list[Any] = []
     n_values = 0
     comma = b""

@@ -94,8 +94,7 @@ class _LinesAnswer(Response):
 
 def _write_lines(answer: Forecast, findings: Sequence[Finding]) -> Iterator[bytes]:
     yield _dumps(head_to_json(answer, findings))
-    plan = answer.plan
-    per_series = plan.horizon * (1 + 2 * len(plan.half_widths) + len(plan.quantile_widths) + STAMP_VALUES)
+    per_series = answer.plan.horizon * (answer.plan.numbers_a_step + STAMP_VALUES)
     waiting: list[bytes] = []
     n_values = 0
     for series in answer.series:

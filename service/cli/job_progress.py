@@ -10,8 +10,6 @@ if TYPE_CHECKING:
 
 # What a shell gives a command that Ctrl-C ended.
 INTERRUPTED = 130
-# What a job's progress counts.
-UNITS = {"train": "epoch", "backtest": "series"}
 
 
 def follow(client: "Client", job: dict[str, Any], *, quiet: bool) -> dict[str, Any]:
@@ -27,6 +25,8 @@ def follow(client: "Client", job: dict[str, Any], *, quiet: bool) -> dict[str, A
 def _watch(client: "Client", job: dict[str, Any], quiet: bool) -> dict[str, Any]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from outfielder_client.progress import UNITS
 
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), disable=quiet) as progress:

@@ -11,7 +11,7 @@ from service.cli.job_progress import follow
 from service.cli.options import Json, Key, Url
 from service.cli.output import find_frequency, print_history, print_job, print_jobs, print_json
 
-KINDS = ("train", "backtest")
+KINDS = ("train", "backtest", "forecast")
 STATUSES = ("queued", "running", "succeeded", "failed", "cancelled")
 
 
@@ -25,10 +25,10 @@ def jobs(
     ] = None,
     model: Annotated[
         str | None,
-        typer.Option(help="Only jobs that publish or measure this model.", autocompletion=complete_models),
+        typer.Option(help="Only jobs that publish or use this model.", autocompletion=complete_models),
     ] = None,
     kind: Annotated[
-        str | None, typer.Option(help="Only train, or only backtest.", autocompletion=complete_from(KINDS))
+        str | None, typer.Option(help="Only train, backtest or forecast.", autocompletion=complete_from(KINDS))
     ] = None,
     after: Annotated[
         str | None, typer.Option(help="Only jobs submitted at this ISO 8601 time or later; UTC without an offset.")

@@ -14,6 +14,8 @@ UNITS = {
 METRICS = re.compile(r"\b(mase|rmsse|mae)\b")
 SQUARED = "rmsse"
 BEST = "auto"
+# Jobs that train nothing.
+OTHERS = {"backtest": "The backtest of", "forecast": "The forecast by"}
 
 
 def describe_job(job: dict[str, Any], freq: str | None = None) -> str:
@@ -23,7 +25,7 @@ def describe_job(job: dict[str, Any], freq: str | None = None) -> str:
         job: a record of GET /jobs/{id}.
         freq: the frequency of the series that it trained on, where it is known.
     """
-    name = f"The backtest of {job['model']}" if job["kind"] == "backtest" else _name_architecture(job)
+    name = f"{OTHERS[job['kind']]} {job['model']}" if job["kind"] in OTHERS else _name_architecture(job)
     progress, seconds = _describe_progress(job), _measure_seconds(job)
     match job["status"]:
         case "queued":

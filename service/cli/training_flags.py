@@ -17,7 +17,7 @@ def add_flags(command: Command) -> Command:
     signature = inspect.signature(command)
     own = [parameter for parameter in signature.parameters.values() if parameter.kind is not parameter.VAR_KEYWORD]
     flags = [_make_flag(name, option, owner) for name, option, owner in _flags()]
-    command.__signature__ = signature.replace(parameters=[*own, *flags])  # type: ignore[attr-defined]  # what typer reads
+    command.__signature__ = signature.replace(parameters=[*own, *flags])  # type: ignore[attr-defined]  # typer reads it; no type names it
     return command
 
 

@@ -174,8 +174,8 @@ def make_backtest_plan(
 
 def _check_answer_values(plan: BacktestPlan, limits: ForecastLimits) -> None:
     """Refuses forecasts that would hold too many numbers before they are computed."""
-    per_step = 1 + 2 * len(plan.forecast_plan.half_widths)
-    n_values = len(plan.tracks) * plan.rolling.windows * plan.forecast_plan.horizon * per_step
+    steps = plan.rolling.windows * plan.forecast_plan.horizon
+    n_values = len(plan.tracks) * steps * plan.forecast_plan.numbers_a_step
     most = min(limits.max_answer_values, MOST_FORECAST_VALUES)
     if n_values > most:
         raise InvalidRequest.at(

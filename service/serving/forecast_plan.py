@@ -55,6 +55,11 @@ class ForecastPlan:
         """Whether it takes how much each series moves."""
         return bool(self.half_widths or self.quantile_widths)
 
+    @property
+    def numbers_a_step(self) -> int:
+        """How many numbers the answer has for each step: the forecast, two bounds of each interval, the quantiles."""
+        return 1 + 2 * len(self.half_widths) + len(self.quantile_widths)
+
 
 def make_forecast_plan(
     request: ForecastRequest, manifest: Manifest, *, max_horizon: int, default_horizon: int | None = None

@@ -3,47 +3,49 @@
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 from service.domain.calendar import STAMP_VALUES
-from service.domain.frequency import check_frequency
 from service.domain.panel import Panel
 from service.domain.seasons import Seasons
-from service.domain.series import NUMBERS_AND_NULL, PostedSeries, split, unpack
-from service.engines.engine import Answers, Engine, Series
+from service.domain.series import PostedSeries, split, unpack
 from service.errors import Flaw, InvalidRequest
 from service.serving.batcher import Batcher
 from service.serving.block import BlockForecasts, BlockWork, find_block, find_stamps, may_be_block
-from service.serving.engine_call import MAX_CELLS, MAX_ROWS, EngineCall
-from service.serving.forecast_calendar import ForecastCalendar
 from service.serving.forecast_plan import AskedMode, ForecastPlan, ForecastRequest, make_forecast_plan
+from service.serving.forecast_work import (
+    PART_SERIES,
+    Part,
+    Work,
+    answer_part,
+    choose_frequency,
+    collect_inputs,
+    count_answer_values,
+    join_answers,
+    make_calendar,
+    make_calls,
+    split_rows,
+    weigh,
+)
 from service.serving.postprocess import SeriesForecast, assemble
 from service.serving.preprocess import PreparedSeries, count_points, prepare_series, raise_if_all_bad
 from service.serving.registry import Registry
+from service.serving.series_parts import read_later
 from service.serving.zero_shot import (
     assemble_combined,
     choose_horizon,
     combine_rows,
-    combine_rows_here,
     find_first_seasons,
 )
 from service.store.manifest import Manifest
 
 # Beyond so many numbers, pure computation goes to a thread: about 2 ms, which other requests would wait for.
 INLINE_NUMBERS = 20_000
-# What measuring a series for its intervals takes, and finding its first time stamp and each further one, in numbers.
-# What finding a series' season takes, in numbers.
-SEASON_NUMBERS = 3000
-SPREAD_NUMBERS, CALENDAR_NUMBERS, STAMP_NUMBERS = 500, 300, 5
-# Series of a request's whole body that are taken apart on the event loop.
-INLINE_SERIES = 1000
 # Parts whose answers are joined on the event loop, in less than a millisecond.
 INLINE_PARTS = 32
-# A large request is read, computed and answered in parts of so many series: one engine call each.
-PART_SERIES = MAX_ROWS
 # Of an upload whose answer is written to a file, so many at once.
 MOST_PART_SERIES = 1024
 
@@ -73,25 +75,6 @@ class Forecast:
     compute_ms: float
 
 
-@dataclass(frozen=True, slots=True)
-class _Work:
-    """A request with its resolved version and plan."""
-
-    request: ForecastRequest
-    manifest: Manifest
-    plan: ForecastPlan
-    calendar: ForecastCalendar
-    freq: str | None
-
-
-class _Part(NamedTuple):
-    """The answers to some of a request's series."""
-
-    series: list[SeriesForecast]
-    queue_seconds: float
-    compute_seconds: float
-
-
 class Forecasting:
     """Answers forecast requests from the versions of a store."""
 
@@ -114,12 +97,10 @@ class Forecasting:
         """
         manifest = await self._registry.resolve(request.model, request.version)
         panel = posted if isinstance(posted, Panel) else None
-        freq = request.freq if panel is None or request.freq is not None else panel.freq
-        many = _read_later(posted, in_body=panel_in_body)
+        many = read_later(posted, in_body=panel_in_body)
         series = [] if many is not None else split(posted)
+        freq = choose_frequency(request, panel, manifest)
         first_seasons = default_horizon = None
-        if manifest.is_zero_shot and freq is not None:
-            check_frequency(freq)
         if manifest.is_zero_shot and request.horizon is None:
             first = series
             if many is not None:
@@ -130,25 +111,16 @@ class Forecasting:
             else:
                 first_seasons = find_first_seasons(request, first, freq)
             default_horizon = choose_horizon(first_seasons)
-        plan = make_forecast_plan(
-            request, manifest, max_horizon=self._limits.max_horizon, default_horizon=default_horizon
-        )
-        work = _Work(
-            request,
-            manifest,
-            plan,
-            ForecastCalendar(request, panel, plan.horizon, freq_tells_season=manifest.is_zero_shot),
-            freq,
-        )
-        if panel is not None and may_be_block(panel, request, plan, manifest):
+        work = self._plan(request, manifest, panel, freq, default_horizon)
+        if panel is not None and may_be_block(panel, request, work.plan, manifest):
             forecast = await self._forecast_block(work, panel)
             if forecast is not None:
                 return forecast
         if many is not None:
             parts = await self._forecast_parts(work, many)
         else:
-            self._check_answer_values(_count_answer_values(series, work))
-            if _weigh(series, work) > INLINE_NUMBERS:
+            self._check_answer_values(count_answer_values(series, work))
+            if weigh(series, work) > INLINE_NUMBERS:
                 parts = await self._forecast_parts(work, iter([series]))
             else:
                 part = await self._forecast_rows(work, self._read(work, series, first_seasons))
@@ -169,11 +141,11 @@ class Forecasting:
             ModelNotFound, VersionNotFound, NoChampion, VersionDamaged.
         """
         manifest = await self._registry.resolve(request.model, request.version)
+        freq = choose_frequency(request, panel, manifest)
         default_horizon = None
         if manifest.is_zero_shot and request.horizon is None:
-            freq = panel.freq if request.freq is None else request.freq
             default_horizon = choose_horizon(await asyncio.to_thread(find_first_seasons, request, first, freq))
-        work = self._plan(manifest, panel, request, default_horizon)
+        work = self._plan(request, manifest, panel, freq, default_horizon)
         plan = work.plan
         for series in first:
             if work.calendar.has_times or series.start is not None:
@@ -194,29 +166,31 @@ class Forecasting:
             ModelNotFound, VersionNotFound, VersionDamaged, QueueFull, NotReady.
         """
         manifest = await self._registry.resolve(request.model, request.version)
-        work = self._plan(manifest, panel, request, None)
-        each = _count_answer_values([PostedSeries("", "", [], "")], work)
+        work = self._plan(request, manifest, panel, choose_frequency(request, panel, manifest))
+        each = count_answer_values([PostedSeries("", "", [], "")], work)
         count = max(1, min(MOST_PART_SERIES, self._limits.max_answer_values // each))
         for first in range(0, panel.n_series, count):
             some = slice(first, first + count)
             part = Panel(panel.ids[some], panel.values[some], panel.starts[some], panel.freq)
             # With a calendar of its own: one for all would remember the times of every series.
-            here = replace(work, calendar=self._plan(manifest, panel, request, None).calendar)
+            here = replace(work, calendar=make_calendar(request, manifest, panel, work.plan))
             parts = await self._forecast_parts(here, iter([unpack(part, "/dataset")]))
             yield _gather(here, parts, is_large=True)
 
-    def _plan(self, manifest: Manifest, panel: Panel, request: ForecastRequest, default_horizon: int | None) -> "_Work":
-        """The work at a whole upload."""
-        freq = panel.freq if request.freq is None else request.freq
-        if manifest.is_zero_shot and freq is not None:
-            check_frequency(freq)
+    def _plan(
+        self,
+        request: ForecastRequest,
+        manifest: Manifest,
+        panel: Panel | None,
+        freq: str | None,
+        default_horizon: int | None = None,
+    ) -> Work:
         plan = make_forecast_plan(
             request, manifest, max_horizon=self._limits.max_horizon, default_horizon=default_horizon
         )
-        calendar = ForecastCalendar(request, panel, plan.horizon, freq_tells_season=manifest.is_zero_shot)
-        return _Work(request, manifest, plan, calendar, freq)
+        return Work(request, manifest, plan, make_calendar(request, manifest, panel, plan), freq)
 
-    async def _forecast_parts(self, work: "_Work", series: Iterator[list[PostedSeries]]) -> list["_Part"]:
+    async def _forecast_parts(self, work: Work, series: Iterator[list[PostedSeries]]) -> list[Part]:
         """Reads, computes and answers parts in threads, each in one go; while one reads another computes."""
         engine = await self._registry.engine(work.manifest)
         submitted = time.perf_counter()
@@ -231,13 +205,13 @@ class Forecasting:
                     return False
                 place = len(answered)
                 answered.append(None)
-            answered[place] = _answer_part(work, engine, rows, submitted)
+            answered[place] = answer_part(work, engine, rows, submitted)
             return True
 
         await self._batcher.run_steps(step)
         return answered
 
-    async def _forecast_block(self, work: "_Work", panel: Panel) -> Forecast | None:
+    async def _forecast_block(self, work: Work, panel: Panel) -> Forecast | None:
         """Forecasts series of one length and calendar as one array; None where they are to go the common way."""
         values = await asyncio.to_thread(find_block, panel, work.manifest, self._limits.max_series_length)
         stamps = None if values is None else find_stamps(panel, work.calendar)
@@ -261,17 +235,17 @@ class Forecasting:
             compute_ms=block.compute_seconds * 1000,
         )
 
-    def _read_parts(self, work: "_Work", series: Iterator[list[PostedSeries]]) -> Iterator[list[PreparedSeries]]:
+    def _read_parts(self, work: Work, series: Iterator[list[PostedSeries]]) -> Iterator[list[PreparedSeries]]:
         """Rows in parts of about one engine call, none of which is read before the answer to it is known to fit."""
         n_values = 0
         for some in series:
-            n_values += _count_answer_values(some, work)
+            n_values += count_answer_values(some, work)
             self._check_answer_values(n_values)
             for first in range(0, len(some), PART_SERIES):
-                yield from _split(self._read(work, some[first : first + PART_SERIES]))
+                yield from split_rows(self._read(work, some[first : first + PART_SERIES]))
 
     def _read(
-        self, work: "_Work", series: list[PostedSeries], first_seasons: Seasons | None = None
+        self, work: Work, series: list[PostedSeries], first_seasons: Seasons | None = None
     ) -> list[PreparedSeries]:
         return prepare_series(
             series,
@@ -293,25 +267,25 @@ class Forecasting:
                 " Send fewer series in one request, or ask for fewer steps.",
             )
 
-    async def _forecast_rows(self, work: "_Work", rows: list[PreparedSeries]) -> "_Part":
-        inputs = _inputs(rows)
+    async def _forecast_rows(self, work: Work, rows: list[PreparedSeries]) -> Part:
+        inputs = collect_inputs(rows)
         if not inputs:
-            return _Part(assemble(rows, [], None, work.plan), 0.0, 0.0)
+            return Part(assemble(rows, [], None, work.plan), 0.0, 0.0)
         engine = await self._registry.engine(work.manifest)
         if work.manifest.is_zero_shot:
             seasons = [row.seasons for row in rows if row.seasons is not None]
             combined, queued, computing = await combine_rows(self._batcher, engine, inputs, seasons, work.plan.horizon)
             joined = assemble_combined(rows, combined, engine, work.plan, explained=work.request.explain)
-            return _Part(joined, queued, computing)
-        computed = [await self._batcher.run(call, inputs) for call in _calls(work, engine)]
-        return _Part(
-            _join(work, rows, [call_result.rows for call_result in computed]),
+            return Part(joined, queued, computing)
+        computed = [await self._batcher.run(call, inputs) for call in make_calls(work, engine)]
+        return Part(
+            join_answers(work, rows, [call_result.rows for call_result in computed]),
             sum(call_result.queue_seconds for call_result in computed),
             sum(call_result.compute_seconds for call_result in computed),
         )
 
 
-def _finish(work: _Work, parts: list[_Part], *, is_large: bool) -> Forecast:
+def _finish(work: Work, parts: list[Part], *, is_large: bool) -> Forecast:
     """Joins the answers. Raises InvalidRequest when no series has one."""
     forecast = _gather(work, parts, is_large=is_large)
     if not forecast.n_forecasts:
@@ -319,7 +293,7 @@ def _finish(work: _Work, parts: list[_Part], *, is_large: bool) -> Forecast:
     return forecast
 
 
-def _gather(work: _Work, parts: list[_Part], *, is_large: bool) -> Forecast:
+def _gather(work: Work, parts: list[Part], *, is_large: bool) -> Forecast:
     """Joins the answers, of which all may be flaws."""
     forecasts = parts[0].series if len(parts) == 1 else [series for part in parts for series in part.series]
     flaws = [forecast.flaw for forecast in forecasts]
@@ -333,114 +307,4 @@ def _gather(work: _Work, parts: list[_Part], *, is_large: bool) -> Forecast:
         # The first part's wait; while one part is computed the next ones wait for it.
         queue_ms=parts[0].queue_seconds * 1000,
         compute_ms=sum(part.compute_seconds for part in parts) * 1000,
-    )
-
-
-def _split(rows: list[PreparedSeries]) -> Iterator[list[PreparedSeries]]:
-    """Parts of about one engine call: others wait for a thread no longer than one takes."""
-    part: list[PreparedSeries] = []
-    n_points = 0
-    for row in rows:
-        n = 0 if row.values is None else len(row.values)
-        if part and (len(part) == PART_SERIES or n_points + n > MAX_CELLS):
-            yield part
-            part, n_points = [], 0
-        part.append(row)
-        n_points += n
-    if part:
-        yield part
-
-
-def _inputs(rows: list[PreparedSeries]) -> list[Series]:
-    return [row.values for row in rows if row.values is not None]
-
-
-def _answer_part(work: _Work, engine: Engine, rows: list[PreparedSeries], submitted: float) -> _Part:
-    started = time.perf_counter()
-    inputs = _inputs(rows)
-    if work.manifest.is_zero_shot:
-        seasons = [row.seasons for row in rows if row.seasons is not None]
-        combined = combine_rows_here(engine, inputs, seasons, work.plan.horizon)
-        ended = time.perf_counter()
-        joined = assemble_combined(rows, combined, engine, work.plan, explained=work.request.explain)
-        return _Part(joined, started - submitted, ended - started)
-    outputs = [call.run_all(inputs) for call in _calls(work, engine)]
-    ended = time.perf_counter()
-    return _Part(_join(work, rows, outputs), started - submitted, ended - started)
-
-
-def _calls(work: _Work, engine: Engine) -> list[EngineCall]:
-    """The engine calls for each row: its forecast, all steps, or both."""
-    main = make_engine_call(engine, work.plan, work.manifest)
-    if not work.request.all_steps:
-        return [main]
-    steps = EngineCall(engine, "all_steps", work.manifest.horizon)
-    # What is not rolled out is the last of all steps.
-    return [steps, main] if work.plan.rolled_out else [steps]
-
-
-def _join(work: _Work, rows: list[PreparedSeries], outputs: list[list[Answers]]) -> list[SeriesForecast]:
-    """Series with what the engine gave for `_calls`."""
-    answers, sequences = outputs[-1], outputs[0] if work.request.all_steps else None
-    if sequences is not None and not work.plan.rolled_out:
-        answers = [steps[-1] for steps in sequences]
-    return assemble(rows, answers, sequences, work.plan)
-
-
-def _count_answer_values(series: list[PostedSeries], work: "_Work") -> int:
-    """How many numbers the answer for these series will hold, at most; time stamps are counted as what they take."""
-    per_step = (
-        1
-        + 2 * len(work.plan.half_widths)
-        + len(work.plan.quantile_widths)
-        + (STAMP_VALUES if _is_stamped(series, work) else 0)
-    )
-    n_values = len(series) * work.plan.horizon * per_step
-    if work.request.all_steps:
-        n_values += count_points(series) * work.manifest.horizon
-    return n_values
-
-
-def _weigh(series: list[PostedSeries], work: "_Work") -> int:
-    """What reading and answering series takes beside the engine's work, in numbers that are read or written."""
-    each = SPREAD_NUMBERS * work.plan.has_spread
-    if work.manifest.is_zero_shot and work.request.season != 1 and work.freq is None:
-        each += SEASON_NUMBERS
-    if _is_stamped(series, work):
-        each += CALENDAR_NUMBERS + STAMP_NUMBERS * work.plan.horizon
-    return count_points(series) + _count_answer_values(series, work) + each * len(series)
-
-
-def _is_stamped(series: list[PostedSeries], work: "_Work") -> bool:
-    return work.calendar.has_times or any(posted.start is not None for posted in series)
-
-
-def _has_many(posted: Any) -> bool:
-    """Whether JSON is so many series that taking them apart is not for the event loop."""
-    if not isinstance(posted, list | dict) or len(posted) <= INLINE_SERIES:
-        return False
-    # One series, a list of numbers, may be long.
-    return not (isinstance(posted, list) and {type(posted[0]), type(posted[-1])} <= NUMBERS_AND_NULL)
-
-
-def _read_later(posted: Any, *, in_body: bool) -> Iterator[list[PostedSeries]] | None:
-    """The series of a request in parts that a thread reads; None where they are so few that they need none."""
-    if isinstance(posted, Panel):
-        return _later(lambda: unpack(posted, "/series" if in_body else "/dataset", numbered=in_body))
-    if isinstance(posted, Iterator):
-        return posted
-    return _later(lambda: split(posted)) if _has_many(posted) else None
-
-
-def _later(read: Callable[[], list[PostedSeries]]) -> Iterator[list[PostedSeries]]:
-    """Reads series lazily, in the thread that asks for them."""
-    yield read()
-
-
-def make_engine_call(engine: Engine, plan: ForecastPlan, manifest: Manifest) -> EngineCall:
-    """The engine call that gives a plan's steps, or more."""
-    return (
-        EngineCall(engine, "rollout", plan.horizon)
-        if plan.rolled_out
-        else EngineCall(engine, "forecast", manifest.horizon)
     )

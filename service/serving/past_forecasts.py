@@ -12,7 +12,7 @@ from service.domain.seasons import Seasons
 from service.engines.engine import Answers, Engine, Series
 from service.serving.batcher import Batcher
 from service.serving.forecast_plan import ForecastPlan
-from service.serving.forecasting import make_engine_call
+from service.serving.forecast_work import make_engine_call
 from service.serving.interval_widths import find_spread, never_negative
 from service.serving.zero_shot import combine_rows
 from service.store.manifest import Manifest

@@ -3,16 +3,14 @@
 import errno
 import logging
 import os
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from service.errors import StorageUnavailable
+from service.storage.log_pace import is_due
 
 logger = logging.getLogger(__name__)
 
-# A full disk refuses every request alike: the log needs one word of it from time to time.
-LOG_EVERY_SECONDS = 60.0
 _REASONS = {
     errno.ENOSPC: ("is full", "Free some of its space, then send the request again."),
     errno.EDQUOT: ("has used up its quota", "Free some of its space, or raise the quota, then send the request again."),
@@ -31,7 +29,6 @@ _REASONS = {
     errno.ENFILE: ("can't be opened: too many files are open", "Send the request again later."),
     errno.ENOMEM: ("can't be used: memory has run out", "Send the request again later."),
 }
-_last_logged: dict[tuple[str, int], float] = {}
 
 
 @contextmanager
@@ -59,9 +56,7 @@ def find_disk_errno(text: str) -> int | None:
 
 def make_storage_error(place: str, number: int, cause: BaseException | None = None) -> StorageUnavailable:
     """The error of an `errno` that the use of a place met, for which the log has the cause."""
-    now = time.monotonic()
-    if now - _last_logged.get((place, number), -LOG_EVERY_SECONDS) >= LOG_EVERY_SECONDS:
-        _last_logged[place, number] = now
+    if is_due((place, number)):
         logger.error("the %s can't be used", place, exc_info=cause)
     what, cure = _REASONS.get(number, ("can't be used", "The server's log says why."))
     return StorageUnavailable(f"The server's {place} {what}. {cure}")

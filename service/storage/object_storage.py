@@ -5,26 +5,29 @@ writers win. https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-w
 """
 
 import fcntl
-import logging
 import os
 import re
-import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
 
 import obstore
-from obstore.exceptions import AlreadyExistsError, BaseError, PermissionDeniedError, PreconditionError
-from obstore.exceptions import UnauthenticatedError as Unauthenticated
+from obstore.exceptions import (
+    AlreadyExistsError,
+    BaseError,
+    PermissionDeniedError,
+    PreconditionError,
+    UnauthenticatedError,
+)
 from obstore.store import LocalStore, from_url
 
 from service.errors import StorageUnavailable
-
-logger = logging.getLogger(__name__)
+from service.storage.object_failure import explain_failure, lacks_bucket
 
 T = TypeVar("T")
 
@@ -36,9 +39,6 @@ CONNECT_SECONDS = 5.0
 RETRY_SECONDS = 10.0
 PART_BYTES = 8 * 2**20
 PARTS_AT_ONCE = 4
-# A store that is away refuses every request alike: the log needs one word of it from time to time.
-LOG_EVERY_SECONDS = 60.0
-_STATUS = re.compile(r"status code: (\d{3})")
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}\Z")
 
 
@@ -52,10 +52,6 @@ class ObjectExists(Exception):
 
 class ObjectChanged(Exception):
     """The object is not the one that was read: somebody has replaced or removed it."""
-
-
-class AccessRefused(StorageUnavailable):
-    """The object store knows the service, but doesn't let it; trying again is in vain."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,21 +189,13 @@ class ObjectStorage:
         except ObjectMissing:
             return []
 
-    def list_folders(self, prefix: str = "") -> list[str]:
-        """The names of the folders right below the folder `prefix`, without a look at what they hold."""
-        try:
-            answer = self._ask(lambda: obstore.list_with_delimiter(self._store, prefix.rstrip("/") or None))
-        except ObjectMissing:
-            return []
-        return sorted(folder.rstrip("/").rsplit("/", 1)[-1] for folder in answer["common_prefixes"])
-
     def delete(self, keys: Iterable[str]) -> None:
         """Removes objects; those that aren't there count as removed."""
         present = list(keys)
         if isinstance(self._store, LocalStore):
             for key in present:
                 with suppress(ObjectMissing):
-                    self._ask(lambda key=key: obstore.delete(self._store, key))  # type: ignore[misc]
+                    self._ask(partial(obstore.delete, self._store, key))
         elif present:
             with suppress(ObjectMissing):
                 self._ask(lambda: obstore.delete(self._store, present))
@@ -258,7 +246,7 @@ class ObjectStorage:
         for start in range(0, meta["size"], PART_BYTES):
             end = min(start + PART_BYTES, meta["size"])
             try:
-                yield self._ask(lambda start=start, end=end: self._read_range(key, start, end, pinned))  # type: ignore[misc]
+                yield self._ask(partial(self._read_range, key, start, end, pinned))
             except (PreconditionError, ObjectMissing):
                 if pinned is None:
                     raise
@@ -292,39 +280,18 @@ class ObjectStorage:
         """What a call answers, its failures told in our words."""
         try:
             return call()
-        except (AlreadyExistsError, PreconditionError) as error:
-            if "NoSuchBucket" in str(error):
+        except (AlreadyExistsError, PreconditionError, FileNotFoundError) as error:
+            if lacks_bucket(error):
                 raise self._explain(error) from None
+            if isinstance(error, FileNotFoundError):
+                raise ObjectMissing from None
             raise
-        except FileNotFoundError as error:
-            if "NoSuchBucket" in str(error):
-                raise self._explain(error) from None
-            raise ObjectMissing from None
         except (BaseError, OSError) as error:
             raise self._explain(error) from None
 
     def _explain(self, error: BaseException) -> StorageUnavailable:
-        """The error for clients; its cause, cut to what holds no credentials, stands in the log."""
-        text = str(error)
-        now = time.monotonic()
-        if now - _last_logged.get(self.url, -LOG_EVERY_SECONDS) >= LOG_EVERY_SECONDS:
-            _last_logged[self.url] = now
-            logger.error("the %s can't be used: %s", self.place, re.sub(r"\?\S*", "", text.split("\n")[0])[:500])
-        found = _STATUS.search(text)
-        is_refused = found is not None and found[1] in ("401", "403")
-        if is_refused or isinstance(error, PermissionDeniedError | Unauthenticated):
-            return AccessRefused(
-                f"The {self.place} refuses access. Check the credentials that the service runs with, and what they "
-                "permit."
-            )
-        if "NoSuchBucket" in text:
-            return AccessRefused(f"The {self.place} has no such bucket. Create it, or name another.")
-        if found is not None:
-            return StorageUnavailable(
-                f"The {self.place} answers with an error (HTTP {found[1]}). Try again later; if it persists, ask who "
-                "runs it."
-            )
-        return StorageUnavailable(f"The {self.place} can't be used or reached. Try again later. The log says why.")
+        is_refused = isinstance(error, PermissionDeniedError | UnauthenticatedError)
+        return explain_failure(error, self.place, is_refused=is_refused)
 
 
 def _join_tag(meta: "obstore.ObjectMeta") -> str:
@@ -335,6 +302,3 @@ def _join_tag(meta: "obstore.ObjectMeta") -> str:
 def _split_tag(tag: str) -> "obstore.UpdateVersion":
     e_tag, _, version = tag.partition(" ")
     return {"e_tag": e_tag or None, "version": version} if version else {"e_tag": e_tag}
-
-
-_last_logged: dict[str, float] = {}

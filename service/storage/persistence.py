@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from service.errors import StorageUnavailable
-from service.storage.object_storage import AccessRefused
+from service.storage.object_failure import AccessRefused
 
 logger = logging.getLogger(__name__)
 

@@ -1,6 +1,5 @@
 """The models in the store: read from disk into an immutable snapshot, which is replaced as a whole."""
 
-import os
 import shutil
 import threading
 import uuid
@@ -17,9 +16,7 @@ from service.errors import (
     VersionDamaged,
     VersionNotFound,
 )
-from service.storage.digest import digest_file
 from service.storage.disk_errors import storing
-from service.storage.regular_files import explain, name_kind
 from service.store.damage_record import Damage
 from service.store.damage_scan import Picture, Scanner
 from service.store.layout import (
@@ -36,6 +33,7 @@ from service.store.manifest import Manifest
 from service.store.model_entry import CHAMPION as CHAMPION
 from service.store.model_entry import ModelEntry as ModelEntry
 from service.store.small_files import read_aliases
+from service.store.version_files import sign_files, verify_files
 
 # What changes the store waits for others who do; a publisher holds a model for a second or two.
 LOCK_SECONDS = 10.0
@@ -168,28 +166,11 @@ class Catalog:
         Raises:
             VersionDamaged.
         """
-        folder = self.folder(manifest)
-        subject = f"Version {manifest.version} of {manifest.name!r} is damaged"
-        for path, expected in manifest.files.items():
-            try:
-                digest = digest_file(folder / path, give_up)
-            except InterruptedError:
-                raise
-            except OSError as error:
-                raise VersionDamaged(f"{subject}: {path}: {explain(error)}. Restore it, or train it again.") from error
-            if digest != expected:
-                raise VersionDamaged(
-                    f"{subject}: {path} is not what was published. Train it again, or restore the file."
-                )
-        strange = _find_strange(folder)
-        if strange is not None:
-            # What loads it may open it, and wait for ever.
-            raise VersionDamaged(f"{subject}: it holds {strange}. Remove that, or train it again.")
+        verify_files(self.folder(manifest), manifest, give_up)
 
     def sign(self, manifest: Manifest) -> tuple[tuple[int, ...] | None, ...]:
         """A signature of a version's files that changes when any of them does, made without reading them."""
-        folder = self.folder(manifest)
-        return tuple(_sign(folder / path) for path in manifest.files)
+        return sign_files(self.folder(manifest), manifest)
 
     def set_alias(self, name: str, alias: str, version: int) -> None:
         """Points an alias at a version. Raises ModelNotFound, VersionNotFound, InvalidRequest (not an alias)."""
@@ -299,24 +280,3 @@ def make_alias_in_use(name: str, version: int, alias: str) -> AliasInUse:
         f"Version {version} of {name!r} has the alias {alias!r}. Point it at another version first: "
         f"PUT /models/{name}/aliases/{alias}."
     )
-
-
-def _find_strange(folder: Path) -> str | None:
-    """A thing in a folder that is neither a regular file nor a folder, in words."""
-    for parent, _, names in os.walk(folder):
-        for name in names:
-            try:
-                kind = name_kind(Path(parent, name).stat().st_mode)
-            except OSError as error:
-                return f"something that can't be read: {explain(error)}"
-            if kind not in (None, "a folder"):
-                return str(kind)
-    return None
-
-
-def _sign(path: Path) -> tuple[int, ...] | None:
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return (status.st_mode, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)

@@ -15,7 +15,7 @@ from service.store.small_files import MOST_MANIFEST_BYTES
 
 
 @dataclass(frozen=True, slots=True)
-class Missing:
+class StoredVersion:
     """A version of the object store; the SHA-256 of its manifest, where it was published and not copied there."""
 
     name: str
@@ -40,7 +40,7 @@ class Fetch:
         """Looks at all files again."""
         self._compared.clear()
 
-    def is_here(self, version: Missing) -> bool:
+    def is_here(self, version: StoredVersion) -> bool:
         """Whether a version is on this machine: its manifest, and files of the names in it."""
         folder = model_folder(self._root, version.name) / str(version.number)
         try:
@@ -57,7 +57,7 @@ class Fetch:
         self._compared[version.entry] = (signature, version.digest)
         return True
 
-    def fetch(self, version: Missing, scratch: Path) -> Path:
+    def fetch(self, version: StoredVersion, scratch: Path) -> Path:
         """A folder with the version in it. Raises VersionDamaged, StorageUnavailable, OSError."""
         staged = scratch / "version"
         staged.mkdir()
@@ -68,13 +68,13 @@ class Fetch:
         (staged / MANIFEST).write_bytes(content)
         return staged
 
-    def check(self, version: Missing, scratch: Path, give_up: Callable[[], bool] = lambda: False) -> None:
+    def check(self, version: StoredVersion, scratch: Path, give_up: Callable[[], bool] = lambda: False) -> None:
         """Compares all of a version's objects with its manifest. Raises as `fetch`."""
         _, manifest = self._read_manifest(version)
         for path, expected in manifest.files.items():
             self._download(version.entry, path, scratch / "object", expected, give_up)
 
-    def read_whole(self, version: Missing) -> Manifest | None:
+    def read_whole(self, version: StoredVersion) -> Manifest | None:
         """The manifest of this machine's copy, if all of its files are what was published."""
         folder = model_folder(self._root, version.name) / str(version.number)
         try:
@@ -99,7 +99,7 @@ class Fetch:
                 mended.append(path)
         return mended
 
-    def _read_manifest(self, version: Missing) -> tuple[bytes, Manifest]:
+    def _read_manifest(self, version: StoredVersion) -> tuple[bytes, Manifest]:
         try:
             content = self._storage.get(f"{version.entry}/{MANIFEST}")
         except ObjectMissing:

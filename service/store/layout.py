@@ -16,6 +16,8 @@ from service.storage.durability import flush_folder
 # The store in messages to clients.
 PLACE = "model store"
 STAGING = ".staging"
+# What a repair sets aside. Names that begin with a dot are no models.
+ASIDE = ".damaged"
 MANIFEST = "manifest.json"
 ALIASES = "aliases.json"
 COUNTER = "last_version.json"

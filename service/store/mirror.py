@@ -17,7 +17,7 @@ import orjson
 
 from service.errors import StorageUnavailable, VersionDamaged
 from service.storage.disk_errors import storing
-from service.store.fetch import Fetch, Missing
+from service.store.fetch import Fetch, StoredVersion
 from service.store.layout import (
     ALIASES,
     COUNTER,
@@ -122,7 +122,7 @@ class Mirror:
                 open_up(staged, target.parent)
                 staged.rename(target)
 
-    def _settle(self, names: Collection[str] | None, deep: bool, patience_seconds: float | None) -> list[Missing]:
+    def _settle(self, names: Collection[str] | None, deep: bool, patience_seconds: float | None) -> list[StoredVersion]:
         """Removes what is gone, writes down aliases and the default, and tells which versions are to be fetched."""
         with storing(PLACE), self._taking_turn(patience_seconds), locked(self.root, LOCK_SECONDS):
             self._read_states()
@@ -134,7 +134,7 @@ class Mirror:
                 for name in [name for name, (tag, _) in self._states.items() if tag is None]:
                     del self._states[name]
             record = self.record
-            missing: list[Missing] = []
+            missing: list[StoredVersion] = []
             for name in sorted({*self._states, *self._listed, *self._present()} if names is None else names):
                 missing += self._settle_model(name, record)
             if self._default[1] is None:
@@ -173,10 +173,10 @@ class Mirror:
         if self._default[0] != default_tag:
             self._default = (default_tag, self.models.read_default())
 
-    def _settle_model(self, name: str, record: LookRecord) -> list[Missing]:
+    def _settle_model(self, name: str, record: LookRecord) -> list[StoredVersion]:
         listed = self._listed.get(name, set())
         if name not in self._states:
-            if state_key(name) in self.record.damaged:
+            if state_key(name) in record.damaged:
                 return []
             if not listed:
                 self.remove(model_folder(self.root, name))
@@ -191,10 +191,7 @@ class Mirror:
         self._forget_refusals(name, wanted, record)
         if not folder.exists():
             return []
-        versions = [
-            Missing(name, number, committed.manifest if (committed := state.versions.get(number)) else None)
-            for number in wanted
-        ]
+        versions = [StoredVersion(name, number, state.digest(number)) for number in wanted]
         now = time.time()
         missing = [one for one in versions if record.may_fetch(one.entry, now) and not self._fetch.is_here(one)]
         _write(folder / ALIASES, self._choose_aliases(folder, state, {version.number for version in missing}))
@@ -218,7 +215,7 @@ class Mirror:
             if model == name and parse_version(number) not in wanted:
                 self._mend_record(entry)
 
-    def _bring(self, version: Missing) -> None:
+    def _bring(self, version: StoredVersion) -> None:
         """Brings a version here: whole and as it was published, or not at all."""
         if self._fetch.is_here(version):
             return

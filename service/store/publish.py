@@ -2,7 +2,6 @@
 
 import contextlib
 import logging
-import os
 import shutil
 import time
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ import orjson
 
 from service.storage.digest import digest_file
 from service.storage.disk_errors import storing
-from service.storage.durability import flush_folder
+from service.storage.durability import flush_file, flush_folder
 from service.storage.regular_files import read_regular
 from service.store.layout import (
     COUNTER,
@@ -177,8 +176,7 @@ def _flush(folder: Path) -> None:
     """Makes all files of a folder durable, then the folders that name them."""
     for path in sorted(folder.rglob("*"), reverse=True):
         if path.is_file():
-            with path.open("rb") as file:
-                os.fsync(file.fileno())
+            flush_file(path)
         else:
             flush_folder(path)
     flush_folder(folder)

@@ -14,6 +14,7 @@ from service.store.catalog import Catalog
 from service.store.damage_record import Damage
 from service.store.layout import (
     ALIASES,
+    ASIDE,
     COUNTER,
     DEFAULT,
     MANIFEST,
@@ -27,8 +28,6 @@ from service.store.manifest import Manifest
 from service.store.publish import find_last_version
 from service.store.small_files import read_aliases
 
-# What is set aside; names that begin with a dot are no models.
-ASIDE = ".damaged"
 LOCK_SECONDS = 10.0
 ASIDE_WORDS = f"moves it into {ASIDE}"
 
@@ -54,9 +53,9 @@ def check_folder(root: Path, repair: Repair) -> int:
     catalog.refresh()
     seen: set[str] = set()
     for damage in catalog.damaged:
-        if damage.version is None and damage.entry not in seen:
-            is_mended = _note_other(root, damage, catalog, repair)
-            seen |= {damage.entry} if is_mended else set()
+        is_other = damage.version is None and damage.entry not in seen
+        if is_other and _note_other(root, damage, catalog, repair):
+            seen.add(damage.entry)
     _check_remains(root, repair)
     return n_versions
 
@@ -72,15 +71,13 @@ def _check_version(root: Path, catalog: Catalog, manifest: Manifest, repair: Rep
 def _note_version(root: Path, damage: Damage, repair: Repair) -> None:
     assert damage.model is not None
     path = model_folder(root, damage.model) / str(damage.version)
-    about = {"model": damage.model, "version": damage.version}
+    note = partial(repair.note, damage.entry, model=damage.model, version=damage.version)
     if not _is_readable(path):
-        repair.note(damage.entry, damage.reason, **about)  # type: ignore[arg-type]
+        note(damage.reason)
     elif not (path / MANIFEST).exists() and not repair.is_old(newest_change(path)):
-        reason = f"{damage.reason}; it is too young to be taken for remains"
-        repair.note(damage.entry, reason, **about)  # type: ignore[arg-type]
+        note(f"{damage.reason}; it is too young to be taken for remains")
     else:
-        mend = partial(_set_version_aside, root, path)
-        repair.note(damage.entry, damage.reason, ASIDE_WORDS, mend, **about)  # type: ignore[arg-type]
+        note(damage.reason, ASIDE_WORDS, partial(_set_version_aside, root, path))
 
 
 def _note_other(root: Path, damage: Damage, catalog: Catalog, repair: Repair) -> bool:
@@ -118,7 +115,7 @@ def _holds_nothing(path: Path, catalog: Catalog) -> bool:
 
 def _check_remains(root: Path, repair: Repair) -> None:
     """What interrupted jobs, deletions and writes left."""
-    for path in sorted((root / STAGING).glob("*")) if (root / STAGING).is_dir() else []:
+    for path in sorted((root / STAGING).glob("*")):
         if repair.is_old(newest_change(path)):
             repair.note(
                 f"{STAGING}/{path.name}", "was left by an interrupted job", "removes it", partial(_remove, path)
@@ -140,8 +137,6 @@ def _is_readable(path: Path) -> bool:
             else:
                 # A link to nothing, a FIFO: nothing is lost with its place.
                 file.lstat()
-    except FileNotFoundError:
-        return False
     except OSError:
         return False
     return True

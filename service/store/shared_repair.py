@@ -9,14 +9,11 @@ from service.errors import StorageUnavailable, VersionDamaged
 from service.storage.finding import Repair
 from service.storage.object_storage import ObjectFacts
 from service.store.catalog import Catalog
-from service.store.fetch import Fetch, Missing
-from service.store.layout import DEFAULT, MANIFEST, is_name, make_staging, parse_version
+from service.store.fetch import Fetch, StoredVersion
+from service.store.layout import ASIDE, DEFAULT, MANIFEST, is_name, make_staging, parse_version
 from service.store.mirror import Mirror
 from service.store.shared_models import BEFORE_MODELS, STATES, SharedModels, find_versions, state_key
 from service.store.shared_state import ModelState
-
-# What is set aside; keys that begin with a dot are no models.
-ASIDE = ".damaged"
 
 
 def check_shared(mirror: Mirror, repair: Repair) -> int:
@@ -102,8 +99,7 @@ def _set_aside(models: SharedModels, objects: Collection[ObjectFacts]) -> None:
 
 
 def _check_version(mirror: Mirror, name: str, number: int, state: ModelState, repair: Repair) -> None:
-    committed = state.versions.get(number)
-    version = Missing(name, number, committed.manifest if committed else None)
+    version = StoredVersion(name, number, state.digest(number))
     fetch = Fetch(mirror.models.storage, mirror.root)
     with mirror.scratch() as scratch:
         try:
@@ -112,13 +108,13 @@ def _check_version(mirror: Mirror, name: str, number: int, state: ModelState, re
         except VersionDamaged as error:
             reason = f"{error.message} in the object store"
     manifest = fetch.read_whole(version)
-    about = {"model": name, "version": number}
+    note = partial(repair.note, version.entry, model=name, version=number)
     if manifest is None:
         reason += "; this machine has no whole copy: run this on one that has, delete the version, or train it again"
-        repair.note(version.entry, reason, **about)  # type: ignore[arg-type]
+        note(reason)
         return
     mend = partial(_upload, mirror.models, mirror.root / name / str(number), [*manifest.files, MANIFEST], version.entry)
-    repair.note(version.entry, reason, "uploads this machine's copy, which is whole", mend, **about)  # type: ignore[arg-type]
+    note(reason, "uploads this machine's copy, which is whole", mend)
 
 
 def _upload(models: SharedModels, folder: Path, paths: Collection[str], entry: str) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 from service.store.layout import is_alias
+from service.store.small_files import parse_object
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,11 @@ class ModelState:
         if origin is None:
             return None
         return next((number for number, version in self.versions.items() if version.origin == origin), None)
+
+    def digest(self, number: int) -> str | None:
+        """The SHA-256 of a version's manifest; None for one that was copied here by hand."""
+        version = self.versions.get(number)
+        return None if version is None else version.manifest
 
     def claim(self, token: str, now: float, listed: Collection[int] = ()) -> tuple["ModelState", int]:
         """With the next number taken by a publication, and that number: the one that it has, if it asks again."""
@@ -113,9 +119,7 @@ class ModelState:
     def from_json(cls, content: bytes) -> "ModelState":
         """Reads a state. Raises ValueError, with a clause that says why it is none."""
         try:
-            values = orjson.loads(content)
-            if not isinstance(values, dict):
-                raise ValueError("it is not a JSON object")
+            values: dict[str, Any] = parse_object(content)
             return cls(
                 last_version=_number(values["last_version"]),
                 versions={key: _committed(value) for key, value in _numbered(values["versions"])},
@@ -124,8 +128,6 @@ class ModelState:
                 aliases={alias: _number(number) for alias, number in values["aliases"].items() if is_alias(alias)},
                 token=str(values["token"]),
             )
-        except orjson.JSONDecodeError as error:
-            raise ValueError(f"it is not JSON: {error.msg.lower()}, line {error.lineno}") from None
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError("it is not what the service writes") from error
 

@@ -100,3 +100,16 @@ def test_a_backtest_ends_with_a_sentence(service: Processes, sales: Path) -> Non
     assert "than seasonal naive" in words
     header = ran.stdout.splitlines()[1]
     assert header.endswith("in 80 %  in 95 %")
+
+
+def test_a_forecast_of_an_upload_is_followed_listed_and_told(service: Processes) -> None:
+    rows = [f"{series},2026-01-{point + 1:02},{point % 7 + series}" for series in range(9_000) for point in range(30)]
+    content = "\n".join(["unique_id,ds,y", *rows])
+    uploaded = service.client.post("/datasets", content=content, headers={"Content-Type": "text/csv"})
+    assert uploaded.status_code == 201, uploaded.text
+    asked = {"model": "zero-shot", "dataset": uploaded.json()["id"], "output": "dataset", "horizon": 2}
+    job = service.client.post("/forecast", json=asked).json()
+    watched = run(service, "jobs", job["id"], "--watch")
+    assert watched.returncode == 0, watched.stderr
+    assert watched.stdout.splitlines()[-1].startswith("The forecast by zero-shot finished in ")
+    assert job["id"] in run(service, "jobs", "--kind", "forecast").stdout

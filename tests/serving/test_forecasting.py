@@ -16,7 +16,8 @@ from service.engines.loaders import make_loader
 from service.errors import InvalidRequest, QueueFull
 from service.serving.batcher import Batcher
 from service.serving.forecast_plan import ForecastRequest
-from service.serving.forecasting import Forecast, Forecasting, ForecastLimits, _split
+from service.serving.forecast_work import split_rows
+from service.serving.forecasting import Forecast, Forecasting, ForecastLimits
 from service.serving.preprocess import PreparedSeries
 from service.serving.registry import Registry
 from service.store.catalog import Catalog
@@ -131,7 +132,7 @@ def test_a_part_of_a_large_request_is_about_one_engine_call() -> None:
         PreparedSeries(str(i), f"/series/{i}", np.zeros(n, np.float32))
         for i, n in enumerate([50] * 300 + [100_000] * 5)
     ]
-    parts = list(_split([*rows, PreparedSeries("bad", "/series/305")]))
+    parts = list(split_rows([*rows, PreparedSeries("bad", "/series/305")]))
     assert [row.id for part in parts for row in part] == [*map(str, range(305)), "bad"]
     assert [len(part) for part in parts] == [128, 128, 46, 2, 2]
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from service.errors import StorageUnavailable
+from service.storage.object_failure import AccessRefused
 from service.storage.object_storage import (
-    AccessRefused,
     ObjectChanged,
     ObjectExists,
     ObjectMissing,
@@ -38,10 +38,7 @@ def test_what_is_put_is_read_listed_and_removed(storage: ObjectStorage) -> None:
     ]
     assert [facts.key for facts in storage.list_objects("a/b")] == ["a/b/two.json"]
     assert [facts.key for facts in storage.list_objects(after="a/one.json")] == ["c/three.json"]
-    assert storage.list_folders() == ["a", "c"]
-    assert storage.list_folders("a") == ["b"]
     assert storage.list_objects("nowhere") == []
-    assert storage.list_folders("nowhere") == []
     assert abs(storage.list_objects("c")[0].modified_at - time.time()) < 60
     storage.delete(["a/one.json", "never/there"])
     storage.delete([])

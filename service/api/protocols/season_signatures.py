@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from starlette.requests import Request
 
 from service.api.dependencies import Services
-from service.api.protocols.series_tensors import PART_SERIES
 from service.api.protocols.tensorflow_predict import Prediction
 from service.api.protocols.tensorflow_signatures import TWO_SEASONS
 from service.domain.recipes.options import MAX_SEASON
@@ -18,6 +17,7 @@ from service.domain.series import PostedSeries, read_all
 from service.engines.engine import Series
 from service.engines.zero_shot import CombinedRow
 from service.errors import Flaw, InvalidRequest
+from service.serving.forecast_work import PART_SERIES
 from service.serving.zero_shot import combine_rows_here
 from service.store.manifest import Manifest
 

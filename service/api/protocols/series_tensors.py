@@ -17,16 +17,16 @@ from service.domain.json_flaws import describe, wrong_type
 from service.domain.series import LONGEST_ID, PostedSeries
 from service.errors import MOST_FLAWS, Flaw, InvalidRequest, ModelNotFound
 from service.serving.forecast_plan import ForecastRequest
-from service.serving.forecasting import INLINE_SERIES, Forecast
+from service.serving.forecast_work import PART_SERIES
+from service.serving.forecasting import Forecast
 from service.serving.postprocess import SeriesForecast
+from service.serving.series_parts import INLINE_SERIES
 
 Array = NDArray[np.float64]
 # Values of one series, as they were parsed; in a large body an array.
 Row = list[Any] | Array
 
 PIECE_BYTES = 2**18
-# As many as one engine call computes.
-PART_SERIES = 128
 _LISTS = (list, np.ndarray)
 _THREE_AXES = re.compile(rb'"(?:instances|inputs|series|data)"\s*:\s*\[\s*\[\s*\[')
 # In a list: a shape or lengths of one number are members of an object.

@@ -27,7 +27,6 @@ from service.api.protocols.timegpt_bodies import (
     FineTuneBody,
     ForecastBody,
     OnlineAnomalyBody,
-    TimeGptBody,
     find_model,
     raise_flaws,
     read_levels,
@@ -268,9 +267,8 @@ async def _backtest(request: Request, services: Services, panel: Panel, asked: B
 
 
 def _fine_tuning_of(body: ForecastBody, output: str) -> FineTuneBody:
-    given = TimeGptBody.model_validate(body.model_dump(exclude={"series"}) | {"series": body.series})
     return FineTuneBody(
-        series=given.series,
+        series=body.series,
         model=body.model,
         freq=body.freq,
         finetuned_model_id=body.finetuned_model_id,

@@ -15,7 +15,7 @@ from service.domain.frequency import check_frequency
 from service.domain.json_flaws import wrong_type
 from service.domain.panel import Panel
 from service.domain.series import PostedSeries, cut, read_numbers
-from service.errors import Flaw, InvalidRequest
+from service.errors import MOST_FLAWS, Flaw, InvalidRequest
 
 Array = NDArray[np.float64]
 # In place of them the store's default model answers.
@@ -161,7 +161,7 @@ def raise_flaws(flaws: list[Flaw | None]) -> None:
     """Raises InvalidRequest where any series can't be forecast: answers of this protocol have no place for errors."""
     found = [flaw for flaw in flaws if flaw is not None]
     if found:
-        raise InvalidRequest(found[:100])
+        raise InvalidRequest(found[:MOST_FLAWS])
 
 
 def _unsupported(pointer: str, what: str, advice: str) -> InvalidRequest:

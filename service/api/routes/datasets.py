@@ -142,7 +142,7 @@ async def get_series(
     dataset_id: str,
     request: Request,
     services: Injected,
-    ids: Annotated[list[str], Query(alias="id", description="Only series of these ids")] = [],  # noqa: B006
+    ids: Annotated[list[str], Query(alias="id", description="Only series of these ids")] = [],  # noqa: B006 - copied for each
     limit: Annotated[int, Query(ge=1, le=100)] = 10,
     cursor: str | None = None,
 ) -> Response:

@@ -17,10 +17,7 @@ from outfielder_client.model_calls import ModelCalls
 from outfielder_client.progress import Progress
 from outfielder_client.schedule_calls import ScheduleCalls
 from outfielder_client.series import Series, to_json_values
-from outfielder_client.uploads import (
-    make_key,
-    with_upload,
-)
+from outfielder_client.uploads import make_key, with_upload
 
 # A load balancer's question; an answer that is late is as good as none.
 READY_SECONDS = 5.0

@@ -1,134 +1,23 @@
 """The client for asyncio."""
 
-import asyncio
-import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from functools import wraps
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-import httpx
-
 from outfielder_client.api import Api
-from outfielder_client.blocking import CONNECT_SECONDS, DEFAULT_URL, build, expect_one, make_connection
-from outfielder_client.connection import Connection
-from outfielder_client.effects import (
-    Close,
-    Effect,
-    Emit,
-    InThread,
-    Items,
-    LineStream,
-    NextLine,
-    Open,
-    Pause,
-    Program,
-    Send,
-    Together,
-)
+from outfielder_client.blocking import expect_one
+from outfielder_client.connection import DEFAULT_URL, make_connection
+from outfielder_client.effects import Items, Program
 from outfielder_client.events import Event
 from outfielder_client.parts import Partition
 from outfielder_client.plotting import plot
 from outfielder_client.progress import Progress
 from outfielder_client.retries import Retry
+from outfielder_client.transport import AsyncTransport
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-
-class AsyncLines(LineStream):
-    """The lines of an open answer."""
-
-    def __init__(self, response: httpx.Response) -> None:
-        self.response = response
-        self.lines = response.aiter_lines()
-
-
-class AsyncTransport:
-    """Does what programs ask for, on the event loop."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._http = httpx.AsyncClient(
-            base_url=connection.url,
-            headers=connection.all_headers(),
-            verify=connection.url.startswith("https:"),
-            timeout=httpx.Timeout(connection.timeout_seconds, connect=min(connection.timeout_seconds, CONNECT_SECONDS)),
-        )
-
-    async def close(self) -> None:
-        await self._http.aclose()
-
-    async def run(self, program: Program[T]) -> T:
-        """The result of a program that emits nothing."""
-        result: list[T] = []
-        async for _ in self._steps(program, result.append):
-            pass
-        return result[0]
-
-    async def iterate(self, items: Items[T]) -> AsyncIterator[T]:
-        """The items of a program as they come."""
-        async with contextlib.aclosing(self._steps(items.program, lambda end: None)) as steps:
-            async for item in steps:
-                yield item
-
-    async def _steps(self, program: Program[Any], end_with: Callable[[Any], None]) -> AsyncGenerator[Any, None]:
-        async with contextlib.AsyncExitStack() as streams:
-            streams.callback(program.close)
-            reply: Any = None
-            error: Exception | None = None
-            while True:
-                try:
-                    effect = program.send(reply) if error is None else program.throw(error)
-                except StopIteration as end:
-                    end_with(end.value)
-                    return
-                reply = error = None
-                if isinstance(effect, Emit):
-                    yield effect.item
-                    continue
-                try:
-                    reply = await self._perform(effect, streams)
-                except Exception as caught:  # noqa: BLE001 - the program decides what it means
-                    error = caught
-
-    async def _perform(self, effect: Effect, streams: contextlib.AsyncExitStack) -> Any:
-        match effect:
-            case Send(request):
-                return await self._http.send(build(self._http, request, is_stream=False))
-            case Open(request):
-                stream = AsyncLines(await self._http.send(build(self._http, request, is_stream=True), stream=True))
-                streams.push_async_callback(stream.response.aclose)
-                if not stream.response.is_success:
-                    await stream.response.aread()
-                return stream
-            case NextLine(AsyncLines() as stream):
-                return await anext(stream.lines, None)
-            case Close(stream):
-                await stream.response.aclose()
-                return None
-            case Pause(seconds):
-                await asyncio.sleep(seconds)
-                return None
-            case Together(programs, limit):
-                return await self._run_together(list(programs), limit)
-            case InThread(function):
-                return await asyncio.to_thread(function)
-        raise TypeError(f"unknown effect {effect!r}")
-
-    async def _run_together(self, programs: list[Program[Any]], limit: int) -> list[Any]:
-        places = asyncio.Semaphore(max(1, limit))
-
-        async def run(program: Program[Any]) -> Any:
-            async with places:
-                return await self.run(program)
-
-        tasks = [asyncio.create_task(run(program)) for program in programs]
-        try:
-            return await asyncio.gather(*tasks)
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def awaiting(

@@ -1,176 +1,29 @@
 """The blocking client."""
 
-import contextlib
-import os
-import time
-from collections.abc import Callable, Generator, Iterator, Mapping
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from collections.abc import Callable, Iterator, Mapping
 from functools import wraps
 from types import TracebackType
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-import httpx
-
 from outfielder_client.api import Api
-from outfielder_client.connection import Connection
-from outfielder_client.effects import (
-    Close,
-    Effect,
-    Emit,
-    InThread,
-    Items,
-    LineStream,
-    NextLine,
-    Open,
-    Pause,
-    Program,
-    Request,
-    Send,
-    Together,
-)
+from outfielder_client.connection import DEFAULT_URL, Connection, make_connection
+from outfielder_client.effects import Items, Program
 from outfielder_client.errors import UnusableInput
-from outfielder_client.events import SILENCE_SECONDS, Event
+from outfielder_client.events import Event
 from outfielder_client.parts import Partition
 from outfielder_client.plotting import plot
 from outfielder_client.progress import Progress
 from outfielder_client.retries import Retry
+from outfielder_client.transport import Transport
 
 P = ParamSpec("P")
 T = TypeVar("T")
-DEFAULT_URL = "http://127.0.0.1:8000"
-CONNECT_SECONDS = 10.0
-
-
-def make_connection(
-    url: str,
-    api_key: str | None,
-    timeout: float,
-    retry: Retry | None,
-    partition: Partition | None,
-    headers: Mapping[str, str] | None,
-) -> Connection:
-    """The connection that the arguments of a client describe; an API key may stand in OUTFIELDER_API_KEY.
-
-    Raises:
-        UnusableInput: the address is none.
-    """
-    if not url.startswith(("http://", "https://")):
-        raise UnusableInput(f"Expected an address such as {DEFAULT_URL}, got {url!r}.")
-    key = api_key if api_key is not None else os.environ.get("OUTFIELDER_API_KEY") or None
-    return Connection(url.rstrip("/"), key, timeout, retry or Retry(), partition or Partition(), dict(headers or {}))
 
 
 def expect_one(architecture: Any) -> None:
     """Raises UnusableInput for what would be many jobs."""
     if architecture == "chapter":
         raise UnusableInput("'chapter' is a job for each of the chapter's models: use train_all, which gives them all.")
-
-
-def build(http: httpx.Client | httpx.AsyncClient, request: Request, *, is_stream: bool) -> httpx.Request:
-    """A request of httpx. A stream may be silent for longer than an answer may be late."""
-    read = SILENCE_SECONDS if is_stream else request.timeout_seconds
-    timeout = httpx.USE_CLIENT_DEFAULT if read is None else httpx.Timeout(read, connect=min(read, CONNECT_SECONDS))
-    return http.build_request(
-        request.method,
-        request.path,
-        content=request.content,
-        params=request.params or None,
-        headers=request.headers,
-        timeout=timeout,
-    )
-
-
-class Lines(LineStream):
-    """The lines of an open answer."""
-
-    def __init__(self, response: httpx.Response) -> None:
-        self.response = response
-        self.lines = response.iter_lines()
-
-
-class Transport:
-    """Does what programs ask for, in the calling thread."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._http = httpx.Client(
-            base_url=connection.url,
-            headers=connection.all_headers(),
-            # Reading the certificates of the machine takes longer than a forecast.
-            verify=connection.url.startswith("https:"),
-            timeout=httpx.Timeout(connection.timeout_seconds, connect=min(connection.timeout_seconds, CONNECT_SECONDS)),
-        )
-
-    def close(self) -> None:
-        self._http.close()
-
-    def run(self, program: Program[T]) -> T:
-        """The result of a program that emits nothing."""
-        steps = self._steps(program)
-        while True:
-            try:
-                next(steps)
-            except StopIteration as end:
-                result: T = end.value
-                return result
-
-    def iterate(self, items: Items[T]) -> Iterator[T]:
-        """The items of a program as they come."""
-        yield from self._steps(items.program)
-
-    def _steps(self, program: Program[Any]) -> Generator[Any, None, Any]:
-        with contextlib.ExitStack() as streams, contextlib.closing(program):
-            reply: Any = None
-            error: Exception | None = None
-            while True:
-                try:
-                    effect = program.send(reply) if error is None else program.throw(error)
-                except StopIteration as end:
-                    return end.value
-                reply = error = None
-                if isinstance(effect, Emit):
-                    yield effect.item
-                    continue
-                try:
-                    reply = self._perform(effect, streams)
-                except Exception as caught:  # noqa: BLE001 - the program decides what it means
-                    error = caught
-
-    def _perform(self, effect: Effect, streams: contextlib.ExitStack) -> Any:
-        match effect:
-            case Send(request):
-                return self._http.send(build(self._http, request, is_stream=False))
-            case Open(request):
-                stream = Lines(self._http.send(build(self._http, request, is_stream=True), stream=True))
-                streams.callback(stream.response.close)
-                if not stream.response.is_success:
-                    stream.response.read()
-                return stream
-            case NextLine(Lines() as stream):
-                return next(stream.lines, None)
-            case Close(stream):
-                stream.response.close()
-                return None
-            case Pause(seconds):
-                time.sleep(seconds)
-                return None
-            case Together(programs, limit):
-                return self._run_together(list(programs), limit)
-            case InThread(function):
-                return function()
-        raise TypeError(f"unknown effect {effect!r}")
-
-    def _run_together(self, programs: list[Program[Any]], limit: int) -> list[Any]:
-        with ThreadPoolExecutor(max(1, min(limit, len(programs)))) as pool:
-            futures = [pool.submit(self.run, program) for program in programs]
-            try:
-                wait(futures, return_when=FIRST_EXCEPTION)
-                failed = next((f for f in futures if f.done() and f.exception() is not None), None)
-                if failed is not None:
-                    failed.result()
-                return [future.result() for future in futures]
-            finally:
-                for future in futures:
-                    future.cancel()
 
 
 def blocking(call: Callable[Concatenate[Api, P], Program[T]]) -> Callable[Concatenate["Client", P], T]:

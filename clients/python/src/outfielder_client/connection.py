@@ -1,6 +1,7 @@
 """What every call is made of: where the server is, how it is asked, and how an answer is read."""
 
 import json
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,11 +10,12 @@ from urllib.parse import quote
 import httpx
 
 from outfielder_client.effects import Emit, Items, Program, Request
-from outfielder_client.errors import RequestRefused
+from outfielder_client.errors import RequestRefused, UnusableInput
 from outfielder_client.parts import Partition
 from outfielder_client.retries import Retry, send
 from outfielder_client.series import encode
 
+DEFAULT_URL = "http://127.0.0.1:8000"
 JSON = "application/json"
 TEXT = "text/plain"
 
@@ -58,26 +60,8 @@ class Connection:
         Raises as `send`.
         """
         content = None if body is None else encode(body)
-        return (
-            yield from self.call_with(
-                method, path, content, JSON, params=params, headers=headers or {}, timeout=timeout
-            )
-        )
-
-    def call_with(
-        self,
-        method: str,
-        path: str,
-        content: bytes | None,
-        media_type: str,
-        *,
-        params: Mapping[str, Any] | Iterable[tuple[str, Any]] = (),
-        headers: Mapping[str, str] | None = None,
-        timeout: float | None = None,
-    ) -> Program[Any]:
-        """`call` with a body of any media type."""
         response = yield from self.exchange(
-            method, path, content, media_type, params=params, headers=headers, timeout=timeout
+            method, path, content, JSON, params=params, headers=headers, timeout=timeout
         )
         return self.read_json(path, response)
 
@@ -85,14 +69,14 @@ class Connection:
         self,
         method: str,
         path: str,
-        content: bytes | None,
-        media_type: str,
+        content: bytes | None = None,
+        media_type: str = JSON,
         *,
         params: Mapping[str, Any] | Iterable[tuple[str, Any]] = (),
         headers: Mapping[str, str] | None = None,
         timeout: float | None = None,
     ) -> Program[httpx.Response]:
-        """`call_with` whose answer is of any media type too."""
+        """`call` with a body and an answer of any media type."""
         pairs = params.items() if isinstance(params, Mapping) else params
         kind = {} if content is None else {"Content-Type": media_type}
         request = Request(
@@ -119,7 +103,7 @@ class Connection:
 
     def download(self, path: str) -> Program[bytes]:
         """The content of an answer, of any media type. Raises RequestRefused, ConnectionFailed."""
-        response = yield from send(Request("GET", path), self.retry, self.url)
+        response = yield from self.exchange("GET", path)
         return bytes(response.content)
 
     def pages(self, path: str, noun: str, params: Mapping[str, Any]) -> Items[dict[str, Any]]:
@@ -135,3 +119,22 @@ class Connection:
             cursor = answer["next_cursor"]
             if cursor is None:
                 return
+
+
+def make_connection(
+    url: str,
+    api_key: str | None,
+    timeout: float,
+    retry: Retry | None,
+    partition: Partition | None,
+    headers: Mapping[str, str] | None,
+) -> Connection:
+    """The connection that the arguments of a client describe; an API key may stand in OUTFIELDER_API_KEY.
+
+    Raises:
+        UnusableInput: the address is none.
+    """
+    if not url.startswith(("http://", "https://")):
+        raise UnusableInput(f"Expected an address such as {DEFAULT_URL}, got {url!r}.")
+    key = api_key if api_key is not None else os.environ.get("OUTFIELDER_API_KEY") or None
+    return Connection(url.rstrip("/"), key, timeout, retry or Retry(), partition or Partition(), dict(headers or {}))

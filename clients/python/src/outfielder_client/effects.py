@@ -108,5 +108,5 @@ def consume(items: Items[T], take: Callable[[T], None]) -> Program[None]:
             continue
         try:
             reply = yield effect
-        except Exception as caught:  # noqa: BLE001 - the inner program decides what it means
+        except Exception as caught:  # noqa: BLE001 - the inner program decides: it gets the error where it asked
             error = caught

@@ -93,7 +93,7 @@ class JobCalls:
         Args:
             status: `queued`, `running`, `succeeded`, `failed` or `cancelled`.
             model: the name that they publish or measure.
-            kind: `train` or `backtest`.
+            kind: `train`, `backtest` or `forecast`.
             submitted_after, submitted_before: moments, or ISO 8601 texts, in UTC where they have no zone; the first
                 belongs to the range, the second does not.
         """

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from outfielder_client.connection import Connection, locate
+from outfielder_client.connection import Connection, leave_out_none, locate
 from outfielder_client.effects import Items, Program
 from outfielder_client.uploads import delete, make_key
 
@@ -31,8 +31,7 @@ class ScheduleCalls:
             timezone: an IANA time zone; by default UTC.
             paused: whether it waits until it is resumed.
         """
-        fields = {"cron": cron, "train": dict(train), "source": source, "timezone": timezone, "paused": paused}
-        body = {name: value for name, value in fields.items() if value is not None}
+        body = leave_out_none(cron=cron, train=dict(train), source=source, timezone=timezone, paused=paused)
         return self.connection.call("POST", "/schedules", body, headers={"Idempotency-Key": make_key()})
 
     def schedules(self) -> Items[dict[str, Any]]:

@@ -11,6 +11,7 @@ from typing import Any
 
 import narwhals as nw
 
+from outfielder_client.connection import leave_out_none
 from outfielder_client.errors import RequestRefused, UnusableInput
 from outfielder_client.frames import LongFrame
 from outfielder_client.series import to_json_values
@@ -19,6 +20,8 @@ ARROW = "application/vnd.apache.arrow.stream"
 # Refusals of what an upload may still hold: it may be larger than the body of a request.
 TOO_LARGE = {"body_too_large", "too_many_points", "too_many_series", "too_many_batches", "out_of_bounds"}
 UNKNOWN_TYPE = 415
+# Of the columns beside `forecast` that hold numbers.
+PREFIXES = ("lo-", "hi-", "q-0", "q-1")
 
 
 def can_stream(frame: LongFrame) -> bool:
@@ -40,8 +43,7 @@ def needs_upload(error: RequestRefused) -> bool:
 def make_parameters(frame: LongFrame, body: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The fields of a request in its address, where the body is a table."""
     columns = {name: value for name, value in frame.file_options().items() if name != "format"}
-    fields = {name: value for name, value in body.items() if value is not None}
-    return [(name, _to_text(value)) for name, value in {**fields, **columns}.items()]
+    return [(name, _to_text(value)) for name, value in {**leave_out_none(**body), **columns}.items()]
 
 
 def _to_text(given: Any) -> str:
@@ -135,9 +137,6 @@ def _read_series(table: Any, horizon: int, frame: LongFrame) -> Iterator[dict[st
         yield series
 
 
-PREFIXES = ("lo-", "hi-", "q-0", "q-1")
-
-
 def _read_times(column: Any, frame: LongFrame) -> list[Any]:
     """Times as `LongFrame.build` takes them: dates, wall times, or, where the frame has a zone, times in UTC."""
     import pyarrow as pa
@@ -154,6 +153,3 @@ def _read_times(column: Any, frame: LongFrame) -> list[Any]:
         # Microseconds since 1970, with which their zone goes.
         times = distinct.cast(pa.int64()).cast(pa.timestamp("us")).to_pylist()
     return [None if code is None else times[code] for code in encoded.indices.to_pylist()]
-
-
-__all__ = ["ARROW", "can_stream", "has_typed_times", "make_parameters", "needs_upload", "read_stream", "write_stream"]

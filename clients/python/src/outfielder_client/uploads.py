@@ -45,10 +45,10 @@ def upload(
     Raises:
         UnusableInput, RequestRefused, ConnectionFailed, OSError.
     """
-    named = {f"{name}_column": column for name, column in columns.items() if column is not None}
+    chosen = {name: column for name, column in columns.items() if column is not None}
+    named = {f"{name}_column": column for name, column in chosen.items()}
     frame = None if isinstance(given, str | Path | bytes) else as_frame(given)
     if frame is not None:
-        chosen = {name: column for name, column in columns.items() if column is not None}
         return (yield from upload_frame(connection, LongFrame(frame, Columns(**chosen)), timeout, replaced))
     if isinstance(given, str | Path):
         path = Path(given)
@@ -58,10 +58,10 @@ def upload(
         kind = media_type or guess_media_type(content)
         parameters = {**named, **options}
     else:
-        fields = {"series": Series.read(given).to_json(), **options}
+        series = Series.read(given).to_json()
         if named:
             raise UnusableInput(f"{', '.join(named)}: columns are named of files and frames only.")
-        content, kind, parameters = encode({name: v for name, v in fields.items() if v is not None}), JSON, {}
+        content, kind, parameters = encode({"series": series, **options}), JSON, {}
     return (yield from _send(connection, content, kind, parameters, timeout, replaced))
 
 
@@ -96,7 +96,7 @@ def with_upload(
     dataset = yield from upload_frame(connection, frame, timeout)
     try:
         result = yield from ask(dataset)
-    except Exception:  # whatever the program met, what it read is not left behind
+    except Exception:  # whatever `ask` met: nobody else knows of the data set, so it is removed first
         yield from _remove(connection, dataset["id"])
         raise
     yield from _remove(connection, dataset["id"])
@@ -135,9 +135,10 @@ def _send(
         method, path = "PUT", locate("datasets", replaced.dataset)
         if replaced.tag is not None:
             headers["If-Match"] = replaced.tag
-    answer: dict[str, Any] = yield from connection.call_with(
+    response = yield from connection.exchange(
         method, path, content, media_type, params=params, headers=headers, timeout=timeout
     )
+    answer: dict[str, Any] = connection.read_json(path, response)
     return answer
 
 
