@@ -27,9 +27,11 @@ from service.training.export.client import Exporter
 from service.training.fits import FitData, Fits
 from service.training.panel_fit import PanelWindows
 from service.training.panel_training import train_on_panel
+from service.training.part_board import Board
+from service.training.part_task import perform_part, read_task
 from service.training.progress import ProgressReporter, Run
 from service.training.promotion import save_measured
-from service.training.shared_fits import Board, SharedFits, perform_part, read_task
+from service.training.shared_fits import SharedFits
 from service.training.training_result import TrainingResult
 from service.training.wave_training import WaveWindows, train_on_waves
 
