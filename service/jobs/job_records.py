@@ -2,9 +2,9 @@
 
 import json
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
+from service.domain.moments import write_milliseconds
 from service.errors import BacktestFailed, ForecastFailed, TrainingFailed
 from service.jobs.job import Job, JobKind, JobStatus, Progress
 
@@ -16,6 +16,8 @@ STORED: dict[JobStatus, list[str]] = {
     "failed": ["ERROR", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"],
     "cancelled": ["CANCELLED"],
 }
+# Of jobs that have not ended.
+ACTIVE = [*STORED["queued"], *STORED["running"]]
 ENDED: tuple[JobStatus, ...] = ("succeeded", "failed", "cancelled")
 SHOWN = {stored: shown for shown, names in STORED.items() for stored in names}
 FAILURE_CODES: dict[JobKind, str] = {
@@ -157,8 +159,7 @@ def _stamp(milliseconds: int | None) -> str | None:
     if milliseconds is None:
         return None
     try:
-        moment = datetime.fromtimestamp(milliseconds / 1000, UTC)
+        return write_milliseconds(milliseconds)
     except (ValueError, OverflowError, OSError):
         # Beyond the years that can be written.
         return None
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 import tensorflow as tf
 
+from service.domain.moments import write_moment
 from service.domain.panel import Panel
 from service.domain.recipes.recipe import Recipe
 from service.domain.recipes.training_plan import TrainingPlan
@@ -199,7 +200,7 @@ def _manifest(plan: TrainingPlan, result: TrainingResult, seconds: float, job_id
     return Manifest(
         name=plan.name,
         version=0,
-        created_at=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        created_at=write_moment(datetime.now(UTC)),
         architecture=recipe.architecture,
         head=recipe.head,
         hyper_parameters=recipe.to_dict(),
