@@ -27,6 +27,10 @@ FAILURE_CODES: dict[JobKind, str] = {
 }
 # A job that took its worker down is tried again, so often.
 RUNS = 3
+# Processes that a part of a job may take down with it before no other takes it.
+MOST_DEATHS = 3
+# Of failures whose details are for the operator alone.
+UNEXPLAINED = "The job failed; see the worker's log."
 WORKER_DIED = {"code": "worker_died", "message": f"The worker died {RUNS} times while it ran this job."}
 UNREADABLE = {
     "code": "unreadable_job",
@@ -151,7 +155,7 @@ def _error(row: JobRow) -> dict[str, str]:
     told = read_json(row.error) or {}
     code = told.get("code")
     if not isinstance(code, str):
-        return {"code": FAILURE_CODES[row.kind], "message": "The job failed; see the worker's log."}
+        return {"code": FAILURE_CODES[row.kind], "message": UNEXPLAINED}
     return {"code": code, "message": str(told.get("message"))}
 
 

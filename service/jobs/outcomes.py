@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from service.errors import ServiceError
 from service.jobs.job import JobKind
-from service.jobs.job_records import FAILURE_CODES
+from service.jobs.job_records import FAILURE_CODES, UNEXPLAINED
 from service.jobs.job_run import JobFailed, JobStopped, RunLost
 
 logger = logging.getLogger(__name__)
@@ -50,4 +50,4 @@ class Outcomes:
             return PortableWorkflowError(error.message, type(error).__name__, error.code)
         except Exception:  # whatever goes wrong in one job must not end the worker
             logger.exception("job %s failed", job_id)
-            return PortableWorkflowError("The job failed; see the worker's log.", "JobFailed", FAILURE_CODES[kind])
+            return PortableWorkflowError(UNEXPLAINED, JobFailed.__name__, FAILURE_CODES[kind])

@@ -15,11 +15,9 @@ import sqlalchemy as sa
 
 from service.jobs.database import APPLICATION_VERSION, WORKFLOW
 from service.jobs.database_tables import PARTS, JobTables
-from service.jobs.job_records import ACTIVE, STORED
+from service.jobs.job_records import ACTIVE, MOST_DEATHS, STORED
 
 State = Literal["open", "taken", "done", "failed", "refused"]
-# Processes that may die at a part before no other takes it.
-MOST_DEATHS = 3
 # Owners that are the job's own process, not another worker.
 _PARENT = "job:"
 

@@ -5,13 +5,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from service.errors import DatabaseUnavailable
-from service.jobs.job_records import RUNS
+from service.jobs.job_records import MOST_DEATHS, RUNS
 
 logger = logging.getLogger(__name__)
 
-# Processes that a part may take down with it before it is left out...
-MOST_DEATHS = 3
-# ...and, of a job that would fail with its next death, before its own process leaves it alone.
+# Deaths of a part, of a job that would fail with its next one, before its own process leaves it alone.
 MOST_DEATHS_OF_LAST_RUN = 2
 
 
