@@ -29,7 +29,7 @@ from service.errors import TooMuchMemory, TrainingFailed
 from service.jobs.child_process import MemoryKills, kill
 from service.jobs.database import MAX_RECOVERIES
 from service.jobs.job import JobKind, Progress
-from service.jobs.job_records import FAILURE_CODES
+from service.jobs.job_records import FAILURE_CODES, UNEXPLAINED
 from service.jobs.job_run import JobFailed, JobStopped, RunLost
 from service.jobs.supervised_run import SupervisedRun
 from service.supervisor import leash
@@ -263,7 +263,7 @@ def _read(pipe: IO[bytes], lines: _Lines) -> None:
 def _read_failure(failure: dict[str, str | None], kind: JobKind) -> JobFailed:
     code, name, message = failure["code"], failure["name"], failure["message"]
     if code is None or name is None or message is None:
-        return JobFailed("The job failed; see the worker's log.", FAILURE_CODES[kind], JobFailed.__name__)
+        return JobFailed(UNEXPLAINED, FAILURE_CODES[kind], JobFailed.__name__)
     return JobFailed(message, code, name)
 
 

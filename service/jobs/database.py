@@ -19,7 +19,6 @@ from service.jobs.database_errors import PASSING, translate_errors
 from service.jobs.database_tables import NUMBERS, make_tables
 from service.jobs.job_records import RUNS
 from service.jobs.pickle_refusal import refuse_pickles
-from service.jobs.schedule_table import make_schedules
 
 APPLICATION = "outfielder"
 # Jobs run only on workers of the same version of this layout: raise it when a stored job could no longer be read.
@@ -80,26 +79,24 @@ def migrate(database_url: str) -> None:
     try:
         with engine.begin() as transaction:
             make_tables(transaction)
-            make_schedules(transaction)
     finally:
         engine.dispose()
 
 
 def connect(database_url: str) -> Engine:
-    """An engine for the API: it does not wait long, and what goes wrong is a DatabaseUnavailable."""
+    """An engine that does not wait long, and says what goes wrong as DatabaseUnavailable."""
     url = _engine_url(database_url)
-    if url.get_backend_name() == "sqlite":
-        engine = create_engine(url, pool_size=POOL_SIZE, max_overflow=0, pool_timeout=CONNECT_SECONDS)
+    is_file = url.get_backend_name() == "sqlite"
+    engine = create_engine(
+        url,
+        pool_size=POOL_SIZE,
+        max_overflow=0,
+        pool_timeout=CONNECT_SECONDS,
+        pool_pre_ping=not is_file,
+        connect_args={} if is_file else {"application_name": APPLICATION, "connect_timeout": CONNECT_SECONDS},
+    )
+    if is_file:
         event.listen(engine, "connect", _set_up_sqlite)
-    else:
-        engine = create_engine(
-            url,
-            pool_size=POOL_SIZE,
-            max_overflow=0,
-            pool_timeout=CONNECT_SECONDS,
-            pool_pre_ping=True,
-            connect_args={"application_name": APPLICATION, "connect_timeout": CONNECT_SECONDS},
-        )
     event.listen(engine, "handle_error", translate_errors)
     return engine
 
@@ -116,19 +113,31 @@ def wait_for_server(database_url: str, stop: threading.Event) -> bool:
     try:
         while not stop.is_set():
             try:
-                with engine.connect():
-                    return True
+                reach(engine)
             except DatabaseUnavailable as error:
-                if _MISSING.search(str(error.__cause__)):
-                    # Migrating makes it.
-                    return True
                 if error.message not in PASSING:
                     raise
                 logger.error("%s This worker waits for it.", error.message)
                 stop.wait(WAIT_SECONDS)
+            else:
+                return True
         return False
     finally:
         engine.dispose()
+
+
+def reach(engine: Engine) -> None:
+    """Makes sure that there is a server, though it may lack this database, which `migrate` makes.
+
+    Raises:
+        DatabaseUnavailable.
+    """
+    try:
+        with engine.connect():
+            return
+    except DatabaseUnavailable as error:
+        if not _MISSING.search(str(error.__cause__)):
+            raise
 
 
 def find_file(database_url: str) -> Path | None:

@@ -33,6 +33,7 @@ from service.jobs.database import (
     find_file,
     migrate,
     probe,
+    reach,
 )
 from service.jobs.database_tables import add_number
 from service.jobs.job import Job
@@ -123,7 +124,7 @@ class JobDatabase:
         if not job.is_ended:
             raise JobNotEnded(f"Job {job_id!r} has not ended: it is {job.status}. Cancel it first, or wait.")
 
-        def keep(task: dict[str, Any] = task) -> Callable[[], None]:
+        def keep() -> Callable[[], None]:
             check(task)
             return _nothing
 
@@ -147,21 +148,10 @@ class JobDatabase:
         retry_of: str | None,
     ) -> list[Job]:
         digests = [_digest(request) for request, _ in jobs]
-        missing = list(range(len(jobs)))
-        if may_be_known:
-            known = [self.reader.find_digest(job_id) for job_id in ids]
-            if any(stored not in (None, digest) for stored, digest in zip(known, digests, strict=True)):
-                raise IdempotencyKeyReused(
-                    "This Idempotency-Key was used with another request. Use a new key for a new request."
-                )
-            missing = [index for index in missing if known[index] is None]
+        missing = self._find_missing(ids, digests) if may_be_known else list(range(len(jobs)))
         if missing:
-            undo = _nothing
-            if keep is not None:
-                # Nothing is put on disk for a job that there is no room for.
-                with self.engine.begin() as connection:
-                    _check_room(connection, len(missing), limit)
-                undo = keep()
+            # Nothing is put on disk for a job that there is no room for.
+            undo = self._keep(len(missing), limit, keep)
             try:
                 with self.engine.begin() as connection:
                     submitted_ms = time.time_ns() // 1_000_000
@@ -184,6 +174,23 @@ class JobDatabase:
                 undo()
                 raise
         return self.reader.find(ids)
+
+    def _find_missing(self, ids: Sequence[str], digests: Sequence[str]) -> list[int]:
+        """The places of ids that no job has yet. Raises IdempotencyKeyReused where one has another request's."""
+        known = [self.reader.find_digest(job_id) for job_id in ids]
+        if any(stored not in (None, digest) for stored, digest in zip(known, digests, strict=True)):
+            raise IdempotencyKeyReused(
+                "This Idempotency-Key was used with another request. Use a new key for a new request."
+            )
+        return [index for index, stored in enumerate(known) if stored is None]
+
+    def _keep(self, count: int, limit: int, keep: Keep | None) -> Callable[[], None]:
+        """Puts on disk what jobs read, if there is room for so many. Returns what undoes it."""
+        if keep is None:
+            return _nothing
+        with self.engine.begin() as connection:
+            _check_room(connection, count, limit)
+        return keep()
 
     def _enqueue(
         self, connection: sa.Connection, job_id: str, job: Submission, number: int, facts: dict[str, Any]
@@ -210,7 +217,7 @@ class JobDatabase:
         try:
             if self._file is None or self._file.exists():
                 # The engine's migrations would wait much longer for what can't be reached.
-                _reach(engine)
+                reach(engine)
             migrate(self._url)
             client = DBOSClient(
                 system_database_engine=engine,
@@ -233,16 +240,6 @@ def _check_room(connection: sa.Connection, count: int, limit: int) -> None:
             f"{waiting} jobs are waiting, and the limit is {limit}. Wait until some end, or cancel some.",
             retry_after_seconds=10,
         )
-
-
-def _reach(engine: sa.Engine) -> None:
-    try:
-        with engine.connect():
-            return
-    except DatabaseUnavailable as error:
-        # A server without this database is there; migrating makes it.
-        if "does not exist" not in str(error.__cause__):
-            raise
 
 
 def _identify(file: Path) -> tuple[int, int] | None:

@@ -10,7 +10,10 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
 
 from service.jobs.job_records import read_json, read_submitted_ms
+from service.jobs.schedule_table import SCHEDULES
 
+# The largest INTEGER of PostgreSQL.
+MOST_INTEGER = 2**31 - 1
 # A clock may be set; a number that the database counts up is always more than the one before.
 NUMBERS = sa.Table(
     "outfielder_jobs",
@@ -119,9 +122,8 @@ def make_tables(connection: sa.Connection) -> None:
         connection.execute(sa.text("SELECT pg_advisory_xact_lock(hashtext(:name))"), {"name": NUMBERS.name})
     status = JobTables(connection.dialect.name).status
     connection.execute(sa.text(f"CREATE INDEX IF NOT EXISTS {_STATUS_INDEX} ON {_full_name(status)} (name, status)"))
-    WORKERS.create(connection, checkfirst=True)
-    LOG.create(connection, checkfirst=True)
-    PARTS.create(connection, checkfirst=True)
+    for table in (WORKERS, LOG, PARTS, SCHEDULES):
+        table.create(connection, checkfirst=True)
     _make_numbers(connection, status)
     _describe_numbered(connection, status)
 

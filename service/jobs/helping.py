@@ -114,7 +114,7 @@ class Helper:
 
     def _help(self) -> bool:
         """Does one part, if there is one and nothing else to do."""
-        if not self._slot.is_free or not self._slot.acquire_idle():
+        if not self._slot.acquire_idle():
             return False
         try:
             owner = uuid.uuid4().hex

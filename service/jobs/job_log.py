@@ -2,10 +2,10 @@
 
 import threading
 from collections import deque
-from datetime import UTC, datetime
 
 import sqlalchemy as sa
 
+from service.domain.moments import write_milliseconds
 from service.errors import DatabaseUnavailable
 from service.jobs.database_tables import LOG
 from service.jobs.leases import now_ms
@@ -64,7 +64,7 @@ def read_log(engine: sa.Engine, job_id: str) -> list[str]:
     newest = sa.select(LOG).where(LOG.c.job_id == job_id).order_by(LOG.c.number.desc()).limit(MOST_LINES)
     with engine.begin() as connection:
         rows = connection.execute(newest).all()
-    return [f"{_stamp(row.at_ms)} {row.level:<7} run {row.attempt}: {row.text}" for row in reversed(rows)]
+    return [f"{write_milliseconds(row.at_ms)} {row.level:<7} run {row.attempt}: {row.text}" for row in reversed(rows)]
 
 
 def shorten(text: str) -> str:
@@ -73,8 +73,3 @@ def shorten(text: str) -> str:
     # A terminal would obey them; a database refuses zeros.
     line = "".join(character if character.isprintable() else "?" for character in line)
     return line if len(line) <= MOST_CHARACTERS else f"{line[: MOST_CHARACTERS - 3]}..."
-
-
-def _stamp(milliseconds: int) -> str:
-    moment = datetime.fromtimestamp(milliseconds / 1000, UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -6,15 +6,12 @@ from typing import Any
 import sqlalchemy as sa
 
 from service.jobs.database import PROGRESS, WORKFLOW
-from service.jobs.database_tables import NUMBERS, JobTables
+from service.jobs.database_tables import MOST_INTEGER, NUMBERS, JobTables
 from service.jobs.job import Job, JobFilter
-from service.jobs.job_records import READABLE, SHOWN, STORED, JobRow, read_json, to_job
+from service.jobs.job_records import ACTIVE, READABLE, SHOWN, STORED, JobRow, read_json, to_job
 
-ACTIVE = [*STORED["queued"], *STORED["running"]]
 # Conditions of one statement: SQLite takes a thousand, each inside the one before.
 CONDITIONS = 200
-# What an INTEGER of PostgreSQL holds.
-MOST_OFFSET = 2**31 - 1
 
 
 class JobReader:
@@ -156,7 +153,7 @@ class JobReader:
         streams = self._tables.streams
         told: dict[str, list[tuple[int, dict[str, Any]]]] = {job_id: [] for job_id in after}
         # Behind more than a column holds there is nothing, whatever a client says that it saw.
-        wanted = [(job_id, min(seen, MOST_OFFSET - limit)) for job_id, seen in after.items()]
+        wanted = [(job_id, min(seen, MOST_INTEGER - limit)) for job_id, seen in after.items()]
         with self._engine.begin() as connection:
             for first in range(0, len(wanted), CONDITIONS):
                 conditions = [

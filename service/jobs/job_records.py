@@ -2,9 +2,9 @@
 
 import json
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
+from service.domain.moments import write_milliseconds
 from service.errors import BacktestFailed, ForecastFailed, TrainingFailed
 from service.jobs.job import Job, JobKind, JobStatus, Progress
 
@@ -16,6 +16,8 @@ STORED: dict[JobStatus, list[str]] = {
     "failed": ["ERROR", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"],
     "cancelled": ["CANCELLED"],
 }
+# Of jobs that have not ended.
+ACTIVE = [*STORED["queued"], *STORED["running"]]
 ENDED: tuple[JobStatus, ...] = ("succeeded", "failed", "cancelled")
 SHOWN = {stored: shown for shown, names in STORED.items() for stored in names}
 FAILURE_CODES: dict[JobKind, str] = {
@@ -25,6 +27,10 @@ FAILURE_CODES: dict[JobKind, str] = {
 }
 # A job that took its worker down is tried again, so often.
 RUNS = 3
+# Processes that a part of a job may take down with it before no other takes it.
+MOST_DEATHS = 3
+# Of failures whose details are for the operator alone.
+UNEXPLAINED = "The job failed; see the worker's log."
 WORKER_DIED = {"code": "worker_died", "message": f"The worker died {RUNS} times while it ran this job."}
 UNREADABLE = {
     "code": "unreadable_job",
@@ -149,7 +155,7 @@ def _error(row: JobRow) -> dict[str, str]:
     told = read_json(row.error) or {}
     code = told.get("code")
     if not isinstance(code, str):
-        return {"code": FAILURE_CODES[row.kind], "message": "The job failed; see the worker's log."}
+        return {"code": FAILURE_CODES[row.kind], "message": UNEXPLAINED}
     return {"code": code, "message": str(told.get("message"))}
 
 
@@ -157,8 +163,7 @@ def _stamp(milliseconds: int | None) -> str | None:
     if milliseconds is None:
         return None
     try:
-        moment = datetime.fromtimestamp(milliseconds / 1000, UTC)
+        return write_milliseconds(milliseconds)
     except (ValueError, OverflowError, OSError):
         # Beyond the years that can be written.
         return None
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -11,6 +11,7 @@ from dbos import DBOS
 from dbos._error import DBOSException, DBOSWorkflowCancelledError, DBOSWorkflowConflictIDError
 from sqlalchemy.exc import SQLAlchemyError
 
+from service.domain.moments import write_moment
 from service.errors import DatabaseUnavailable
 from service.jobs.database import PROGRESS
 from service.jobs.job import Progress
@@ -146,4 +147,4 @@ class JobRun:
     def _now(self) -> str:
         # By the clock as it was when the run began: it may be set meanwhile, and a run ends after its beginning.
         moment = self._began_at.timestamp() + time.monotonic() - self._began
-        return datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return write_moment(datetime.fromtimestamp(moment, UTC))

@@ -17,6 +17,10 @@ class Ownership:
         self._engine = engine
         self._job_id = job_id
         self._token = token
+        status = JobTables(engine.dialect.name).status
+        self._query = sa.select(status.c.status, status.c.owner_xid, status.c.recovery_attempts).where(
+            status.c.workflow_uuid == job_id
+        )
 
     @classmethod
     def of_this_run(cls, engine: sa.Engine, job_id: str) -> "Ownership":
@@ -29,13 +33,8 @@ class Ownership:
         Raises:
             NotOwned, DatabaseUnavailable.
         """
-        status = JobTables(self._engine.dialect.name).status
         with self._engine.begin() as connection:
-            row = connection.execute(
-                sa.select(status.c.status, status.c.owner_xid, status.c.recovery_attempts).where(
-                    status.c.workflow_uuid == self._job_id
-                )
-            ).first()
+            row = connection.execute(self._query).first()
         if row is None or row.status != "PENDING" or row.owner_xid != self._token:
             raise NotOwned(self._job_id)
         return int(row.recovery_attempts or 1)

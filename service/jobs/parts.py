@@ -15,11 +15,9 @@ import sqlalchemy as sa
 
 from service.jobs.database import APPLICATION_VERSION, WORKFLOW
 from service.jobs.database_tables import PARTS, JobTables
-from service.jobs.job_records import STORED
+from service.jobs.job_records import ACTIVE, MOST_DEATHS, STORED
 
 State = Literal["open", "taken", "done", "failed", "refused"]
-# Processes that may die at a part before no other takes it.
-MOST_DEATHS = 3
 # Owners that are the job's own process, not another worker.
 _PARENT = "job:"
 
@@ -54,6 +52,7 @@ class PartBoard:
 
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
+        self._status = JobTables(engine.dialect.name).status
         self._release = f"{APPLICATION_VERSION} {importlib.metadata.version('outfielder')}"
 
     def post(self, job_id: str, tasks: Mapping[str, dict[str, Any]], *, is_rerun: bool) -> None:
@@ -104,7 +103,7 @@ class PartBoard:
             refused: ids of jobs that this worker can't help.
             shapes: those that it has done.
         """
-        status = JobTables(self._engine.dialect.name).status
+        status = self._status
         is_running = status.c.status.in_(STORED["running"])
         waiting = sa.select(status.c.workflow_uuid).where(
             status.c.name == WORKFLOW, status.c.status.in_(STORED["queued"])
@@ -140,7 +139,7 @@ class PartBoard:
 
     def beat(self, job_id: str, key: str, owner: str) -> bool:
         """Tells that the owner lives. False where the part is no longer its own, or its job has ended."""
-        status = JobTables(self._engine.dialect.name).status
+        status = self._status
         job = sa.select(status.c.status).where(status.c.workflow_uuid == job_id)
         with self._engine.begin() as connection:
             is_own = self._change(connection, job_id, key, owner, beats=PARTS.c.beats + 1)
@@ -191,17 +190,16 @@ class PartBoard:
 
     def sweep(self) -> None:
         """Removes parts of jobs that have ended, or are gone."""
-        status = JobTables(self._engine.dialect.name).status
-        alive = sa.select(status.c.workflow_uuid).where(status.c.status.in_([*STORED["queued"], *STORED["running"]]))
+        status = self._status
+        alive = sa.select(status.c.workflow_uuid).where(status.c.status.in_(ACTIVE))
         with self._engine.begin() as connection:
             connection.execute(sa.delete(PARTS).where(PARTS.c.job_id.not_in(alive)))
 
     def find_ended(self, job_ids: Sequence[str]) -> set[str]:
         """Which of these jobs have ended."""
-        status = JobTables(self._engine.dialect.name).status
-        active = [*STORED["queued"], *STORED["running"]]
+        status = self._status
         query = sa.select(status.c.workflow_uuid).where(
-            status.c.workflow_uuid.in_(job_ids), status.c.status.not_in(active)
+            status.c.workflow_uuid.in_(job_ids), status.c.status.not_in(ACTIVE)
         )
         with self._engine.connect() as connection:
             return set(connection.execute(query).scalars())

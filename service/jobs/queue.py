@@ -4,24 +4,22 @@ import asyncio
 import hashlib
 import logging
 import re
-import threading
 import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 import orjson
 
 from service.errors import DatabaseUnavailable, InvalidRequest, JobEnded, JobNotFound
-from service.jobs import database_errors
 from service.jobs.database import find_file
 from service.jobs.database_client import JobDatabase, Keep, Submission
+from service.jobs.database_tables import MOST_INTEGER
+from service.jobs.database_threads import ANSWER_SECONDS, THREADS, DatabaseThreads
 from service.jobs.expiry import remove_ended
 from service.jobs.job import Job, JobEvent, JobFilter, JobKind, JobStatus
 from service.jobs.job_history import to_history
 from service.jobs.job_log import read_log
-from service.jobs.job_reader import JobReader
 from service.jobs.leases import count_living
 from service.jobs.watchers import Watchers, Watching
 
@@ -29,16 +27,8 @@ logger = logging.getLogger(__name__)
 
 Answer = TypeVar("Answer")
 
-# Requests that ask the database at a time; others wait for a thread. Watchers have one of their own.
-THREADS = 3
-# What the database is given to answer: more than SQLite's writers wait for each other where disks are slow.
-ANSWER_SECONDS = 20.0
 MAX_WATCHERS = 1000
 EPOCH, MILLISECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(milliseconds=1)
-# What calls in progress are given when the queue closes.
-END_SECONDS = 2.0
-# What an INTEGER of PostgreSQL holds.
-MOST_NUMBER = 2**31
 _CURSOR = re.compile(r"[0-9a-f]{1,16}")
 
 
@@ -51,12 +41,8 @@ class JobQueue:
     def __init__(self, database_url: str, *, limit: int, max_watchers: int = MAX_WATCHERS) -> None:
         """Args: `limit` is the most jobs that may wait, `max_watchers` the most streams of events at a time."""
         self._limit = limit
-        self._database = JobDatabase(database_url)
-        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="jobs")
-        self._watching = ThreadPoolExecutor(1, thread_name_prefix="watchers")
-        self._watchers = Watchers(self._read_for_watchers, limit=max_watchers)
-        # When it answered last, whatever it was.
-        self._answered = 0.0
+        self._threads = DatabaseThreads(database_url)
+        self._watchers = Watchers(self._threads.ask_for_watchers, limit=max_watchers)
         self._finding: dict[str, asyncio.Task[Job]] = {}
         # Counting the waiting jobs and adding one must not be torn apart by another request. A server has other
         # processes' submissions between them anyway: there the limit may be passed by as many as come at once.
@@ -71,15 +57,7 @@ class JobQueue:
 
     async def close(self) -> None:
         await self._watchers.close()
-        # A connection that is in use can't be closed; one that a silent server keeps is not waited for.
-        ending = threading.Thread(target=self._end_threads, name="jobs-end", daemon=True)
-        ending.start()
-        await asyncio.to_thread(ending.join, END_SECONDS)
-        await asyncio.to_thread(self._database.close)
-
-    def _end_threads(self) -> None:
-        for threads in (self._threads, self._watching):
-            threads.shutdown(cancel_futures=True)
+        await self._threads.close()
 
     async def check(self) -> None:
         """Raises DatabaseUnavailable when the job database can't be read or written."""
@@ -268,35 +246,8 @@ class JobQueue:
     async def ask(
         self, call: Callable[[JobDatabase], Answer], patience_seconds: float | None = ANSWER_SECONDS
     ) -> Answer:
-        """What a blocking call says of the job database, made in a thread.
-
-        One that a silent server keeps is left to itself.
-
-        Args: `patience_seconds` is for how long the database may answer nobody; None for ever.
-        """
-        loop = asyncio.get_running_loop()
-        asked = loop.time()
-
-        def ask() -> Answer:
-            try:
-                return self._database.ask(call)
-            finally:
-                self._answered = loop.time()
-
-        answer = loop.run_in_executor(self._threads, ask)
-        try:
-            while not (await asyncio.wait([answer], timeout=patience_seconds))[0]:
-                # Where many ask at once, those at the end of the line wait for long though each is answered soon.
-                if patience_seconds is not None and loop.time() - max(asked, self._answered) >= patience_seconds:
-                    raise DatabaseUnavailable(database_errors.SILENT)
-            return answer.result()
-        finally:
-            # Where nobody waits for it any more, it need not begin.
-            answer.cancel()
-
-    async def _read_for_watchers(self, call: Callable[[JobReader], Any]) -> Any:
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._watching, self._database.ask, lambda database: call(database.reader))
+        """What a blocking call says of the job database: see `DatabaseThreads.ask`."""
+        return await self._threads.ask(call, patience_seconds)
 
 
 def _only(jobs: list[Job], job_id: str) -> Job:
@@ -318,7 +269,7 @@ def _milliseconds(moment: datetime | None) -> int | None:
 
 
 def _read_cursor(cursor: str) -> int:
-    if _CURSOR.fullmatch(cursor) and int(cursor, 16) < MOST_NUMBER:
+    if _CURSOR.fullmatch(cursor) and int(cursor, 16) <= MOST_INTEGER:
         return int(cursor, 16)
     raise InvalidRequest.at(
         "/cursor",

@@ -1,22 +1,17 @@
 """The worker's side of the job engine: takes jobs from the queue and runs them, one at a time."""
 
-import fcntl
 import logging
 import os
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from itertools import count, takewhile
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 from dbos import DBOS, DBOSClient
-from dbos._error import DBOSWorkflowCancelledError, DBOSWorkflowConflictIDError
-from dbos._serialization import PortableWorkflowError
 from sqlalchemy.exc import SQLAlchemyError
 
-from service.errors import DatabaseUnavailable, ServiceError, SlotTaken
+from service.errors import DatabaseUnavailable, ServiceError
 from service.jobs.database import (
     APPLICATION,
     APPLICATION_VERSION,
@@ -33,26 +28,22 @@ from service.jobs.database_errors import explaining
 from service.jobs.engine_log import EngineNews
 from service.jobs.helping import Helper
 from service.jobs.host import name_executor, name_host, read_host_id
-from service.jobs.job import JobKind
 from service.jobs.job_log import JobLog
-from service.jobs.job_records import FAILURE_CODES
 from service.jobs.job_run import CHECK_SECONDS, JobFailed, JobRun, JobStopped, RunLost
-from service.jobs.leases import Leases, hand_back, keep_lease, requeue
+from service.jobs.leases import Leases, hand_back, keep_lease
+from service.jobs.outcomes import Outcomes
 from service.jobs.ownership import NotOwned, Ownership
 from service.jobs.parts import PartBoard
 from service.jobs.slot import Slot
+from service.jobs.slot_lock import recover, take_slot
 from service.jobs.stray_jobs import keep_going
 from service.jobs.supervised_run import Perform
-
-__all__ = ["JobRun", "JobStopped", "Perform", "RunLost", "run_jobs"]
 
 logger = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.5
 # Until the database takes an outcome again.
 RETRY_SECONDS = 1.0
-# Outcomes that are remembered until they are recorded; a worker has one job at a time.
-REMEMBERED = 20
 
 
 def run_jobs(
@@ -83,7 +74,7 @@ def run_jobs(
     """
     with explaining():
         state_dir.mkdir(parents=True, exist_ok=True)
-        lock = _take_slot(state_dir, slot)
+        lock = take_slot(state_dir, slot)
     try:
         if not wait_for_server(database_url, stop):
             return
@@ -92,7 +83,7 @@ def run_jobs(
             host_id = read_host_id(state_dir)
             engine = connect(database_url)
         try:
-            _recover(engine, state_dir, host_id, slot, n_slots)
+            recover(engine, state_dir, host_id, slot, n_slots)
             _run(database_url, engine, perform, stop, name_executor(host_id, slot), on_started, sweep)
         finally:
             engine.dispose()
@@ -112,7 +103,7 @@ def _run(
     logging.getLogger("dbos").addFilter(EngineNews())
     client = _connect(database_url)
     running: set[str] = set()
-    outcomes = _Outcomes()
+    outcomes = Outcomes()
     # A job that is recovered does not come through the queue, so the queue's own limit does not hold it back.
     one_at_a_time = Slot()
     log = JobLog(engine)
@@ -152,8 +143,7 @@ def _run(
                 if not stop.is_set():
                     again = run.attempt <= MAX_RECOVERIES
                     run.log("ERROR", f"died; {'the job is run again' if again else 'no further run follows'}")
-                # As if this worker had died itself: the row says how often that was. It is no longer this run's then.
-                if not stop.is_set():
+                    # As if this worker had died itself: the row says how often that was. It is no longer this run's.
                     dbos._sys_db.reenqueue_for_recovery(job_id, [executor], QUEUE)
                 raise
             finally:
@@ -244,88 +234,5 @@ def _count_runs(ownership: Ownership, job_id: str, stop: threading.Event) -> int
                 raise RunLost(job_id) from error
 
 
-class _Outcomes:
-    """Outcomes of jobs that could not be recorded yet, so that those jobs are not run again."""
-
-    def __init__(self) -> None:
-        self._known: OrderedDict[str, dict[str, Any] | PortableWorkflowError] = OrderedDict()
-
-    def of(self, job_id: str, perform: Callable[[], dict[str, Any]], kind: JobKind) -> dict[str, Any]:
-        """A job's result. Raises PortableWorkflowError if it failed, JobStopped if another run owns it."""
-        if job_id not in self._known:
-            self._known[job_id] = self._try(job_id, perform, kind)
-            if len(self._known) > REMEMBERED:
-                self._known.popitem(last=False)
-        outcome = self._known[job_id]
-        if isinstance(outcome, PortableWorkflowError):
-            raise outcome
-        return outcome
-
-    def _try(
-        self, job_id: str, perform: Callable[[], dict[str, Any]], kind: JobKind
-    ) -> dict[str, Any] | PortableWorkflowError:
-        try:
-            return perform()
-        except (JobStopped, RunLost, DBOSWorkflowConflictIDError, DBOSWorkflowCancelledError, SQLAlchemyError):
-            raise
-        except JobFailed as error:
-            return PortableWorkflowError(error.message, error.name, error.code)
-        except ServiceError as error:
-            return PortableWorkflowError(error.message, type(error).__name__, error.code)
-        except Exception:  # whatever goes wrong in one job must not end the worker
-            logger.exception("job %s failed", job_id)
-            return PortableWorkflowError("The job failed; see the worker's log.", "JobFailed", FAILURE_CODES[kind])
-
-
-def _recover(engine: sa.Engine, state_dir: Path, host_id: str, slot: int, n_slots: int) -> None:
-    """Puts jobs back into the queue whose worker this state folder's locks say is gone; leases take longer to say it.
-
-    Raises:
-        DatabaseUnavailable.
-    """
-    with engine.begin() as connection:
-        requeue(connection, _names(engine, host_id, slot))
-    if slot:
-        return
-    for other in takewhile(lambda other: _lock_of(state_dir, other).exists(), count(n_slots)):
-        try:
-            lock = _take_slot(state_dir, other)
-        except SlotTaken:
-            continue
-        try:
-            with engine.begin() as connection:
-                requeue(connection, _names(engine, host_id, other))
-        finally:
-            os.close(lock)
-
-
-def _names(engine: sa.Engine, host_id: str, slot: int) -> list[str]:
-    """The names that a slot's workers have, or had, in the database."""
-    names = [name_executor(host_id, slot)]
-    # Before hosts had names, slots had the same ones on all of them; an SQLite file has one host.
-    return [*names, _file_name(slot)] if engine.dialect.name == "sqlite" else names
-
-
 def _connect(database_url: str) -> DBOSClient:
     return DBOSClient(system_database_url=write_url(database_url), serializer=SERIALIZER, application_name=APPLICATION)
-
-
-def _file_name(slot: int) -> str:
-    """Of a slot's lock, and of its worker in the database before hosts had names."""
-    return f"worker-{slot}"
-
-
-def _lock_of(state_dir: Path, slot: int) -> Path:
-    return state_dir / f"{_file_name(slot)}.lock"
-
-
-def _take_slot(state_dir: Path, slot: int) -> int:
-    descriptor = os.open(_lock_of(state_dir, slot), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(descriptor)
-        raise SlotTaken(
-            f"A worker is already running on slot {slot} of {state_dir}. Stop it first, or choose another state folder."
-        ) from error
-    return descriptor

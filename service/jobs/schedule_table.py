@@ -21,8 +21,3 @@ SCHEDULES = sa.Table(
     sa.Column("runs", sa.Text, nullable=False),
     sqlite_autoincrement=True,
 )
-
-
-def make_schedules(connection: sa.Connection) -> None:
-    """Makes the table where it is missing."""
-    SCHEDULES.create(connection, checkfirst=True)

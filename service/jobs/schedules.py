@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import orjson
 import sqlalchemy as sa
 
+from service.domain.moments import write_milliseconds
 from service.errors import IdempotencyKeyReused, ScheduleNotFound, TooManySchedules
 from service.jobs.cron import Cron
 from service.jobs.leases import now_ms
@@ -246,8 +247,8 @@ def _to_schedule(row: Any) -> Schedule:
         orjson.loads(row.train),
         None if row.source is None else orjson.loads(row.source),
         bool(row.paused),
-        _to_text(row.created_ms),
-        None if row.next_ms is None else _to_text(row.next_ms),
+        write_milliseconds(row.created_ms),
+        None if row.next_ms is None else write_milliseconds(row.next_ms),
         tuple(ScheduledRun(**{**run, "jobs": tuple(run["jobs"])}) for run in orjson.loads(row.runs)),
     )
 
@@ -258,7 +259,3 @@ def _to_datetime(milliseconds: int) -> datetime:
 
 def _to_ms(moment: datetime) -> int:
     return round(moment.timestamp() * 1000)
-
-
-def _to_text(milliseconds: int) -> str:
-    return _to_datetime(milliseconds).isoformat(timespec="milliseconds").replace("+00:00", "Z")

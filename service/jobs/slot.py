@@ -29,10 +29,6 @@ class Slot:
         self._lock.release()
 
     @property
-    def is_free(self) -> bool:
-        return not self._lock.locked()
-
-    @property
     def is_wanted(self) -> bool:
         """Whether a job waits for it."""
         return self._waiting > 0

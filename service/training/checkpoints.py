@@ -27,9 +27,9 @@ LEAST_SECONDS = 1.0
 MOST_SHARE = 0.01
 # Of a job that the database knows nothing of: another service may keep its own in the same place.
 LONGEST_SECONDS = 30 * 86_400.0
-# What writes numbers that another release could not go on from.
 # By what a job's next run finds what the runs before have taken.
 CLOCK = "clock"
+# What writes numbers that another release could not go on from.
 _LIBRARIES = ("outfielder", "jax", "keras", "numpy")
 
 

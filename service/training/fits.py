@@ -96,6 +96,17 @@ class FitData(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class FitList:
+    """Tasks that are performed together; `tell` takes the place of a task in the list, and an epoch of its fit."""
+
+    tasks: Sequence[FitTask]
+    data: FitData
+    tell: Callable[[int, Epoch], None]
+    may_begin: MayBegin
+    on_missing: OnMissing
+
+
 class Fits:
     """Performs fits, one after the other."""
 
@@ -123,24 +134,17 @@ class Fits:
             on_epoch(replace(epoch, task=index, member=members[index]))
 
         try:
-            return self._run(tasks, data, tell, may_begin, on_missing)
+            return self._run(FitList(tasks, data, tell, may_begin, on_missing))
         finally:
             self._n_before = members[-1] if members else self._n_before
 
-    def _run(
-        self,
-        tasks: Sequence[FitTask],
-        data: FitData,
-        tell: Callable[[int, Epoch], None],
-        may_begin: MayBegin,
-        on_missing: OnMissing,
-    ) -> list[FitOutcome | None]:
-        outcomes: list[FitOutcome | None] = [None] * len(tasks)
-        for index, task in enumerate(tasks):
-            if may_begin(index, outcomes):
-                outcomes[index] = self.perform(task, data, partial(tell, index))
+    def _run(self, listed: FitList) -> list[FitOutcome | None]:
+        outcomes: list[FitOutcome | None] = [None] * len(listed.tasks)
+        for index, task in enumerate(listed.tasks):
+            if listed.may_begin(index, outcomes):
+                outcomes[index] = self.perform(task, listed.data, partial(listed.tell, index))
             else:
-                on_missing(index, True)
+                listed.on_missing(index, True)
         return outcomes
 
     def run_all(self, tasks: Sequence[FitTask], data: FitData, on_epoch: Callable[[Epoch], None]) -> list[FitOutcome]:

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 import tensorflow as tf
 
+from service.domain.moments import write_moment
 from service.domain.panel import Panel
 from service.domain.recipes.recipe import Recipe
 from service.domain.recipes.training_plan import TrainingPlan
@@ -27,9 +28,11 @@ from service.training.export.client import Exporter
 from service.training.fits import FitData, Fits
 from service.training.panel_fit import PanelWindows
 from service.training.panel_training import train_on_panel
+from service.training.part_board import Board
+from service.training.part_task import perform_part, read_task
 from service.training.progress import ProgressReporter, Run
 from service.training.promotion import save_measured
-from service.training.shared_fits import Board, SharedFits, perform_part, read_task
+from service.training.shared_fits import SharedFits
 from service.training.training_result import TrainingResult
 from service.training.wave_training import WaveWindows, train_on_waves
 
@@ -197,7 +200,7 @@ def _manifest(plan: TrainingPlan, result: TrainingResult, seconds: float, job_id
     return Manifest(
         name=plan.name,
         version=0,
-        created_at=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        created_at=write_moment(datetime.now(UTC)),
         architecture=recipe.architecture,
         head=recipe.head,
         hyper_parameters=recipe.to_dict(),

@@ -15,8 +15,9 @@ from service.jobs import helping
 from service.jobs.database import connect, migrate
 from service.jobs.database_tables import PARTS, JobTables
 from service.jobs.helping import Helper
+from service.jobs.job_records import MOST_DEATHS
 from service.jobs.job_run import JobFailed, JobStopped, RunLost
-from service.jobs.parts import MOST_DEATHS, PartBoard
+from service.jobs.parts import PartBoard
 from service.jobs.slot import Slot
 
 TASKS = {"first": {"part": {"key": "first"}}, "second": {"part": {"key": "second"}}}

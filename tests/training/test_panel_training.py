@@ -16,9 +16,10 @@ from service.errors import InvalidRequest, TrainingFailed
 from service.store.catalog import Catalog
 from service.store.manifest import Manifest
 from service.training.data.panel_split import PreparedPanel, prepare_panel, read_panel
+from service.training.fit_selection import choose_fits
 from service.training.fits import Fits
 from service.training.panel_fit import Fitted
-from service.training.panel_training import choose_fits, train_on_panel
+from service.training.panel_training import train_on_panel
 from service.training.progress import ProgressReporter
 from service.training.promotion import MEASURED
 from service.training.reference_forecast import Forecaster

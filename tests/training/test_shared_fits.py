@@ -13,7 +13,7 @@ from service.errors import DatabaseUnavailable, TrainingFailed
 from service.storage.object_storage import ObjectStorage
 from service.store.catalog import Catalog
 from service.training import checkpoints as checkpoints_module
-from service.training import shared_fits
+from service.training import sharing
 from service.training.checkpoints import Checkpoints
 from service.training.data.panel_split import prepare_panel, read_panel
 from service.training.epoch import Epoch
@@ -147,8 +147,8 @@ def test_a_model_does_not_depend_on_who_fitted_its_members(shop: Shop) -> None:
 
 
 def test_a_helper_that_does_not_live_any_more_is_replaced(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shared_fits, "LEASE_SECONDS", 0.0)
-    monkeypatch.setattr(shared_fits, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(sharing, "LEASE_SECONDS", 0.0)
+    monkeypatch.setattr(sharing, "LOOK_SECONDS", 0.01)
     alone = shop.fit(Fits(lambda: None))
     fits = shop.shared(Table())
     assert_same(shop.fit(fits), alone)
@@ -339,7 +339,7 @@ def test_a_database_that_was_away_is_no_sign_that_helpers_have_died(
     shop: Shop, is_alive: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = Clock()
-    monkeypatch.setattr(shared_fits, "time", clock)
+    monkeypatch.setattr(sharing, "time", clock)
 
     class AwayForAMinute(Table):
         looks = 0
@@ -372,7 +372,7 @@ def test_a_database_that_was_away_is_no_sign_that_helpers_have_died(
         assert table.given_back_at == []
     else:
         assert len(table.given_back_at) == 2
-        assert min(table.given_back_at) >= 1060.0 + shared_fits.LEASE_SECONDS
+        assert min(table.given_back_at) >= 1060.0 + sharing.LEASE_SECONDS
 
 
 def test_epochs_are_told_once_over_all_runs_by_the_numbers_of_their_fits(

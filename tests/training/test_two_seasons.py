@@ -14,8 +14,9 @@ from service.domain.recipes.recipe import PanelData, Recipe
 from service.domain.recipes.training_plan import TrainingPlan
 from service.store.catalog import Catalog
 from service.training.data.panel_split import ScoredWindows, prepare_panel
+from service.training.fit_selection import split_windows
 from service.training.fits import Fits
-from service.training.panel_training import split_windows, train_on_panel
+from service.training.panel_training import train_on_panel
 from service.training.progress import ProgressReporter
 from service.training.reference_forecast import Forecaster
 from service.training.season_selection import choose_seasons
