@@ -13,6 +13,7 @@ from service.api.schemas.schedules import SourceBody
 from service.api.schemas.train import TrainBody, TrainRequest
 from service.api.train_jobs import check_options, make_jobs
 from service.api.validation import check
+from service.domain.moments import write_moment
 from service.errors import (
     DatasetNotFound,
     Flaw,
@@ -60,7 +61,7 @@ async def run_now(services: Services, schedule: Schedule, idempotency_key: str |
         LastRunActive: jobs of its last run have not ended.
         DatasetNotFound, InvalidRequest, QueueFull: as POST /train.
     """
-    now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    now = write_moment(datetime.now(UTC))
     key = f"schedule {schedule.id} by hand {idempotency_key or uuid.uuid4().hex}"
     await _check_last_run(services, schedule, key)
     train, dataset_id = await _read_training(services, schedule, key)

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from service.datasets.dataset import Dataset, read_record
 from service.datasets.quota import Quota
+from service.domain.moments import write_moment
 from service.domain.panel import Panel, PanelDigest
 from service.storage.private_files import append, create
 from service.storage.regular_files import open_regular, read_regular
@@ -115,7 +116,7 @@ def write_blocks(
         lengths: [n_series].
     """
     n_points = int(lengths.sum())
-    created_at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    created_at = write_moment(datetime.now(UTC))
     facts = Dataset("", created_at, created_at, len(lengths), n_points, freq, tuple(audit))
     if quota is not None:
         names = orjson.dumps({"ids": ids, "starts": starts, "freq": freq})

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from service.domain.moments import write_moment
 from service.errors import StorageUnavailable
 from service.storage.regular_files import read_regular
 from service.store.layout import MANIFEST
@@ -39,7 +40,7 @@ def publish_pretrained(store: ModelStore | Path, folder: Path = FOLDER) -> list[
             # Servers on other machines may start at the same moment.
             staged = store.staging(f"pretrained-{manifest.name}-{uuid.uuid4().hex}")
             shutil.copytree(source, staged, dirs_exist_ok=True, ignore=shutil.ignore_patterns(MANIFEST))
-            now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+            now = write_moment(datetime.now(UTC))
             added = store.publish_packaged(staged, replace(manifest, created_at=now))
             published += [] if added is None else [added]
         except (OSError, StorageUnavailable) as error:
