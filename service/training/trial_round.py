@@ -84,6 +84,10 @@ class Budget(Protocol):
         """Whether a trial may begin."""
         ...
 
+    def keep_begun(self, number: int) -> None:
+        """Remembers a trial that has begun, here or elsewhere."""
+        ...
+
 
 class TrialRound:
     """Performs the fits of a round's trials. Each trial is told of when it and those before it have ended."""
@@ -121,6 +125,7 @@ class TrialRound:
     def _on_outcome(self, index: int, outcome: FitOutcome) -> None:
         trial, member = self._places[index]
         trial.outcomes[member] = outcome
+        self._budget.keep_begun(trial.number)
         self._end_fit(trial)
 
     def _on_missing(self, index: int, is_refused: bool) -> None:

@@ -82,7 +82,7 @@ def tune(
         TrainingFailed: no trial gave finite numbers.
     """
     time = SearchTime(search.max_seconds, fits)
-    tuner = Tuner(search, recipe, trial_fits, reporter, time)
+    tuner = Tuner(search, recipe, trial_fits, reporter)
     for first in range(0, search.trials, TRIALS_OF_A_ROUND):
         end = min(first + TRIALS_OF_A_ROUND, search.trials)
         if tuner.is_out_of_time or not time.allows_round(first, end):
@@ -111,7 +111,6 @@ class Tuner(Generic[Fitted]):
         recipe: Recipe,
         trial_fits: TrialFits[Fitted],
         reporter: ProgressReporter,
-        time: SearchTime,
     ) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         # After the first round options are drawn by what is known. With ten at random, as is usual, rounds found worse
@@ -123,7 +122,6 @@ class Tuner(Generic[Fitted]):
         self._recipe = recipe
         self._trial_fits = trial_fits
         self._reporter = reporter
-        self._time = time
         # Validation losses of complete trials, by epoch.
         self._histories: list[list[float]] = []
         self._least = math.inf
@@ -146,7 +144,6 @@ class Tuner(Generic[Fitted]):
         if state == "refused":
             self.is_out_of_time = True
             return
-        self._time.keep_begun(trial.number)
         if state == "complete":
             loss = self._assemble(trial)
             if not math.isfinite(loss):

@@ -125,8 +125,10 @@ def test_trials_that_others_have_done_are_gone_through_again_after_the_time_is_u
     with pytest.raises(Killed):
         # Of the second round the first trial is done and the third has begun; others have done the rest.
         search.fit(search.shared(table, dies_with=TRIALS_OF_A_ROUND + 2, at_second=1000.0))
-    for _ in range(2):
-        search.fit(search.shared(table, attempt=2))
+    without_database = Checkpoints(search.storage, "job")
+    without_database.begin_run()
+    for fits in search.shared(table, attempt=2), Fits(lambda: None, without_database):
+        search.fit(fits)
         assert search.trials == trials[: 2 * TRIALS_OF_A_ROUND]
         last = search.run.reports[-1]
         assert last.epoch == last.epochs
