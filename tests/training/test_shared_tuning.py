@@ -12,14 +12,17 @@ from service.errors import TrainingFailed
 from service.storage.object_storage import ObjectStorage
 from service.training import checkpoints as checkpoints_module
 from service.training.checkpoints import Checkpoints, Standing, unpack
+from service.training.data.panel_split import read_panel
 from service.training.epoch import Epoch
 from service.training.fits import FitOutcome, Fits, FitTask, key_of
+from service.training.panel_training import train_on_panel
 from service.training.progress import ProgressReporter
 from service.training.shared_fits import SharedFits
 from service.training.trainer import Trainer
 from service.training.training_result import TrainingResult
 from service.training.tuning import TRIALS_OF_A_ROUND
 from service.training.wave_training import WaveWindows, train_on_waves
+from tests.training.bench import SHORT, Bench, regular
 from tests.training.part_table import Status, Table, assert_same
 from tests.training.recorder import Recorder
 
@@ -98,6 +101,33 @@ def test_a_search_does_not_depend_on_who_fitted_its_trials(members: int, first_h
         ended = [n_epochs for bounds, n_epochs in search.helped if n_epochs < 8]
         assert ended
         assert all(bounds for bounds, n_epochs in search.helped if n_epochs < 8)
+
+
+def test_a_search_on_series_of_ones_own_does_not_depend_on_its_helper(bench: Bench, tmp_path: Path) -> None:
+    storage = ObjectStorage(tmp_path.as_uri())
+    trainer = Trainer(bench.trainer.store_root, bench.datasets.load, checkpoints=storage)
+    plan, panel = bench.plan(
+        [regular(120, seed) for seed in range(3)],
+        **{"architecture": "mlp", "units": 8, "horizon": 7, **SHORT, "batch_size": 16, "tune": {"trials": 6}},
+    )
+    helped: list[str] = []
+
+    def help_(table: Table, key: str, part: dict[str, Any]) -> None:
+        assert trainer.fit_part(part, Recorder("job")) == {"is_refused": False}
+        helped.append(part["before"])
+        table.parts[key].state = "done"
+
+    def fit(fits: Fits) -> tuple[TrainingResult, list[dict[str, Any]] | None]:
+        reporter = ProgressReporter(plan, Recorder("job"))
+        return train_on_panel(plan, read_panel(panel), bench.catalog(), fits, reporter), reporter.trials
+
+    alone, trials = fit(Fits(lambda: None))
+    together, trials_together = fit(
+        SharedFits(lambda: None, Checkpoints(storage, "job"), Table(help_), "job", attempt=1)
+    )
+    assert helped == ["validation"] * 3 + ["end"]
+    assert_same(together, alone)
+    assert trials_together == trials
 
 
 @pytest.mark.parametrize("dies_with", [0, 2, TRIALS_OF_A_ROUND, TRIALS_OF_A_ROUND + 1, TRIALS_OF_A_ROUND + 3])
