@@ -21,6 +21,20 @@ OWN = {"kind": "series", "series": SERIES, "freq": "MS"}
 KINDS: dict[str, tuple[int, dict[str, Any]]] = {
     "lstm": (1, {"architecture": "lstm", "data": OWN, "horizon": 6, "epochs": 60, "max_windows": 1600}),
     "waves": (1, {"architecture": "gru", "data": {"n_series": 1000}, "epochs": 60, "units": 8, "dropout": 0.1}),
+    # In the second round.
+    "tuned": (
+        8,
+        {
+            "architecture": "gru",
+            "data": {"n_series": 1000},
+            "epochs": 10,
+            "units": 8,
+            "layers": 1,
+            "dropout": 0.1,
+            "batch_size": 32,
+            "tune": {"trials": 8, "max_seconds": 3600},
+        },
+    ),
     "auto": (4, {"architecture": "auto", "data": OWN, "horizon": 6}),
 }
 
@@ -36,7 +50,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Processes]:
         processes.close()
 
 
-@pytest.mark.parametrize("kind", ["lstm", "waves", pytest.param("auto", marks=pytest.mark.exhaustive)])
+@pytest.mark.parametrize("kind", ["lstm", "waves", "tuned", pytest.param("auto", marks=pytest.mark.exhaustive)])
 def test_a_killed_job_goes_on_and_ends_with_the_weights_of_an_undisturbed_one(service: Processes, kind: str) -> None:
     n_checkpoints, request = KINDS[kind]
     killed = service.train(**request, name=f"{kind}-killed")
@@ -54,6 +68,7 @@ def test_a_killed_job_goes_on_and_ends_with_the_weights_of_an_undisturbed_one(se
     undisturbed = ended(service, service.train(**request, name=f"{kind}-undisturbed"))
     assert weights_of(service.store, f"{kind}-killed") == weights_of(service.store, f"{kind}-undisturbed")
     assert done["result"]["metrics"] == undisturbed["result"]["metrics"]
+    assert done["result"].get("trials") == undisturbed["result"].get("trials")
     assert done["progress"]["epoch"] == undisturbed["progress"]["epoch"] == undisturbed["progress"]["epochs"]
 
 
