@@ -21,6 +21,20 @@ OWN = {"kind": "series", "series": SERIES, "freq": "MS"}
 KINDS: dict[str, tuple[int, dict[str, Any]]] = {
     "lstm": (1, {"architecture": "lstm", "data": OWN, "horizon": 6, "epochs": 60, "max_windows": 1600}),
     "waves": (1, {"architecture": "gru", "data": {"n_series": 1000}, "epochs": 60, "units": 8, "dropout": 0.1}),
+    # In the second round.
+    "tuned": (
+        8,
+        {
+            "architecture": "gru",
+            "data": {"n_series": 1000},
+            "epochs": 10,
+            "units": 8,
+            "layers": 1,
+            "dropout": 0.1,
+            "batch_size": 32,
+            "tune": {"trials": 8, "max_seconds": 3600},
+        },
+    ),
     "auto": (4, {"architecture": "auto", "data": OWN, "horizon": 6}),
 }
 
@@ -36,7 +50,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Processes]:
         processes.close()
 
 
-@pytest.mark.parametrize("kind", ["lstm", "waves", pytest.param("auto", marks=pytest.mark.exhaustive)])
+@pytest.mark.parametrize("kind", ["lstm", "waves", "tuned", pytest.param("auto", marks=pytest.mark.exhaustive)])
 def test_a_killed_job_goes_on_and_ends_with_the_weights_of_an_undisturbed_one(service: Processes, kind: str) -> None:
     n_checkpoints, request = KINDS[kind]
     killed = service.train(**request, name=f"{kind}-killed")
@@ -54,6 +68,7 @@ def test_a_killed_job_goes_on_and_ends_with_the_weights_of_an_undisturbed_one(se
     undisturbed = ended(service, service.train(**request, name=f"{kind}-undisturbed"))
     assert weights_of(service.store, f"{kind}-killed") == weights_of(service.store, f"{kind}-undisturbed")
     assert done["result"]["metrics"] == undisturbed["result"]["metrics"]
+    assert done["result"].get("trials") == undisturbed["result"].get("trials")
     assert done["progress"]["epoch"] == undisturbed["progress"]["epoch"] == undisturbed["progress"]["epochs"]
 
 
@@ -74,13 +89,25 @@ def weights_of(store: Path, name: str) -> bytes:
 
 
 def test_an_idle_worker_helps_and_the_model_is_that_of_one_worker_alone(tmp_path: Path) -> None:
-    alone, together = (train_an_ensemble(tmp_path / str(n_workers), n_workers) for n_workers in (1, 2))
+    alone, together = (train_shared(tmp_path / str(n_workers), n_workers) for n_workers in (1, 2))
     assert alone == together
 
 
-def train_an_ensemble(folder: Path, n_workers: int) -> Any:
-    """Weights, scores and progress of an ensemble."""
-    request = {**KINDS["lstm"][1], "ensemble": {"members": 4}, "epochs": 8, "units": 8}
+# An ensemble, and a search whose second round ends trials early.
+SHARED: dict[str, dict[str, Any]] = {
+    "members": {**KINDS["lstm"][1], "ensemble": {"members": 4}, "epochs": 8, "units": 8},
+    "trials": {
+        "architecture": "linear",
+        "data": {"n_series": 2000},
+        "epochs": 8,
+        "batch_size": 16,
+        "tune": {"trials": 8, "max_seconds": 3600},
+    },
+}
+
+
+def train_shared(folder: Path, n_workers: int) -> list[Any]:
+    """Weights, scores, trials and progress of jobs that an idle worker helps with."""
     folder.mkdir()
     # With more threads a product adds up in another order.
     settings = {"OUTFIELDER_STARTER_MODELS": "none", "OUTFIELDER_JOBS": str(n_workers), "PJRT_NPROC": "1"}
@@ -88,10 +115,16 @@ def train_an_ensemble(folder: Path, n_workers: int) -> Any:
     processes.start("up")
     try:
         processes.wait_until(lambda: processes.logs().count("waiting for jobs") >= n_workers, "workers", 600.0)
-        job = ended(processes, processes.train(**request, name="shared"))
-        assert ("helps with a part" in processes.logs()) == (n_workers == 2)
-        assert "left_out" not in job["result"]
-        progress = job["progress"]["epoch"], job["progress"]["epochs"]
-        return weights_of(processes.store, "shared"), job["result"]["metrics"], progress
+        published = []
+        for name, request in SHARED.items():
+            n_helped = processes.logs().count("helps with a part")
+            job = ended(processes, processes.train(**request, name=name))
+            assert (processes.logs().count("helps with a part") > n_helped) == (n_workers == 2)
+            assert "left_out" not in job["result"]
+            progress = job["progress"]["epoch"], job["progress"]["epochs"]
+            results = job["result"]["metrics"], job["result"].get("trials")
+            published.append((weights_of(processes.store, name), results, progress))
+        assert "pruned" in {trial["state"] for trial in published[-1][1][1]}
+        return published
     finally:
         processes.close()
