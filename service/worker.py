@@ -46,11 +46,11 @@ def main(settings: Settings, slot: int = 0) -> int:
     from service.datasets.shared_store import open_datasets
     from service.job_supervisor import JobSupervisor
     from service.jobs.runner import run_jobs
+    from service.parts.records import sweep_records
     from service.storage.object_storage import ObjectStorage
     from service.storage.private_files import keep_private
     from service.store.shared_store import open_store
     from service.telemetry.logging import configure
-    from service.training.checkpoints import sweep_checkpoints
 
     configure(json=settings.logs_json)
     # What performs the jobs has this process' umask.
@@ -74,7 +74,7 @@ def main(settings: Settings, slot: int = 0) -> int:
 
     def sweep(find_ended: "Callable[[Sequence[str]], set[str]]") -> None:
         expiry.run()
-        sweep_checkpoints(checkpoints, find_ended)
+        sweep_records(checkpoints, find_ended)
 
     expiry.run()
     try:

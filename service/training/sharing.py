@@ -1,142 +1,87 @@
-"""One list of tasks that are done by whoever is free, until each has an outcome or none."""
+"""Fits as tasks that are done by whoever is free, until each has an outcome or none."""
 
 import logging
-import time
 from collections.abc import Mapping
 from functools import partial
 
 from service.errors import TrainingFailed
+from service.parts.board import JobBoard
+from service.parts.sharing import Sharing
 from service.training.checkpoints import Checkpoints
 from service.training.fits import Abandoned, FitList, FitOutcome, Fits, LeftOut
-from service.training.part_board import JobBoard, Status
 from service.training.part_task import shape_of
 
 logger = logging.getLogger(__name__)
 
-LOOK_SECONDS = 0.2
-# After so long without a sign another worker has gone, by this process's own running time.
-LEASE_SECONDS = 30.0
-# After so long without a look at the board, the database may have been away: others get time to say that they live.
-UNSEEN_SECONDS = 5.0
 
+def share_fits(
+    fits: Fits, checkpoints: Checkpoints, board: JobBoard, listed: FitList, keys: Mapping[int, str]
+) -> list[FitOutcome | None]:
+    """The outcomes of tasks, in their order.
 
-class Sharing:
-    """What the job's own process does of a list, and what it knows of the others that help."""
-
-    def __init__(
-        self, fits: Fits, checkpoints: Checkpoints, board: JobBoard, listed: FitList, keys: Mapping[int, str]
-    ) -> None:
-        """Args:
+    Args:
         fits: perform what this process does itself.
         checkpoints: the job's, where helpers leave what they have fitted.
         keys: of those tasks that have been posted, by their places in the list.
-        """
+    """
+    work = FitWork(fits, checkpoints, board.job_id, listed, keys)
+    try:
+        Sharing(work, checkpoints, board, keys).run()
+    except Abandoned:
+        board.close(list(keys.values()))
+        raise
+    return work.outcomes
+
+
+class FitWork:
+    """The tasks of a list, and their outcomes so far. Implements `service.parts.sharing.Work`."""
+
+    def __init__(
+        self, fits: Fits, checkpoints: Checkpoints, job_id: str, listed: FitList, keys: Mapping[int, str]
+    ) -> None:
+        self.outcomes: list[FitOutcome | None] = [None] * len(listed.tasks)
+        self.shapes = [shape_of(task) for task in listed.tasks]
         self._fits = fits
         self._checkpoints = checkpoints
-        self._board = board
+        self._job_id = job_id
         self._listed = listed
         self._keys = keys
-        self._outcomes: list[FitOutcome | None] = [None] * len(listed.tasks)
-        self._pending = list(range(len(listed.tasks)))
-        # What was seen of each helper last, and since when.
-        self._seen: dict[int, tuple[object, float]] = {}
-        self._looked_at = time.monotonic()
-        self._shapes = [shape_of(task) for task in listed.tasks]
-        # Shapes of what this process has begun, and of what others have.
-        self._own: set[str] = set()
-        self._others: set[str] = set()
 
-    def run(self) -> list[FitOutcome | None]:
-        """The outcomes, in the order of the tasks."""
-        try:
-            self._do_all()
-        except Abandoned:
-            self._board.close(list(self._keys.values()))
-            raise
-        return self._outcomes
+    def look(self) -> None:
+        self._fits.on_batch()
 
-    def _do_all(self) -> None:
-        while self._pending:
-            self._fits.on_batch()
-            # First of all: what has taken others down may be to be left out.
-            self._collect()
-            if not self._do_next() and self._pending:
-                # Others have all that is left.
-                self._checkpoints.keep_time()
-                time.sleep(LOOK_SECONDS)
+    def may_begin(self, index: int) -> bool:
+        return self._listed.may_begin(index, self.outcomes)
 
-    def _do_next(self) -> bool:
-        """Does the first task that nobody else has; False where there is none."""
-        # What others have a program for they do sooner.
-        for index in sorted(self._pending, key=lambda index: self._shapes[index] in self._others):
-            key = self._keys.get(index)
-            if key is not None and not self._board.take(key):
-                continue
-            self._pending.remove(index)
-            if self._listed.may_begin(index, self._outcomes):
-                error = self._perform(index)
-                if key is not None:
-                    self._board.finish(key, error)
-            else:
-                if key is not None:
-                    self._board.refuse(key)
-                self._listed.on_missing(index, True)
-            return True
-        return False
-
-    def _perform(self, index: int) -> str | None:
-        """Why it failed, where it did."""
-        self._own.add(self._shapes[index])
-        self._others.discard(self._shapes[index])
+    def perform(self, index: int) -> str | None:
         listed = self._listed
         try:
-            self._outcomes[index] = self._fits.perform(listed.tasks[index], listed.data, partial(listed.tell, index))
+            self.outcomes[index] = self._fits.perform(listed.tasks[index], listed.data, partial(listed.tell, index))
         except TrainingFailed as error:
-            self._leave_out(index, error.message)
+            self.leave_out(index, error.message)
             return error.message
         return None
 
-    def _collect(self) -> None:
-        """Looks at what others have done, and takes back what they will not do."""
-        posted = [index for index in self._pending if index in self._keys]
-        statuses = self._board.read() if posted else None
-        if statuses is None:
-            return
-        now = time.monotonic()
-        if now - self._looked_at > UNSEEN_SECONDS:
-            self._seen.clear()
-        self._looked_at = now
-        parts = {index: part for index in posted if (part := statuses.get(self._keys[index])) is not None}
-        begun = {self._shapes[index] for index, part in parts.items() if part.is_helped or part.state == "done"}
-        self._others |= begun - self._own
-        for index, part in parts.items():
-            self._look_at(index, part)
+    def collect(self, index: int) -> bool:
+        outcome = self._read_outcome(self._keys[index])
+        if outcome is None:
+            return False
+        self.outcomes[index] = outcome
+        for epoch in outcome.epochs:
+            self._listed.tell(index, epoch)
+        return True
 
-    def _look_at(self, index: int, part: Status) -> None:
-        is_deadly = part.state == "open" and part.deaths >= self._board.most_deaths
-        if is_deadly or part.state in ("failed", "refused", "done"):
-            self._pending.remove(index)
-            self._settle(index, part)
-        elif part.is_helped:
-            self._expire(index, part)
+    def refuse(self, index: int) -> None:
+        self._listed.on_missing(index, True)
 
-    def _settle(self, index: int, part: Status) -> None:
-        """Takes over what has become of a part that this process did not do in this run."""
-        if part.state == "failed":
-            self._leave_out(index, part.error or "It failed.")
-        elif part.state == "open":
-            self._leave_out(index, f"The process that fitted it died, {part.deaths} times.")
-        elif part.state == "refused":
-            self._listed.on_missing(index, True)
-        elif (outcome := self._read_outcome(self._keys[index])) is not None:
-            self._outcomes[index] = outcome
-            for epoch in outcome.epochs:
-                self._listed.tell(index, epoch)
-        elif self._listed.may_begin(index, self._outcomes):
-            # Lost on its way here.
-            self._perform(index)
-        else:
-            self._listed.on_missing(index, True)
+    def leave_out(self, index: int, reason: str) -> None:
+        architecture = self._listed.tasks[index].recipe.architecture
+        logger.warning("%s of job %s is left out: %s", architecture, self._job_id, reason)
+        self._fits.left_out.append(LeftOut(f"{architecture} {index + 1}", reason))
+        self._listed.on_missing(index, False)
+
+    def leave_out_deadly(self, index: int, deaths: int) -> None:
+        self.leave_out(index, f"The process that fitted it died, {deaths} times.")
 
     def _read_outcome(self, key: str) -> FitOutcome | None:
         """What a helper's fit ended with; None where it is not to be found."""
@@ -144,19 +89,3 @@ class Sharing:
         if standing is None or not standing.has_ended:
             return None
         return FitOutcome(standing.arrays, standing.facts["penalty"], standing.epochs, standing.seconds)
-
-    def _expire(self, index: int, part: Status) -> None:
-        sign = part.owner, part.beats
-        now = time.monotonic()
-        if index not in self._seen or self._seen[index][0] != sign:
-            self._seen[index] = sign, now
-        elif now - self._seen[index][1] >= LEASE_SECONDS:
-            logger.warning("a worker that helped with job %s is gone", self._board.job_id)
-            if self._board.take_back(self._keys[index], part.owner or ""):
-                del self._seen[index]
-
-    def _leave_out(self, index: int, reason: str) -> None:
-        architecture = self._listed.tasks[index].recipe.architecture
-        logger.warning("%s of job %s is left out: %s", architecture, self._board.job_id, reason)
-        self._fits.left_out.append(LeftOut(f"{architecture} {index + 1}", reason))
-        self._listed.on_missing(index, False)

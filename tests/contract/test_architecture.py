@@ -23,10 +23,11 @@ MAY_KNOW = {
     "jobs": {"errors", "domain", "database_url"},
     "datasets": {"errors", "domain", "storage"},
     "engines": {"errors", "domain", "storage", "store"},
+    "parts": {"errors", "storage", "jobs"},
     "serving": {"errors", "domain", "store", "engines"},
     "api": {"errors", "settings", "telemetry", "domain", "store", "jobs", "datasets", "engines", "serving"},
     "networks": {"errors", "domain"},
-    "training": {"errors", "domain", "storage", "store", "jobs", "engines", "networks"},
+    "training": {"errors", "domain", "storage", "store", "jobs", "parts", "engines", "networks"},
     "supervisor": set[str](),
     "listener": {"errors", "settings"},
     "job_process": {"errors", "jobs"},
@@ -37,8 +38,8 @@ MAY_KNOW = {
         "listener",
     },
     "worker": {
-        "errors", "settings", "telemetry", "storage", "domain", "store", "jobs", "datasets", "engines", "serving",
-        "training", "supervisor", "job_process", "job_supervisor",
+        "errors", "settings", "telemetry", "storage", "domain", "store", "jobs", "parts", "datasets", "engines",
+        "serving", "training", "supervisor", "job_process", "job_supervisor",
     },
     "cli": {
         "errors", "settings", "telemetry", "domain", "storage", "store", "datasets",

@@ -114,3 +114,11 @@ class JobBoard:
             return self._board.read(self.job_id)
         except DatabaseUnavailable:
             return None
+
+
+def forget_parts(board: Board, job_id: str) -> None:
+    """Removes the parts of a job that has ended."""
+    try:
+        board.remove([job_id])
+    except DatabaseUnavailable:
+        logger.warning("the parts of job %s stay until the next sweep", job_id)
