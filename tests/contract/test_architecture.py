@@ -24,7 +24,7 @@ MAY_KNOW = {
     "datasets": {"errors", "domain", "storage"},
     "engines": {"errors", "domain", "storage", "store"},
     "parts": {"errors", "storage", "jobs"},
-    "serving": {"errors", "domain", "store", "engines"},
+    "serving": {"errors", "domain", "storage", "store", "parts", "engines"},
     "api": {"errors", "settings", "telemetry", "domain", "store", "jobs", "datasets", "engines", "serving"},
     "networks": {"errors", "domain"},
     "training": {"errors", "domain", "storage", "store", "jobs", "parts", "engines", "networks"},
