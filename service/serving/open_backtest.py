@@ -24,12 +24,16 @@ class OpenBacktest:
     """A backtest without a server. Its event loop runs only while it computes."""
 
     def __init__(
-        self, plan: BacktestPlan, backtesting: Backtesting, runner: asyncio.Runner, identity: dict[str, Any]
+        self,
+        plan: BacktestPlan,
+        backtesting: Backtesting,
+        loop: asyncio.AbstractEventLoop,
+        identity: dict[str, Any],
     ) -> None:
         """Args: `identity` holds, as JSON, what the scores depend on beside the version and the plan's parts."""
         self.plan = plan
         self._backtesting = backtesting
-        self._runner = runner
+        self._loop = loop
         self._identity = identity
         self._parts = list(plan.parts())
         # Where each part begins among the tracks, and where the last one ends.
@@ -55,7 +59,7 @@ class OpenBacktest:
 
     def run(self, on_part: Callable[[int, int], None]) -> Answer:
         """As `Backtesting.run`."""
-        return self._runner.run(self._backtesting.run(self.plan, on_part))
+        return self._loop.run_until_complete(self._backtesting.run(self.plan, on_part))
 
     def score(self, span: Span, linear: LinearBaseline, on_part: Callable[[int], None]) -> list[TrackOutcome]:
         """The outcomes of a span's tracks.
@@ -69,7 +73,7 @@ class OpenBacktest:
         outcomes: list[TrackOutcome] = []
         for first, part in zip(self._edges[:-1], self._parts, strict=True):
             if span.first <= first < span.end:
-                outcomes += self._runner.run(self._backtesting.score(self.plan, part, linear))
+                outcomes += self._loop.run_until_complete(self._backtesting.score(self.plan, part, linear))
                 on_part(len(outcomes))
         return outcomes
 
@@ -86,10 +90,12 @@ def open_backtest(
     with asyncio.Runner() as runner:
         registry = Registry(catalog, loader, max_loaded=1)
         batcher = Batcher(limit=1, threads=1)
-        runner.run(registry.open())
+        # Not `runner.run`: where it restores the handler of Ctrl-C, it writes down all that the task gave.
+        loop = runner.get_loop()
+        loop.run_until_complete(registry.open())
         try:
             backtesting = Backtesting(registry, batcher, limits)
-            plan = runner.run(backtesting.prepare(request, data))
+            plan = loop.run_until_complete(backtesting.prepare(request, data))
             identity = {
                 "request": asdict(request),
                 "pointers": data.pointers,
@@ -98,7 +104,7 @@ def open_backtest(
                 # By them series may be set aside.
                 "limits": asdict(limits),
             }
-            yield OpenBacktest(plan, backtesting, runner, identity)
+            yield OpenBacktest(plan, backtesting, loop, identity)
         finally:
-            runner.run(batcher.close())
-            runner.run(registry.close())
+            loop.run_until_complete(batcher.close())
+            loop.run_until_complete(registry.close())
