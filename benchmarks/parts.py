@@ -2,6 +2,7 @@
 
 Run it with `make bench-parts` on a machine that has nothing else to do. Each line of the table has a server and workers
 of its own, over an empty store; `warm` is the same job once more, whose programs have been compiled.
+`--backtest 20000` backtests so many series in place of all that, by the zero-shot model.
 """
 
 import argparse
@@ -16,11 +17,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 import numpy as np
 
 from benchmarks.accuracy import CASES, POLL_SECONDS, START_SECONDS, Case, Series, forecast, load, measure, train
+from benchmarks.large_dataset import PARQUET, finish, write_file
 from benchmarks.machine import describe_machine
 
 # So that no fit is left out for want of time: both are to do the same.
@@ -30,6 +33,9 @@ SHORT = Case("air-passengers", "AirPassengers", "MS", 12, 12, float("nan"), floa
 LEAST_RATIO = 1.7
 MOST_DIFFERENCE = 0.005
 MOST_SECONDS = 40.0
+# Of a backtest.
+POINTS = 120
+BACKTEST = {"model": "zero-shot", "windows": 12, "horizon": 12}
 
 
 @dataclass(frozen=True)
@@ -101,13 +107,49 @@ def time_auto(http: httpx.Client, case: Case, series: Series) -> Timing:
     return Timing(seconds, measure("auto", case, series, forecasts, seconds).mase)
 
 
+def time_backtest(http: httpx.Client, path: Path) -> tuple[float, Any]:
+    """A backtest job's seconds, and its answer."""
+    with path.open("rb") as file:
+        response = http.post("/datasets", content=file, headers={"Content-Type": PARQUET})
+    response.raise_for_status()
+    started = time.monotonic()
+    job = finish(http, http.post("/backtest", json={**BACKTEST, "dataset": response.json()["id"]}))
+    return time.monotonic() - started, job["result"]
+
+
+def compare_backtests(n_series: int, ways: dict[str, list[list[int]]]) -> int:
+    print(f"{n_series:,} series of {POINTS} points, {BACKTEST}\n\n| workers | seconds |\n|---|---|")
+    seconds, answers = [], []
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "series.parquet")
+        write_file(path, n_series, POINTS)
+        for way, cores in ways.items():
+            with serving(cores) as http:
+                taken, answer = time_backtest(http, path)
+            print(f"| {way} | {taken:.1f} |", flush=True)
+            seconds.append(taken)
+            answers.append(answer)
+    print(f"\nTwo workers are {seconds[0] / seconds[1]:.2f} times as fast; equal answers: {answers[0] == answers[1]}.")
+    return 0 if answers[0] == answers[1] else 1
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--n-series", type=int, help="take the first series of M3 monthly alone; by default all 1428")
+    parser.add_argument("--backtest", type=int, metavar="N", help="a backtest of so many series, and nothing else")
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     print(describe_machine(), flush=True)
     first, second = sorted(os.sched_getaffinity(0))[:2]
+    ways = {
+        "one, one core": [[first]],
+        "one, two cores": [[first, second]],
+        "two, one core each": [[first], [second]],
+        "two, as `outfielder up` has them": [[first, second]] * 2,
+    }
+    compared = ("one, one core", "two, one core each")
+    if arguments.backtest:
+        return compare_backtests(arguments.backtest, {way: ways[way] for way in compared})
     print("| series | workers | run | seconds | MASE |\n|---|---|---|---|---|")
 
     def show(case: Case, workers: str, run: str, timing: Timing) -> Timing:
@@ -116,12 +158,6 @@ def main() -> int:
 
     short = load_short()
     timings: dict[str, Timing] = {}
-    ways = {
-        "one, one core": [[first]],
-        "one, two cores": [[first, second]],
-        "two, one core each": [[first], [second]],
-        "two, as `outfielder up` has them": [[first, second]] * 2,
-    }
     for way, cores in ways.items():
         with serving(cores) as http:
             for run in ("cold", "warm"):
@@ -131,7 +167,7 @@ def main() -> int:
     if arguments.n_series:
         n = arguments.n_series
         series = Series(series.past[:n], series.known[:n], series.future[:n])
-    for way in ("one, one core", "two, one core each"):
+    for way in compared:
         with serving(ways[way]) as http:
             timings[f"m3 {way}"] = show(case, way, "cold", time_auto(http, case, series))
     one, two = timings["m3 one, one core"], timings["m3 two, one core each"]

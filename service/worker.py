@@ -46,11 +46,11 @@ def main(settings: Settings, slot: int = 0) -> int:
     from service.datasets.shared_store import open_datasets
     from service.job_supervisor import JobSupervisor
     from service.jobs.runner import run_jobs
+    from service.parts.records import sweep_records
     from service.storage.object_storage import ObjectStorage
     from service.storage.private_files import keep_private
     from service.store.shared_store import open_store
     from service.telemetry.logging import configure
-    from service.training.checkpoints import sweep_checkpoints
 
     configure(json=settings.logs_json)
     # What performs the jobs has this process' umask.
@@ -74,7 +74,7 @@ def main(settings: Settings, slot: int = 0) -> int:
 
     def sweep(find_ended: "Callable[[Sequence[str]], set[str]]") -> None:
         expiry.run()
-        sweep_checkpoints(checkpoints, find_ended)
+        sweep_records(checkpoints, find_ended)
 
     expiry.run()
     try:
@@ -170,21 +170,22 @@ def _load(settings: Settings) -> "Callable[[dict[str, Any], TaskRun], dict[str, 
     )
     load_panel = partial(datasets.load, mapped=True)
     store = open_store(settings.models_store, settings.models_folder)
-    trainer = Trainer(
-        store,
-        load_panel,
-        keep_versions=settings.keep_versions,
-        checkpoints=ObjectStorage(settings.checkpoints_url),
-        board=PartBoard(connect(settings.job_database_url)),
-    )
+    checkpoints = ObjectStorage(settings.checkpoints_url)
+    board = PartBoard(connect(settings.job_database_url))
+    trainer = Trainer(store, load_panel, keep_versions=settings.keep_versions, checkpoints=checkpoints, board=board)
     loader = partial(AutoLoader, beside_training=True)
     limits = ForecastLimits(settings.max_horizon, settings.max_answer_values, settings.max_series_length)
-    backtests = BacktestJobs(store, loader, limits, load_panel)
+    backtests = BacktestJobs(store, loader, limits, load_panel, checkpoints=checkpoints, board=board)
     forecasts = ForecastJobs(store, loader, limits, load_panel, partial(open_output, datasets))
 
     def perform_task(task: dict[str, Any], run: "TaskRun") -> dict[str, Any]:
         if task["kind"] == "backtest":
-            return backtests.run(task, partial(report_series, run), run.raise_if_stopped)
+            if "part" in task:
+                return backtests.run_part(task, run.job_id, run.raise_if_stopped)
+            report = partial(report_series, run)
+            return backtests.run(task, report, run.raise_if_stopped, job_id=run.job_id, attempt=run.attempt)
+        # What it keeps for the next part takes memory.
+        backtests.close()
         if task["kind"] == "forecast":
             return forecasts.run(task, run.job_id, partial(report_series, run), run.raise_if_stopped)
         if "part" in task:

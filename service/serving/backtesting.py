@@ -1,8 +1,8 @@
 """The backtest use case: scores a version and the baselines at past origins, against the actual values."""
 
 import asyncio
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,6 +20,21 @@ from service.serving.registry import Registry
 
 # A backtest's answer, as JSON.
 Answer = dict[str, Any]
+
+
+class LinearBaseline(NamedTuple):
+    """The linear baseline of a backtest; without it, why there is none."""
+
+    forecaster: LinearForecaster | None
+    reasons: dict[str, str]
+
+
+class TrackOutcome(NamedTuple):
+    """What is answered of a series, its scores of so many points, or why it has no forecast."""
+
+    id: str
+    answer: dict[str, Any] | Flaw
+    n_points: int
 
 
 class Backtesting:
@@ -51,52 +66,74 @@ class Backtesting:
             InvalidRequest: no series has a forecast that 32-bit numbers hold.
             NotFound, VersionDamaged, QueueFull, NotReady.
         """
-        engine = await self._registry.engine(plan.manifest)
-        linear, reasons = await asyncio.to_thread(_fit_linear, plan)
-        scores_by_id: dict[str, dict[str, Any] | Flaw] = {}
-        pool = ScorePool()
+        linear = await asyncio.to_thread(fit_linear, plan)
+        outcomes: list[TrackOutcome] = []
         n_tracks = len(plan.tracks)
         for part in plan.parts():
-            rows = await asyncio.to_thread(lambda tracks: [row for track in tracks for row in plan.rows(track)], part)
-            seasons = await asyncio.to_thread(plan.find_seasons, rows) if plan.manifest.is_zero_shot else None
-            computed = await forecast_rows(self._batcher, engine, plan.manifest, plan.forecast_plan, rows, seasons)
-            scores_by_id |= await asyncio.to_thread(_score_part, plan, part, computed, linear, pool)
-            await asyncio.to_thread(on_part, len(scores_by_id), n_tracks)
-        outcomes = [scores_by_id.get(name, track) for name, track in plan.series]
-        raise_if_all_bad([outcome if isinstance(outcome, Flaw) else None for outcome in outcomes])
-        return {
-            "model": plan.manifest.name,
-            "version": plan.manifest.version,
-            "horizon": plan.forecast_plan.horizon,
-            "windows": plan.rolling.windows,
-            "step": plan.rolling.step,
-            "season": plan.season,
-            "overall": pool.scores(),
-            "left_out": reasons,
-            "series": [_show(name, outcome) for (name, _), outcome in zip(plan.series, outcomes, strict=True)],
-        }
+            outcomes += await self.score(plan, part, linear)
+            await asyncio.to_thread(on_part, len(outcomes), n_tracks)
+        return await asyncio.to_thread(assemble, plan, linear, outcomes)
+
+    async def score(self, plan: BacktestPlan, part: list[Track], linear: LinearBaseline) -> list[TrackOutcome]:
+        """Forecasts and scores a part of the plan's tracks, which gives the same whatever was computed before.
+
+        Raises:
+            NotFound, VersionDamaged, QueueFull, NotReady.
+        """
+        engine = await self._registry.engine(plan.manifest)
+        rows = await asyncio.to_thread(lambda: [row for track in part for row in plan.rows(track)])
+        seasons = await asyncio.to_thread(plan.find_seasons, rows) if plan.manifest.is_zero_shot else None
+        computed = await forecast_rows(self._batcher, engine, plan.manifest, plan.forecast_plan, rows, seasons)
+        return await asyncio.to_thread(_score_part, plan, part, computed, linear.forecaster)
 
 
-def _fit_linear(plan: BacktestPlan) -> tuple[LinearForecaster | None, dict[str, str]]:
-    """The linear baseline, fitted to what was known at the first origins; without it, why there is none."""
+def fit_linear(plan: BacktestPlan) -> LinearBaseline:
+    """The linear baseline, fitted to what was known at the first origins."""
     origins = [plan.origins(track)[0] for track in plan.tracks]
     histories = [track.history(origin) for track, origin in zip(plan.tracks, origins, strict=True)]
     measured = [track.values[:origin] for track, origin in zip(plan.tracks, origins, strict=True)]
     try:
-        return fit_forecaster(histories, plan.manifest.window, plan.forecast_plan.horizon, measured), {}
+        return LinearBaseline(fit_forecaster(histories, plan.manifest.window, plan.forecast_plan.horizon, measured), {})
     except ValueError as error:
-        return None, {"linear": str(error)}
+        return LinearBaseline(None, {"linear": str(error)})
+
+
+def assemble(plan: BacktestPlan, linear: LinearBaseline, outcomes: Iterable[TrackOutcome]) -> Answer:
+    """The answer of a backtest.
+
+    Args:
+        outcomes: of all tracks in the plan's order, in which their scores are added up: so sums don't depend on who
+            computed them.
+
+    Raises:
+        InvalidRequest: no series has a forecast that 32-bit numbers hold.
+    """
+    pool = ScorePool()
+    answers: dict[str, dict[str, Any] | Flaw] = {}
+    for outcome in outcomes:
+        answers[outcome.id] = outcome.answer
+        if not isinstance(outcome.answer, Flaw):
+            pool.add({name: value for name, value in outcome.answer.items() if name != "forecasts"}, outcome.n_points)
+    shown = [answers[track.id] if isinstance(track, Track) else track for _, track in plan.series]
+    raise_if_all_bad([answer if isinstance(answer, Flaw) else None for answer in shown])
+    return {
+        "model": plan.manifest.name,
+        "version": plan.manifest.version,
+        "horizon": plan.forecast_plan.horizon,
+        "windows": plan.rolling.windows,
+        "step": plan.rolling.step,
+        "season": plan.season,
+        "overall": pool.scores(),
+        "left_out": linear.reasons,
+        "series": [_show(name, answer) for (name, _), answer in zip(plan.series, shown, strict=True)],
+    }
 
 
 def _score_part(
-    plan: BacktestPlan,
-    part: list[Track],
-    answers: list[RowForecast],
-    linear: LinearForecaster | None,
-    pool: ScorePool,
-) -> dict[str, dict[str, Any] | Flaw]:
-    """What is answered of each series by its id, its scores added to the pool; there is a forecast for each origin."""
-    answers_by_id: dict[str, dict[str, Any] | Flaw] = {}
+    plan: BacktestPlan, part: list[Track], answers: list[RowForecast], linear: LinearForecaster | None
+) -> list[TrackOutcome]:
+    """What is answered of each series; there is a forecast for each origin."""
+    outcomes: list[TrackOutcome] = []
     windows = plan.rolling.windows
     for i, track in enumerate(part):
         origins = plan.origins(track)
@@ -104,15 +141,14 @@ def _score_part(
         own = answers[i * windows : (i + 1) * windows]
         past = join_rows(plan.manifest, plan.forecast_plan, histories, own)
         if past is None:
-            answers_by_id[track.id] = overflow(track.pointer)
+            outcomes.append(TrackOutcome(track.id, overflow(track.pointer), 0))
             continue
         actual = track.actuals(origins, plan.forecast_plan.horizon)
-        scores = _score(plan, track, actual, histories, past, linear)
-        pool.add(scores, int(np.isfinite(actual).sum()))
-        answers_by_id[track.id] = (
-            {**scores, "forecasts": _show_forecasts(track, origins, past)} if plan.shows else scores
-        )
-    return answers_by_id
+        answer: dict[str, Any] = {**_score(plan, track, actual, histories, past, linear)}
+        if plan.shows:
+            answer["forecasts"] = _show_forecasts(track, origins, past)
+        outcomes.append(TrackOutcome(track.id, answer, int(np.isfinite(actual).sum())))
+    return outcomes
 
 
 def _score(

@@ -15,7 +15,8 @@ from service.domain.panel_windows import TrainingWindows
 from service.domain.recipes.recipe import Recipe
 from service.errors import TrainingFailed
 from service.networks.network import Network
-from service.training.checkpoints import Checkpoints, FitCheckpoint, JobClock, make_key
+from service.parts.records import JobClock, make_key
+from service.training.checkpoints import Checkpoints, FitCheckpoint
 from service.training.data.training_set import TrainingSet
 from service.training.epoch import Epoch
 from service.training.fit import begin_network, fit

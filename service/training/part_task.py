@@ -5,7 +5,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from service.domain.recipes.recipe import Recipe
-from service.training.checkpoints import Checkpoints, Standing, make_key
+from service.parts.records import make_key
+from service.training.checkpoints import Checkpoints, Standing
 from service.training.fit import begin_network, restore_network
 from service.training.fits import FitData, FitTask, key_of, perform_fit
 from service.training.jax_trainer.program import program_key

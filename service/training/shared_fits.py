@@ -7,12 +7,12 @@ publishes does not depend on who helped.
 from collections.abc import Callable
 from dataclasses import replace
 
+from service.parts.board import Board, JobBoard
 from service.training.checkpoints import Checkpoints
 from service.training.epoch import Epoch
 from service.training.fits import FitList, FitOutcome, Fits, FitTask, key_of
-from service.training.part_board import Board, JobBoard
 from service.training.part_task import TaskWriter
-from service.training.sharing import Sharing
+from service.training.sharing import share_fits
 
 
 class SharedFits(Fits):
@@ -49,7 +49,7 @@ class SharedFits(Fits):
                 epoch = replace(epoch, is_restored=epoch.number <= n_before[index])
             listed.tell(index, epoch)
 
-        return Sharing(self, self._shared_checkpoints, self._board, replace(listed, tell=tell_once), keys).run()
+        return share_fits(self, self._shared_checkpoints, self._board, replace(listed, tell=tell_once), keys)
 
     def _count_epochs(self, key: str) -> int:
         """Epochs of a fit that runs before have left."""

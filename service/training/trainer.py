@@ -1,7 +1,6 @@
 """A training job from plan to published version."""
 
 import importlib.metadata
-import logging
 import shutil
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
@@ -15,7 +14,8 @@ from service.domain.moments import write_moment
 from service.domain.panel import Panel
 from service.domain.recipes.recipe import Recipe
 from service.domain.recipes.training_plan import TrainingPlan
-from service.errors import DatabaseUnavailable, ServiceError, TrainingFailed
+from service.errors import ServiceError, TrainingFailed
+from service.parts.board import Board, forget_parts
 from service.storage.object_storage import ObjectStorage
 from service.store.catalog import Catalog
 from service.store.manifest import Manifest
@@ -28,15 +28,12 @@ from service.training.export.client import Exporter
 from service.training.fits import FitData, Fits
 from service.training.panel_fit import PanelWindows
 from service.training.panel_training import train_on_panel
-from service.training.part_board import Board
 from service.training.part_task import perform_part, read_task
 from service.training.progress import ProgressReporter, Run
 from service.training.promotion import save_measured
 from service.training.shared_fits import SharedFits
 from service.training.training_result import TrainingResult
 from service.training.wave_training import WaveWindows, train_on_waves
-
-logger = logging.getLogger(__name__)
 
 
 class LoadPanel(Protocol):
@@ -133,10 +130,7 @@ class Trainer:
         if checkpoints is not None:
             checkpoints.remove()
         if self._board is not None:
-            try:
-                self._board.remove([run.job_id])
-            except DatabaseUnavailable:
-                logger.warning("the parts of job %s stay until the next sweep", run.job_id)
+            forget_parts(self._board, run.job_id)
 
     def _train(self, plan: TrainingPlan, run: Run, checkpoints: Checkpoints | None) -> dict[str, Any]:
         self.store.prepare(plan.name, run.raise_if_stopped)

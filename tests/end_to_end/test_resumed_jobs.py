@@ -128,3 +128,34 @@ def train_shared(folder: Path, n_workers: int) -> list[Any]:
         return published
     finally:
         processes.close()
+
+
+def test_a_backtest_on_two_workers_whose_processes_are_killed_ends_with_the_same_scores(tmp_path: Path) -> None:
+    settings = {
+        "OUTFIELDER_STARTER_MODELS": "none",
+        "OUTFIELDER_JOBS": "2",
+        "OUTFIELDER_BACKTEST_INLINE_POINTS": "1000",
+    }
+    processes = Processes(tmp_path, **settings)
+    series = {str(i): (np.roll(SERIES[i % 3], i)[: 60 + i % 30] + i / 100).tolist() for i in range(2400)}
+    request = {"model": "zero-shot", "horizon": 6, "windows": 12, "series": series, "freq": "MS"}
+    processes.start("up")
+    try:
+        processes.wait_until(lambda: processes.logs().count("waiting for jobs") >= 2, "workers", 600.0)
+        killed = processes.client.post("/backtest", json=request).json()
+        left = tmp_path / "state" / "checkpoints" / killed["id"]
+        # The clock, the linear baseline, and what is done: by now the other worker helps.
+        processes.wait_until(lambda: len(list(left.glob("*"))) >= 5, "finished parts", 600.0)
+        for performing in find_processes("--performs", processes):
+            os.kill(performing, signal.SIGKILL)
+        done = ended(processes, killed)
+        assert done["attempt"] == 2
+        # Nothing that was done is done again: parts have 341 series.
+        assert min(series for series in epochs_of_second_run(processes, killed["id"]) if series) > 2 * 341
+        assert not list(left.glob("*"))
+        undisturbed = ended(processes, processes.client.post("/backtest", json=request).json())
+        assert "helps with a part" in processes.logs()
+        assert done["result"] == undisturbed["result"]
+        assert done["progress"]["epoch"] == done["progress"]["epochs"] == 2400
+    finally:
+        processes.close()

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from service.domain.recipes.recipe import PanelData, Recipe
 from service.domain.recipes.resolve import resolve
 from service.networks.network import make_network
+from service.parts import records as records_module
 from service.storage.object_storage import ObjectStorage
 from service.training import checkpoints as checkpoints_module
-from service.training.checkpoints import Checkpoints, Standing, pack, unpack
+from service.training.checkpoints import Checkpoints, Standing
 from service.training.data.panel_split import prepare_panel
 from service.training.epoch import Epoch
 from service.training.fits import FitData, Fits, FitTask
@@ -29,6 +30,7 @@ EPOCHS = 4
 def every_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
     """A checkpoint is due after every epoch, however short it is."""
     monkeypatch.setattr(checkpoints_module, "LEAST_SECONDS", 0.0)
+    monkeypatch.setattr(records_module, "LEAST_SECONDS", 0.0)
     monkeypatch.setattr(checkpoints_module, "MOST_SHARE", 1e9)
 
 
@@ -165,7 +167,7 @@ def test_a_checkpoint_that_can_not_be_trusted_is_ignored(
     recipe, data = of_series(architecture="mlp", units=8)
     expected = fit(FitTask(recipe), data, None)[0]
     if damage == "of another release":
-        monkeypatch.setattr(checkpoints_module, "_release", lambda: {"outfielder": "0.0.1"})
+        monkeypatch.setattr(records_module, "_release", lambda: {"outfielder": "0.0.1"})
     if damage == "of other data":
         prepared = prepare_panel([50 + 9 * np.sin(np.arange(90) * np.pi / 6)] * 2, recipe)
         fit(FitTask(recipe), PanelWindows(prepared), storage)
@@ -191,9 +193,10 @@ def test_the_seconds_of_a_fit_count_those_before_it_was_interrupted(storage: Obj
     with pytest.raises(_Killed):
         fit(FitTask(recipe), data, storage, kill_after=1)
     (found,) = storage.list_objects("job/")
-    standing = unpack(storage.get(found.key))
+    checkpoints, key = Checkpoints(storage, "job"), found.key.removeprefix("job/")
+    standing = checkpoints.read(key)
     assert standing is not None
-    storage.put(found.key, pack(replace(standing, seconds=2000.0)))
+    checkpoints.write(key, replace(standing, seconds=2000.0))
     outcome, told, batches = fit(FitTask(recipe), data, storage)
     assert len(told) == 1
     assert batches == 0
@@ -227,12 +230,16 @@ def test_the_clock_of_a_job_goes_on_with_its_next_run_and_counts_no_second_twice
     losses=st.lists(st.floats(allow_nan=False), max_size=5),
     seed=st.integers(0, 2**32),
 )
-def test_what_is_packed_comes_back_bit_by_bit(shapes: list[list[int]], losses: list[float], seed: int) -> None:
+def test_what_is_written_comes_back_bit_by_bit(
+    shapes: list[list[int]], losses: list[float], seed: int, storage: ObjectStorage
+) -> None:
     rng = np.random.default_rng(seed)
     arrays = [rng.standard_normal(shape).astype(np.float32) for shape in shapes]
     epochs = [Epoch(i + 1, loss, -loss, 0.5) for i, loss in enumerate(losses)]
     facts = {"rng": rng.bit_generator.state, "least": float("inf")}
-    standing = unpack(pack(Standing(arrays, epochs, facts, 3.5)))
+    checkpoints = Checkpoints(storage, "job")
+    checkpoints.write("fit", Standing(arrays, epochs, facts, 3.5))
+    standing = checkpoints.read("fit")
     assert standing is not None
     assert (standing.epochs, standing.facts, standing.seconds) == (epochs, facts, 3.5)
     for found, expected in zip(standing.arrays, arrays, strict=True):

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from service.errors import DatabaseUnavailable, TrainingFailed
+from service.parts import sharing
 from service.storage.object_storage import ObjectStorage
 from service.store.catalog import Catalog
 from service.training import checkpoints as checkpoints_module
-from service.training import sharing
 from service.training.checkpoints import Checkpoints
 from service.training.data.panel_split import prepare_panel, read_panel
 from service.training.epoch import Epoch

@@ -11,7 +11,7 @@ from service.domain.recipes.auto_candidates import make_training_plan
 from service.errors import TrainingFailed
 from service.storage.object_storage import ObjectStorage
 from service.training import checkpoints as checkpoints_module
-from service.training.checkpoints import Checkpoints, Standing, unpack
+from service.training.checkpoints import Checkpoints, Standing
 from service.training.data.panel_split import read_panel
 from service.training.epoch import Epoch
 from service.training.fits import FitOutcome, Fits, FitTask, key_of
@@ -48,7 +48,7 @@ class Search:
     def help_(self, table: Table, key: str, part: dict[str, Any]) -> None:
         """Does a part as another process: all that it knows is what stands on the board, and what is stored."""
         assert self.trainer.fit_part(part, Recorder("job")) == {"is_refused": False}
-        standing = unpack(self.storage.get(f"job/{key}"))
+        standing = Checkpoints(self.storage, "job").read(key)
         assert standing is not None
         self.helped.append((part["bounds"], len(standing.epochs)))
         table.parts[key].state = "done"

@@ -53,15 +53,17 @@ class Board(Protocol):
 class JobBoard:
     """The parts of one job. While the database is away, the job goes on by itself."""
 
-    def __init__(self, board: Board, job_id: str, attempt: int) -> None:
+    def __init__(self, board: Board, job_id: str, attempt: int, *, needs_all: bool = False) -> None:
+        """Args: `needs_all`: without one of its parts the job fails, so the last run tries whatever it still may."""
         self.job_id = job_id
         self._board = board
         self._attempt = attempt
+        self._needs_all = needs_all
 
     @property
     def most_deaths(self) -> int:
-        """With so many a part is left out by this run of the job."""
-        return MOST_DEATHS if self._attempt < RUNS else MOST_DEATHS_OF_LAST_RUN
+        """With so many this run of the job leaves a part alone."""
+        return MOST_DEATHS if self._needs_all or self._attempt < RUNS else MOST_DEATHS_OF_LAST_RUN
 
     def post(self, tasks: Mapping[str, dict[str, Any]]) -> bool:
         """Posts parts by their keys. False where nobody will see them."""
@@ -114,3 +116,11 @@ class JobBoard:
             return self._board.read(self.job_id)
         except DatabaseUnavailable:
             return None
+
+
+def forget_parts(board: Board, job_id: str) -> None:
+    """Removes the parts of a job that has ended."""
+    try:
+        board.remove([job_id])
+    except DatabaseUnavailable:
+        logger.warning("the parts of job %s stay until the next sweep", job_id)
