@@ -1,7 +1,6 @@
 """Turns the body of POST /backtest into series, and into a job if there are many of them."""
 
 import asyncio
-from dataclasses import replace
 from functools import partial
 
 from service.api.dependencies import Services
@@ -30,12 +29,9 @@ def load_backtest_data(body: BacktestBody | AnomaliesBody, datasets: DatasetStor
     if body.dataset is None:
         return read_backtest_data(body.series, body.freq, start=getattr(body, "start", None))
     panel = load_dataset(datasets, body.dataset)
-    if body.freq is not None:
-        if panel.freq is not None:
-            check_same(body.freq, panel.freq)
-        else:
-            panel = replace(panel, freq=body.freq)
-    return BacktestData(panel, "/dataset")
+    if body.freq is not None and panel.freq is not None:
+        check_same(body.freq, panel.freq)
+    return BacktestData(panel, "/dataset", body.freq)
 
 
 async def submit_backtest(
@@ -53,5 +49,5 @@ async def submit_backtest(
     if panel_id is None:
         shown["series"] = {"digest": digest, "n_series": panel.n_series, "n_points": panel.n_points}
         keep, panel_id = partial(keep_panel, services.datasets, panel), name_inline(digest)
-    task = make_task(plan, body.to_request(), data.pointers, panel_id, digest)
+    task = make_task(plan, body.to_request(), data, panel_id, digest)
     return await services.jobs.submit(shown, task, idempotency_key=idempotency_key, keep=keep)

@@ -169,7 +169,7 @@ def _plan(request: AnomaliesRequest, data: BacktestData, manifest: Manifest, lim
     tracks = [track for _, track in series if isinstance(track, Track)]
     if manifest.is_zero_shot:
         # Once for each: it is that of the whole series, which also those points that come first belong to.
-        found = find_all_seasons([track.filled for track in tracks], season=request.season, freq=panel.freq)
+        found = find_all_seasons([track.filled for track in tracks], season=request.season, freq=data.freq)
         plan.seasons.update(zip((track.id for track in tracks), found, strict=True))
     for name, track in series:
         if isinstance(track, Track):

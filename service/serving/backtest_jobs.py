@@ -33,7 +33,7 @@ Report = Callable[[int, int, float], None]
 
 
 def make_task(
-    plan: BacktestPlan, request: BacktestRequest, pointers: str, panel_id: str, digest: str | None = None
+    plan: BacktestPlan, request: BacktestRequest, data: BacktestData, panel_id: str, digest: str | None = None
 ) -> dict[str, Any]:
     """The task of a backtest whose panel is kept under an id. The version is the one that the request reached.
 
@@ -44,9 +44,10 @@ def make_task(
         "kind": "backtest",
         "model": plan.manifest.name,
         "request": settled,
-        "pointers": pointers,
+        "pointers": data.pointers,
         "panel": panel_id,
         "digest": digest,
+        "freq": data.asked_freq,
     }
 
 
@@ -178,7 +179,9 @@ class BacktestJobs:
         fields = task["request"]
         request = BacktestRequest(**{**fields, "level": tuple(fields["level"])})
         self._store.prepare(task["model"], raise_if_stopped)
-        data = BacktestData(self._load_panel(task["panel"], digest=task.get("digest")), task["pointers"])
+        panel = self._load_panel(task["panel"], digest=task.get("digest"))
+        # A job of an earlier release has no frequency.
+        data = BacktestData(panel, task["pointers"], task.get("freq"))
         with open_backtest(self._store.catalog(), self._make_loader(), self._limits, request, data) as opened:
             yield opened
 

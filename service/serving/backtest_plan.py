@@ -48,10 +48,18 @@ class BacktestRequest:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BacktestData:
-    """The series of a backtest: NaN where a value is missing. `pointers` is as `make_pointers` reads it."""
+    """The series of a backtest: NaN where a value is missing.
+
+    `pointers` is as `make_pointers` reads it; `asked_freq` what a request says of a panel that has no frequency.
+    """
 
     panel: Panel
     pointers: str
+    asked_freq: str | None = None
+
+    @property
+    def freq(self) -> str | None:
+        return self.asked_freq if self.panel.freq is None else self.panel.freq
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -153,7 +161,7 @@ def make_backtest_plan(
     if manifest.is_zero_shot:
         _check_season(request.season)
         measured = panel.values[0][np.isfinite(panel.values[0])]
-        first_seasons = find_seasons(measured, season=request.season, freq=panel.freq) if len(measured) else NO_SEASON
+        first_seasons = find_seasons(measured, season=request.season, freq=data.freq) if len(measured) else NO_SEASON
         default_horizon = choose_horizon(first_seasons)
     asked = ForecastRequest(horizon=request.horizon, level=request.level)
     forecast_plan = make_forecast_plan(asked, manifest, max_horizon=limits.max_horizon, default_horizon=default_horizon)
@@ -163,9 +171,9 @@ def make_backtest_plan(
         track = make_track(name, pointer, values, request.missing)
         series.append((name, track if isinstance(track, Flaw) else _misfit(track, rolling, manifest, limits) or track))
     raise_if_all_bad([track if isinstance(track, Flaw) else None for _, track in series])
-    season = request.season or manifest.data.get("season") or usual_season(panel.freq)
+    season = request.season or manifest.data.get("season") or usual_season(data.freq)
     plan = BacktestPlan(
-        manifest, forecast_plan, rolling, season, series, request.season, panel.freq, shows=request.forecasts
+        manifest, forecast_plan, rolling, season, series, request.season, data.freq, shows=request.forecasts
     )
     if request.forecasts:
         _check_answer_values(plan, limits)

@@ -100,6 +100,7 @@ def open_backtest(
                 "request": asdict(request),
                 "pointers": data.pointers,
                 "panel": data.panel.digest(),
+                "freq": data.freq,
                 "engine": registry.choose(plan.manifest).engine,
                 # By them series may be set aside.
                 "limits": asdict(limits),

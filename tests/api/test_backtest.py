@@ -1,6 +1,8 @@
 """POST /backtest on a real server."""
 
 import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +124,19 @@ def test_many_points_are_a_job_that_shows_counts_in_place_of_series(stored_kinds
         assert_problem(http.post("/backtest", json={**body, "windows": 100}), 422, "too_short", "/series/a")
         assert_problem(http.post("/backtest", json={**body, "level": [80]}), 422, "level_not_calibrated")
         assert http.post(f"/jobs/{job['id']}/cancel").json()["status"] == "cancelled"
+
+
+def test_a_job_asks_for_the_upload_as_it_is_kept_whatever_frequency_the_request_names(
+    stored_kinds: Path, tmp_path: Path
+) -> None:
+    panel = Panel(("a", "b"), (np.array(SERIES), np.array(SERIES)), (None, None), None)
+    dataset = DatasetStore(tmp_path / "datasets").add(panel)
+    with client(stored_kinds, tmp_path, backtest_inline_points=10) as http:
+        submitted = http.post("/backtest", json={"dataset": dataset.id, "freq": "D"})
+        assert submitted.status_code == 202, submitted.text
+        with closing(sqlite3.connect(tmp_path / "jobs.sqlite")) as connection:
+            kept = "\n".join(connection.iterdump())
+    assert f'"digest":"{panel.digest()}"' in kept.replace('": ', '":').replace('\\"', '"')
 
 
 def test_a_backtest_of_a_model_does_not_make_it_one_in_training(stored_kinds: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ def task_of(root: Path, data: BacktestData, **fields: Any) -> dict[str, Any]:
         async with opened(root) as backtesting:
             request = BacktestRequest(**fields)
             prepared = await backtesting.prepare(request, data)
-            return make_task(prepared, request, data.pointers, "p")
+            return make_task(prepared, request, data, "p")
 
     PANELS["p"] = data.panel
     task: dict[str, Any] = json.loads(json.dumps(asyncio.run(main())))
@@ -58,6 +59,14 @@ def test_a_task_gives_what_the_request_would_have_given_at_once(stored_kinds: Pa
     assert (task["kind"], task["model"], task["request"]["version"]) == ("backtest", "whole", 1)
     assert perform(stored_kinds, task) == at_once
     assert at_once["series"][1]["error"]["pointer"] == "/series/b~1c"
+
+
+def test_a_task_of_an_upload_without_a_frequency_has_the_one_that_was_asked_for(stored_kinds: Path) -> None:
+    at_once = run(stored_kinds, {"a": MONTHLY}, freq="MS", model="whole", windows=2)
+    without = read_backtest_data({"a": MONTHLY}, None)
+    task = task_of(stored_kinds, replace(without, asked_freq="MS"), model="whole", windows=2)
+    assert perform(stored_kinds, task) == at_once
+    assert at_once["season"] == 12
 
 
 def test_progress_is_told_and_a_stop_between_parts_ends_it(stored_kinds: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -50,4 +50,4 @@ async def anomalies(request: Request, services: Injected) -> Response:
         ) from None
     except ModelNotFound as error:
         raise await explain_missing(services.jobs, body.model, error) from error
-    return await asyncio.to_thread(lambda: json_response(to_json(fitted, body.level, data.panel)))
+    return await asyncio.to_thread(lambda: json_response(to_json(fitted, body.level, data)))

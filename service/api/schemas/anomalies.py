@@ -7,10 +7,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from service.api.schemas.forecast import Level, SeriesError, SeriesJson, Version
 from service.domain.calendar import future_timestamps
-from service.domain.panel import Panel
 from service.domain.recipes.options import MAX_SEASON
 from service.domain.series import Missing
 from service.serving.anomalies import AnomaliesRequest, Fitted, FittedSeries
+from service.serving.backtest_plan import BacktestData
 from service.serving.interval_widths import format_level
 from service.store.layout import NAME_PATTERN
 
@@ -68,8 +68,8 @@ class AnomaliesAnswer(BaseModel):
     series: list[AnomaliesSeries]
 
 
-def to_json(fitted: Fitted, level: float, panel: Panel) -> dict[str, Any]:
-    """An AnomaliesAnswer to be written; NaN in its arrays is written as null. `panel` has the times of the series.
+def to_json(fitted: Fitted, level: float, data: BacktestData) -> dict[str, Any]:
+    """An AnomaliesAnswer to be written; NaN in its arrays is written as null. `data` has the times of the series.
 
     Raises:
         InvalidRequest: time stamps would pass the year 9999.
@@ -79,8 +79,8 @@ def to_json(fitted: Fitted, level: float, panel: Panel) -> dict[str, Any]:
         "version": fitted.manifest.version,
         "level": level,
         "series": [
-            _series_to_json(series, format_level(level), panel.freq, start, len(values))
-            for series, start, values in zip(fitted.series, panel.starts, panel.values, strict=True)
+            _series_to_json(series, format_level(level), data.freq, start, len(values))
+            for series, start, values in zip(fitted.series, data.panel.starts, data.panel.values, strict=True)
         ],
     }
 
