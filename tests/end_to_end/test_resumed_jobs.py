@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,18 +24,10 @@ KINDS: dict[str, tuple[int, dict[str, Any]]] = {
 }
 
 
-@pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Processes]:
-    processes = Processes(tmp_path_factory.mktemp("resumed"), OUTFIELDER_STARTER_MODELS="none")
-    processes.start("up")
-    try:
-        processes.wait_until_ready()
-        yield processes
-    finally:
-        processes.close()
-
-
-@pytest.mark.parametrize("kind", ["lstm", "waves", pytest.param("auto", marks=pytest.mark.exhaustive)])
+# What each kind of fit goes on from, tests/training/test_checkpoints.py tells without processes.
+@pytest.mark.parametrize(
+    "kind", ["lstm", *(pytest.param(kind, marks=pytest.mark.exhaustive) for kind in ("waves", "auto"))]
+)
 def test_a_killed_job_goes_on_and_ends_with_the_weights_of_an_undisturbed_one(service: Processes, kind: str) -> None:
     n_checkpoints, request = KINDS[kind]
     killed = service.train(**request, name=f"{kind}-killed")
@@ -71,27 +62,3 @@ def epochs_of_second_run(service: Processes, job_id: str) -> list[int]:
 
 def weights_of(store: Path, name: str) -> bytes:
     return (store / name / "1" / "variables" / "variables.data-00000-of-00001").read_bytes()
-
-
-def test_an_idle_worker_helps_and_the_model_is_that_of_one_worker_alone(tmp_path: Path) -> None:
-    alone, together = (train_an_ensemble(tmp_path / str(n_workers), n_workers) for n_workers in (1, 2))
-    assert alone == together
-
-
-def train_an_ensemble(folder: Path, n_workers: int) -> Any:
-    """Weights, scores and progress of an ensemble."""
-    request = {**KINDS["lstm"][1], "ensemble": {"members": 4}, "epochs": 8, "units": 8}
-    folder.mkdir()
-    # With more threads a product adds up in another order.
-    settings = {"OUTFIELDER_STARTER_MODELS": "none", "OUTFIELDER_JOBS": str(n_workers), "PJRT_NPROC": "1"}
-    processes = Processes(folder, **settings)
-    processes.start("up")
-    try:
-        processes.wait_until(lambda: processes.logs().count("waiting for jobs") >= n_workers, "workers", 600.0)
-        job = ended(processes, processes.train(**request, name="shared"))
-        assert ("helps with a part" in processes.logs()) == (n_workers == 2)
-        assert "left_out" not in job["result"]
-        progress = job["progress"]["epoch"], job["progress"]["epochs"]
-        return weights_of(processes.store, "shared"), job["result"]["metrics"], progress
-    finally:
-        processes.close()
