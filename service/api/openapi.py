@@ -56,8 +56,21 @@ def problems(*statuses: int) -> Responses:
 
 
 def complete_schema(app: FastAPI, *, asks_for_key: bool) -> None:
-    """Adds to the application's schema what only we know. Call it when all routes are there."""
-    schema = app.openapi()
+    """Adds to the application's schema what only we know.
+
+    The schema is made when it is first asked for: it would be a tenth of the time that a server takes to start.
+    """
+    make = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            _complete(make(), asks_for_key=asks_for_key)
+        return make()
+
+    app.openapi = openapi  # type: ignore[method-assign] # as FastAPI says
+
+
+def _complete(schema: dict[str, Any], *, asks_for_key: bool) -> None:
     _, definitions = models_json_schema([(model, "validation") for model in DESCRIBED], ref_template=REFERENCE)
     components = schema.setdefault("components", {})
     components.setdefault("schemas", {}).update(definitions["$defs"])

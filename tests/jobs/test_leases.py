@@ -15,7 +15,18 @@ from service.jobs.database import connect, migrate
 from service.jobs.database_tables import WORKERS, JobTables
 from service.jobs.host import read_host_id
 from service.jobs.leases import Leases
-from tests.jobs.workers import REQUEST, Workers, ended, on_both, open_queue, run_async, task, training, until
+from tests.jobs.workers import (
+    REQUEST,
+    Workers,
+    ended,
+    on_both,
+    on_postgres,
+    open_queue,
+    run_async,
+    task,
+    training,
+    until,
+)
 
 # Short, and yet longer than a busy machine keeps a worker from its beats.
 LEASE_SECONDS = 3.0
@@ -40,7 +51,7 @@ def test_the_job_of_a_host_that_is_gone_for_good_runs_on_another(workers: Worker
     run_async(scenario)
 
 
-@on_both
+@on_postgres
 def test_a_job_that_takes_three_hosts_down_is_failed_and_the_queue_goes_on(workers: Workers) -> None:
     async def scenario() -> None:
         async with open_queue(workers) as queue:
@@ -59,7 +70,7 @@ def test_a_job_that_takes_three_hosts_down_is_failed_and_the_queue_goes_on(worke
     run_async(scenario)
 
 
-@on_both
+@on_postgres
 def test_a_worker_that_was_away_past_its_lease_publishes_nothing(workers: Workers) -> None:
     published = workers.folder / "published"
 
