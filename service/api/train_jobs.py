@@ -225,7 +225,7 @@ def _make_task(made: TrainingPlan) -> dict[str, Any]:
 
 
 def _settle(request: dict[str, Any], series: _TrainingSeries | None, memory_bytes: int) -> TrainingPlan:
-    made = _plan(request, series)
+    made = replace(_plan(request, series), keep_versions=request.get("keep_versions"))
     if series is not None:
         # What would fail the job is said at once.
         shortage = _find_shortage(made, series)

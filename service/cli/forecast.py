@@ -21,7 +21,7 @@ from service.cli.options import (
     Quantile,
     Season,
     Series,
-    SeriesFile,
+    SeriesFileIfAny,
     TargetColumn,
     Thousands,
     TimeColumn,
@@ -40,7 +40,13 @@ NOT_IN_TABLES = ("all_steps", "explain", "fitted")
 
 
 def forecast(
-    file: SeriesFile,
+    file: SeriesFileIfAny = None,
+    dataset: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ID", help="An upload in place of a file, of any size: a job forecasts it to --output, as Parquet."
+        ),
+    ] = None,
     series: Series = None,
     model: Model = None,
     version: Version = None,
@@ -78,7 +84,7 @@ def forecast(
     api_key: Key = None,
     as_json: Json = False,
 ) -> None:
-    """Forecast the series of a file.
+    """Forecast the series of a file, or of an upload.
 
     For example: outfielder forecast sales.csv --horizon 12 --level 80 --output forecast.csv
 
@@ -87,17 +93,9 @@ def forecast(
     from service.cli.output_file import STDOUT, choose_output
     from service.cli.series_choice import choose_series, to_records
     from service.cli.series_file import choose_options, leave_out, read_request
+    from service.cli.upload_forecast import check_target, forecast_upload
 
     options = choose_options(id_column, time_column, target_column, decimal, thousands, form)
-    if as_json and output_format not in (None, "json"):
-        raise typer.BadParameter(f"--json and --output-format {output_format}: leave one of them out.")
-    asked_format = "json" if as_json else output_format
-    target = choose_output(output, SUFFIXES, asked=asked_format, for_stdout="csv", source=file)
-    kind = None if target is None else target.format
-    if kind != "json" and fitted:
-        raise typer.BadParameter("forecasts of the past are in JSON alone: add --json.", param_hint="--fitted")
-    if target is not None and (target.path, kind) == (STDOUT, "parquet") and sys.stdout.isatty():
-        raise typer.BadParameter("Parquet is no text: name a file, or pipe it to a program.", param_hint="--output")
     given: dict[str, Any] = {
         "model": model,
         "version": read_version(version),
@@ -109,9 +107,29 @@ def forecast(
         "fitted": fitted or None,
         "freq": freq,
     }
+    given = {field: value for field, value in given.items() if value is not None}
+    if dataset is not None:
+        if file or series or fitted or freq or options.to_dict():
+            message = "all series of an upload are forecast, as they were read: leave out what is said of a file."
+            raise typer.BadParameter(message, param_hint="--dataset")
+        into = check_target(choose_output(output, SUFFIXES, asked=output_format, for_stdout="csv"))
+        with connect(url, api_key) as client:
+            forecast_upload(client, dataset, into, given, as_json=as_json)
+        return
+    if file is None:
+        raise typer.BadParameter("name a file, - for standard input, or an upload by --dataset.")
+    if as_json and output_format not in (None, "json"):
+        raise typer.BadParameter(f"--json and --output-format {output_format}: leave one of them out.")
+    asked_format = "json" if as_json else output_format
+    target = choose_output(output, SUFFIXES, asked=asked_format, for_stdout="csv", source=file)
+    kind = None if target is None else target.format
+    if kind != "json" and fitted:
+        raise typer.BadParameter("forecasts of the past are in JSON alone: add --json.", param_hint="--fitted")
+    if target is not None and (target.path, kind) == (STDOUT, "parquet") and sys.stdout.isatty():
+        raise typer.BadParameter("Parquet is no text: name a file, or pipe it to a program.", param_hint="--output")
     read = read_request(file, options, freq)
     request = read.fields if kind == "json" else leave_out(read.fields, NOT_IN_TABLES)
-    request = request | {field: value for field, value in given.items() if value is not None}
+    request = request | given
     if series:
         request["series"] = to_records(choose_series(request["series"], series))
     with connect(url, api_key) as client:

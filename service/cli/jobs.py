@@ -86,5 +86,7 @@ def jobs(
             print_json(job)
         else:
             print_job(job, find_frequency(client, job))
+        if watch and job["status"] in ("failed", "cancelled"):
+            raise typer.Exit(1)
         if cancel and job["status"] == "running":
             print("outfielder: it was told to end, and does so within a batch or two.", file=sys.stderr)

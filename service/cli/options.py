@@ -22,14 +22,13 @@ Key = Annotated[
 ]
 Host = Annotated[str | None, typer.Option(help="The address to listen on.")]
 Port = Annotated[int | None, typer.Option(help="The port to listen on.", min=0, max=65535)]
-SeriesFile = Annotated[
-    Path,
-    typer.Argument(
-        help="CSV, TSV or Parquet, long (unique_id,ds,y or other names) or wide; a column of numbers; or "
-        "JSON as for POST /forecast. - is standard input.",
-        callback=lambda file: check_file(file),
-    ),
-]
+_SERIES_FILE = typer.Argument(
+    help="CSV, TSV or Parquet, long (unique_id,ds,y or other names) or wide; a column of numbers; or "
+    "JSON as for POST /forecast. - is standard input.",
+    callback=lambda file: check_file(file),
+)
+SeriesFile = Annotated[Path, _SERIES_FILE]
+SeriesFileIfAny = Annotated[Path | None, _SERIES_FILE]
 Model = Annotated[
     str | None,
     typer.Option(help="A stored model; by default the server's default model.", autocompletion=complete_models),

@@ -57,6 +57,9 @@ def train(
     priority: Annotated[
         int | None, typer.Option(help="-10 to 10, by default 0: jobs of a higher priority start first.")
     ] = None,
+    keep_versions: Annotated[
+        int | None, typer.Option(help="The most versions of the model to keep; those that an alias names stay.")
+    ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for the model and show a progress bar.")] = False,
     url: Url = None,
     api_key: Key = None,
@@ -72,7 +75,7 @@ def train(
     options = choose_options(id_column, time_column, target_column, decimal, thousands, form)
     if file is None and options.to_dict():
         raise typer.BadParameter(f"{', '.join(options.to_dict())}: only with --file.")
-    named = {"architecture": architecture, "name": name, "priority": priority}
+    named = {"architecture": architecture, "name": name, "priority": priority, "keep_versions": keep_versions}
     fields = {**named, **read_flags(flags), **parse_options(option or [])}
     with connect(url, api_key) as client:
         request = {field: value for field, value in fields.items() if value is not None}

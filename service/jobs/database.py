@@ -34,8 +34,8 @@ SERIALIZER = DBOSPortableJSON
 # release of SQLite Python runs with: Debian 12 and images made from it have 3.40, which answers NULL.
 SQLITE_WITH_SUBSECONDS = (3, 42)
 # What a request waits for another writer, or for a server that does not answer; then it is told so. Writers here hold
-# the lock for milliseconds.
-BUSY_SECONDS = 0.8
+# the lock for milliseconds, or for a second where a machine has other work for a worker that is nice to it.
+BUSY_SECONDS = 3.0
 CONNECT_SECONDS = 2
 POOL_SIZE = 8
 # Of a server whose machine or network is gone without a word: that it is, is noticed after so long.

@@ -63,7 +63,7 @@ class Trainer:
         """Args:
         store: a folder stands for a store that is no more than that.
         load_panel: gives the user's series by the id that they are kept under; raises ServiceError.
-        keep_versions: the most versions of a model that a training leaves, as `keep_last`; None for all.
+        keep_versions: the most versions of a model that any training leaves, as `keep_last`; None for all.
         checkpoints: where jobs leave what a later run goes on from; with None each run begins anew.
         board: the parts of jobs that other workers may take; with None each job is done here alone.
         """
@@ -142,7 +142,7 @@ class Trainer:
         self.store.prepare(plan.name, run.raise_if_stopped)
         published = self.store.find_by_job(plan.name, run.job_id)
         if published is not None:
-            return self._crown(published, run)
+            return self._crown(published, plan, run)
         self._exporter.start()
         reporter = ProgressReporter(plan, run)
         if checkpoints is not None:
@@ -166,7 +166,7 @@ class Trainer:
             manifest = replace(manifest, engines=export.engines, tuning=tuning, left_out=left_out)
             # Whoever was away for long may have lost the job to another worker by now.
             run.confirm()
-            return self._crown(self.store.publish(folder, manifest, run.raise_if_stopped), run)
+            return self._crown(self.store.publish(folder, manifest, run.raise_if_stopped), plan, run)
         finally:
             # Published, it has another name by now; else nobody will ask for it.
             shutil.rmtree(folder, ignore_errors=True)
@@ -181,12 +181,13 @@ class Trainer:
         values = read_panel(self._load_panel(data.id, digest=data.digest))
         return train_on_panel(plan, values, self._catalog(), fits, reporter)
 
-    def _crown(self, published: Manifest, run: Run) -> dict[str, Any]:
+    def _crown(self, published: Manifest, plan: TrainingPlan, run: Run) -> dict[str, Any]:
         """Makes a version that passed its gate the champion, unless a later one is that already; then its result."""
         if (published.gate or {}).get("passed"):
             self.store.promote(published, run.raise_if_stopped)
-        if self._keep_versions is not None:
-            keep_last(self.store.catalog(), published.name, self._keep_versions, published.version)
+        bounds = [bound for bound in (plan.keep_versions, self._keep_versions) if bound is not None]
+        if bounds:
+            keep_last(self.store.catalog(), published.name, min(bounds), published.version)
         return _result(published)
 
     def _catalog(self) -> Catalog:

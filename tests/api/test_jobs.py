@@ -218,6 +218,8 @@ def test_lists_are_filtered_and_an_unknown_filter_is_refused(http: httpx.Client)
     for priority in (-11, 11):
         refused = http.post("/train", json={"architecture": "naive", "priority": priority})
         assert_problem(refused, 422, "out_of_bounds", "/priority")
+    refused = http.post("/train", json={"architecture": "naive", "keep_versions": 0})
+    assert_problem(refused, 422, "out_of_bounds", "/keep_versions")
 
 
 def test_a_job_is_retried_once_it_has_ended_and_while_its_series_are_there(http: httpx.Client) -> None:

@@ -211,6 +211,26 @@ def test_wrong_usage_is_told_with_status_2_before_the_server_is_asked(
     assert [path.name for path in sales.parent.iterdir()] == ["sales.csv"]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((), "or an upload by --dataset"),
+        (("sales.csv", "--dataset", "abc", "-o", "made.parquet"), "all series of an upload"),
+        (("--dataset", "abc"), "name one, such as --output forecasts.parquet"),
+        (("--dataset", "abc", "-o", "made.csv"), "become a Parquet file"),
+        (("--dataset", "abc", "-o", "-", "--output-format", "parquet"), "become a Parquet file"),
+        (("--dataset", "abc", "-o", "made.parquet", "--fitted"), "all series of an upload"),
+        (("--dataset", "abc", "-o", "made.parquet", "--time-column", "month"), "all series of an upload"),
+    ],
+)
+def test_a_forecast_is_of_a_file_or_of_an_upload(sales: Path, arguments: tuple[str, ...], words: str) -> None:
+    given = [str(sales.parent / word) if word.startswith(("sales", "made")) else word for word in arguments]
+    ran = run(None, "forecast", *given, "--url", "http://127.0.0.1:9", COLUMNS="1000")
+    assert (ran.returncode, ran.stdout) == (2, ""), ran.stderr
+    assert words in ran.stderr
+    assert [path.name for path in sales.parent.iterdir()] == ["sales.csv"]
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_a_folder_that_is_read_only_is_told(sales: Path) -> None:
     sales.parent.chmod(0o500)

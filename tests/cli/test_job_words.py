@@ -102,7 +102,7 @@ def test_a_backtest_ends_with_a_sentence(service: Processes, sales: Path) -> Non
     assert header.endswith("in 80 %  in 95 %")
 
 
-def test_a_forecast_of_an_upload_is_followed_listed_and_told(service: Processes) -> None:
+def test_a_forecast_of_an_upload_is_followed_listed_told_and_written(service: Processes, tmp_path: Path) -> None:
     rows = [f"{series},2026-01-{point + 1:02},{point % 7 + series}" for series in range(9_000) for point in range(30)]
     content = "\n".join(["unique_id,ds,y", *rows])
     uploaded = service.client.post("/datasets", content=content, headers={"Content-Type": "text/csv"})
@@ -113,3 +113,21 @@ def test_a_forecast_of_an_upload_is_followed_listed_and_told(service: Processes)
     assert watched.returncode == 0, watched.stderr
     assert watched.stdout.splitlines()[-1].startswith("The forecast by zero-shot finished in ")
     assert job["id"] in run(service, "jobs", "--kind", "forecast").stdout
+    asked_again = ("--dataset", asked["dataset"], "--model", "zero-shot", "--horizon", "2")
+    file = tmp_path / "forecasts.parquet"
+    ran = run(service, "forecast", *asked_again, "--output", str(file))
+    assert ran.returncode == 0, ran.stderr
+    assert f"{file}: 2 steps of 9,000 series, zero-shot version 1; kept as data set " in ran.stderr
+    assert file.read_bytes() == service.client.get(f"/jobs/{job['id']}/result").content
+    ended = json.loads(run(service, "forecast", *asked_again, "--output", str(file), "--json").stdout)
+    assert (ended["status"], ended["result"]["n_forecasts"]) == ("succeeded", 9_000)
+
+
+def test_who_watches_a_job_that_fails_gets_the_status_of_a_failure(service: Processes) -> None:
+    uploaded = service.client.post("/datasets", json={"series": {"a": [None, None]}}).json()
+    asked = {"model": "zero-shot", "dataset": uploaded["id"], "output": "dataset"}
+    job = service.client.post("/forecast", json=asked).json()
+    ran = run(service, "jobs", job["id"], "--watch")
+    assert (ran.returncode, "No series of the data set can be forecast" in ran.stdout) == (1, True), ran
+    # To show it is no failure.
+    assert run(service, "jobs", job["id"]).returncode == 0

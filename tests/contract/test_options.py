@@ -26,7 +26,7 @@ from tests.contract.option_table import PAGE, render
 BY_NAME = {option.name: option for option in OPTIONS}
 ALL = [*OPTIONS, *(field for option in OPTIONS for field in option.fields)]
 # What no request has to do with the table.
-BESIDE = {"architecture", "name", "data", "priority"}
+BESIDE = {"architecture", "name", "data", "priority", "keep_versions"}
 OWN = PanelData("series", "id", "digest", 4, 400, "MS")
 LENGTHS = np.array([300] * 4)
 # As if somebody had added a row.

@@ -83,7 +83,11 @@ def test_a_deleted_database_is_told_and_nothing_is_accepted_into_it(workers: Wor
     run_async(scenario)
 
 
-def test_a_locked_database_can_be_read_and_says_that_it_is_locked(workers: Workers, tmp_path: Path) -> None:
+def test_a_locked_database_can_be_read_and_says_that_it_is_locked(
+    workers: Workers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.jobs.database.BUSY_SECONDS", 0.3)
+
     async def scenario() -> None:
         async with open_queue(workers) as queue:
             job = await queue.submit(REQUEST, task())

@@ -2,6 +2,7 @@
 
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,21 @@ def test_a_job_that_is_run_again_after_it_published_publishes_nothing_more(
     run = Recorder("job-1")
     assert trainer.train(linear("demo"), run) == demo[0]
     assert run.reports == []
+
+
+def test_a_training_keeps_as_many_versions_as_it_was_asked_for_and_no_more_than_any_may(bench: Bench) -> None:
+    def train(number: int, keep: int | None, trainer: Trainer = bench.trainer) -> list[int]:
+        made = make_training_plan({"architecture": "naive", "name": "kept"})
+        trainer.train(TrainingPlan.from_dict(replace(made, keep_versions=keep).to_dict()), Recorder(f"kept-{number}"))
+        catalog = trainer.store.catalog()
+        catalog.refresh()
+        return [manifest.version for manifest in catalog.model("kept").versions]
+
+    train(1, None)
+    assert train(2, None) == [1, 2]
+    assert train(3, 2) == [2, 3]
+    # Once more, as a job that was killed after it had published.
+    assert train(3, 5, Trainer(bench.trainer.store, bench.datasets.load, keep_versions=1)) == [3]
 
 
 def test_a_stopped_job_publishes_nothing(trainer: Trainer) -> None:

@@ -79,6 +79,12 @@ class TrainRequest(BaseModel):
         description="Jobs of a higher priority are taken first, those of one priority as they were submitted; "
         "by default 0",
     )
+    keep_versions: int | None = Field(
+        None,
+        ge=1,
+        description="The most versions of the model that this training leaves, the oldest going first; those that an "
+        "alias names stay. By default what OUTFIELDER_KEEP_VERSIONS says, which is also the most",
+    )
 
 
 def make_train_body(options: tuple[Option, ...] = OPTIONS) -> type[TrainRequest]:

@@ -13,7 +13,8 @@ class TrainingPlan:
     """One recipe, or several of which validation chooses, also in combination, within `max_seconds`.
 
     With a `search` it is one recipe, whose options are tuned. `with_one_season` takes the place of recipes that know
-    two seasons, where the longer one says nothing of the series.
+    two seasons, where the longer one says nothing of the series. Once it has published, the model's oldest versions
+    beyond `keep_versions` are removed; None keeps all.
     """
 
     name: str
@@ -21,6 +22,7 @@ class TrainingPlan:
     max_seconds: float | None = None
     search: TuningSearch | None = None
     with_one_season: tuple[Recipe, ...] = ()
+    keep_versions: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -29,13 +31,14 @@ class TrainingPlan:
             "max_seconds": self.max_seconds,
             "search": None if self.search is None else self.search.to_dict(),
             "with_one_season": [recipe.to_dict() for recipe in self.with_one_season],
+            "keep_versions": self.keep_versions,
         }
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> "TrainingPlan":
         """Rebuilds what `to_dict` gave."""
         recipes = tuple(Recipe.from_dict(recipe) for recipe in fields["recipes"])
-        # A job that was queued by an older server has neither of these.
+        # A job that was queued by an older server has none of these.
         search = fields.get("search")
         with_one_season = tuple(Recipe.from_dict(recipe) for recipe in fields.get("with_one_season", ()))
         return cls(
@@ -44,4 +47,5 @@ class TrainingPlan:
             fields["max_seconds"],
             None if search is None else TuningSearch.from_dict(search),
             with_one_season,
+            fields.get("keep_versions"),
         )

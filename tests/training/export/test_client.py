@@ -81,7 +81,8 @@ def killing(exporter: Exporter, times: int) -> Iterator[list[int]]:
                 killed.append(process.pid)
                 process.kill()
 
-    exporter.start()
+    # The export starts the first one: killed before that, it would be replaced and not missed.
+    exporter.close()
     thread = threading.Thread(target=kill)
     thread.start()
     try:
