@@ -159,7 +159,7 @@ def test_a_worker_that_is_asked_to_stop_leaves_its_job_to_the_next(workers: Work
 
     async def scenario() -> None:
         async with open_queue(workers) as queue:
-            job = await queue.submit(REQUEST, task(epochs=3, seconds=0.7))
+            job = await queue.submit(REQUEST, task(epochs=3, seconds=1.5))
             for n_runs in (1, 2, 3):
                 worker = workers.start()
                 # The row may still say what the worker before said.
