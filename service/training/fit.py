@@ -14,6 +14,7 @@ from service.training.checkpoints import FitCheckpoint, Standing
 from service.training.data.training_set import TrainingSet
 from service.training.epoch import Epoch
 from service.training.jax_trainer.fitting import fit_with_jax, predict_with_jax
+from service.training.median_rule import Bounds
 from service.training.ridge import solve
 from service.training.seeds import seeds_of_its_own
 
@@ -29,6 +30,7 @@ def fit(
     on_epoch: Callable[[Epoch], None],
     network: Network | None = None,
     checkpoint: FitCheckpoint | None = None,
+    bounds: Bounds = (),
 ) -> tuple[Network, list[Epoch]]:
     """Fits a network. The same recipe and windows give the same weights on the CPU.
 
@@ -43,6 +45,7 @@ def fit(
             and nothing is compiled again; by default a fresh one.
         checkpoint: what a run before has left of this fit, to go on from, and where this one leaves it. The weights
             are then those of a fit that was never interrupted.
+        bounds: of the validation loss, by epoch: a fit that is above ends early. A ridge regression has one epoch.
 
     Returns:
         The network and its epochs. Early stopping keeps the weights with the best validation loss (for sequence heads,
@@ -60,7 +63,7 @@ def fit(
             on_epoch(epoch)
         return network, standing.epochs
     before = 0.0 if standing is None else standing.seconds
-    epochs = _fit(recipe, network, train, validation, on_batch, on_epoch, checkpoint, standing)
+    epochs = _fit(recipe, network, train, validation, on_batch, on_epoch, checkpoint, standing, bounds)
     if checkpoint is not None:
         facts = {"penalty": network.penalty}
         seconds = before + time.monotonic() - began
@@ -91,6 +94,7 @@ def _fit(
     on_epoch: Callable[[Epoch], None],
     checkpoint: FitCheckpoint | None,
     standing: Standing | None,
+    bounds: Bounds,
 ) -> list[Epoch]:
     if recipe.preset.is_solved:
         started = time.monotonic()
@@ -104,7 +108,7 @@ def _fit(
         epoch = Epoch(1, loss, val_loss, time.monotonic() - started)
         on_epoch(epoch)
         return [epoch]
-    return fit_with_jax(recipe, network, train, validation, on_batch, on_epoch, checkpoint, standing)
+    return fit_with_jax(recipe, network, train, validation, on_batch, on_epoch, checkpoint, standing, bounds)
 
 
 def predict(network: Network, recipe: Recipe, inputs: Array) -> Array:

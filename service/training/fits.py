@@ -1,5 +1,6 @@
 """The fits of a job: each begins from what the process before has left of it."""
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -18,6 +19,9 @@ from service.training.checkpoints import Checkpoints, FitCheckpoint, JobClock, m
 from service.training.data.training_set import TrainingSet
 from service.training.epoch import Epoch
 from service.training.fit import begin_network, fit
+from service.training.median_rule import Bounds, is_above
+
+logger = logging.getLogger(__name__)
 
 Array = NDArray[np.float32]
 
@@ -25,12 +29,13 @@ Array = NDArray[np.float32]
 Part = Literal["validation", "test", "end"]
 # Whether a task may begin now; asked for it and none after it.
 MayBegin = Callable[[int, Sequence["FitOutcome | None"]], bool]
-# Told of a task that ends without an outcome, and whether because it might not begin, now or in a run before.
+# Whether anybody wants a task's outcome, by what others have ended with; if not, it is taken back.
+IsWanted = Callable[[int, Sequence["FitOutcome | None"]], bool]
+# Told of a task that has an outcome by now.
+OnOutcome = Callable[[int, "FitOutcome"], None]
+# Told of a task that ends without an outcome, and whether because it might not begin, now or in a run before, or was
+# taken back.
 OnMissing = Callable[[int, bool], None]
-
-
-class Abandoned(Exception):
-    """Raised when fits tell of an epoch: nobody wants the outcomes of their list any more."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,13 +43,15 @@ class FitTask:
     """One network to fit.
 
     `recipe` has no members, and the epochs and seconds of this very fit; errors count in units of `season`'s naive
-    ones; `start` is what it goes on from, left as it is, or None for a fresh network.
+    ones; `start` is what it goes on from, left as it is, or None for a fresh network. `bounds` of its validation loss
+    end it early.
     """
 
     recipe: Recipe
     before: Part = "validation"
     season: int = 1
     start: Network | None = None
+    bounds: Bounds = ()
 
     @property
     def is_work(self) -> bool:
@@ -64,6 +71,10 @@ class FitOutcome:
     @property
     def is_finite(self) -> bool:
         return all(bool(np.isfinite(weights).all()) for weights in self.weights)
+
+    def has_ended_early(self, bounds: Bounds) -> bool:
+        """Whether the bounds of its task have ended it."""
+        return is_above([epoch.val_loss for epoch in self.epochs], bounds)
 
     def give_to(self, network: Network) -> None:
         """Gives a network of the task's recipe what was fitted."""
@@ -105,6 +116,9 @@ class FitList:
     tell: Callable[[int, Epoch], None]
     may_begin: MayBegin
     on_missing: OnMissing
+    is_wanted: IsWanted
+    on_outcome: OnOutcome
+    name_of: Callable[[int], str]
 
 
 class Fits:
@@ -126,26 +140,47 @@ class Fits:
         on_epoch: Callable[[Epoch], None],
         may_begin: MayBegin = lambda index, outcomes: True,
         on_missing: OnMissing = lambda index, is_refused: None,
+        *,
+        is_wanted: IsWanted = lambda index, outcomes: True,
+        on_outcome: OnOutcome = lambda index, outcome: None,
+        name_of: Callable[[int], str] | None = None,
     ) -> list[FitOutcome | None]:
-        """The tasks' outcomes, None where one might not begin. Weights depend on recipe, data and start alone."""
+        """The tasks' outcomes, None where one might not begin, failed, or was not wanted any more.
+
+        Weights depend on a task and the data alone. What failed is `left_out`, under what `name_of` calls it.
+        """
         members = list(accumulate((task.is_work for task in tasks), initial=self._n_before))[1:]
 
         def tell(index: int, epoch: Epoch) -> None:
             on_epoch(replace(epoch, task=index, member=members[index]))
 
         try:
-            return self._run(FitList(tasks, data, tell, may_begin, on_missing))
+            named = name_of or (lambda index: f"{tasks[index].recipe.architecture} {index + 1}")
+            return self._run(FitList(tasks, data, tell, may_begin, on_missing, is_wanted, on_outcome, named))
         finally:
             self._n_before = members[-1] if members else self._n_before
 
     def _run(self, listed: FitList) -> list[FitOutcome | None]:
         outcomes: list[FitOutcome | None] = [None] * len(listed.tasks)
         for index, task in enumerate(listed.tasks):
-            if listed.may_begin(index, outcomes):
-                outcomes[index] = self.perform(task, listed.data, partial(listed.tell, index))
-            else:
+            if not listed.is_wanted(index, outcomes) or not listed.may_begin(index, outcomes):
                 listed.on_missing(index, True)
+                continue
+            try:
+                outcome = self.perform(task, listed.data, partial(listed.tell, index))
+            except TrainingFailed as error:
+                self.leave_out(listed, index, error.message)
+                continue
+            outcomes[index] = outcome
+            listed.on_outcome(index, outcome)
         return outcomes
+
+    def leave_out(self, listed: FitList, index: int, reason: str) -> None:
+        """Goes on without a task's outcome."""
+        part = listed.name_of(index)
+        logger.warning("%s is left out: %s", part, reason)
+        self.left_out.append(LeftOut(part, reason))
+        listed.on_missing(index, False)
 
     def run_all(self, tasks: Sequence[FitTask], data: FitData, on_epoch: Callable[[Epoch], None]) -> list[FitOutcome]:
         """The outcomes of tasks of which none may be missing. Raises TrainingFailed."""
@@ -178,7 +213,14 @@ def perform_fit(
     train, validation = data.draw(task)
     try:
         _, epochs = fit(
-            task.recipe, train, validation, on_batch=on_batch, on_epoch=on_epoch, network=network, checkpoint=checkpoint
+            task.recipe,
+            train,
+            validation,
+            on_batch=on_batch,
+            on_epoch=on_epoch,
+            network=network,
+            checkpoint=checkpoint,
+            bounds=task.bounds,
         )
         seconds = time.monotonic() - began + (0.0 if checkpoint is None else checkpoint.seconds_before)
         return FitOutcome(network.get_weights(), network.penalty, epochs, seconds)
@@ -195,6 +237,7 @@ def key_of(task: FitTask, data: FitData) -> str:
         "before": task.before,
         "season": task.season,
         "data": data.digest,
+        "bounds": task.bounds,
         "penalty": None if start is None else start.penalty,
     }
     return make_key(facts, [] if start is None else start.get_weights())

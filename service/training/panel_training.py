@@ -1,7 +1,7 @@
 """From the user's own series to a model: tries the plan's recipes, measures the best, judges it, fits it to the end."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -17,14 +17,13 @@ from service.networks.network import Network
 from service.store.catalog import Catalog
 from service.training.calibration import calibrate
 from service.training.data.panel_split import PreparedPanel, ScoredWindows, prepare_panel
-from service.training.epoch import Epoch
 from service.training.fit_selection import choose_fits, measure_loss
-from service.training.fits import FitOutcome, Fits, Part
+from service.training.fits import FitOutcome, Fits, FitTask, Part
 from service.training.panel_fit import (
     Fitted,
     PanelWindows,
+    assemble,
     assemble_known,
-    fit_panel,
     forecast_windows,
     make_further_tasks,
     make_tasks,
@@ -35,6 +34,7 @@ from service.training.progress import REFIT_SHARE, ProgressReporter, refit_epoch
 from service.training.promotion import judge
 from service.training.season_selection import choose_seasons
 from service.training.training_result import TrainingResult
+from service.training.trial_round import TrialFits
 from service.training.tuning import tune
 
 logger = logging.getLogger(__name__)
@@ -116,11 +116,15 @@ def _search(plan: TrainingPlan, windows: PanelWindows, fits: Fits, reporter: Pro
     if plan.search is None:
         return choose_fits(_try_all(plan, windows, fits, reporter), windows.prepared, plan.name)
 
-    def fit_one(recipe: Recipe, on_epoch: Callable[[Epoch], None]) -> tuple[Fitted, float]:
-        fitted = fit_panel(recipe, windows, fits, on_epoch)
+    def plan_trial(recipe: Recipe) -> tuple[Recipe, list[FitTask]]:
+        settled = settle(recipe, windows.prepared)
+        return settled, make_tasks(settled)
+
+    def assemble_trial(recipe: Recipe, outcomes: Sequence[FitOutcome]) -> tuple[Fitted, float]:
+        fitted = assemble(recipe, outcomes, windows.prepared)
         return fitted, measure_loss([fitted], windows.prepared)
 
-    return tune(plan.search, plan.recipes[0], fit_one, reporter, fits)
+    return tune(plan.search, plan.recipes[0], TrialFits(windows, plan_trial, assemble_trial), reporter, fits)
 
 
 def _try_all(plan: TrainingPlan, windows: PanelWindows, fits: Fits, reporter: ProgressReporter) -> list[Fitted]:

@@ -34,6 +34,7 @@ class TaskWriter:
             "before": task.before,
             "season": task.season,
             "start": self._write_start(task),
+            "bounds": task.bounds,
             **description,
         }
         return {"part": part, "model": task.recipe.name, "shape": shape_of(task)}
@@ -64,7 +65,7 @@ def read_task(part: Mapping[str, Any], checkpoints: Checkpoints) -> FitTask | No
             return None
         start = begin_network(recipe)
         restore_network(start, standing)
-    return FitTask(recipe, part["before"], part["season"], start)
+    return FitTask(recipe, part["before"], part["season"], start, tuple(part["bounds"]))
 
 
 def perform_part(

@@ -7,7 +7,7 @@ from functools import partial
 
 from service.errors import TrainingFailed
 from service.training.checkpoints import Checkpoints
-from service.training.fits import Abandoned, FitList, FitOutcome, Fits, LeftOut
+from service.training.fits import FitList, FitOutcome, Fits
 from service.training.part_board import JobBoard, Status
 from service.training.part_task import shape_of
 
@@ -48,22 +48,26 @@ class Sharing:
 
     def run(self) -> list[FitOutcome | None]:
         """The outcomes, in the order of the tasks."""
-        try:
-            self._do_all()
-        except Abandoned:
-            self._board.close(list(self._keys.values()))
-            raise
-        return self._outcomes
-
-    def _do_all(self) -> None:
         while self._pending:
             self._fits.on_batch()
             # First of all: what has taken others down may be to be left out.
             self._collect()
+            self._drop_unwanted()
             if not self._do_next() and self._pending:
                 # Others have all that is left.
                 self._checkpoints.keep_time()
                 time.sleep(LOOK_SECONDS)
+        return self._outcomes
+
+    def _drop_unwanted(self) -> None:
+        """Takes back what nobody has done yet and nobody wants any more."""
+        unwanted = [index for index in self._pending if not self._listed.is_wanted(index, self._outcomes)]
+        if not unwanted:
+            return
+        self._board.close([self._keys[index] for index in unwanted if index in self._keys])
+        for index in unwanted:
+            self._pending.remove(index)
+            self._listed.on_missing(index, True)
 
     def _do_next(self) -> bool:
         """Does the first task that nobody else has; False where there is none."""
@@ -77,6 +81,7 @@ class Sharing:
                 error = self._perform(index)
                 if key is not None:
                     self._board.finish(key, error)
+                self._tell(index, error)
             else:
                 if key is not None:
                     self._board.refuse(key)
@@ -92,9 +97,16 @@ class Sharing:
         try:
             self._outcomes[index] = self._fits.perform(listed.tasks[index], listed.data, partial(listed.tell, index))
         except TrainingFailed as error:
-            self._leave_out(index, error.message)
             return error.message
         return None
+
+    def _tell(self, index: int, error: str | None) -> None:
+        """Tells what has become of a task, once the board knows."""
+        outcome = self._outcomes[index]
+        if outcome is not None:
+            self._listed.on_outcome(index, outcome)
+        else:
+            self._fits.leave_out(self._listed, index, error or "It failed.")
 
     def _collect(self) -> None:
         """Looks at what others have done, and takes back what they will not do."""
@@ -123,18 +135,19 @@ class Sharing:
     def _settle(self, index: int, part: Status) -> None:
         """Takes over what has become of a part that this process did not do in this run."""
         if part.state == "failed":
-            self._leave_out(index, part.error or "It failed.")
+            self._tell(index, part.error)
         elif part.state == "open":
-            self._leave_out(index, f"The process that fitted it died, {part.deaths} times.")
+            self._tell(index, f"The process that fitted it died, {part.deaths} times.")
         elif part.state == "refused":
             self._listed.on_missing(index, True)
         elif (outcome := self._read_outcome(self._keys[index])) is not None:
             self._outcomes[index] = outcome
             for epoch in outcome.epochs:
                 self._listed.tell(index, epoch)
+            self._tell(index, None)
         elif self._listed.may_begin(index, self._outcomes):
             # Lost on its way here.
-            self._perform(index)
+            self._tell(index, self._perform(index))
         else:
             self._listed.on_missing(index, True)
 
@@ -154,9 +167,3 @@ class Sharing:
             logger.warning("a worker that helped with job %s is gone", self._board.job_id)
             if self._board.take_back(self._keys[index], part.owner or ""):
                 del self._seen[index]
-
-    def _leave_out(self, index: int, reason: str) -> None:
-        architecture = self._listed.tasks[index].recipe.architecture
-        logger.warning("%s of job %s is left out: %s", architecture, self._board.job_id, reason)
-        self._fits.left_out.append(LeftOut(f"{architecture} {index + 1}", reason))
-        self._listed.on_missing(index, False)

@@ -1,143 +1,185 @@
-"""Searches a recipe's options: trial after trial, the bad ones ended early."""
+"""Searches a recipe's options: trials in rounds, the bad ones ended early."""
 
 import math
-from collections.abc import Callable
-from typing import Any, TypeVar
+from dataclasses import replace
+from typing import Any, Generic
 
 import optuna
+from optuna.trial import TrialState
 
 from service.domain.recipes.recipe import Recipe
 from service.domain.recipes.search_space import Dimension, TuningSearch, change
 from service.errors import TrainingFailed
 from service.training.checkpoints import Standing
-from service.training.epoch import Epoch
-from service.training.fits import Abandoned, Fits, LeftOut
+from service.training.fits import Fits
+from service.training.median_rule import make_bounds
 from service.training.progress import ProgressReporter
+from service.training.trial_round import Fitted, State, Trial, TrialFits, TrialRound
 
-Fitted = TypeVar("Fitted")
-# Fits a recipe, telling its epochs; gives what was fitted and its validation loss.
-FitOne = Callable[[Recipe, Callable[[Epoch], None]], tuple[Fitted, float]]
-
-# Trials that all others are measured by, and epochs before one can be ended: T. Akiba et al., Optuna, 2019.
-TRIALS_BEFORE_PRUNING = 4
-EPOCHS_BEFORE_PRUNING = 3
+# Trials that are proposed together. So many workers can help; the more, the less each proposal knows. It does not
+# depend on the workers that there are: the same request tries the same on one as on twenty.
+TRIALS_OF_A_ROUND = 4
 # By what a job's next run finds which trials have begun.
 TRIALS = "trials"
 
 
-class _Pruned(Abandoned):
-    """A trial whose validation loss is above the median of those before it, at the same epoch."""
-
-
-class _Budget:
+class SearchTime:
     """The seconds of a search, those of the job's runs before included."""
 
     def __init__(self, max_seconds: float, fits: Fits) -> None:
         self._fits = fits
         before = None if fits.checkpoints is None else fits.checkpoints.read(TRIALS)
+        facts: dict[str, Any] = {} if before is None else before.facts
         # By the job's clock.
-        self._began_at = fits.clock.elapsed() if before is None else float(before.facts["began_at"])
-        self._begun = 0 if before is None else int(before.facts["begun"])
+        self._began_at: float = facts.get("began_at", fits.clock.elapsed())
         self._ends_at = self._began_at + max_seconds
-        if before is None:
-            self._keep(1)
+        self._proposed: int = facts.get("proposed", 0)
+        self._begun: set[int] = set(facts.get("begun", ()))
 
-    def allows(self, number: int) -> bool:
-        """Whether a trial may begin; asked for one after the other.
+    @property
+    def is_up(self) -> bool:
+        return self._fits.clock.elapsed() >= self._ends_at
 
-        The first may, and what a run before has begun: only so this run comes to where that one was.
+    def allows_round(self, first: int, end: int) -> bool:
+        """Whether trials may be proposed: the first ones may, and what a run before has proposed.
+
+        Only so this run comes to where that one was.
         """
-        if number < max(1, self._begun):
-            return True
-        if self._fits.clock.elapsed() >= self._ends_at:
+        if first >= max(1, self._proposed) and self.is_up:
             return False
-        self._keep(number + 1)
+        self._proposed = max(self._proposed, end)
+        self._keep()
         return True
 
-    def _keep(self, begun: int) -> None:
+    def allows(self, number: int) -> bool:
+        """Whether a trial may begin. The first may, and what has begun in a run before."""
+        if number > 0 and number not in self._begun and self.is_up:
+            return False
+        self.keep_begun(number)
+        return True
+
+    def keep_begun(self, number: int) -> None:
+        """Remembers a trial that has begun, wherever."""
+        if number not in self._begun:
+            self._begun.add(number)
+            self._keep()
+
+    def _keep(self) -> None:
         if self._fits.checkpoints is not None:
-            facts = {"began_at": self._began_at, "begun": begun}
+            facts = {"began_at": self._began_at, "proposed": self._proposed, "begun": sorted(self._begun)}
             self._fits.checkpoints.write(TRIALS, Standing([], [], facts, 0.0))
 
 
 def tune(
-    search: TuningSearch, recipe: Recipe, fit_one: FitOne[Fitted], reporter: ProgressReporter, fits: Fits
+    search: TuningSearch, recipe: Recipe, trial_fits: TrialFits[Fitted], reporter: ProgressReporter, fits: Fits
 ) -> Fitted:
     """The best of a search's fits by validation. The first trial is the recipe as it is; the seed decides the others.
 
-    The options are drawn by a tree-structured Parzen estimator (J. Bergstra et al., Algorithms for Hyper-Parameter
-    Optimization, 2011), as Optuna has it.
-
-    Args:
-        fits: perform what `fit_one` fits.
+    What a trial is drawn and ended by are the rounds before its own, not the other trials of its round. So the same
+    request tries the same, whoever does the fits and in whatever order they end.
 
     Raises:
         TrainingFailed: no trial gave finite numbers.
     """
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = optuna.create_study(
-        sampler=optuna.samplers.TPESampler(seed=recipe.seed),
-        pruner=optuna.pruners.MedianPruner(TRIALS_BEFORE_PRUNING, EPOCHS_BEFORE_PRUNING),
-    )
-    study.enqueue_trial({dimension.option: getattr(recipe, dimension.option) for dimension in search.space})
-    budget = _Budget(search.max_seconds, fits)
-    best: Fitted | None = None
-    least = math.inf
-    # Of the best trial alone: nobody sees the others' fits.
-    left_out: list[LeftOut] = []
-    for number in range(search.trials):
-        if not budget.allows(number):
-            reporter.skip((search.trials - number) * epochs_of(recipe))
+    time = SearchTime(search.max_seconds, fits)
+    tuner = Tuner(search, recipe, trial_fits, reporter)
+    for first in range(0, search.trials, TRIALS_OF_A_ROUND):
+        end = min(first + TRIALS_OF_A_ROUND, search.trials)
+        if tuner.is_out_of_time or not time.allows_round(first, end):
+            reporter.skip((search.trials - first) * epochs_of(recipe))
             break
-        trial = study.ask()
-        options = {dimension.option: _suggest(trial, dimension) for dimension in search.space}
-        told = n_epochs = 0
+        trials = [tuner.propose(number) for number in range(first, end)]
+        TrialRound(trials, time, tuner.end).run(trial_fits.data, fits, reporter.epoch)
+    if tuner.best is not None:
+        return tuner.best
+    if fits.left_out and not tuner.has_diverged:
+        raise TrainingFailed(fits.left_out[0].reason)
+    raise TrainingFailed("Every trial diverged: their numbers are not finite. Try a lower learning_rate.")
 
-        def on_epoch(epoch: Epoch, trial: Any = trial) -> None:
-            nonlocal told, n_epochs
-            told += 1
-            n_epochs += 1
-            reporter.epoch(epoch)
-            # Of an ensemble the first member tells for all, in whatever order others have fitted them.
-            if epoch.task == 0 and math.isfinite(epoch.val_loss):
-                trial.report(epoch.val_loss, epoch.number)
-                if trial.should_prune():
-                    n_epochs = epoch.number
-                    raise _Pruned
 
-        loss, state = math.inf, "diverged"
-        try:
-            fitted, loss = fit_one(change(recipe, options), on_epoch)
-            if math.isfinite(loss):
-                state = "complete"
-                if loss < least:
-                    best, least, left_out = fitted, loss, list(fits.left_out)
-        except _Pruned:
-            state = "pruned"
-        except TrainingFailed:
-            # Its numbers are not finite: other options may be better.
-            state = "diverged"
-        fits.left_out.clear()
-        reporter.skip(epochs_of(recipe) - told)
+class Tuner(Generic[Fitted]):
+    """Proposes trials, and learns what became of them.
+
+    Options are drawn by a tree-structured Parzen estimator (J. Bergstra et al., Algorithms for Hyper-Parameter
+    Optimization, 2011), as Optuna has it. Trials that are proposed and not yet ended count as bad ones ("constant
+    liar"), so that those of a round differ.
+    """
+
+    def __init__(
+        self,
+        search: TuningSearch,
+        recipe: Recipe,
+        trial_fits: TrialFits[Fitted],
+        reporter: ProgressReporter,
+    ) -> None:
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        # After the first round options are drawn by what is known. With ten at random, as is usual, rounds found worse
+        # ones than trials one by one; see docs/decisions/0025-checkpoints-and-parts.md.
+        sampler = optuna.samplers.TPESampler(seed=recipe.seed, n_startup_trials=TRIALS_OF_A_ROUND, constant_liar=True)
+        self._study = optuna.create_study(sampler=sampler)
+        self._study.enqueue_trial({dimension.option: getattr(recipe, dimension.option) for dimension in search.space})
+        self._search = search
+        self._recipe = recipe
+        self._trial_fits = trial_fits
+        self._reporter = reporter
+        # Validation losses of complete trials, by epoch.
+        self._histories: list[list[float]] = []
+        self._least = math.inf
+        self.best: Fitted | None = None
+        self.is_out_of_time = False
+        self.has_diverged = False
+
+    def propose(self, number: int) -> Trial:
+        """A trial. All of a round are to be proposed before any of them ends."""
+        asked = self._study.ask()
+        options = {dimension.option: _suggest(asked, dimension) for dimension in self._search.space}
+        recipe, tasks = self._trial_fits.plan(change(self._recipe, options))
+        first = replace(tasks[0], bounds=make_bounds(self._histories, tasks[0].recipe.epochs))
+        return Trial(number, asked, options, recipe, [first, *tasks[1:]])
+
+    def end(self, trial: Trial) -> None:
+        """Learns from a trial that has ended, and reports it. To be called in the order of their numbers."""
+        self._reporter.skip(epochs_of(self._recipe) - trial.n_told)
+        state, loss = trial.settle_state(), math.inf
+        if state == "refused":
+            self.is_out_of_time = True
+            return
         if state == "complete":
-            study.tell(trial, loss)
-        else:
-            study.tell(
-                trial, state=optuna.trial.TrialState.PRUNED if state == "pruned" else optuna.trial.TrialState.FAIL
-            )
-        reporter.trial(
+            loss = self._assemble(trial)
+            if not math.isfinite(loss):
+                state = "diverged"
+                self.has_diverged = True
+        self._learn(trial, state, loss)
+        self._reporter.trial(
             {
-                "number": number + 1,
+                "number": trial.number + 1,
                 "state": state,
-                "options": options,
-                "epochs": n_epochs,
+                "options": trial.options,
+                "epochs": trial.n_epochs,
                 "loss": loss if state == "complete" else None,
             }
         )
-    if best is None:
-        raise TrainingFailed("Every trial diverged: their numbers are not finite. Try a lower learning_rate.")
-    fits.left_out += left_out
-    return best
+
+    def _assemble(self, trial: Trial) -> float:
+        """The loss of a trial's fit, which is kept if it is the best so far; infinity of one that can't be used."""
+        try:
+            fitted, loss = self._trial_fits.assemble(trial.recipe, [one for one in trial.outcomes if one is not None])
+        except TrainingFailed:
+            # Its numbers are not finite: other options may be better.
+            return math.inf
+        if loss < self._least:
+            self.best, self._least = fitted, loss
+        return loss
+
+    def _learn(self, trial: Trial, state: State, loss: float) -> None:
+        for number, val_loss in enumerate(trial.losses, start=1):
+            if math.isfinite(val_loss):
+                trial.asked.report(val_loss, number)
+        if state == "complete":
+            self._histories.append(trial.losses)
+            self._study.tell(trial.asked, loss)
+        else:
+            self._study.tell(trial.asked, state=TrialState.PRUNED if state == "pruned" else TrialState.FAIL)
 
 
 def epochs_of(recipe: Recipe) -> int:

@@ -1,7 +1,7 @@
 """Trains on the chapter's waves."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -15,10 +15,10 @@ from service.networks.network import make_network
 from service.training.data.training_set import TrainingSet
 from service.training.data.wave_data import WaveData, prepare_waves
 from service.training.data.wave_sampler import WaveSampler
-from service.training.epoch import Epoch
 from service.training.fits import FitOutcome, Fits, FitTask
 from service.training.progress import ProgressReporter
 from service.training.training_result import TrainingResult
+from service.training.trial_round import TrialFits
 from service.training.tuning import tune
 from service.training.wave_scores import score_waves
 
@@ -62,12 +62,14 @@ def train_on_waves(plan: TrainingPlan, fits: Fits, reporter: ProgressReporter) -
     windows = WaveWindows()
     if plan.search is not None:
 
-        def fit_one(recipe: Recipe, on_epoch: Callable[[Epoch], None]) -> tuple[TrainingResult, float]:
-            outcomes = fits.run_all([FitTask(member) for member in _members(recipe)], windows, on_epoch)
+        def plan_trial(recipe: Recipe) -> tuple[Recipe, list[FitTask]]:
+            return recipe, [FitTask(member) for member in _members(recipe)]
+
+        def assemble(recipe: Recipe, outcomes: Sequence[FitOutcome]) -> tuple[TrainingResult, float]:
             result = _assemble(recipe, outcomes, windows)
             return result, float(result.metrics["validation"]["mse"])
 
-        return tune(plan.search, plan.recipes[0], fit_one, reporter, fits)
+        return tune(plan.search, plan.recipes[0], TrialFits(windows, plan_trial, assemble), reporter, fits)
     owners = [i for i, recipe in enumerate(plan.recipes) for _ in _members(recipe)]
     refused: set[int] = set()
 

@@ -20,13 +20,27 @@ OWN = {"kind": "series", "series": SERIES, "freq": "MS"}
 KINDS: dict[str, tuple[int, dict[str, Any]]] = {
     "lstm": (1, {"architecture": "lstm", "data": OWN, "horizon": 6, "epochs": 60, "max_windows": 1600}),
     "waves": (1, {"architecture": "gru", "data": {"n_series": 1000}, "epochs": 60, "units": 8, "dropout": 0.1}),
+    # In the second round.
+    "tuned": (
+        8,
+        {
+            "architecture": "gru",
+            "data": {"n_series": 1000},
+            "epochs": 10,
+            "units": 8,
+            "layers": 1,
+            "dropout": 0.1,
+            "batch_size": 32,
+            "tune": {"trials": 8, "max_seconds": 3600},
+        },
+    ),
     "auto": (4, {"architecture": "auto", "data": OWN, "horizon": 6}),
 }
 
 
 # What each kind of fit goes on from, tests/training/test_checkpoints.py tells without processes.
 @pytest.mark.parametrize(
-    "kind", ["lstm", *(pytest.param(kind, marks=pytest.mark.exhaustive) for kind in ("waves", "auto"))]
+    "kind", ["lstm", "tuned", *(pytest.param(kind, marks=pytest.mark.exhaustive) for kind in ("waves", "auto"))]
 )
 def test_a_killed_job_goes_on_and_ends_with_the_weights_of_an_undisturbed_one(service: Processes, kind: str) -> None:
     n_checkpoints, request = KINDS[kind]
@@ -45,6 +59,7 @@ def test_a_killed_job_goes_on_and_ends_with_the_weights_of_an_undisturbed_one(se
     undisturbed = ended(service, service.train(**request, name=f"{kind}-undisturbed"))
     assert weights_of(service.store, f"{kind}-killed") == weights_of(service.store, f"{kind}-undisturbed")
     assert done["result"]["metrics"] == undisturbed["result"]["metrics"]
+    assert done["result"].get("trials") == undisturbed["result"].get("trials")
     assert done["progress"]["epoch"] == undisturbed["progress"]["epoch"] == undisturbed["progress"]["epochs"]
 
 

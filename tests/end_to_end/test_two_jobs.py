@@ -13,7 +13,17 @@ import pytest
 from tests.end_to_end.processes import Processes
 from tests.end_to_end.test_resumed_jobs import KINDS, ended, weights_of
 
-ENSEMBLE = {**KINDS["lstm"][1], "ensemble": {"members": 4}, "epochs": 8, "units": 8}
+# An ensemble, and a search whose second round ends trials early.
+SHARED: dict[str, dict[str, Any]] = {
+    "members": {**KINDS["lstm"][1], "ensemble": {"members": 4}, "epochs": 8, "units": 8},
+    "trials": {
+        "architecture": "linear",
+        "data": {"n_series": 2000},
+        "epochs": 8,
+        "batch_size": 16,
+        "tune": {"trials": 8, "max_seconds": 3600},
+    },
+}
 SETTINGS = {
     # With more threads a product adds up in another order.
     "PJRT_NPROC": "1",
@@ -30,7 +40,9 @@ class Machine(NamedTuple):
 class Trained(NamedTuple):
     weights: bytes
     metrics: dict[str, Any]
+    trials: list[dict[str, Any]] | None
     progress: tuple[int, int]
+    n_helped: int
 
 
 @pytest.fixture(scope="module")
@@ -50,37 +62,55 @@ def start(processes: Processes, n_jobs: int) -> Machine:
     return Machine(processes, workers)
 
 
-def train_an_ensemble(processes: Processes) -> Trained:
-    job = ended(processes, processes.train(**ENSEMBLE, name="shared"))
-    assert "left_out" not in job["result"]
-    progress = job["progress"]["epoch"], job["progress"]["epochs"]
-    return Trained(weights_of(processes.store, "shared"), job["result"]["metrics"], progress)
+def count_helped(processes: Processes) -> int:
+    return sum(path.read_text().count("helps with a part") for path in processes.folder.glob("*.log"))
+
+
+def train_shared(processes: Processes) -> dict[str, Trained]:
+    """What an idle worker can help with."""
+    trained = {}
+    for name, request in SHARED.items():
+        n_helped = count_helped(processes)
+        job = ended(processes, processes.train(**request, name=name))
+        assert "left_out" not in job["result"]
+        trained[name] = Trained(
+            weights_of(processes.store, name),
+            job["result"]["metrics"],
+            job["result"].get("trials"),
+            (job["progress"]["epoch"], job["progress"]["epochs"]),
+            count_helped(processes) - n_helped,
+        )
+    return trained
 
 
 @pytest.fixture(scope="module")
-def together(machine: Machine) -> Trained:
-    return train_an_ensemble(machine.processes)
+def together(machine: Machine) -> dict[str, Trained]:
+    return train_shared(machine.processes)
 
 
 def epoch_of(job: dict[str, Any]) -> int:
     return (job["progress"] or {}).get("epoch") or 0
 
 
-def test_an_idle_worker_helps(machine: Machine, together: Trained) -> None:
-    assert "helps with a part" in machine.processes.logs()
-    done, all_epochs = together.progress
+@pytest.mark.parametrize("name", SHARED)
+def test_an_idle_worker_helps(together: dict[str, Trained], name: str) -> None:
+    assert together[name].n_helped > 0
+    done, all_epochs = together[name].progress
     assert done == all_epochs
+    assert (name == "trials") == ("pruned" in {trial["state"] for trial in together[name].trials or ()})
 
 
-@pytest.mark.exhaustive  # Without processes tests/training/test_shared_fits.py compares them.
-def test_a_model_is_that_of_one_worker_alone(together: Trained, tmp_path: Path) -> None:
-    alone = Processes(tmp_path, **SETTINGS)
+# Without processes tests/training/test_shared_fits.py and test_shared_tuning.py compare them.
+@pytest.mark.exhaustive
+def test_a_model_is_that_of_one_worker_alone(together: dict[str, Trained], tmp_path: Path) -> None:
+    processes = Processes(tmp_path, **SETTINGS)
     try:
-        start(alone, 1)
-        assert train_an_ensemble(alone) == together
-        assert "helps with a part" not in alone.logs()
+        start(processes, 1)
+        alone = train_shared(processes)
     finally:
-        alone.close()
+        processes.close()
+    assert [one.n_helped for one in alone.values()] == [0, 0]
+    assert alone == {name: one._replace(n_helped=0) for name, one in together.items()}
 
 
 def test_two_jobs_run_at_once_let_others_go_first_and_go_on_with_one_worker(machine: Machine) -> None:

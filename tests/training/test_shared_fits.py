@@ -1,8 +1,7 @@
 """Jobs whose fits are shared among processes, and what they are when nobody helps, or helpers fail."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from service.training import sharing
 from service.training.checkpoints import Checkpoints
 from service.training.data.panel_split import prepare_panel, read_panel
 from service.training.epoch import Epoch
-from service.training.fits import Abandoned, FitOutcome, Fits
+from service.training.fits import FitOutcome, Fits
 from service.training.panel_fit import PanelWindows, make_tasks, settle
 from service.training.panel_training import train_on_panel
 from service.training.progress import ProgressReporter
@@ -25,70 +24,8 @@ from service.training.shared_fits import SharedFits
 from service.training.trainer import Trainer
 from service.training.training_result import TrainingResult
 from tests.training.bench import SHORT, Bench, regular
+from tests.training.part_table import Status, Table, assert_same
 from tests.training.recorder import Recorder
-
-
-@dataclass
-class Status:
-    state: str = "open"
-    owner: str | None = None
-    beats: int = 0
-    deaths: int = 0
-    error: str | None = None
-
-    @property
-    def is_helped(self) -> bool:
-        return self.owner == "helper"
-
-
-class Table:
-    """A board in memory, on which `help_` acts whenever the job looks at it."""
-
-    def __init__(self, help_: Callable[["Table", str, dict[str, Any]], None] = lambda table, key, part: None) -> None:
-        self.parts: dict[str, Status] = {}
-        self.tasks: dict[str, dict[str, Any]] = {}
-        self._help = help_
-
-    def post(self, job_id: str, tasks: Mapping[str, dict[str, Any]], *, is_rerun: bool) -> None:
-        for key, task in tasks.items():
-            self.parts.setdefault(key, Status())
-            self.tasks[key] = task["part"]
-            if is_rerun and self.parts[key] == Status("taken"):
-                self.parts[key] = Status()
-        # As a helper that is faster than the job.
-        for key in list(tasks)[1::2]:
-            if self.parts[key].state == "open":
-                self.parts[key] = Status("taken", "helper")
-                self._help(self, key, self.tasks[key])
-
-    def take_own(self, job_id: str, key: str) -> bool:
-        if self.parts[key].state != "open":
-            return False
-        self.parts[key].state = "taken"
-        return True
-
-    def finish(self, job_id: str, key: str, owner: str | None = None, error: str | None = None) -> bool:
-        self.parts[key].state = "done" if error is None else "failed"
-        return True
-
-    def refuse(self, job_id: str, key: str) -> bool:
-        self.parts[key].state = "refused"
-        return True
-
-    def close(self, job_id: str, keys: Sequence[str]) -> None:
-        for key in keys:
-            if self.parts[key].state in ("open", "taken"):
-                del self.parts[key]
-
-    def give_back(self, job_id: str, key: str, owner: str, *, has_died: bool) -> None:
-        self.parts[key] = Status(deaths=self.parts[key].deaths + has_died)
-
-    def read(self, job_id: str) -> Mapping[str, Status]:
-        return dict(self.parts)
-
-    def remove(self, job_ids: Sequence[str]) -> None:
-        self.parts.clear()
-
 
 SERIES = [regular(120, seed) for seed in range(3)]
 REQUEST: dict[str, Any] = {"architecture": "mlp", "ensemble": {"members": 4}, "units": 8, "horizon": 7, **SHORT}
@@ -127,14 +64,6 @@ class Shop:
 @pytest.fixture
 def shop(bench: Bench, tmp_path: Path) -> Shop:
     return Shop(bench, tmp_path)
-
-
-def assert_same(found: TrainingResult, expected: TrainingResult) -> None:
-    for ours, theirs in zip(found.weights, expected.weights, strict=True):
-        np.testing.assert_array_equal(ours, theirs)
-    assert found.metrics == expected.metrics
-    assert found.epochs_run == expected.epochs_run
-    assert found.recipe == expected.recipe
 
 
 def test_a_model_does_not_depend_on_who_fitted_its_members(shop: Shop) -> None:
@@ -317,17 +246,6 @@ def test_what_is_said_to_be_done_and_nobody_finds_is_done_again_only_in_time(sho
     members = Members(shop)
     assert [outcome is None for outcome in members.run(Table(lie), most=2)] == [False, False, True, True]
     assert sorted(members.missing) == [(2, True), (3, True)]
-
-
-def test_parts_of_a_list_that_nobody_wants_any_more_are_left_to_nobody(shop: Shop) -> None:
-    members, table = Members(shop), Table(open_all)
-
-    def prune(epoch: Epoch) -> None:
-        raise Abandoned
-
-    with pytest.raises(Abandoned):
-        shop.shared(table).run(members.tasks, members.windows, prune)
-    assert table.parts == {}
 
 
 class Clock:

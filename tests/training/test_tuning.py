@@ -1,8 +1,6 @@
 """The tuner: what it may change, what it publishes, and what it tells of its trials."""
 
-from collections.abc import Callable
 from dataclasses import replace
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -10,19 +8,17 @@ import numpy as np
 import pytest
 
 from service.domain.recipes.auto_candidates import make_training_plan
-from service.domain.recipes.recipe import PanelData, Recipe
+from service.domain.recipes.recipe import PanelData
 from service.domain.recipes.training_plan import TrainingPlan
 from service.errors import InvalidRequest, TrainingFailed
 from service.jobs.job import Progress
 from service.storage.object_storage import ObjectStorage
 from service.store.catalog import Catalog
 from service.training.checkpoints import Checkpoints
-from service.training.epoch import Epoch
-from service.training.fits import Fits, LeftOut
+from service.training.fits import Fits
 from service.training.panel_training import train_on_panel
 from service.training.progress import ProgressReporter
 from service.training.training_result import TrainingResult
-from service.training.tuning import tune
 from service.training.wave_training import train_on_waves
 
 SMALL: dict[str, Any] = {"architecture": "linear", "data": {"n_series": 300}, "epochs": 8}
@@ -183,33 +179,3 @@ def test_the_seconds_of_a_search_are_those_of_all_runs_and_trials_that_have_begu
         run(trials_before_it_dies=2)
     # The third had begun, and no other may.
     assert run() == undisturbed[:3]
-
-
-def tune_ensemble(is_reversed: bool) -> tuple[list[dict[str, Any]], list[LeftOut]]:
-    """Trials of two members, told in either order; every other trial leaves something out."""
-    made, job = make_training_plan({**SMALL, "tune": {"trials": 12}}), Job()
-    assert made.search is not None
-    reporter, fits = ProgressReporter(made, job), Fits(lambda: None)
-    numbers = count(1)
-
-    def fit_one(recipe: Recipe, on_epoch: Callable[[Epoch], None]) -> tuple[int, float]:
-        number = next(numbers)
-        if number % 2 == 0:
-            fits.left_out.append(LeftOut(f"of trial {number}", "It diverged."))
-        for task in (1, 0) if is_reversed else (0, 1):
-            for epoch in range(1, 9):
-                # The second member knows nothing of what the options are good for.
-                off = abs(np.log(recipe.learning_rate / 0.003)) if task == 0 else (7 * number) % 5
-                on_epoch(Epoch(epoch, 1.0, float(off) + 1 / epoch, 0.0, task=task))
-        return number, float(abs(np.log(recipe.learning_rate / 0.003)))
-
-    best = tune(made.search, made.recipes[0], fit_one, reporter, fits)
-    assert reporter.trials is not None
-    assert [one.part for one in fits.left_out] == ([] if best % 2 else [f"of trial {best}"])
-    return reporter.trials, fits.left_out
-
-
-def test_the_trials_of_an_ensemble_do_not_depend_on_which_member_is_done_first() -> None:
-    trials, left_out = tune_ensemble(is_reversed=False)
-    assert "pruned" in {trial["state"] for trial in trials}
-    assert tune_ensemble(is_reversed=True) == (trials, left_out)

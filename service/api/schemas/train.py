@@ -136,7 +136,7 @@ class TrialAnswer(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     number: int
-    state: Literal["complete", "pruned", "diverged"]
+    state: Literal["complete", "pruned", "diverged", "failed"]
     options: dict[str, Any]
     epochs: int
     loss: float | None

@@ -15,6 +15,7 @@ from service.training.checkpoints import FitCheckpoint, Standing
 from service.training.data.training_set import BatchSampler, TrainingSet
 from service.training.epoch import OVERTIME_SECONDS, Epoch
 from service.training.jax_trainer.program import Batches, Fit, Program, find_program
+from service.training.median_rule import Bounds, is_above
 
 Floats = NDArray[np.float32]
 
@@ -34,12 +35,14 @@ def fit_with_jax(
     on_epoch: Callable[[Epoch], None],
     checkpoint: FitCheckpoint | None = None,
     standing: Standing | None = None,
+    bounds: Bounds = (),
 ) -> list[Epoch]:
     """Fits a network: `service.training.fit.fit` says how. Returns the epochs; the network has its new weights.
 
     Args:
         checkpoint: where the fit's standing is written after an epoch, now and then.
         standing: what it has written before, to go on from there.
+        bounds: of the validation loss, by epoch; a fit that is above ends.
     """
     program = find_program(network, recipe)
     state = program.begin(network.get_weights(), recipe.seed)
@@ -62,7 +65,9 @@ def fit_with_jax(
         rates = _learning_rates(recipe, n_batches, falls=True)
     ends_at = None if recipe.max_seconds is None else began + recipe.max_seconds
     # What was written last may be the end: the process died before it could tell.
-    is_over = standing is not None and (stop.is_over or (ends_at is not None and time.monotonic() >= ends_at))
+    is_over = standing is not None and (
+        stop.is_over or _is_above(epochs, bounds) or (ends_at is not None and time.monotonic() >= ends_at)
+    )
     while len(epochs) < recipe.epochs and not is_over:
         started = time.monotonic()
         cut_at = None if ends_at is None else ends_at + OVERTIME_SECONDS
@@ -71,7 +76,7 @@ def fit_with_jax(
         epochs.append(Epoch(len(epochs) + 1, loss, val_loss, time.monotonic() - started))
         on_epoch(epochs[-1])
         out_of_time = ends_at is not None and time.monotonic() >= ends_at
-        is_over = stop.after(val_loss, val_last_step, state) or out_of_time
+        is_over = stop.after(val_loss, val_last_step, state) or out_of_time or _is_above(epochs, bounds)
         if checkpoint is not None and checkpoint.is_due:
             checkpoint.write(_stand(state, stop, rng, epochs, time.monotonic() - began))
     weights = state.weights if stop.best is None else stop.best
@@ -117,6 +122,10 @@ class _EarlyStop:
         if loss < self.least or self.best is None:
             self.least, self.waited, self.best = loss, 0, state.weights
         return self.is_over
+
+
+def _is_above(epochs: list[Epoch], bounds: Bounds) -> bool:
+    return is_above([epoch.val_loss for epoch in epochs], bounds)
 
 
 def _stand(state: Fit, stop: _EarlyStop, rng: np.random.Generator, epochs: list[Epoch], seconds: float) -> Standing:
