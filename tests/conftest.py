@@ -63,7 +63,8 @@ README = "tests/end_to_end/test_readme.py"
 # These share one service, API and worker.
 OF_THE_SERVICE = (
     README,
-    "tests/end_to_end/",
+    "tests/end_to_end/test_service.py",
+    "tests/end_to_end/test_resumed_jobs.py",
     "tests/page/",
     "tests/test_cli.py",
     "tests/cli/",
@@ -71,7 +72,7 @@ OF_THE_SERVICE = (
     "tests/examples/test_notebook.py",
 )
 # Of the modules that take long all go first: none is left to one process at the end.
-LONG = ("tests/training/", "tests/abuse/")
+LONG = ("tests/end_to_end/", "tests/training/", "tests/abuse/")
 # These start processes of their own, compute nothing of what others share, and wait: they go last.
 WAITING = (
     "tests/contract/test_add_an_architecture.py",

@@ -47,6 +47,11 @@ class S3:
         """Makes every other request fail from now on, as `tests.s3_server` says; with "" none."""
         self._put("/-/faults", fault.encode())
 
+    def count_requests(self) -> int:
+        """How many came so far."""
+        with urllib.request.urlopen(f"{self.endpoint}/-/faults") as answer:
+            return int(answer.read())
+
     def close(self) -> None:
         assert self._process.stdin is not None
         assert self._process.stdout is not None

@@ -3,7 +3,8 @@
     python -m tests.s3_server
 
 It prints its URL and serves until its standard input ends. `PUT /-/faults` with the body `500` (or `hang`, or `404`, or
-nothing) makes it answer every other request so from then on; `flaky` fails every third one.
+nothing) makes it answer every other request so from then on; `flaky` fails every third one. `GET` there says how many
+requests came.
 """
 
 import sys
@@ -33,6 +34,9 @@ class FaultyApplication:
         self._n_requests = 0
 
     def __call__(self, environ: dict[str, Any], start: Start) -> Iterable[bytes]:
+        if environ["PATH_INFO"] == FAULTS_PATH and environ["REQUEST_METHOD"] == "GET":
+            start("200 OK", [("Content-Type", "text/plain")])
+            return [str(self._n_requests).encode()]
         if environ["PATH_INFO"] == FAULTS_PATH:
             self._fault = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0)).decode()
             start("204 No Content", [])

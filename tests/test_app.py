@@ -128,7 +128,7 @@ def test_a_job_database_that_can_not_be_opened_is_said_and_keeps_no_forecast_wai
 
 
 def test_a_server_that_is_to_end_says_so_serves_on_and_then_ends_by_itself(tmp_path: Path) -> None:
-    with serving(tmp_path, DRAIN_SECONDS="1.5") as (process, url), httpx.Client(base_url=url) as http:
+    with serving(tmp_path, DRAIN_SECONDS="4") as (process, url), httpx.Client(base_url=url) as http:
         job = http.post("/train", json={"architecture": "lstm"}).json()
         with http.stream("GET", f"/jobs/{job['id']}/events") as stream:
             process.send_signal(signal.SIGTERM)
@@ -139,7 +139,7 @@ def test_a_server_that_is_to_end_says_so_serves_on_and_then_ends_by_itself(tmp_p
         assert (response.status_code, response.json()["errors"][0]["code"]) == (503, "not_ready")
         assert http.get(f"/jobs/{job['id']}").status_code == 200
         assert process.wait(60) == 0
-        assert time.monotonic() - asked > 1.4
+        assert time.monotonic() - asked > 3.9
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")

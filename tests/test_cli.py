@@ -1,7 +1,6 @@
 """The command as a person types it: real processes against a real server and worker."""
 
 import json
-import os
 import re
 import signal
 import socket
@@ -11,7 +10,6 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from service.cli.first_run import choose_starters
@@ -410,51 +408,6 @@ def test_jobs_that_run_at_once_share_a_gpus_memory() -> None:
     assert share_of_gpu(2, {}) == {"XLA_CLIENT_MEM_FRACTION": "0.400"}
     # Alone, JAX' own share; and JAX ends a process that is told two.
     assert share_of_gpu(1, {}) == share_of_gpu(2, {"XLA_PYTHON_CLIENT_MEM_FRACTION": ".3"}) == {}
-
-
-def epoch_of(job: dict[str, Any]) -> int:
-    return (job["progress"] or {}).get("epoch") or 0
-
-
-def test_a_worker_of_two_jobs_runs_two_at_once_and_lets_others_go_first(tmp_path: Path) -> None:
-    processes = Processes(tmp_path)
-    try:
-        processes.start("serve")
-        workers = processes.start("worker", "--jobs", "2")
-        processes.wait_until_ready()
-        # A backtest is a job that compiles nothing. The end of these nobody sees.
-        walks = np.random.default_rng(0).standard_normal((1200, 250)).cumsum(axis=1).round(2).tolist()
-        request = {"model": "zero-shot", "series": walks, "horizon": 3, "season": 7}
-        submitted = [processes.client.post("/backtest", json={**request, "windows": n}) for n in (199, 200)]
-        assert [response.status_code for response in submitted] == [202, 202]
-
-        def find_running() -> list[dict[str, Any]]:
-            jobs = processes.client.get("/jobs").json()["jobs"]
-            found = [job for job in jobs if job["status"] == "running" and epoch_of(job)]
-            return found if len(found) == 2 else []
-
-        running = processes.wait_until(find_running, "both at work")
-        assert {job["id"] for job in running} == {response.json()["id"] for response in submitted}
-        lists = Path(f"/proc/{workers.pid}/task").glob("*/children")
-        children = [int(child) for one in lists for child in one.read_text().split()]
-        if sys.platform == "linux":
-            nice = min(os.getpriority(os.PRIO_PROCESS, 0) + 10, 19)
-            assert [os.getpriority(os.PRIO_PROCESS, child) for child in children] == [nice, nice]
-        # Killed, and started with one slot: it does the job of the other one too.
-        workers.kill()
-        workers.wait()
-        processes.wait_until(lambda: not any(Path(f"/proc/{child}").exists() for child in children), "their end")
-        before = {job["id"]: epoch_of(processes.job(job["id"])) for job in running}
-        processes.start("worker", "--jobs", "1")
-        for _ in range(2):
-            (moved,) = processes.wait_until(
-                lambda: {key for key, epoch in before.items() if epoch_of(processes.job(key)) not in (0, epoch)},
-                "a job that goes on",
-            )
-            processes.cancel(moved)
-            del before[moved]
-    finally:
-        processes.close()
 
 
 def test_schedules_are_made_listed_paused_run_and_removed(service: Processes) -> None:

@@ -102,11 +102,12 @@ def test_the_process_volunteers_to_be_ended_when_memory_runs_out(supervisor: Job
     assert perform(supervisor, "tell", times=0)["oom_score"] == 1000
 
 
-def test_a_task_that_heeds_a_cancel_ends_and_its_process_is_kept(supervisor: JobSupervisor) -> None:
-    before = process_of(supervisor)
-    with pytest.raises(JobStopped):
-        perform(supervisor, "wait", Run(cancel_after_seconds=0.3))
-    assert process_of(supervisor) == before
+def test_a_task_that_heeds_a_cancel_ends_and_its_process_is_kept() -> None:
+    with supervising(grace_seconds=60.0) as supervisor:
+        before = process_of(supervisor)
+        with pytest.raises(JobStopped):
+            perform(supervisor, "wait", Run(cancel_after_seconds=0.3))
+        assert process_of(supervisor) == before
 
 
 @pytest.mark.parametrize("is_stopped", [False, True], ids=["busy", "stopped by a signal"])

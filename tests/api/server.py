@@ -46,9 +46,12 @@ def client(root: Path, state_dir: Path, **fields: Any) -> Iterator[httpx.Client]
 def wait_until(condition: Callable[[], object], seconds: float = 60.0) -> None:
     """Waits for a condition to hold. The deadline is there to end a test that hangs, whatever else the machine does."""
     deadline = time.monotonic() + seconds
+    pause = 0.005
     while not condition():
         assert time.monotonic() < deadline, f"not within {seconds:.0f} s"
-        time.sleep(0.005)
+        time.sleep(pause)
+        # Who asks all the time takes from what it waits for.
+        pause = min(1.2 * pause, 0.1)
 
 
 def assert_problem(response: httpx.Response, status: int, code: str, pointer: str | None = None) -> dict[str, Any]:

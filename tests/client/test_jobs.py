@@ -187,9 +187,16 @@ def worker_of(store: Path, state: Path) -> Any:
     return worker(state)
 
 
-def test_a_whole_upload_is_forecast_into_a_file(make: Make, store: Path, tmp_path: Path) -> None:
-    state = tmp_path / "state"
-    with running(store, state) as url, forecasting_worker(store, state), make(url) as client:
+@pytest.fixture(scope="module")
+def forecasting(store: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A server with a worker that forecasts uploads."""
+    state = tmp_path_factory.mktemp("state")
+    with running(store, state) as url, forecasting_worker(store, state):
+        yield url
+
+
+def test_a_whole_upload_is_forecast_into_a_file(make: Make, forecasting: str, tmp_path: Path) -> None:
+    with make(forecasting) as client:
         dataset = client.upload({f"s{i}": [float((i + t) % 7) for t in range(30)] for i in range(50)})
         events: list[Event] = []
         path = tmp_path / "forecasts.parquet"

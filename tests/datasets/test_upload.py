@@ -246,3 +246,17 @@ async def test_a_reader_that_can_not_be_started_is_not_the_files_fault(
     with pytest.raises(StorageUnavailable, match="reader of uploads"):
         await take(make_uploader(store), b"y\n1\n")
     assert staged(store) == []
+
+
+async def test_a_reader_imports_no_pandas_where_it_is_installed(
+    store: DatasetStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = tmp_path / "imported"
+    code = (
+        f"import sys; from service.datasets.reader import main; main(); print(*sys.modules, file=open('{told}', 'w'))"
+    )
+    replace_reader(monkeypatch, tmp_path, f'shift 2\nexec {sys.executable} -c "{code}" "$@"')
+    dataset = await take(make_uploader(store), b"ds,y\n2024-01-01,1\n2024-01-02,2\n")
+    assert dataset.n_points == 2
+    assert {"numpy", "pyarrow"} <= set(told.read_text().split())
+    assert "pandas" not in told.read_text().split()

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.drill import faults
 from tests.drill.__main__ import Machines
 from tests.drill.cluster import wait_for
@@ -10,6 +12,8 @@ from tests.postgres import PostgresServer
 from tests.s3 import S3
 
 
+# What kills one at a time is in tests/end_to_end; two hosts over one database are in tests/jobs/test_leases.py.
+@pytest.mark.exhaustive
 def test_two_hosts_lose_processes_but_no_job_and_double_no_version(
     tmp_path: Path, postgres: PostgresServer, s3_server: S3
 ) -> None:

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -39,18 +38,10 @@ KINDS: dict[str, tuple[int, dict[str, Any]]] = {
 }
 
 
-@pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Processes]:
-    processes = Processes(tmp_path_factory.mktemp("resumed"), OUTFIELDER_STARTER_MODELS="none")
-    processes.start("up")
-    try:
-        processes.wait_until_ready()
-        yield processes
-    finally:
-        processes.close()
-
-
-@pytest.mark.parametrize("kind", ["lstm", "waves", "tuned", pytest.param("auto", marks=pytest.mark.exhaustive)])
+# What each kind of fit goes on from, tests/training/test_checkpoints.py tells without processes.
+@pytest.mark.parametrize(
+    "kind", ["lstm", "tuned", *(pytest.param(kind, marks=pytest.mark.exhaustive) for kind in ("waves", "auto"))]
+)
 def test_a_killed_job_goes_on_and_ends_with_the_weights_of_an_undisturbed_one(service: Processes, kind: str) -> None:
     n_checkpoints, request = KINDS[kind]
     killed = service.train(**request, name=f"{kind}-killed")
@@ -86,76 +77,3 @@ def epochs_of_second_run(service: Processes, job_id: str) -> list[int]:
 
 def weights_of(store: Path, name: str) -> bytes:
     return (store / name / "1" / "variables" / "variables.data-00000-of-00001").read_bytes()
-
-
-def test_an_idle_worker_helps_and_the_model_is_that_of_one_worker_alone(tmp_path: Path) -> None:
-    alone, together = (train_shared(tmp_path / str(n_workers), n_workers) for n_workers in (1, 2))
-    assert alone == together
-
-
-# An ensemble, and a search whose second round ends trials early.
-SHARED: dict[str, dict[str, Any]] = {
-    "members": {**KINDS["lstm"][1], "ensemble": {"members": 4}, "epochs": 8, "units": 8},
-    "trials": {
-        "architecture": "linear",
-        "data": {"n_series": 2000},
-        "epochs": 8,
-        "batch_size": 16,
-        "tune": {"trials": 8, "max_seconds": 3600},
-    },
-}
-
-
-def train_shared(folder: Path, n_workers: int) -> list[Any]:
-    """Weights, scores, trials and progress of jobs that an idle worker helps with."""
-    folder.mkdir()
-    # With more threads a product adds up in another order.
-    settings = {"OUTFIELDER_STARTER_MODELS": "none", "OUTFIELDER_JOBS": str(n_workers), "PJRT_NPROC": "1"}
-    processes = Processes(folder, **settings)
-    processes.start("up")
-    try:
-        processes.wait_until(lambda: processes.logs().count("waiting for jobs") >= n_workers, "workers", 600.0)
-        published = []
-        for name, request in SHARED.items():
-            n_helped = processes.logs().count("helps with a part")
-            job = ended(processes, processes.train(**request, name=name))
-            assert (processes.logs().count("helps with a part") > n_helped) == (n_workers == 2)
-            assert "left_out" not in job["result"]
-            progress = job["progress"]["epoch"], job["progress"]["epochs"]
-            results = job["result"]["metrics"], job["result"].get("trials")
-            published.append((weights_of(processes.store, name), results, progress))
-        assert "pruned" in {trial["state"] for trial in published[-1][1][1]}
-        return published
-    finally:
-        processes.close()
-
-
-def test_a_backtest_on_two_workers_whose_processes_are_killed_ends_with_the_same_scores(tmp_path: Path) -> None:
-    settings = {
-        "OUTFIELDER_STARTER_MODELS": "none",
-        "OUTFIELDER_JOBS": "2",
-        "OUTFIELDER_BACKTEST_INLINE_POINTS": "1000",
-    }
-    processes = Processes(tmp_path, **settings)
-    series = {str(i): (np.roll(SERIES[i % 3], i)[: 60 + i % 30] + i / 100).tolist() for i in range(2400)}
-    request = {"model": "zero-shot", "horizon": 6, "windows": 12, "series": series, "freq": "MS"}
-    processes.start("up")
-    try:
-        processes.wait_until(lambda: processes.logs().count("waiting for jobs") >= 2, "workers", 600.0)
-        killed = processes.client.post("/backtest", json=request).json()
-        left = tmp_path / "state" / "checkpoints" / killed["id"]
-        # The clock, the linear baseline, and what is done: by now the other worker helps.
-        processes.wait_until(lambda: len(list(left.glob("*"))) >= 5, "finished parts", 600.0)
-        for performing in find_processes("--performs", processes):
-            os.kill(performing, signal.SIGKILL)
-        done = ended(processes, killed)
-        assert done["attempt"] == 2
-        # Nothing that was done is done again: parts have 341 series.
-        assert min(series for series in epochs_of_second_run(processes, killed["id"]) if series) > 2 * 341
-        assert not list(left.glob("*"))
-        undisturbed = ended(processes, processes.client.post("/backtest", json=request).json())
-        assert "helps with a part" in processes.logs()
-        assert done["result"] == undisturbed["result"]
-        assert done["progress"]["epoch"] == done["progress"]["epochs"] == 2400
-    finally:
-        processes.close()

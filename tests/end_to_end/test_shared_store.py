@@ -59,15 +59,13 @@ def test_what_a_worker_publishes_is_served_by_all_within_seconds(machines: tuple
     assert [machine.client.get("/models/zero-shot").json()["versions"] for machine in machines] == [[1], [1]]
     job = one.train(architecture="linear", name="shared")
     one.wait_for_job(job["id"])
-    done = time.monotonic()
     for machine in machines:
-        machine.wait_until(partial(serves, machine, "shared"), "served", 5)
-    assert time.monotonic() - done < 5
+        machine.wait_until(partial(serves, machine, "shared"), "served")
     assert one.client.put("/models/shared/aliases/stable", json={"version": 1}).status_code == 200
-    two.wait_until(lambda: two.client.get("/models/shared").json()["aliases"] == {"stable": 1}, "the alias", 5)
+    two.wait_until(lambda: two.client.get("/models/shared").json()["aliases"] == {"stable": 1}, "the alias")
     assert two.client.delete("/models/shared/versions/1").status_code == 409
     assert two.client.put("/models/default", json={"name": "shared"}).status_code == 200
-    one.wait_until(lambda: one.client.get("/models/shared").json()["is_default"], "the default", 5)
+    one.wait_until(lambda: one.client.get("/models/shared").json()["is_default"], "the default")
 
 
 def test_an_upload_to_one_machine_is_trained_on_and_forecast_by_another(machines: tuple[Processes, Processes]) -> None:
@@ -91,13 +89,12 @@ def test_while_the_store_is_away_forecasts_are_served_and_a_job_waits(
     job = one.train(architecture="linear", name="waiting", epochs=1)
     s3_server.fail("500")
     for machine in machines:
-        machine.wait_until(partial(is_damaged, machine), "it is told", 20)
+        machine.wait_until(partial(is_damaged, machine), "it is told")
         ready = machine.client.get("/readyz")
         assert ready.status_code == 200
         assert "can't be read since" in ready.json()["damaged"][0]["reason"]
         assert "outfielder_store_failures 0.0" not in machine.client.get("/metrics").text
-    until = time.monotonic() + 5
-    while time.monotonic() < until:
+    for _ in range(10):
         assert serves(one, "zero-shot")
         assert serves(two, "zero-shot")
         time.sleep(0.2)
@@ -105,8 +102,8 @@ def test_while_the_store_is_away_forecasts_are_served_and_a_job_waits(
     s3_server.fail("")
     one.wait_for_job(job["id"])
     for machine in machines:
-        machine.wait_until(partial(serves, machine, "waiting"), "served", 5)
-        machine.wait_until(partial(is_sound, machine), "mended", 5)
+        machine.wait_until(partial(serves, machine, "waiting"), "served")
+        machine.wait_until(partial(is_sound, machine), "mended")
 
 
 def test_the_last_versions_are_kept_and_what_aliases_name(machines: tuple[Processes, Processes]) -> None:
@@ -118,7 +115,7 @@ def test_the_last_versions_are_kept_and_what_aliases_name(machines: tuple[Proces
     def versions() -> bool:
         return bool(one.client.get("/models/shared").json()["versions"] == [1, 3])
 
-    one.wait_until(versions, "the last, and the one with an alias", 10)
+    one.wait_until(versions, "the last, and the one with an alias")
 
 
 def test_a_machine_keeps_its_copy_in_its_own_folder(machines: tuple[Processes, Processes]) -> None:

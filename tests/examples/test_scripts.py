@@ -84,8 +84,10 @@ def test_the_javascript_runs_in_a_browser_too(service: Processes) -> None:
     expect_table("\n".join(printed), service)
 
 
-# curl would wait and ask again.
-@pytest.mark.parametrize("script", ["forecast.py", "forecast.mjs", "forecast.R"])
+# curl would wait and ask again, and so do older versions of httr2, for half a minute.
+@pytest.mark.parametrize(
+    "script", ["forecast.py", "forecast.mjs", pytest.param("forecast.R", marks=pytest.mark.exhaustive)]
+)
 def test_a_script_says_that_no_server_is_there(script: str) -> None:
     port = free_port()
     ran = run(script, f"http://127.0.0.1:{port}")

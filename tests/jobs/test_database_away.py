@@ -119,13 +119,13 @@ def test_those_at_the_end_of_a_long_line_are_answered_as_long_as_somebody_is(
     async def scenario() -> None:
         async with open_queue(workers) as queue:
             job = await queue.submit(REQUEST, task())
-            monkeypatch.setattr(queue_module.JobQueue.ask, "__defaults__", (1.0,))
+            monkeypatch.setattr(queue_module.JobQueue.ask, "__defaults__", (3.0,))
 
             def slowly(database: JobDatabase) -> str:
-                time.sleep(0.3)
+                time.sleep(0.4)
                 return job.id
 
-            # Three at a time: the last one waits for 3 s.
+            # Three at a time: the last one waits for 4 s.
             answers = await asyncio.gather(*(queue.ask(slowly) for _ in range(30)))
             assert answers == [job.id] * 30
 

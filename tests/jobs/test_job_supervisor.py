@@ -2,10 +2,10 @@
 
 import signal
 
-from tests.jobs.workers import REQUEST, Workers, ended, on_both, open_queue, run_async, task, training, until
+from tests.jobs.workers import REQUEST, Workers, ended, on_sqlite, open_queue, run_async, task, training, until
 
 
-@on_both
+@on_sqlite
 def test_a_job_that_hears_nothing_is_cancelled_at_once_and_the_queue_goes_on(workers: Workers) -> None:
     async def scenario() -> None:
         async with open_queue(workers) as queue:
@@ -21,7 +21,7 @@ def test_a_job_that_hears_nothing_is_cancelled_at_once_and_the_queue_goes_on(wor
     run_async(scenario)
 
 
-@on_both
+@on_sqlite
 def test_a_job_whose_process_dies_is_tried_three_times_and_then_failed(workers: Workers) -> None:
     async def scenario() -> None:
         async with open_queue(workers) as queue:

@@ -13,7 +13,19 @@ import pytest
 
 from service.errors import IdempotencyKeyReused, InvalidRequest, JobEnded, JobNotFound, QueueFull
 from service.jobs.job import Job, JobEvent
-from tests.jobs.workers import REQUEST, Workers, ended, on_both, open_queue, run_async, task, training, until
+from tests.jobs.workers import (
+    REQUEST,
+    Workers,
+    ended,
+    on_both,
+    on_postgres,
+    on_sqlite,
+    open_queue,
+    run_async,
+    task,
+    training,
+    until,
+)
 
 
 @on_both
@@ -120,7 +132,7 @@ def test_a_killed_workers_job_is_run_again_and_ends_once(workers: Workers) -> No
     run_async(scenario)
 
 
-@on_both
+@on_sqlite
 def test_a_job_that_kills_its_worker_three_times_is_failed(workers: Workers) -> None:
     async def scenario() -> None:
         async with open_queue(workers) as queue:
@@ -140,14 +152,14 @@ def test_a_job_that_kills_its_worker_three_times_is_failed(workers: Workers) -> 
     run_async(scenario)
 
 
-@on_both
+@on_postgres
 def test_a_worker_that_is_asked_to_stop_leaves_its_job_to_the_next(workers: Workers) -> None:
     def is_in_run(n_runs: int) -> Callable[[Job], bool]:
         return lambda job: training(job) and len(workers.runs()) == n_runs
 
     async def scenario() -> None:
         async with open_queue(workers) as queue:
-            job = await queue.submit(REQUEST, task(epochs=3, seconds=0.7))
+            job = await queue.submit(REQUEST, task(epochs=3, seconds=1.5))
             for n_runs in (1, 2, 3):
                 worker = workers.start()
                 # The row may still say what the worker before said.

@@ -18,7 +18,20 @@ from service.jobs.queue import JobQueue
 from service.jobs.stray_jobs import LOOK_SECONDS
 
 REQUEST = {"architecture": "lstm"}
-on_both = pytest.mark.parametrize("workers", ["sqlite", "postgres"], indirect=True)
+
+
+def on(*urls: Any) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("workers", urls, indirect=True)
+
+
+def seldom(url: str) -> Any:
+    return pytest.param(url, marks=pytest.mark.exhaustive)
+
+
+on_both = on("sqlite", "postgres")
+# Of tests that wait long, each is in `make test` on one of the two.
+on_sqlite = on("sqlite", seldom("postgres"))
+on_postgres = on(seldom("sqlite"), "postgres")
 
 
 def task(**fields: Any) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -56,27 +57,51 @@ def test_trials_hold_what_followed_the_past() -> None:
     assert made.features.shape == (2, N_FEATURES)
 
 
-def test_a_gate_learns_and_is_served_like_the_shipped_one(examples: Examples, tmp_path: Path) -> None:
-    def error(combiner: Combiner) -> float:
-        missed = np.abs(examples.targets - np.asarray(apply(combiner, examples).forecast)) / examples.unit[:, None]
-        return float(np.minimum(missed, 5)[examples.is_step > 0].mean())
+def error(examples: Examples, combiner: Combiner) -> float:
+    missed = np.abs(examples.targets - np.asarray(apply(combiner, examples).forecast)) / examples.unit[:, None]
+    return float(np.minimum(missed, 5)[examples.is_step > 0].mean())
 
-    combiner = fit(examples, steps=60, seed=0)
+
+@pytest.fixture(scope="module")
+def combiner(examples: Examples) -> Combiner:
+    return fit(examples, steps=60, seed=0)
+
+
+def test_a_gate_learns_and_with_the_same_seed_the_same(examples: Examples, combiner: Combiner) -> None:
     first, again = (fit(examples, steps=1, seed=0) for _ in range(2))
-    assert error(combiner) < error(first)
+    assert error(examples, combiner) < error(examples, first)
     np.testing.assert_array_equal(first.layers[0][0], again.layers[0][0])
+
+
+class Package(NamedTuple):
+    folder: Path
+    manifest: Manifest
+
+
+@pytest.fixture(scope="module")
+def package(examples: Examples, combiner: Combiner, tmp_path_factory: pytest.TempPathFactory) -> Package:
+    residuals = to_residuals([measure_ratios(combiner, examples)])
+    folder = tmp_path_factory.mktemp("package") / "zero-shot"
+    folder.mkdir()
+    facts = {"data": {"kind": "synthetic"}, "metrics": {}, "epochs_run": 0, "seconds": 0.0}
+    return Package(folder, export(combiner, folder, residuals=residuals, factors=[1, 1, 1], facts=facts, seed=0))
+
+
+def test_residuals_cover_as_they_say(examples: Examples, combiner: Combiner) -> None:
     ratios = measure_ratios(combiner, examples)
     residuals = to_residuals([ratios])
     assert residuals == sorted(residuals)
     assert np.mean(ratios <= np.quantile(residuals, 0.8)) == pytest.approx(0.8, abs=0.02)
-    package = tmp_path / "package" / "zero-shot"
-    package.mkdir(parents=True)
-    facts = {"data": {"kind": "synthetic"}, "metrics": {}, "epochs_run": 0, "seconds": 0.0}
-    manifest = export(combiner, package, residuals=residuals, factors=[1, 1, 1], facts=facts, seed=0)
+
+
+def test_a_combiner_is_served_like_the_shipped_one(package: Package, tmp_path: Path) -> None:
+    folder, manifest = package
     assert manifest.engines["onnx"]["difference"] < 1e-4
-    assert Manifest.from_json((package / "manifest.json").read_bytes()).parameters == manifest.parameters
-    [published] = publish_pretrained(tmp_path / "store", package.parent)
+    assert Manifest.from_json((folder / "manifest.json").read_bytes()).parameters == manifest.parameters
+    [published] = publish_pretrained(tmp_path / "store", folder.parent)
     assert published.version == 1
-    anew = tmp_path / "again"
-    anew.mkdir()
-    assert replace(export_again(package, anew), created_at="") == replace(manifest, created_at="")
+
+
+@pytest.mark.exhaustive  # It takes ten seconds; tests/engines/test_shipped_zero_shot.py watches over what ships.
+def test_what_is_exported_again_is_the_same(package: Package, tmp_path: Path) -> None:
+    assert replace(export_again(package.folder, tmp_path), created_at="") == replace(package.manifest, created_at="")

@@ -12,7 +12,7 @@ from service.store.shared_catalog import SharedCatalog
 from service.store.shared_store import SharedStore
 from tests.store.test_store import make_manifest
 
-PATIENCE_SECONDS = 20.0
+PATIENCE_SECONDS = 60.0
 
 
 class Machine:

@@ -77,9 +77,9 @@ def test_a_machine_that_follows_sees_versions_within_seconds(one: Machine, two: 
         with pytest.raises(ModelNotFound):
             two.catalog.resolve("demo")
         published = one.publish()
-        assert wait_until(lambda: _serves(two.catalog, published.version)) < 5
+        wait_until(lambda: _serves(two.catalog, published.version))
         one.catalog.set_alias("demo", "stable", 1)
-        assert wait_until(lambda: two_aliases(two) == {"stable": 1}) < 5
+        wait_until(lambda: two_aliases(two) == {"stable": 1})
     finally:
         two.catalog.close()
 
@@ -368,10 +368,11 @@ def test_a_publication_waits_for_an_outage_to_end(s3: S3, one: Machine, two: Mac
 
 def test_a_publication_without_permission_fails_at_once(s3: S3, one: Machine) -> None:
     s3.fail("403")
-    started = time.monotonic()
+    before = s3.count_requests()
     with pytest.raises(StorageUnavailable, match="refuses access"):
         one.publish()
-    assert time.monotonic() - started < 10
+    # Whoever waits for an outage to end asks again and again.
+    assert s3.count_requests() - before < 5
 
 
 def test_who_asks_for_what_is_not_there_waits_once_for_a_store_that_is_away(s3: S3, one: Machine) -> None:
@@ -379,10 +380,10 @@ def test_who_asks_for_what_is_not_there_waits_once_for_a_store_that_is_away(s3: 
     one.look()
     s3.fail("500")
     one.catalog.catch_up()
-    started = time.monotonic()
+    before = s3.count_requests()
     for _ in range(5):
         one.catalog.catch_up()
-    assert time.monotonic() - started < 1.5
+    assert s3.count_requests() == before
     assert one.catalog.resolve("demo").version == 1
     s3.fail("")
     one.catalog.mirror.refresh({"demo"})

@@ -98,10 +98,17 @@ def forecast(loaded: Any, rows: list[np.ndarray], horizon: int) -> np.ndarray:
     "request_",
     [
         {"architecture": "theta_mlp"},
-        {"architecture": "conv_gru", "units": 4, "layers": 1, "difference": "first", "scaling": "robust", "log": True},
         *(
             pytest.param(request, marks=pytest.mark.exhaustive)
             for request in (
+                {
+                    "architecture": "conv_gru",
+                    "units": 4,
+                    "layers": 1,
+                    "difference": "first",
+                    "scaling": "robust",
+                    "log": True,
+                },
                 {"architecture": "wavenet", "units": 4, "layers": 1, "scaling": "robust", "log": True},
                 {"architecture": "mlp"},
                 {"architecture": "ridge"},

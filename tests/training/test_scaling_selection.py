@@ -9,7 +9,7 @@ from service.training.data.panel_split import prepare_panel
 from service.training.scaling_selection import choose_transform
 
 
-@pytest.mark.parametrize("architecture", ["gru", "mlp"])
+@pytest.mark.parametrize("architecture", [pytest.param("gru", marks=pytest.mark.exhaustive), "mlp"])
 def test_a_season_longer_than_what_the_linear_model_reads_is_no_obstacle(architecture: str) -> None:
     time = np.arange(1500)
     series = [np.exp(np.sin(2 * np.pi * time / 150) + i + 0.001 * time) for i in range(2)]

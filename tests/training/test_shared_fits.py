@@ -31,13 +31,22 @@ SERIES = [regular(120, seed) for seed in range(3)]
 REQUEST: dict[str, Any] = {"architecture": "mlp", "ensemble": {"members": 4}, "units": 8, "horizon": 7, **SHORT}
 
 
+ALONE: list[TrainingResult] = []
+
+
 class Shop:
     def __init__(self, bench: Bench, folder: Path) -> None:
         self.bench = bench
         self.storage = ObjectStorage(folder.as_uri())
-        self.plan, panel = bench.plan(SERIES, **REQUEST)
+        self.plan, panel = bench.plan(SERIES, name="shared", **REQUEST)
         self.values = read_panel(panel)
         self.run = Recorder("job")
+
+    def alone(self) -> TrainingResult:
+        """What a job without helpers fits: the same for every shop."""
+        if not ALONE:
+            ALONE.append(self.fit(Fits(lambda: None)))
+        return ALONE[0]
 
     def fit(self, fits: Fits) -> TrainingResult:
         return train_on_panel(
@@ -78,7 +87,7 @@ def test_a_model_does_not_depend_on_who_fitted_its_members(shop: Shop) -> None:
 def test_a_helper_that_does_not_live_any_more_is_replaced(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sharing, "LEASE_SECONDS", 0.0)
     monkeypatch.setattr(sharing, "LOOK_SECONDS", 0.01)
-    alone = shop.fit(Fits(lambda: None))
+    alone = shop.alone()
     fits = shop.shared(Table())
     assert_same(shop.fit(fits), alone)
     assert fits.left_out == []
@@ -88,7 +97,7 @@ def test_what_a_helper_says_it_has_done_and_nobody_finds_is_done_again(shop: Sho
     def lie(table: Table, key: str, part: dict[str, Any]) -> None:
         table.parts[key].state = "done"
 
-    assert_same(shop.fit(shop.shared(Table(lie))), shop.fit(Fits(lambda: None)))
+    assert_same(shop.fit(shop.shared(Table(lie))), shop.alone())
 
 
 def test_without_its_database_a_job_does_all_by_itself(shop: Shop) -> None:
@@ -106,7 +115,7 @@ def test_without_its_database_a_job_does_all_by_itself(shop: Shop) -> None:
         def finish(self, job_id: str, key: str, owner: str | None = None, error: str | None = None) -> bool:
             raise DatabaseUnavailable("It is away.")
 
-    alone = shop.fit(Fits(lambda: None))
+    alone = shop.alone()
     assert_same(shop.fit(shop.shared(Away())), alone)
     assert_same(shop.fit(shop.shared(AwayLater())), alone)
 
@@ -164,7 +173,7 @@ def test_a_helper_refuses_a_part_of_other_data(shop: Shop, bench: Bench) -> None
         told.append(helper.fit_part({**part, "season": part["season"] + 1}, Recorder("job")))
         table.parts[key] = Status()
 
-    assert_same(shop.fit(shop.shared(Table(help_))), shop.fit(Fits(lambda: None)))
+    assert_same(shop.fit(shop.shared(Table(help_))), shop.alone())
     assert told
     assert all(one == {"is_refused": True} for one in told)
 

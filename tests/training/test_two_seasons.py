@@ -64,7 +64,7 @@ def forecast(result: TrainingResult, series: list[np.ndarray]) -> np.ndarray:
 @pytest.mark.parametrize(
     "request_",
     [
-        {"architecture": "ridge"},
+        pytest.param({"architecture": "ridge"}, marks=pytest.mark.exhaustive),
         {"architecture": "theta"},
         {"architecture": "mlp", **SMALL},
         pytest.param({"architecture": "theta_mlp", **SMALL}, marks=pytest.mark.exhaustive),
