@@ -180,10 +180,13 @@ def _load(settings: Settings) -> "Callable[[dict[str, Any], TaskRun], dict[str, 
 
     def perform_task(task: dict[str, Any], run: "TaskRun") -> dict[str, Any]:
         if task["kind"] == "backtest":
+            trainer.let_go()
             if "part" in task:
                 return backtests.run_part(task, run.job_id, run.raise_if_stopped)
             report = partial(report_series, run)
-            return backtests.run(task, report, run.raise_if_stopped, job_id=run.job_id, attempt=run.attempt)
+            return backtests.run(
+                task, report, run.raise_if_stopped, confirm=run.confirm, job_id=run.job_id, attempt=run.attempt
+            )
         # What it keeps for the next part takes memory.
         backtests.close()
         if task["kind"] == "forecast":

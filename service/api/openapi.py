@@ -69,8 +69,12 @@ def complete_schema(app: FastAPI, *, asks_for_key: bool) -> None:
     def openapi() -> dict[str, Any]:
         with making:
             if app.openapi_schema is None:
-                _complete(make(), asks_for_key=asks_for_key)
-            return make()
+                schema = make()
+                # Half of it is not to be served.
+                app.openapi_schema = None
+                _complete(schema, asks_for_key=asks_for_key)
+                app.openapi_schema = schema
+            return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign] # as FastAPI says
     assert app.openapi_url is not None  # it is FastAPI's default

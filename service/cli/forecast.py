@@ -109,7 +109,7 @@ def forecast(
     }
     given = {field: value for field, value in given.items() if value is not None}
     if dataset is not None:
-        if file or series or fitted or freq or options.to_dict():
+        if file or series or fitted or options.to_dict():
             message = "all series of an upload are forecast, as they were read: leave out what is said of a file."
             raise typer.BadParameter(message, param_hint="--dataset")
         into = check_target(choose_output(output, SUFFIXES, asked=output_format, for_stdout="csv"))

@@ -1,7 +1,7 @@
 """The table of parts, as the process of the job sees it that they are parts of."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 from service.errors import DatabaseUnavailable
@@ -54,7 +54,7 @@ class JobBoard:
     """The parts of one job. While the database is away, the job goes on by itself."""
 
     def __init__(self, board: Board, job_id: str, attempt: int, *, needs_all: bool = False) -> None:
-        """Args: `needs_all`: without one of its parts the job fails, so the last run tries whatever it still may."""
+        """Args: `needs_all`: without one of its parts the job fails, so its own process tries what helpers give up."""
         self.job_id = job_id
         self._board = board
         self._attempt = attempt
@@ -63,7 +63,9 @@ class JobBoard:
     @property
     def most_deaths(self) -> int:
         """With so many this run of the job leaves a part alone."""
-        return MOST_DEATHS if self._needs_all or self._attempt < RUNS else MOST_DEATHS_OF_LAST_RUN
+        if self._needs_all:
+            return MOST_DEATHS + 1
+        return MOST_DEATHS if self._attempt < RUNS else MOST_DEATHS_OF_LAST_RUN
 
     def post(self, tasks: Mapping[str, dict[str, Any]]) -> bool:
         """Posts parts by their keys. False where nobody will see them."""
@@ -109,6 +111,12 @@ class JobBoard:
         except DatabaseUnavailable:
             return False
         return True
+
+    def keep_only(self, keys: Collection[str]) -> None:
+        """Takes back what runs before have posted beside some parts: another host would cut the job otherwise."""
+        others = [key for key in self.read() or () if key not in keys]
+        if others:
+            self.close(others)
 
     def read(self) -> Mapping[str, Status] | None:
         """How far the parts are, by key; None where the database doesn't say."""

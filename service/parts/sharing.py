@@ -68,7 +68,7 @@ class Sharing:
         self._work = work
         self._records = records
         self._board = board
-        self._keys = keys
+        self._keys = dict(keys)
         self._shapes = work.shapes
         self._pending = list(range(len(self._shapes)))
         # What was seen of each helper last, and since when.
@@ -142,6 +142,10 @@ class Sharing:
             self._seen.clear()
         self._looked_at = now
         parts = {index: part for index in posted if (part := statuses.get(self._keys[index])) is not None}
+        for index in posted:
+            if index not in parts:
+                # The database has lost it, as one that was restored from a backup: nobody else will do it.
+                del self._keys[index]
         begun = {self._shapes[index] for index, part in parts.items() if part.is_helped or part.state == "done"}
         self._others |= begun - self._own
         for index, part in parts.items():
@@ -149,27 +153,31 @@ class Sharing:
 
     def _look_at(self, index: int, part: Status) -> None:
         is_deadly = part.state == "open" and part.deaths >= self._board.most_deaths
-        if is_deadly or part.state in ("failed", "refused", "done"):
+        if part.state == "done":
+            self._take_over(index)
+        elif is_deadly or part.state in ("failed", "refused"):
             self._pending.remove(index)
             self._settle(index, part)
         elif part.is_helped:
             self._expire(index, part)
 
     def _settle(self, index: int, part: Status) -> None:
-        """Takes over what has become of a part that this process did not do in this run."""
+        """Goes on without a part that nobody will do."""
         if part.state == "failed":
             self._tell(index, part.error or "It failed.")
         elif part.state == "open":
             self._work.leave_out_deadly(index, part.deaths)
-        elif part.state == "refused":
-            self._work.refuse(index)
-        elif self._work.collect(index):
-            self._tell(index, None)
-        elif self._work.may_begin(index):
-            # Lost on its way here.
-            self._tell(index, self._perform(index))
         else:
             self._work.refuse(index)
+
+    def _take_over(self, index: int) -> None:
+        """Collects a part that this process did not do in this run."""
+        if self._work.collect(index):
+            self._pending.remove(index)
+            self._tell(index, None)
+        else:
+            # Lost on its way here: this process does it in its turn.
+            del self._keys[index]
 
     def _expire(self, index: int, part: Status) -> None:
         sign = part.owner, part.beats

@@ -86,6 +86,7 @@ class BacktestJobs:
         report: Report,
         raise_if_stopped: Callable[[], None],
         *,
+        confirm: Callable[[], None] = lambda: None,
         job_id: str = "",
         attempt: int = 1,
     ) -> Answer:
@@ -93,6 +94,8 @@ class BacktestJobs:
 
         Args:
             raise_if_stopped: called between parts; an error that it raises ends the backtest.
+            confirm: called before what the job has left is removed; raises where another run has the job by now, which
+                goes on from it.
             attempt: counts the job's runs, from 1.
 
         Raises:
@@ -103,11 +106,14 @@ class BacktestJobs:
         try:
             answer = self._run(task, report, raise_if_stopped, job_id, attempt)
         except InvalidRequest as error:
+            confirm()
             self._forget(job_id)
             raise BacktestFailed(error.flaws[0].message) from error
         except ServiceError:
+            confirm()
             self._forget(job_id)
             raise
+        confirm()
         self._forget(job_id)
         return answer
 

@@ -9,6 +9,7 @@ import numpy as np
 from service.domain.backtest import ScorePool, Scores, Track, forecast_naively, measure_forecast
 from service.domain.linear_baseline import LinearForecaster, fit_forecaster
 from service.domain.metrics import seasonal_scale
+from service.engines.engine import Engine
 from service.errors import Flaw
 from service.serving.backtest_plan import BacktestData, BacktestPlan, BacktestRequest, make_backtest_plan
 from service.serving.batcher import Batcher
@@ -66,21 +67,28 @@ class Backtesting:
             InvalidRequest: no series has a forecast that 32-bit numbers hold.
             NotFound, VersionDamaged, QueueFull, NotReady.
         """
+        # Held to the end: what is loaded besides may push it out of the registry.
+        engine = await self.load(plan)
         linear = await asyncio.to_thread(fit_linear, plan)
         outcomes: list[TrackOutcome] = []
         n_tracks = len(plan.tracks)
         for part in plan.parts():
-            outcomes += await self.score(plan, part, linear)
+            outcomes += await self.score(plan, engine, part, linear)
             await asyncio.to_thread(on_part, len(outcomes), n_tracks)
         return await asyncio.to_thread(assemble, plan, linear, outcomes)
 
-    async def score(self, plan: BacktestPlan, part: list[Track], linear: LinearBaseline) -> list[TrackOutcome]:
+    async def load(self, plan: BacktestPlan) -> Engine:
+        """What computes the version's forecasts. Raises NotFound, VersionDamaged."""
+        return await self._registry.engine(plan.manifest)
+
+    async def score(
+        self, plan: BacktestPlan, engine: Engine, part: list[Track], linear: LinearBaseline
+    ) -> list[TrackOutcome]:
         """Forecasts and scores a part of the plan's tracks, which gives the same whatever was computed before.
 
         Raises:
-            NotFound, VersionDamaged, QueueFull, NotReady.
+            QueueFull, NotReady.
         """
-        engine = await self._registry.engine(plan.manifest)
         rows = await asyncio.to_thread(lambda: [row for track in part for row in plan.rows(track)])
         seasons = await asyncio.to_thread(plan.find_seasons, rows) if plan.manifest.is_zero_shot else None
         computed = await forecast_rows(self._batcher, engine, plan.manifest, plan.forecast_plan, rows, seasons)

@@ -2,12 +2,12 @@
 
 import asyncio
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from itertools import accumulate, pairwise
 from typing import Any
 
-from service.engines.engine import Loader
+from service.engines.engine import Engine, Loader
 from service.serving.backtest_plan import BacktestData, BacktestPlan, BacktestRequest
 from service.serving.backtest_records import Span
 from service.serving.backtesting import Answer, Backtesting, LinearBaseline, TrackOutcome
@@ -27,12 +27,14 @@ class OpenBacktest:
         self,
         plan: BacktestPlan,
         backtesting: Backtesting,
+        engine: Engine,
         loop: asyncio.AbstractEventLoop,
         identity: dict[str, Any],
     ) -> None:
         """Args: `identity` holds, as JSON, what the scores depend on beside the version and the plan's parts."""
         self.plan = plan
         self._backtesting = backtesting
+        self._engine = engine
         self._loop = loop
         self._identity = identity
         self._parts = list(plan.parts())
@@ -68,12 +70,14 @@ class OpenBacktest:
             on_part: told after each part of the plan how many tracks of the span are done. What it raises ends it.
 
         Raises:
-            NotFound, VersionDamaged, QueueFull, NotReady.
+            QueueFull, NotReady.
         """
         outcomes: list[TrackOutcome] = []
         for first, part in zip(self._edges[:-1], self._parts, strict=True):
             if span.first <= first < span.end:
-                outcomes += self._loop.run_until_complete(self._backtesting.score(self.plan, part, linear))
+                outcomes += self._loop.run_until_complete(
+                    self._backtesting.score(self.plan, self._engine, part, linear)
+                )
                 on_part(len(outcomes))
         return outcomes
 
@@ -85,27 +89,26 @@ def open_backtest(
     """Plans a backtest, and keeps its version loaded.
 
     Raises:
-        InvalidRequest, NotFound: as `Backtesting.prepare`.
+        InvalidRequest, NotFound, VersionDamaged: as `Backtesting.prepare` and `load`.
     """
-    with asyncio.Runner() as runner:
+    with asyncio.Runner() as runner, ExitStack() as closing:
         registry = Registry(catalog, loader, max_loaded=1)
         batcher = Batcher(limit=1, threads=1)
         # Not `runner.run`: where it restores the handler of Ctrl-C, it writes down all that the task gave.
         loop = runner.get_loop()
+        closing.callback(lambda: loop.run_until_complete(registry.close()))
+        closing.callback(lambda: loop.run_until_complete(batcher.close()))
         loop.run_until_complete(registry.open())
-        try:
-            backtesting = Backtesting(registry, batcher, limits)
-            plan = loop.run_until_complete(backtesting.prepare(request, data))
-            identity = {
-                "request": asdict(request),
-                "pointers": data.pointers,
-                "panel": data.panel.digest(),
-                "freq": data.freq,
-                "engine": registry.choose(plan.manifest).engine,
-                # By them series may be set aside.
-                "limits": asdict(limits),
-            }
-            yield OpenBacktest(plan, backtesting, loop, identity)
-        finally:
-            loop.run_until_complete(batcher.close())
-            loop.run_until_complete(registry.close())
+        backtesting = Backtesting(registry, batcher, limits)
+        plan = loop.run_until_complete(backtesting.prepare(request, data))
+        engine = loop.run_until_complete(backtesting.load(plan))
+        identity = {
+            "request": asdict(request),
+            "pointers": data.pointers,
+            "panel": data.panel.digest(),
+            "freq": data.freq,
+            "engine": registry.choose(plan.manifest).engine,
+            # By them series may be set aside.
+            "limits": asdict(limits),
+        }
+        yield OpenBacktest(plan, backtesting, engine, loop, identity)

@@ -49,7 +49,10 @@ class SharedBacktest:
         if self._records.is_continued:
             work.restore()
         tasks = {self._kept.key_of(span): self._describe(span) for span in work.spans}
-        keys = dict(enumerate(tasks)) if len(tasks) > 1 and self._board.post(tasks) else {}
+        is_shared = len(self._opened.spans()) > 1
+        if self._records.is_continued:
+            self._board.keep_only(tasks)
+        keys = dict(enumerate(tasks)) if is_shared and self._board.post(tasks) else {}
         Sharing(work, self._records, self._board, keys).run()
         return assemble(self._opened.plan, linear, work.outcomes())
 

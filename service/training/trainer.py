@@ -88,11 +88,12 @@ class Trainer:
             TrainingFailed: the model could not be exported, or gave no finite numbers.
         """
         checkpoints = None if self._checkpoints is None else Checkpoints(self._checkpoints, run.job_id)
-        # Another job's, which takes memory.
-        self._part_data = None
+        self.let_go()
         try:
             result = self._train(plan, run, checkpoints)
         except ServiceError:
+            # Another run may have the job by now, and go on from what would be removed.
+            run.confirm()
             self._forget(run, checkpoints)
             raise
         self._forget(run, checkpoints)
@@ -112,6 +113,10 @@ class Trainer:
             return {"is_refused": True}
         data = self._data_of(part, task.recipe)
         return {"is_refused": not perform_part(part, task, data, run.raise_if_stopped, checkpoints)}
+
+    def let_go(self) -> None:
+        """Lets go of what is kept for the next part, which takes memory."""
+        self._part_data = None
 
     def _data_of(self, part: dict[str, Any], recipe: Recipe) -> FitData:
         identity = {"cut_for": part.get("cut_for"), "waves": part.get("waves")}

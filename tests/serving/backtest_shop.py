@@ -82,12 +82,17 @@ class Shop:
         )
 
     def run(
-        self, raise_if_stopped: Callable[[], None] = lambda: None, attempt: int = 1, job: BacktestJobs | None = None
+        self,
+        raise_if_stopped: Callable[[], None] = lambda: None,
+        attempt: int = 1,
+        job: BacktestJobs | None = None,
+        confirm: Callable[[], None] = lambda: None,
     ) -> dict[str, Any]:
         return (job or self.worker()).run(
             self.task,
             lambda done, total, eta_seconds: self.told.append((done, total)),
             raise_if_stopped,
+            confirm=confirm,
             job_id="job",
             attempt=attempt,
         )

@@ -11,13 +11,15 @@ from typing import Any
 import pytest
 
 from service.domain.panel import Panel
+from service.engines.engine import Engine
 from service.engines.savedmodel import SavedModelLoader
 from service.errors import BacktestFailed, NotFound, VersionNotFound
 from service.serving import backtest_plan
 from service.serving.backtest_jobs import BacktestJobs, make_task
 from service.serving.backtest_plan import BacktestData, BacktestRequest, read_backtest_data
 from service.store.catalog import Catalog
-from tests.serving.models import Kind, add_version
+from service.store.manifest import Manifest
+from tests.serving.models import KINDS, Kind, add_version
 from tests.serving.test_backtesting import LIMITS, MONTHLY, opened, run
 
 PANELS: dict[str, Panel] = {}
@@ -82,6 +84,27 @@ def test_progress_is_told_and_a_stop_between_parts_ends_it(stored_kinds: Path, m
 
     with pytest.raises(InterruptedError):
         perform(stored_kinds, task, raise_if_stopped=stop)
+
+
+def test_a_version_is_loaded_once_whatever_the_server_loads_besides(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backtest_plan, "PART_ROWS", 1)
+    monkeypatch.setattr("service.serving.registry.REFRESH_SECONDS", 0.0)
+    loaded: list[str] = []
+
+    class Loader(SavedModelLoader):
+        def __call__(self, folder: Path, manifest: Manifest) -> Engine:
+            loaded.append(manifest.name)
+            return super().__call__(folder, manifest)
+
+    # The older one is what requests get that name no model; a registry keeps it loaded.
+    for name in ("older", "tested"):
+        add_version(tmp_path, name, KINDS["whole"])
+    task = task_of(tmp_path, read_backtest_data([MONTHLY] * 20, "MS"), model="tested")
+    loader = partial(Loader, beside_training=True)
+    BacktestJobs(tmp_path, loader, LIMITS, load_panel).run(task, lambda *_: None, lambda: None)
+    assert loaded.count("tested") == 1
 
 
 def test_what_has_gone_meanwhile_fails_the_job(tmp_path: Path) -> None:

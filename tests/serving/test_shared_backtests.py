@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from service.errors import BacktestFailed, DatabaseUnavailable
 from service.jobs.helping import Helper
-from service.jobs.job_run import RunLost
+from service.jobs.job_run import JobStopped, RunLost
 from service.jobs.slot import Slot
 from service.parts import sharing
 from service.serving import backtest_plan, open_backtest
@@ -124,29 +124,57 @@ def test_a_helper_that_dies_in_the_middle_costs_its_part_alone(shop: Shop, at_on
     assert shop.run() == at_once
 
 
-def test_a_part_that_took_three_processes_down_fails_the_job_with_the_reason(shop: Shop) -> None:
+def die_of_the_first(shop: Shop, times: int) -> None:
+    for _ in range(times):
+        part = shop.board.take_any("a")
+        assert part
+        shop.board.give_back("job", part.key, "a", has_died=True)
+
+
+@pytest.mark.parametrize(("n_deaths", "attempt"), [(3, 1), (2, 3), (3, 3)])
+def test_a_part_that_took_helpers_down_is_tried_by_the_jobs_own_process(
+    shop: Shop, at_once: dict[str, Any], n_deaths: int, attempt: int
+) -> None:
+    shop.board.on_posted = lambda: die_of_the_first(shop, n_deaths)
+    assert shop.run(attempt=attempt) == at_once
+
+
+def test_a_part_that_took_the_jobs_own_process_down_as_well_fails_the_job_with_the_reason(shop: Shop) -> None:
     def die() -> None:
-        for _ in range(3):
-            part = shop.board.take_any("a")
-            assert part
-            shop.board.give_back("job", part.key, "a", has_died=True)
+        die_of_the_first(shop, 3)
+        part = next(key for key, part in shop.board.read("job").items() if part.deaths)
+        assert shop.board.take_own("job", part)
+        raise KeyboardInterrupt  # as a process that ends at once
 
     shop.board.on_posted = die
-    with pytest.raises(BacktestFailed, match=r"from 'series 0' to 'series 1' could not .* died, 3 times"):
+    with pytest.raises(KeyboardInterrupt):
         shop.run()
+    shop.board.on_posted = lambda: None
+    with pytest.raises(BacktestFailed, match=r"from 'series 0' to 'series 1' could not .* died, 4 times"):
+        shop.run(attempt=2)
     assert shop.objects() == {}
     assert shop.states() == {}
 
 
-def test_the_last_run_of_a_job_tries_a_part_that_took_two_processes_down(shop: Shop, at_once: dict[str, Any]) -> None:
-    def die() -> None:
-        for _ in range(2):
-            part = shop.board.take_any("a")
-            assert part
-            shop.board.give_back("job", part.key, "a", has_died=True)
+@pytest.mark.parametrize("n_lost", [1, 7])
+def test_parts_that_the_database_has_lost_are_done_by_the_jobs_own_process(
+    shop: Shop, at_once: dict[str, Any], n_lost: int
+) -> None:
+    def lose() -> None:
+        shop.board.close("job", list(shop.board.read("job"))[:n_lost])
 
-    shop.board.on_posted = die
-    assert shop.run(attempt=3) == at_once
+    shop.board.on_posted = lose
+    assert shop.run() == at_once
+
+
+def test_a_run_that_lost_its_job_leaves_what_the_next_one_goes_on_from(shop: Shop) -> None:
+    def lose() -> None:
+        raise JobStopped("job")
+
+    with pytest.raises(JobStopped):
+        shop.run(confirm=lose)
+    # The clock, the linear baseline and seven parts.
+    assert len(shop.objects()) == 9
 
 
 def test_a_part_that_failed_elsewhere_fails_the_job_with_the_reason(shop: Shop) -> None:

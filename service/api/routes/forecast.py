@@ -157,7 +157,7 @@ async def _add_fitted(
 ) -> Forecast:
     """The answer with one-step forecasts of the points that were posted."""
     if isinstance(posted, Panel):
-        data = BacktestData(posted if asked.freq is None else replace(posted, freq=asked.freq), "/dataset")
+        data = BacktestData(posted, "/dataset", asked.freq)
     else:
         data = await asyncio.to_thread(read_backtest_data, posted, asked.freq, asked.start)
     wanted = AnomaliesRequest(answer.model, answer.version, (), asked.missing, asked.season)
