@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -103,7 +104,8 @@ def test_a_version_is_loaded_once_whatever_the_server_loads_besides(
         add_version(tmp_path, name, KINDS["whole"])
     task = task_of(tmp_path, read_backtest_data([MONTHLY] * 20, "MS"), model="tested")
     loader = partial(Loader, beside_training=True)
-    BacktestJobs(tmp_path, loader, LIMITS, load_panel).run(task, lambda *_: None, lambda: None)
+    # Time enough for others to be loaded between its parts.
+    BacktestJobs(tmp_path, loader, LIMITS, load_panel).run(task, lambda *_: None, lambda: time.sleep(0.1))
     assert loaded.count("tested") == 1
 
 
