@@ -87,9 +87,7 @@ def test_progress_is_told_and_a_stop_between_parts_ends_it(stored_kinds: Path, m
         perform(stored_kinds, task, raise_if_stopped=stop)
 
 
-def test_a_version_is_loaded_once_whatever_the_server_loads_besides(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_nothing_is_loaded_again_and_again_beside_a_backtest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(backtest_plan, "PART_ROWS", 1)
     monkeypatch.setattr("service.serving.registry.REFRESH_SECONDS", 0.0)
     loaded: list[str] = []
@@ -107,6 +105,7 @@ def test_a_version_is_loaded_once_whatever_the_server_loads_besides(
     # Time enough for others to be loaded between its parts.
     BacktestJobs(tmp_path, loader, LIMITS, load_panel).run(task, lambda *_: None, lambda: time.sleep(0.1))
     assert loaded.count("tested") == 1
+    assert loaded.count("older") <= 2
 
 
 def test_what_has_gone_meanwhile_fails_the_job(tmp_path: Path) -> None:
