@@ -131,8 +131,8 @@ def test_a_server_that_is_to_end_says_so_serves_on_and_then_ends_by_itself(tmp_p
     with serving(tmp_path, DRAIN_SECONDS="4") as (process, url), httpx.Client(base_url=url) as http:
         job = http.post("/train", json={"architecture": "lstm"}).json()
         with http.stream("GET", f"/jobs/{job['id']}/events") as stream:
-            process.send_signal(signal.SIGTERM)
             asked = time.monotonic()
+            process.send_signal(signal.SIGTERM)
             # The job is queued and nobody runs it: only the server's end can end its events.
             assert [line for line in stream.iter_lines() if line.startswith("event")] == []
         response = http.get("/readyz")

@@ -183,6 +183,7 @@ def test_an_outage_leaves_copies_readable_and_the_rest_refused(
     s3.fail("500")
     assert same(one.load(kept.id), panel())
     soon()
+    assert one._failed_at > 0
     with monkeypatch.context() as patched:
         # On a slow machine the moment for which it is known that the store is away might be over.
         patched.setattr(shared_store, "AWAY_SECONDS", 3600.0)

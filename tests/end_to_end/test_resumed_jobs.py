@@ -12,6 +12,8 @@ import pytest
 from tests.end_to_end.processes import Processes
 from tests.end_to_end.test_service import find_processes
 
+pytestmark = pytest.mark.timeout(1800)
+
 RNG = np.random.default_rng(1)
 MONTHS = np.arange(96)
 SERIES = [(40 + 0.1 * MONTHS + 9 * np.sin(MONTHS * np.pi / 6) + RNG.random(96)).round(3).tolist() for _ in range(3)]

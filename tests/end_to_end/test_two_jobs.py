@@ -26,6 +26,8 @@ SHARED: dict[str, dict[str, Any]] = {
         "tune": {"trials": 8, "max_seconds": 3600},
     },
 }
+pytestmark = pytest.mark.timeout(1800)
+
 SETTINGS = {
     "OUTFIELDER_BACKTEST_INLINE_POINTS": "1000",
     # With more threads a product adds up in another order.
@@ -123,14 +125,14 @@ def test_a_shared_backtest_whose_processes_are_killed_ends_with_the_same_scores(
     n_helped = count_helped(processes)
     killed = processes.client.post("/backtest", json=request).json()
     left = processes.folder / "state" / "checkpoints" / killed["id"]
-    # The clock, the linear baseline, and what is done: by now the other worker helps.
-    processes.wait_until(lambda: len(list(left.glob("*"))) >= 5, "finished parts", 600.0)
+    # The clock, the linear baseline, and what is done. By the next part the other worker helps.
+    processes.wait_until(lambda: len(list(left.glob("*"))) >= 4, "finished parts", 600.0)
     for performing in find_processes("--performs", processes):
         os.kill(performing, signal.SIGKILL)
     done = ended(processes, killed)
     assert done["attempt"] == 2
     # Nothing that was done is done again: parts have 341 series.
-    assert min(n_series for n_series in epochs_of_second_run(processes, killed["id"]) if n_series) > 2 * 341
+    assert min(n_series for n_series in epochs_of_second_run(processes, killed["id"]) if n_series) > 341
     assert not list(left.glob("*"))
     undisturbed = ended(processes, processes.client.post("/backtest", json=request).json())
     assert count_helped(processes) > n_helped

@@ -68,7 +68,7 @@ def test_a_job_that_takes_three_hosts_down_is_failed_and_the_queue_goes_on(worke
     run_async(scenario)
 
 
-@on_postgres
+@on_both
 def test_a_worker_that_was_away_past_its_lease_publishes_nothing(workers: Workers) -> None:
     published = workers.folder / "published"
 

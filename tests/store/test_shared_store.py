@@ -70,7 +70,7 @@ def test_a_version_published_by_one_machine_is_served_by_another(one: Machine, t
     assert one.catalog.resolve("demo") == published
 
 
-def test_a_machine_that_follows_sees_versions_within_seconds(one: Machine, two: Machine) -> None:
+def test_a_machine_that_follows_sees_versions_and_aliases(one: Machine, two: Machine) -> None:
     two.catalog.open()
     try:
         wait_until(lambda: _is_copied(two.catalog))
