@@ -130,7 +130,7 @@ class BacktestJobs:
             logger.warning("can't help with backtest %s: %s", job_id, error)
             self.close()
             return {"is_refused": True}
-        except BaseException:
+        except BaseException:  # raised again: a stop or a fault, after which nobody may come for another part
             self.close()
             raise
 
