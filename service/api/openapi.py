@@ -76,7 +76,7 @@ def complete_schema(app: FastAPI, *, asks_for_key: bool) -> None:
                 app.openapi_schema = schema
             return app.openapi_schema
 
-    app.openapi = openapi  # type: ignore[method-assign] # as FastAPI says
+    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's own way to extend a schema
     assert app.openapi_url is not None  # it is FastAPI's default
     [route] = [route for route in app.routes if isinstance(route, Route) and route.path == app.openapi_url]
     answer = route.endpoint

@@ -56,8 +56,7 @@ class Spools:
     def release(self) -> None:
         """Gives the pages back that lie in memory; what was written to them stays in the files."""
         for mapped in self._maps:
-            # NumPy keeps the mapping where its types don't show it.
-            mapped._mmap.madvise(mmap.MADV_DONTNEED)  # type: ignore[attr-defined]
+            mapped._mmap.madvise(mmap.MADV_DONTNEED)  # type: ignore[attr-defined]  # where NumPy's types don't show it
 
     def close(self) -> None:
         for path in self._paths:

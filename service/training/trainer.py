@@ -66,7 +66,6 @@ class Trainer:
         """
         self._keep_versions = keep_versions
         self.store = FolderStore(store) if isinstance(store, Path) else store
-        self.store_root = self.store.root
         self._load_panel = load_panel
         self._checkpoints = checkpoints
         self._board = board

@@ -19,16 +19,6 @@ from tests.datasets.test_shared_store import data_of, make, panel, same, soon
 from tests.s3 import S3
 
 
-@pytest.fixture
-def one(s3_url: str, tmp_path: Path) -> SharedDatasets:
-    return make(s3_url, tmp_path / "one")
-
-
-@pytest.fixture
-def two(s3_url: str, tmp_path: Path) -> SharedDatasets:
-    return make(s3_url, tmp_path / "two")
-
-
 def before(monkeypatch: pytest.MonkeyPatch, store: SharedDatasets, method: str, act: Callable[[], object]) -> None:
     """Has something happen right before a store's next call of the object store."""
     call = getattr(store.uploads.storage, method)

@@ -46,16 +46,6 @@ def make(url: str, folder: Path, quota: int | None = None) -> SharedDatasets:
     return made
 
 
-@pytest.fixture
-def one(s3_url: str, tmp_path: Path) -> SharedDatasets:
-    return make(s3_url, tmp_path / "one")
-
-
-@pytest.fixture
-def two(s3_url: str, tmp_path: Path) -> SharedDatasets:
-    return make(s3_url, tmp_path / "two")
-
-
 def data_of(url: str) -> list[str]:
     return [facts.key for facts in ObjectStorage(url).list_objects(".uploads/data")]
 

@@ -128,16 +128,6 @@ def test_what_needs_a_person_is_said_and_left(folder: FolderStore) -> None:
     assert not any(finding.is_mended for finding in findings)
 
 
-@pytest.fixture
-def one(s3_url: str, tmp_path: Path) -> Machine:
-    return Machine(s3_url, tmp_path / "one")
-
-
-@pytest.fixture
-def two(s3_url: str, tmp_path: Path) -> Machine:
-    return Machine(s3_url, tmp_path / "two")
-
-
 def test_damaged_objects_are_uploaded_again_from_a_whole_copy(s3_url: str, one: Machine, two: Machine) -> None:
     one.publish()
     storage = ObjectStorage(s3_url)

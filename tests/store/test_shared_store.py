@@ -32,16 +32,6 @@ from tests.store.machines import Machine, objects_of, wait_until
 from tests.store.test_store import add_version, make_manifest
 
 
-@pytest.fixture
-def one(s3_url: str, tmp_path: Path) -> Machine:
-    return Machine(s3_url, tmp_path / "one")
-
-
-@pytest.fixture
-def two(s3_url: str, tmp_path: Path) -> Machine:
-    return Machine(s3_url, tmp_path / "two")
-
-
 def in_parallel(*calls: Callable[[], object]) -> None:
     failures: list[BaseException] = []
 

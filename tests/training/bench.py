@@ -70,14 +70,14 @@ class Bench:
         )
 
     def forecast(self, manifest: Manifest, series: Sequence[Any], **fields: Any) -> list[SeriesForecast]:
-        runner = Runner(self.trainer.store_root)
+        runner = Runner(self.trainer.store.root)
         try:
             return list(runner.forecast(series, model=manifest.name, version=manifest.version, **fields).series)
         finally:
             runner.close()
 
     def catalog(self) -> Catalog:
-        catalog = Catalog(self.trainer.store_root)
+        catalog = Catalog(self.trainer.store.root)
         catalog.refresh()
         return catalog
 

@@ -69,7 +69,7 @@ class Workshop:
         return train_on_panel(plan, values, self.catalog(), Fits(run.raise_if_stopped), ProgressReporter(plan, run))
 
     def catalog(self) -> Catalog:
-        catalog = Catalog(self.trainer.store_root)
+        catalog = Catalog(self.trainer.store.root)
         catalog.refresh()
         return catalog
 

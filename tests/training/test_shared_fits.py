@@ -50,7 +50,7 @@ class Shop:
 
     def fit(self, fits: Fits) -> TrainingResult:
         return train_on_panel(
-            self.plan, self.values, Catalog(self.bench.trainer.store_root), fits, ProgressReporter(self.plan, self.run)
+            self.plan, self.values, Catalog(self.bench.trainer.store.root), fits, ProgressReporter(self.plan, self.run)
         )
 
     def shared(self, table: Table, attempt: int = 1) -> SharedFits:
@@ -58,7 +58,7 @@ class Shop:
 
     def helper(self) -> Trainer:
         """Another process: all that it knows is what stands on the board, and what is stored."""
-        return Trainer(self.bench.trainer.store_root, self.bench.datasets.load, checkpoints=self.storage)
+        return Trainer(self.bench.trainer.store.root, self.bench.datasets.load, checkpoints=self.storage)
 
 
 @pytest.fixture
@@ -180,7 +180,7 @@ def test_a_helper_refuses_a_part_of_other_data(shop: Shop, bench: Bench) -> None
 
 def test_a_helper_that_does_not_see_the_jobs_checkpoints_refuses(shop: Shop, bench: Bench, tmp_path: Path) -> None:
     elsewhere = ObjectStorage((tmp_path / "of another host").as_uri())
-    helper = Trainer(bench.trainer.store_root, bench.datasets.load, checkpoints=elsewhere)
+    helper = Trainer(bench.trainer.store.root, bench.datasets.load, checkpoints=elsewhere)
     told: list[Any] = []
 
     def help_(table: Table, key: str, part: dict[str, Any]) -> None:

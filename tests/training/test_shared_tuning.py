@@ -105,7 +105,7 @@ def test_a_search_does_not_depend_on_who_fitted_its_trials(members: int, first_h
 
 def test_a_search_on_series_of_ones_own_does_not_depend_on_its_helper(bench: Bench, tmp_path: Path) -> None:
     storage = ObjectStorage(tmp_path.as_uri())
-    trainer = Trainer(bench.trainer.store_root, bench.datasets.load, checkpoints=storage)
+    trainer = Trainer(bench.trainer.store.root, bench.datasets.load, checkpoints=storage)
     plan, panel = bench.plan(
         [regular(120, seed) for seed in range(3)],
         **{"architecture": "mlp", "units": 8, "horizon": 7, **SHORT, "batch_size": 16, "tune": {"trials": 6}},

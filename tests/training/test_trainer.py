@@ -48,7 +48,7 @@ def test_a_job_becomes_a_version_that_says_how_it_was_made(
     assert (result["model"], result["version"], result["gate"]) == ("demo", 1, None)
     assert [report.epoch for report in run.reports] == [0, 1, 2]
     assert run.reports[-1].eta_seconds == 0
-    catalog = Catalog(trainer.store_root)
+    catalog = Catalog(trainer.store.root)
     catalog.refresh()
     manifest = catalog.resolve("demo")
     catalog.verify(manifest)
@@ -92,7 +92,7 @@ def test_a_training_keeps_as_many_versions_as_it_was_asked_for_and_no_more_than_
 def test_a_stopped_job_publishes_nothing(trainer: Trainer) -> None:
     with pytest.raises(InterruptedError):
         trainer.train(linear("stopped"), Recorder("job-4", stop_after=3))
-    assert not (trainer.store_root / "stopped").exists()
+    assert not (trainer.store.root / "stopped").exists()
 
 
 def exporting_processes() -> list[int]:
@@ -121,4 +121,4 @@ def test_a_fit_that_diverges_is_a_failed_job_and_no_model(trainer: Trainer) -> N
     recipe = linear("diverged", optimizer="sgd", learning_rate=1e30, epochs=1)
     with pytest.raises(TrainingFailed, match="finite"):
         trainer.train(recipe, Recorder("job-7"))
-    assert not (trainer.store_root / "diverged").exists()
+    assert not (trainer.store.root / "diverged").exists()

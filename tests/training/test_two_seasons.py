@@ -50,7 +50,7 @@ def plan_for(series: list[np.ndarray], freq: str | None = "2h", **request: Any) 
 
 def fit(series: list[np.ndarray], bench: Bench, **request: Any) -> TrainingResult:
     run, plan = Recorder("never"), plan_for(series, **request)
-    catalog = Catalog(bench.trainer.store_root)
+    catalog = Catalog(bench.trainer.store.root)
     return train_on_panel(plan, series, catalog, Fits(run.raise_if_stopped), ProgressReporter(plan, run))
 
 
@@ -142,7 +142,7 @@ def test_a_version_of_two_seasons_is_served_as_it_was_trained(bench: Bench, arch
     request = {"architecture": architecture, "name": name, "horizon": HORIZON, **SMALL, "epochs": 1}
     # Publishing proves that both engines give the trained network's numbers.
     job = bench.trainer.train(make_training_plan(request, data, lengths), Recorder(f"job-{name}"))
-    catalog = Catalog(bench.trainer.store_root)
+    catalog = Catalog(bench.trainer.store.root)
     catalog.refresh()
     manifest = catalog.resolve(name, job["version"])
     assert manifest.hyper_parameters["seasons"] == [DAY, WEEK]
