@@ -35,6 +35,9 @@ FEWEST_TRIMMED = 10
 NEGLIGIBLE = 5e-3
 SEASONS = 3
 FEWEST_POINTS = 24
+# Of an error: a champion that was trained the same way again, and forecasts by another program, errs by less than this
+# more or less. To be better by less is to be the same.
+ROUNDING = 1e-4
 
 
 class Comparison(NamedTuple):
@@ -75,8 +78,7 @@ def judge(name: str, fitted: Fitted, prepared: PreparedPanel, season: int, catal
         if (~np.isnan(theirs)).any():
             crowned = compare(own, theirs, windows.series, metric)
             scores["champion"] = crowned.rival
-            # Who errs by nothing can't be beaten, only joined.
-            if not (crowned.candidate < crowned.rival or crowned.candidate == 0):
+            if not beats(crowned.candidate, crowned.rival):
                 reasons.append(
                     f"its {metric} of {crowned.candidate:.4g} is not below the {crowned.rival:.4g} of the champion, "
                     f"version {champion.version}"
@@ -115,6 +117,12 @@ def compare(candidate: Array, rival: Array, series: Positions, metric: Metric) -
     trimmed = Comparison(summarize(candidate[kept], metric), summarize(rival[kept], metric), 2 * n_trimmed)
     agree = (whole.candidate <= whole.rival) == (trimmed.candidate <= trimmed.rival)
     return whole if agree else trimmed
+
+
+def beats(candidate: float, champion: float) -> bool:
+    """Whether a mean error is better than the champion's by more than rounding."""
+    # Who errs by nothing can't be beaten, only joined.
+    return candidate < (1 - ROUNDING) * champion or candidate == 0
 
 
 def _errors(prepared: PreparedPanel, forecasts: Array, metric: Metric) -> Array:

@@ -1,5 +1,6 @@
 """Exports of networks, and the plain way to forecast with them that exports must agree with."""
 
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from service.domain.scaling import measure
 from service.engines.onnx import OnnxRuntime, graph_path
 from service.training.export.onnx_export import make_onnx_graphs
 from service.training.export.process import export
-from service.training.export.serving_graph import SequenceServingGraph, ServingGraph
+from service.training.export.serving_graph import ServingGraph
 from tests.networks.samples import answer, calm
 
 Array = np.ndarray[Any, np.dtype[np.float32]]
@@ -81,41 +82,41 @@ def make_engine(graph: ServingGraph, recipe: Recipe, folder: Path) -> OnnxRuntim
 
 
 def compare_engines(
-    graph: ServingGraph, engine: OnnxRuntime, recipe: Recipe, rows: list[Array], padding: float = np.nan
+    signatures: Mapping[str, Any], engine: OnnxRuntime, recipe: Recipe, rows: list[Array], padding: float = np.nan
 ) -> None:
-    """Demands TensorFlow's numbers of every call of the fast engine, for the rows in one batch."""
+    """Demands the signatures' numbers of every call of the fast engine, for the rows in one batch."""
     lengths = np.array([len(row) for row in rows], np.int32)
     values = np.full((len(rows), int(lengths.max())), padding, np.float32)
     for target, row in zip(values, rows, strict=True):
         target[: len(row)] = row
     inputs = {"series": tf.constant(values[:, :, None]), "lengths": tf.constant(lengths)}
-    expected = graph.forecast_ragged(**inputs)["forecast"].numpy()
+    expected = signatures["forecast_ragged"](**inputs)["forecast"].numpy()
     served = engine.forecast(values, lengths)
     assert served.shape == (len(rows), recipe.horizon)
     for i, row in enumerate(rows):
         assert_same(served[i], expected[i], row)
     for steps in (1, recipe.horizon, recipe.horizon + 1, 3 * recipe.horizon + 2):
-        expected = graph.rollout(**inputs, horizon=tf.constant(steps))["forecast"].numpy()
+        expected = signatures["rollout"](**inputs, horizon=tf.constant(steps))["forecast"].numpy()
         served = engine.rollout(values, lengths, steps)
         assert served.shape == (len(rows), steps)
         for i, row in enumerate(rows):
             assert_same(served[i], expected[i], row, share=1e-4)
-    if isinstance(graph, SequenceServingGraph):
-        answer = graph.all_steps(**inputs)
+    if "all_steps" in signatures:
+        answer = signatures["all_steps"](**inputs)
         forecast, counts = engine.all_steps(values, lengths)
         assert counts.tolist() == answer["steps"].numpy().tolist()
         for i, row in enumerate(rows):
             assert_same(forecast[i], answer["forecast"].numpy()[i], row)
 
 
-def compare_engines_in_batches(graph: ServingGraph, engine: OnnxRuntime, recipe: Recipe) -> None:
+def compare_engines_in_batches(signatures: Mapping[str, Any], engine: OnnxRuntime, recipe: Recipe) -> None:
     """As `compare_engines`, of series alone and together, in any order and behind any padding."""
     rows = rows_for(recipe)
-    compare_engines(graph, engine, recipe, rows)
-    compare_engines(graph, engine, recipe, rows[::-1], padding=1e30)
-    compare_engines(graph, engine, recipe, rows[:1])
-    compare_engines(graph, engine, recipe, rows[-1:])
-    compare_engines(graph, engine, recipe, rows * 2)
+    compare_engines(signatures, engine, recipe, rows)
+    compare_engines(signatures, engine, recipe, rows[::-1], padding=1e30)
+    compare_engines(signatures, engine, recipe, rows[:1])
+    compare_engines(signatures, engine, recipe, rows[-1:])
+    compare_engines(signatures, engine, recipe, rows * 2)
 
 
 def rows_for(recipe: Recipe) -> list[Array]:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from service.training.promotion import compare
+from service.training.promotion import beats, compare
 
 ERRORS = arrays(np.float64, 41, elements=st.floats(0, 10))
 SERIES = np.arange(41)
@@ -59,3 +59,14 @@ def test_windows_that_one_of_both_has_not_are_not_compared() -> None:
 
 def test_intermittent_demand_is_compared_by_the_root_of_squares() -> None:
     assert compare(np.array([4.0, 4.0]), np.array([9.0, 9.0]), np.arange(2), "rmsse")[:2] == (2.0, 3.0)
+
+
+@given(st.floats(1e-6, 1e6), st.floats(-1e-5, 1e-5))
+def test_who_differs_by_rounding_beats_nobody(champion: float, rounding: float) -> None:
+    assert not beats(champion * (1 + rounding), champion)
+    assert beats(champion * 0.999, champion)
+
+
+def test_who_errs_by_nothing_joins_a_champion_that_does_too() -> None:
+    assert beats(0.0, 0.0)
+    assert not beats(1e-9, 0.0)

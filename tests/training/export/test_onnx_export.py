@@ -66,7 +66,7 @@ def check_recipe(folder: Path, recipe: Recipe) -> None:
     keras.backend.clear_session()
     members = recipe.members or (recipe,)
     graph = make_serving_graph(recipe, [w for member in members for w in calm(member).get_weights()])
-    compare_engines_in_batches(graph, make_engine(graph, recipe, folder), recipe)
+    compare_engines_in_batches(graph.signatures(), make_engine(graph, recipe, folder), recipe)
 
 
 @pytest.mark.parametrize("request_", TOGETHER, ids=lambda request: "-".join(map(str, request.values())))

@@ -69,7 +69,7 @@ def test_served_values_are_the_networks_alone_and_in_any_batch(exported: Any, ar
 @pytest.mark.parametrize(("architecture", "scaling"), EXPORTS)
 def test_the_fast_engine_gives_the_same_numbers(exported: Any, architecture: str, scaling: str) -> None:
     model = exported(architecture=architecture, scaling=scaling)
-    compare_engines_in_batches(model.graph, model.engine, model.recipe)
+    compare_engines_in_batches(model.signatures, model.engine, model.recipe)
 
 
 @pytest.mark.parametrize(
