@@ -103,7 +103,7 @@ def serve_tasks(load: Callable[[], Callable[[dict[str, Any], TaskRun], dict[str,
 
     threading.Thread(target=_listen, args=(tasks, tell), name="tasks", daemon=True).start()
     perform = load()
-    # Keras collects garbage before each fit: among the million objects of the libraries there is none.
+    # Among the million objects of the libraries there is no garbage to look for.
     gc.collect()
     gc.freeze()
     tell({"ready": True})

@@ -139,6 +139,6 @@ def postgres_url(postgres: PostgresServer) -> str:
 
 
 def pytest_collection_finish() -> None:
-    # Keras collects garbage before every fit. Among the millions of objects of its own libraries there is none.
+    # Among the millions of objects of the libraries there is no garbage to look for.
     gc.collect()
     gc.freeze()

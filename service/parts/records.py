@@ -1,5 +1,6 @@
 """What the runs of a job, and those that help with it, leave each other: objects of a storage, under keys."""
 
+import functools
 import hashlib
 import importlib.metadata
 import io
@@ -172,5 +173,6 @@ def unpack_record(content: bytes) -> Record | None:
         return None
 
 
+@functools.cache  # each look parses a package's metadata
 def _release() -> dict[str, str]:
     return {name: importlib.metadata.version(name) for name in _LIBRARIES}

@@ -1,4 +1,3 @@
-import gc
 from collections.abc import Iterator
 
 import pytest
@@ -12,10 +11,3 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     bench = Bench(tmp_path_factory.mktemp("bench"))
     yield bench
     bench.trainer.close()
-
-
-@pytest.fixture(scope="module", autouse=True)
-def without_garbage_of_others() -> None:
-    """Each fit collects garbage: it would look through all that tests before have made, a third of a second each."""
-    gc.collect()
-    gc.freeze()

@@ -2,10 +2,14 @@
 
 import hashlib
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from service.domain.baselines import apply_linear, fit_linear, naive
+from service.domain.metrics import score
 from service.domain.panel_windows import TrainingWindows
 from service.domain.recipes.recipe import Recipe
 from service.domain.scaling import Statistics, measure
@@ -34,7 +38,7 @@ class WavePart:
         return TrainingWindows(self.scaled_inputs, self.targets, np.ones(len(self.targets), np.float32))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class WaveData:
     """Training, validation and test parts, and the SHA-256 of the series that they come from."""
 
@@ -47,6 +51,30 @@ class WaveData:
     @property
     def n_windows(self) -> int:
         return len(self.train.inputs)
+
+    @cached_property
+    def baselines(self) -> dict[str, dict[str, Any]]:
+        """Scores of naive and linear (least squares on the training windows) on the parts that are held out.
+
+        Returns:
+            `{"naive": {"validation": {..}, "test": {..}}, "linear": {..}}`, each leaf as `service.domain.metrics.score`
+            gives it.
+        """
+        train = self.train
+        # The linear baseline learns in scaled units, as the networks do, so that it too fits series of any magnitude.
+        coefficients = fit_linear(train.scaled_inputs, train.statistics.transform(train.futures))
+
+        def repeat_last(part: WavePart) -> NDArray[np.floating]:
+            return naive(part.inputs, part.futures.shape[1])
+
+        def apply(part: WavePart) -> NDArray[np.floating]:
+            return part.statistics.inverse(apply_linear(coefficients, part.scaled_inputs))
+
+        held_out = {"validation": self.validation, "test": self.test}
+        return {
+            baseline: {name: score(part.futures, forecast(part)) for name, part in held_out.items()}
+            for baseline, forecast in (("naive", repeat_last), ("linear", apply))
+        }
 
 
 def prepare_waves(recipe: Recipe) -> WaveData:

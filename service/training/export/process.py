@@ -55,7 +55,7 @@ def export(recipe: Recipe, weights: list[Array], folder: Path) -> ServingGraph:
     Returns:
         The graph that was saved.
     """
-    keras.backend.clear_session()
+    keras.utils.clear_session(free_memory=False)
     graph = make_serving_graph(recipe, weights)
     tf.saved_model.save(graph, str(folder), signatures=graph.signatures())
     return graph

@@ -4,7 +4,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import keras
 import onnx
 import pytest
 
@@ -63,7 +62,6 @@ def check(folder: Path, **request: Any) -> None:
 
 
 def check_recipe(folder: Path, recipe: Recipe) -> None:
-    keras.backend.clear_session()
     members = recipe.members or (recipe,)
     graph = make_serving_graph(recipe, [w for member in members for w in calm(member).get_weights()])
     compare_engines_in_batches(graph.signatures(), make_engine(graph, recipe, folder), recipe)
