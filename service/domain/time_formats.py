@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 MONTH_NAMES = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
@@ -29,15 +30,23 @@ LETTERS = {"half": "ap", "zulu": "zug", "sign": "+-\u2212"}
 Open = Literal["nothing", "order", "number"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class TimeFormat:
     """One form. `pattern` has named groups of `FIELD_KINDS` and `LETTERS`."""
 
     pattern: str
     open: Open
-    compiled: re.Pattern[str]
-    fields: tuple[str, ...]
     is_dotted: bool = False
+
+    @cached_property
+    def compiled(self) -> re.Pattern[str]:
+        """Compiled when it is first tried: all of them take longer than most processes live."""
+        return re.compile(self.pattern, re.ASCII)
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The named groups, in order."""
+        return tuple(self.compiled.groupindex)
 
 
 _ZONE_NAME = r"(?:\s*\[(?P<zone>[A-Za-z0-9_+\-/]{1,60})\])?"
@@ -115,23 +124,18 @@ def _make() -> Iterator[TimeFormat]:
         for date in whole_days:
             # A compact date alone is a plain number, which may be something else.
             if date not in _COMPACT_DATES or tail != _DATE_ZONE:
-                yield _shape(date + tail, "nothing")
+                yield TimeFormat(date + tail, "nothing")
     # 2024.02 would be a number as well, of which a month has two digits.
-    yield _shape(r"(?P<year>[0-9]{4})\.(?P<month>[0-9]{2})", "nothing")
-    yield _shape(NUMBER, "number")
-    yield _shape(_COMPACT_DATES[0] + _ZULU, "nothing")
+    yield TimeFormat(r"(?P<year>[0-9]{4})\.(?P<month>[0-9]{2})", "nothing")
+    yield TimeFormat(NUMBER, "number")
+    yield TimeFormat(_COMPACT_DATES[0] + _ZULU, "nothing")
     for pattern in _PERIODS:
-        yield _shape(pattern, "nothing")
+        yield TimeFormat(pattern, "nothing")
     for tail in (_DATE_ZONE, _CLOCK):
         for date in _PARTS:
-            yield _shape(date + tail, "order", is_dotted=r"\. ?" in date)
+            yield TimeFormat(date + tail, "order", is_dotted=r"\. ?" in date)
         for date in _NAMED_DATES:
-            yield _shape(date + tail, "nothing")
-
-
-def _shape(pattern: str, still_open: Open, *, is_dotted: bool = False) -> TimeFormat:
-    compiled = re.compile(pattern, re.ASCII)
-    return TimeFormat(pattern, still_open, compiled, tuple(compiled.groupindex), is_dotted)
+            yield TimeFormat(date + tail, "nothing")
 
 
 SHAPES = tuple(_make())

@@ -31,7 +31,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
         add_fast_version(root, name, architecture)
     for name in COPIES:
         add_fast_version(root, name, "gru")
-    add_version(root, "slow", Kind(), architecture="lstm")
+    add_version(root, "slow", Kind(has_graphs=False), architecture="lstm")
     publish_pretrained(root)
     add_version(root, "mean", Kind(), hyper_parameters={"members": [{}, {}, {}]}, architecture="lstm")
     add_version(root, "rejected", Kind(), gate={"passed": False, "reason": "worse", "scores": {}})

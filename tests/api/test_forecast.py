@@ -34,6 +34,17 @@ def test_the_answer_has_the_contract_form(http: httpx.Client) -> None:
     assert answer["forecasts"][1]["values"] == pytest.approx(KINDS["lstm"].expected([4, 5, 6]), rel=1e-5)
 
 
+@pytest.mark.parametrize("engine", ["savedmodel", "onnx"])
+def test_either_engine_answers_every_mode(stored_kinds: Path, tmp_path: Path, engine: str) -> None:
+    with client(stored_kinds, tmp_path, engine=engine) as http:
+        for name, kind in KINDS.items():
+            assert http.get(f"/models/{name}").json()["engine"] == engine
+            for horizon in (1, kind.horizon, 2 * kind.horizon + 1):
+                answer = forecast(http, model=name, series=[[1, 2, 3, 5], [4, None, 6, 5, 9]], horizon=horizon)
+                for series, one in zip(([1, 2, 3, 5], [4, 5, 6, 5, 9]), answer["forecasts"], strict=True):
+                    assert one["values"] == pytest.approx(kind.expected(series, horizon), rel=1e-5)
+
+
 @pytest.mark.parametrize(
     ("series", "ids"),
     [

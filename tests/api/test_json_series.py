@@ -314,4 +314,6 @@ def test_every_form_of_a_large_body_is_forecast_as_a_small_one_is(http: httpx.Cl
     assert large.status_code == 200, large.text
     alone = http.post("/forecast", json={"model": "lstm", "series": rows[3] * 400 if form == "one" else rows[3]})
     place = 0 if form == "one" else 3
-    assert large.json()["forecasts"][place]["values"] == alone.json()["forecasts"][0]["values"]
+    # In a batch of others the engine may add up in another order.
+    expected = pytest.approx(alone.json()["forecasts"][0]["values"], rel=1e-6)
+    assert large.json()["forecasts"][place]["values"] == expected

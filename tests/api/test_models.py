@@ -39,7 +39,7 @@ def test_models_are_listed_with_what_one_must_know_to_use_them(http: httpx.Clien
     alpha, beta = answer["models"]
     assert (alpha["name"], alpha["versions"], alpha["aliases"], alpha["current_version"]) == ("alpha", [1, 2], {}, 2)
     assert (beta["head"], beta["modes"], beta["window"], beta["horizon"]) == ("vector", ["vector"], 50, 3)
-    assert (alpha["engine"], alpha["metrics"]) == ("savedmodel", {"validation": {"mse": 0.5}})
+    assert (alpha["engine"], alpha["metrics"]) == ("onnx", {"validation": {"mse": 0.5}})
     assert (alpha["is_default"], beta["is_default"]) == (True, False)
     assert http.get("/models/alpha").json() == alpha
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import sqlalchemy as sa
 
-from service.engines.savedmodel import SavedModelLoader
+from service.engines.loaders import AutoLoader
 from service.jobs.database import connect, migrate
 from service.jobs.helping import Helper
 from service.jobs.parts import PartBoard
@@ -62,7 +62,7 @@ class Shop:
         """Another process: it knows what stands on the board, and what is stored."""
         given = {"checkpoints": self.storage, "board": self.board, **changes}
         find_panel = given.pop("load_panel", load_panel)
-        loader = partial(SavedModelLoader, beside_training=True)
+        loader = partial(AutoLoader, beside_training=True)
         worker = BacktestJobs(root or self.root, loader, LIMITS, find_panel, **given)
         self.workers.append(worker)
         return worker

@@ -1,21 +1,25 @@
-"""Small SavedModels with the signatures of real ones, and the same forecasts in plain Python."""
+"""Small models with the signatures and fast graphs of real ones, and the same forecasts in plain Python."""
 
 # TensorFlow has no types: its classes, decorators and results are Any.
 # mypy: disable-error-code="misc,untyped-decorator,no-any-return"
 
 import shutil
 import uuid
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
+from service.engines.onnx import graph_path
+from service.networks.tensorflow_operations import TensorFlowOperations
 from service.store.manifest import Manifest
 from service.store.publish import publish, staging
+from service.training.export.onnx_export import trace_onnx
 from tests.conftest import SHARED
 
 SERIES = tf.TensorSpec([None, None, 1], tf.float32, name="series")
@@ -27,7 +31,10 @@ MODES = {"one_step": ["one_step", "autoregressive"], "vector": ["vector"], "sequ
 
 @dataclass(frozen=True)
 class Kind:
-    """A model that forecasts the mean of the last `memory` points, plus `bias`, plus a tenth for each step ahead."""
+    """A model that forecasts the mean of the last `memory` points, plus `bias`, plus a tenth for each step ahead.
+
+    Without `has_graphs` TensorFlow runs it, which takes long to load it.
+    """
 
     head: str = "sequence"
     horizon: int = 10
@@ -35,6 +42,7 @@ class Kind:
     bias: float = 0.0
     min_length: int = 1
     window: int | None = None
+    has_graphs: bool = True
 
     def expected(self, values: Sequence[float], horizon: int | None = None) -> list[float]:
         """The forecast of a series, whole blocks fed back."""
@@ -47,74 +55,106 @@ class Kind:
         return given[len(values) : len(values) + horizon]
 
 
+def _block(xp: Any, kind: Kind, bias: Any, x: Any, ends: Any) -> Any:
+    """The forecasts [batch, n, horizon] after the first `ends` [batch, n] points of x [batch, time]."""
+    positions = xp.reshape(xp.arange(xp.size(x, 1)), (1, 1, -1))
+    ends = xp.expand_dims(ends, 2)
+    values = xp.where(positions < ends, xp.expand_dims(x, 1), 0.0)
+    recent = xp.where(positions >= ends - kind.memory, values, 0.0)  # [batch, n, time]
+    mean = xp.sum(recent, axis=2, keepdims=True) / xp.cast(xp.minimum(ends, kind.memory), "float32")
+    return mean + bias + np.arange(1, kind.horizon + 1, dtype=np.float32) / np.float32(10)
+
+
+def _rollout(xp: Any, kind: Kind, bias: Any, series: Any, lengths: Any, horizon: Any) -> Any:
+    """Whole blocks fed back until `horizon` steps are there: [batch, horizon]."""
+    block = kind.horizon
+    n_blocks = (horizon + (block - 1)) // block
+    longer = xp.pad(series, 0, n_blocks * block)
+    positions = xp.expand_dims(xp.arange(xp.size(longer, 1)), 0)
+
+    def step(trip: Any, carried: Any) -> tuple[Any, Any]:
+        (x,) = carried
+        ends = lengths + trip * block
+        forecast = _block(xp, kind, bias, x, xp.expand_dims(ends, 1))[:, 0]
+        offsets = positions - xp.expand_dims(ends, 1)
+        inside = xp.minimum(xp.maximum(offsets, 0), block - 1)
+        return [xp.where(xp.equal(offsets, inside), xp.pick(forecast, inside), x)], forecast
+
+    blocks = xp.loop(step, [longer], n_blocks, width=block)
+    return xp.reshape(blocks, (xp.size(series, 0), -1))[:, :horizon]
+
+
+def _all_steps(xp: Any, kind: Kind, bias: Any, series: Any) -> Any:
+    """The forecast after every point: [batch, time, horizon]."""
+    ends = xp.expand_dims(xp.arange(xp.size(series, 1)) + 1, 0)
+    return _block(xp, kind, bias, series, ends)
+
+
 class MeanModel(tf.Module):
-    """The graph of a Kind."""
+    """The TensorFlow graph of a Kind."""
 
     def __init__(self, kind: Kind) -> None:
         super().__init__()
         self.kind = kind
         # A variable, so that a loaded object that nobody keeps alive is found out.
         self.bias = tf.Variable(float(kind.bias))
+        self._xp = TensorFlowOperations()
 
     def signatures(self) -> dict[str, Any]:
         found = {"serving_default": self.forecast, "forecast_ragged": self.forecast_ragged, "rollout": self.rollout}
         return {**found, "all_steps": self.all_steps} if self.kind.head == "sequence" else found
 
-    def _block(self, x: Any, ends: Any) -> Any:
-        """The forecast [batch, horizon] after the first `ends` [batch] points of x [batch, time]."""
-        positions = tf.range(tf.shape(x)[1])[None, :]
-        recent = (positions < ends[:, None]) & (positions >= ends[:, None] - self.kind.memory)
-        total = tf.reduce_sum(tf.where(recent, x, 0.0), axis=1, keepdims=True)
-        count = tf.cast(tf.minimum(ends, self.kind.memory), tf.float32)[:, None]
-        steps = tf.range(1, self.kind.horizon + 1, dtype=tf.float32)[None, :] / 10.0
-        return total / count + self.bias + steps
-
-    @tf.function(input_signature=[SERIES])
+    @tf.function(autograph=False, input_signature=[SERIES])
     def forecast(self, series: Any) -> dict[str, Any]:
         shape = tf.shape(series)
         return self.forecast_ragged(series, tf.fill([shape[0]], shape[1]))
 
-    @tf.function(input_signature=[SERIES, LENGTHS])
+    @tf.function(autograph=False, input_signature=[SERIES, LENGTHS])
     def forecast_ragged(self, series: Any, lengths: Any) -> dict[str, Any]:
-        return {"forecast": self._block(series[:, :, 0], lengths)}
+        return {"forecast": _block(self._xp, self.kind, self.bias, series[:, :, 0], lengths[:, None])[:, 0]}
 
-    @tf.function(input_signature=[SERIES, LENGTHS, HORIZON])
+    @tf.function(autograph=False, input_signature=[SERIES, LENGTHS, HORIZON])
     def rollout(self, series: Any, lengths: Any, horizon: Any) -> dict[str, Any]:
-        block = self.kind.horizon
-        n_blocks = (horizon + block - 1) // block
-        x = tf.pad(series[:, :, 0], [[0, 0], [0, n_blocks * block]])
-        positions = tf.range(tf.shape(x)[1])[None, :]
-        blocks = tf.TensorArray(tf.float32, size=n_blocks, element_shape=[None, block])
+        return {"forecast": _rollout(self._xp, self.kind, self.bias, series[:, :, 0], lengths, horizon)}
 
-        def body(i: Any, x: Any, blocks: Any) -> tuple[Any, ...]:
-            ends = lengths + i * block
-            forecast = tf.ensure_shape(self._block(x, ends), [None, block])
-            offsets = positions - ends[:, None]
-            placed = tf.gather(forecast, tf.clip_by_value(offsets, 0, block - 1), batch_dims=1)
-            fresh = (offsets >= 0) & (offsets < block)
-            return i + 1, tf.where(fresh, placed, x), blocks.write(i, forecast)
-
-        filled = tf.while_loop(lambda i, *_: i < n_blocks, body, (tf.constant(0), x, blocks))[-1].stack()
-        values = tf.reshape(tf.transpose(filled, [1, 0, 2]), [tf.shape(x)[0], n_blocks * block])
-        return {"forecast": values[:, :horizon]}
-
-    @tf.function(input_signature=[SERIES, LENGTHS])
+    @tf.function(autograph=False, input_signature=[SERIES, LENGTHS])
     def all_steps(self, series: Any, lengths: Any) -> dict[str, Any]:
-        x = series[:, :, 0]
-        time = tf.shape(x)[1]
-        ends = tf.range(1, time + 1)
-        forecast = tf.map_fn(
-            lambda end: self._block(x, tf.fill([tf.shape(x)[0]], end)), ends, fn_output_signature=tf.float32
+        return {"forecast": _all_steps(self._xp, self.kind, self.bias, series[:, :, 0]), "steps": lengths}
+
+
+def _make_graphs(kind: Kind) -> dict[str, bytes]:
+    """A kind's ONNX graphs, by the engine's call."""
+    bias = np.float32(kind.bias)
+    graphs = {
+        "forecast": trace_onnx(
+            lambda xp, series, lengths: {
+                "forecast": _block(xp, kind, bias, series, xp.expand_dims(lengths, 1))[:, 0],
+            }
+        ),
+        "rollout": trace_onnx(
+            lambda xp, series, lengths: {
+                "forecast": _rollout(xp, kind, bias, series, lengths, xp.traced("horizon", "int64")),
+            },
+            takes_horizon=True,
+        ),
+    }
+    if kind.head == "sequence":
+        graphs["all_steps"] = trace_onnx(
+            lambda xp, series, lengths: {"forecast": _all_steps(xp, kind, bias, series), "steps": lengths}
         )
-        return {"forecast": tf.transpose(forecast, [1, 0, 2]), "steps": lengths}
+    return graphs
 
 
 @cache
 def saved(kind: Kind) -> Path:
-    """A kind's SavedModel, made once for all tests of a process. To be read only."""
+    """A kind's SavedModel, with its graphs if it has some, made once for all tests of a process. To be read only."""
     folder = Path(mkdtemp(dir=SHARED)) / "model"
     model = MeanModel(kind)
     tf.saved_model.save(model, str(folder), signatures=model.signatures())
+    for call, graph in (_make_graphs(kind) if kind.has_graphs else {}).items():
+        path = folder / graph_path(call)
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(graph)
     return folder
 
 
@@ -161,7 +201,7 @@ KINDS = {
 }
 
 
-def add_kinds(root: Path) -> None:
+def add_kinds(root: Path, without_graphs: Collection[str] = ()) -> None:
     """Publishes one version of each of KINDS."""
     for name, kind in KINDS.items():
-        add_version(root, name, kind)
+        add_version(root, name, replace(kind, has_graphs=name not in without_graphs))

@@ -13,7 +13,7 @@ import pytest
 
 from service.domain.panel import Panel
 from service.engines.engine import Engine
-from service.engines.savedmodel import SavedModelLoader
+from service.engines.loaders import AutoLoader
 from service.errors import BacktestFailed, NotFound, VersionNotFound
 from service.serving import backtest_plan
 from service.serving.backtest_jobs import BacktestJobs, make_task
@@ -51,7 +51,7 @@ def perform(
     report: Callable[[int, int, float], None] = lambda *_: None,
     raise_if_stopped: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
-    loader = partial(SavedModelLoader, beside_training=True)
+    loader = partial(AutoLoader, beside_training=True)
     return BacktestJobs(root, loader, LIMITS, load_panel).run(task, report, raise_if_stopped)
 
 
@@ -92,7 +92,7 @@ def test_nothing_is_loaded_again_and_again_beside_a_backtest(tmp_path: Path, mon
     monkeypatch.setattr("service.serving.registry.REFRESH_SECONDS", 0.0)
     loaded: list[str] = []
 
-    class Loader(SavedModelLoader):
+    class Loader(AutoLoader):
         def __call__(self, folder: Path, manifest: Manifest) -> Engine:
             loaded.append(manifest.name)
             return super().__call__(folder, manifest)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from service.engines.engine import Engine
-from service.engines.savedmodel import SavedModelLoader
+from service.engines.loaders import AutoLoader
 from service.errors import NotReady, StoreUnreadable, VersionDamaged, VersionNotFound
 from service.serving.registry import REFRESH_SECONDS, Registry
 from service.store.catalog import Catalog
@@ -22,7 +22,7 @@ from tests.serving.models import Kind, add_version
 pytestmark = pytest.mark.anyio
 
 
-class CountingLoader(SavedModelLoader):
+class CountingLoader(AutoLoader):
     """The real loader, which remembers what it loaded."""
 
     def __init__(self) -> None:

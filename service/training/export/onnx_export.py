@@ -45,15 +45,27 @@ def _make_graphs(networks: Sequence[Network], recipe: Recipe, *, many: bool) -> 
         answer, counts = forecasters[0].all_steps(xp, series, lengths)
         return {"forecast": answer, "steps": counts}
 
-    graphs = {"forecast": _trace(forecast, many=many), "rollout": _trace(rollout, many=many, takes_horizon=True)}
+    graphs = {
+        "forecast": trace_onnx(forecast, many=many),
+        "rollout": trace_onnx(rollout, many=many, takes_horizon=True),
+    }
     if not recipe.members and recipe.head == "sequence":
-        graphs["all_steps"] = _trace(all_steps, many=many)
+        graphs["all_steps"] = trace_onnx(all_steps, many=many)
     return graphs
 
 
-def _trace(
-    function: Callable[[OnnxOperations, Traced, Traced], dict[str, Traced]], *, many: bool, takes_horizon: bool = False
+def trace_onnx(
+    function: Callable[[OnnxOperations, Traced, Traced], dict[str, Traced]],
+    *,
+    many: bool = False,
+    takes_horizon: bool = False,
 ) -> bytes:
+    """The ONNX graph of a function of `xp`, series and lengths.
+
+    Args:
+        takes_horizon: whether the function reads `xp.traced("horizon", "int64")`.
+        many: whether it is for many rows (`service.engines.onnx.MANY_ROWS`).
+    """
     xp = OnnxOperations(many=many)
     lengths = xp.cast(xp.traced("lengths", "int32"), "int64")
     answers = function(xp, xp.traced("series"), lengths)

@@ -12,9 +12,9 @@ from tests.serving.models import add_kinds
 
 @pytest.fixture(scope="session")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store with the kinds of `tests.serving.models`, a network with both engines, and the zero-shot model."""
+    """A store with the kinds of `tests.serving.models`, one for TensorFlow, a network, and the zero-shot one."""
     root = tmp_path_factory.mktemp("models_store")
-    add_kinds(root)
+    add_kinds(root, without_graphs=["lstm"])
     add_fast_version(root, "gru")
     publish_pretrained(root)
     return root
