@@ -120,6 +120,7 @@ class CopyExpiry:
 
 def perform(settings: Settings) -> None:
     """Performs the jobs that a worker passes on, until it ends: see `service.job_process`."""
+    from service.hidden_libraries import hide
     from service.job_process import serve_tasks
     from service.telemetry.logging import configure
 
@@ -138,6 +139,7 @@ def perform(settings: Settings) -> None:
         **share_of_gpu(settings.jobs, os.environ),
     }.items():
         os.environ.setdefault(name, value)
+    hide("pandas", "matplotlib")
     serve_tasks(partial(_load, settings))
 
 

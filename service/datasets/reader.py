@@ -12,11 +12,11 @@ import json
 import resource
 import sys
 from collections.abc import Callable, Sequence
-from importlib.abc import MetaPathFinder
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from service.datasets.dataset import BoundedFindings, Finding
+from service.hidden_libraries import hide
 
 if TYPE_CHECKING:
     from service.datasets.file_options import FileOptions
@@ -109,17 +109,6 @@ def read_into(
     write_panel(folder, panel, findings, quota, path.stat().st_size)
 
 
-class WithoutPandas(MetaPathFinder):
-    """As if pandas were not installed.
-
-    Where it is, pyarrow imports it to see whether an array is one of its series, which takes as long as all else here.
-    """
-
-    def find_spec(self, fullname: str, path: object, target: object = None) -> None:
-        if fullname == "pandas":
-            raise ModuleNotFoundError(fullname)
-
-
 def main() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY_BYTES, MAX_MEMORY_BYTES))
     # At the first limit the signal tells that it was time; at the second it would be one that memory has as well.
@@ -128,7 +117,8 @@ def main() -> None:
     with contextlib.suppress(OSError):
         # Where the machine itself runs short of memory, this process is the one to end.
         Path("/proc/self/oom_score_adj").write_text("1000")
-    sys.meta_path.insert(0, WithoutPandas())
+    # It would take as long to import as all else here.
+    hide("pandas")
     from service.datasets.file_options import FileOptions
     from service.datasets.quota import Quota
     from service.datasets.upload_limits import UploadLimits

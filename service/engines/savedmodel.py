@@ -16,6 +16,7 @@ from service.engines.engine import Array, Engine, EngineChoice, Kind, Lengths
 from service.engines.normalized import NormalizedEngine
 from service.engines.zero_shot import ONE_SEASON, TWO_SEASONS, Combined, ZeroShotEngine
 from service.errors import VersionDamaged
+from service.hidden_libraries import hidden
 from service.store.manifest import Manifest
 
 Place = Callable[[], AbstractContextManager[Any]]
@@ -148,7 +149,9 @@ def _import_tensorflow(*, hide_gpus: bool) -> Any:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     # As in training: the same order of sums on every processor.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
-    import tensorflow
+    # Beside training, Keras and JAX are there before.
+    with hidden("pandas", "matplotlib", "jax"):
+        import tensorflow
 
     if hide_gpus:
         # A process that serves must not take the memory of a GPU that a worker trains on. Whoever used TensorFlow in

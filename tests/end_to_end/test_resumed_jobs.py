@@ -20,7 +20,7 @@ SERIES = [(40 + 0.1 * MONTHS + 9 * np.sin(MONTHS * np.pi / 6) + RNG.random(96)).
 OWN = {"kind": "series", "series": SERIES, "freq": "MS"}
 # With how many checkpoints a job is killed.
 KINDS: dict[str, tuple[int, dict[str, Any]]] = {
-    "lstm": (1, {"architecture": "lstm", "data": OWN, "horizon": 6, "epochs": 60, "max_windows": 1600}),
+    "lstm": (1, {"architecture": "lstm", "data": OWN, "horizon": 6, "epochs": 30, "max_windows": 1600}),
     "waves": (1, {"architecture": "gru", "data": {"n_series": 1000}, "epochs": 60, "units": 8, "dropout": 0.1}),
     # In the second round.
     "tuned": (
