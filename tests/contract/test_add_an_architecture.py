@@ -86,7 +86,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the code with everything done that the document says."""
     root = tmp_path_factory.mktemp("checkout")
     for folder in ("service", "tests"):
-        shutil.copytree(ROOT / folder, root / folder, ignore=shutil.ignore_patterns("__pycache__", "*.tar.xz"))
+        shutil.copytree(ROOT / folder, root / folder, ignore=shutil.ignore_patterns("*.tar.xz"))
     for name in ("README.md", "pyproject.toml"):
         shutil.copy(ROOT / name, root / name)
     for block in read_blocks():
