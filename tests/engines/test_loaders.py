@@ -28,7 +28,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store with one version that has graphs for the fast engine, and one that has none."""
     root = tmp_path_factory.mktemp("store")
     add_fast_version(root, "fast")
-    add_version(root, "plain", Kind())
+    add_version(root, "plain", Kind(has_graphs=False))
     return root
 
 
