@@ -69,8 +69,13 @@ class TensorFlowOperations(Operations):
         return tf.pad(x, pads)
 
     def matmul(self, x: Tensor, y: Tensor) -> Tensor:
-        # One product for all steps: the batched one would compute each row's by itself.
-        return tf.tensordot(x, y, 1) if len(x.shape) > len(y.shape) == 2 else tf.matmul(x, y)
+        if not len(x.shape) > len(y.shape) == 2:
+            return tf.matmul(x, y)
+        # One product for all steps: the batched one would compute each row's by itself. What `tf.tensordot` computes,
+        # which a dozen operations tell the shapes of.
+        width, units = self.size(y, 0), self.size(y, 1)
+        product = tf.matmul(tf.reshape(x, [-1, width]), y)
+        return tf.reshape(product, [*self._sizes_before_last(x), units])
 
     def scan(self, step: ScanStep, state: State, values: Tensor, lengths: Tensor | None) -> tuple[Tensor, State]:
         if values.shape[0] == 1:
@@ -103,6 +108,13 @@ class TensorFlowOperations(Operations):
         start = (tf.constant(0), state, blocks)
         stacked = tf.while_loop(lambda i, *_: i < trips, body, start)[-1].stack()
         return tf.transpose(stacked, [1, 0, 2])[:, :trips]
+
+    def _sizes_before_last(self, x: Tensor) -> list[Tensor]:
+        """A shape's sizes but the last, with -1 for the only one that the graph does not know."""
+        known = list(x.shape)[:-1]
+        if known.count(None) <= 1:
+            return [-1 if size is None else size for size in known]
+        return tf.unstack(tf.shape(x)[:-1], num=len(known))
 
     def zeros_of(self, rows: Tensor, units: int) -> Tensor:
         return tf.zeros(tf.stack([tf.shape(rows)[0], units]), np.float32)
