@@ -5,6 +5,7 @@ layers traced beside a GPU may save kernels that no CPU can run, and a model tha
 out before anybody is served by it.
 """
 
+import gc
 import json
 import logging
 import os
@@ -134,6 +135,8 @@ def main() -> None:
     os.dup2(2, 1)
     # It takes every further graph of a process for a mistake; here each model has its own.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    # Among the million objects of the libraries there is no garbage to look for.
+    gc.freeze()
     for line in sys.stdin:
         request = json.loads(line)
         try:
