@@ -15,7 +15,7 @@ from service.engines.onnx import OnnxRuntime, graph_path
 from service.training.export.onnx_export import make_onnx_graphs
 from service.training.export.process import export
 from service.training.export.serving_graph import ServingGraph
-from tests.networks.samples import answer, calm
+from tests.networks.samples import FixedWeights, answer, calm
 
 Array = np.ndarray[Any, np.dtype[np.float32]]
 
@@ -26,6 +26,7 @@ class Exported:
     def __init__(self, folder: Path, **request: Any) -> None:
         self.recipe = resolve(request)
         self.network = calm(self.recipe)
+        self._xp = FixedWeights()
         self.folder = folder
         self.graph = export(self.recipe, self.network.get_weights(), folder)
         self.loaded: Any = tf.saved_model.load(str(folder))
@@ -65,7 +66,7 @@ class Exported:
         horizon = self.recipe.horizon if horizon is None else horizon
         while values.shape[1] < given + horizon:
             fed = values[:, -self.recipe.window :] if self.recipe.preset.is_fixed_length else values
-            block = answer(self.network, fed)
+            block = answer(self.network, fed, self._xp)
             block = block[:, -1] if self.recipe.head == "sequence" else block
             values = np.concatenate([values, block], axis=1)
         forecast = statistics.inverse(values[:, given : given + horizon])[0]

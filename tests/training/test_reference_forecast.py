@@ -38,16 +38,19 @@ def make_series(recipe: Recipe, n: int) -> Array:
     return np.asarray(values, np.float64)
 
 
-@pytest.mark.parametrize("members", [SEVERAL[:1], SEVERAL[1:], SEVERAL], ids=["gru", "theta_mlp", "both"])
+@pytest.fixture(scope="module", params=[SEVERAL[:1], SEVERAL[1:], SEVERAL], ids=["gru", "theta_mlp", "both"])
+def graph(request: pytest.FixtureRequest) -> ServingGraph:
+    recipe = make_recipe(*request.param)
+    return ServingGraph([calm(member) for member in recipe.members or (recipe,)], recipe)
+
+
 @pytest.mark.parametrize("horizon", [3, 4, 11])
-def test_what_is_measured_is_what_the_served_graph_forecasts(members: list[dict[str, Any]], horizon: int) -> None:
-    recipe = make_recipe(*members)
-    networks = [calm(member) for member in recipe.members or (recipe,)]
+def test_what_is_measured_is_what_the_served_graph_forecasts(graph: ServingGraph, horizon: int) -> None:
+    recipe = graph.recipe
     series = make_series(recipe, CHUNK + 3)
-    found = Forecaster(recipe, networks).forecast(series, horizon)
+    found = Forecaster(recipe, graph.networks).forecast(series, horizon)
     lengths = (~np.isnan(series)).sum(axis=1).astype(np.int32)
     normalized, reference = normalize(series, lengths, recipe.equivariance)
-    graph = ServingGraph(networks, recipe)
     answers = graph.rollout(tf.constant(normalized[:, :, None]), tf.constant(lengths), tf.constant(horizon))
     served = answers["forecast"].numpy()
     expected = served if reference is None else reference.restore(served)

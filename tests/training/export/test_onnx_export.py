@@ -23,9 +23,9 @@ EXHAUSTIVE = pytest.mark.exhaustive
 # Every option of a graph once; the sweeps below have them one by one. Every preset's own head, scaled, is compared in
 # test_serving_graph, whose exports are there already.
 TOGETHER = [
-    {"architecture": "lstm", "scaling": "mean", "normalization": "layer", "layers": 3, "horizon": 3, "window": 19},
+    {"architecture": "lstm", "scaling": "mean", "normalization": "layer", "layers": 2, "horizon": 3, "window": 19},
     {"architecture": "lstm", "scaling": "none", "log": True},
-    {"architecture": "encoder_decoder", "scaling": "standard", "layers": 3, "horizon": 3, "window": 19},
+    {"architecture": "encoder_decoder", "scaling": "standard", "layers": 2, "horizon": 3, "window": 19},
     {"architecture": "wavenet", "scaling": "standard", "normalization": "batch", "difference": "seasonal", "season": 4},
     {"architecture": "linear", "scaling": "standard", "difference": "seasonal", "season": 4},
     {"architecture": "linear", "scaling": "none", "difference": "first"},
@@ -131,9 +131,9 @@ def test_blocks_of_odd_length(tmp_path: Path, horizon: int) -> None:
 def test_an_ensemble_of_different_windows(tmp_path: Path) -> None:
     members = tuple(
         resolve({"architecture": name, "head": "vector", "window": window, "horizon": 6, "scaling": "mean"})
-        for name, window in (("ridge", 12), ("mlp", 30), ("lstm", 20), ("theta", 24), ("theta_mlp", 24))
+        for name, window in (("ridge", 12), ("mlp", 30), ("lstm", 20), ("theta", 24))
     )
-    weighted = tuple(replace(member, weight=weight) for member, weight in zip(members, (1, 2, 0.5, 1, 3), strict=True))
+    weighted = tuple(replace(member, weight=weight) for member, weight in zip(members, (1, 2, 0.5, 3), strict=True))
     recipe = replace(members[1], members=weighted)
     check_recipe(tmp_path, recipe)
 
@@ -142,13 +142,12 @@ def test_members_compute_once_what_they_have_in_common() -> None:
     recipe = resolve({"architecture": "theta_mlp", "window": 48, "horizon": 6, "scaling": "mean"})
 
     def count_nodes(*members: Recipe) -> int:
-        whole = replace(recipe, members=members)
-        graph = make_serving_graph(whole, [w for member in members for w in fresh(member).get_weights()])
-        return len(onnx.load_from_string(make_onnx_graphs(graph.networks, graph.recipe)["forecast"]).graph.node)
+        graphs = make_onnx_graphs([fresh(member) for member in members], replace(recipe, members=members))
+        return len(onnx.load_from_string(graphs["forecast"]).graph.node)
 
     first, second, third = (replace(recipe, seed=seed) for seed in (1, 2, 3))
-    more = count_nodes(first, second, third) - count_nodes(first, second)
-    assert more < count_nodes(first, second) / 4
+    of_two = count_nodes(first, second)
+    assert count_nodes(first, second, third) - of_two < of_two / 4
 
 
 SERIES = [waves(8, 50), waves(8, 90)]
