@@ -8,8 +8,10 @@ from tests.conftest import PROFILE
 
 @pytest.fixture(scope="module", autouse=True)
 def plain_graphs() -> Iterator[None]:
-    """A graph that is called a few times is optimised for longer than it computes: `make test-all` does it, as the
-    service does, and so do processes that are started as a user starts them."""
+    """Leaves out TensorFlow's optimiser, which takes longer than graphs that are called a few times compute.
+
+    `make test-all` has it, as the service does, and so have processes that are started as a user starts them.
+    """
     if PROFILE != "quick":
         yield
         return

@@ -131,7 +131,7 @@ def test_blocks_of_odd_length(tmp_path: Path, horizon: int) -> None:
 def test_an_ensemble_of_different_windows(tmp_path: Path) -> None:
     members = tuple(
         resolve({"architecture": name, "head": "vector", "window": window, "horizon": 6, "scaling": "mean"})
-        for name, window in (("ridge", 12), ("mlp", 30), ("lstm", 20), ("theta", 24))
+        for name, window in (("ridge", 12), ("mlp", 30), ("lstm", 20), ("theta_mlp", 24))
     )
     weighted = tuple(replace(member, weight=weight) for member, weight in zip(members, (1, 2, 0.5, 3), strict=True))
     recipe = replace(members[1], members=weighted)
