@@ -5,7 +5,6 @@ import os
 import resource
 import signal
 import sqlite3
-import subprocess
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -14,10 +13,11 @@ import pytest
 
 from service.jobs.host import name_executor, read_host_id
 from tests.jobs.workers import REQUEST, Workers, ended, open_queue, run_async, task, training, until
+from tests.warm_process import WarmProcess
 
 
 @contextmanager
-def full_disk(process: "subprocess.Popen[str]") -> Iterator[None]:
+def full_disk(process: WarmProcess) -> Iterator[None]:
     """As if the disk were full: nothing that a process writes to a file is taken."""
     before = resource.prlimit(process.pid, resource.RLIMIT_FSIZE)
     resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (0, before[1]))
@@ -27,9 +27,8 @@ def full_disk(process: "subprocess.Popen[str]") -> Iterator[None]:
         resource.prlimit(process.pid, resource.RLIMIT_FSIZE, before)
 
 
-def hear(process: "subprocess.Popen[str]", words: str) -> None:
+def hear(process: WarmProcess, words: str) -> None:
     """Waits for a line of a process's log."""
-    assert process.stderr is not None
     assert any(words in line for line in process.stderr), "it ended without a word"
 
 

@@ -2,11 +2,10 @@
 
 import asyncio
 import os
-import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from service.jobs.job import Job
 from service.jobs.leases import LEASE_SECONDS
 from service.jobs.queue import JobQueue
 from service.jobs.stray_jobs import LOOK_SECONDS
+from tests.warm_process import WarmProcess, WarmProcesses
 
 REQUEST = {"architecture": "lstm"}
 
@@ -38,6 +38,12 @@ def task(**fields: Any) -> dict[str, Any]:
     return {"kind": "train", "model": "demo", "epochs": 3, "seconds": 0.05, **fields}
 
 
+@cache
+def warm_processes() -> WarmProcesses:
+    """What all workers of these tests import, imported once."""
+    return WarmProcesses("service.jobs.runner", "service.job_supervisor")
+
+
 class Workers:
     """Starts worker processes on one state folder and ends those that are left."""
 
@@ -45,7 +51,7 @@ class Workers:
         """Args: `url` is the database's; None makes an SQLite file in the folder."""
         self.folder = folder
         self.url = f"sqlite:///{folder / 'jobs.sqlite'}" if url is None else url
-        self.started: list[subprocess.Popen[str]] = []
+        self.started: list[WarmProcess] = []
 
     def start(
         self,
@@ -56,7 +62,7 @@ class Workers:
         host: str = "",
         clock_years: float = 0,
         lease_seconds: float = LEASE_SECONDS,
-    ) -> "subprocess.Popen[str]":
+    ) -> WarmProcess:
         """Starts a worker and waits until it takes jobs.
 
         Args:
@@ -67,16 +73,13 @@ class Workers:
         """
         state_dir = self.folder / host
         state_dir.mkdir(exist_ok=True)
-        process = subprocess.Popen(
-            [sys.executable, "-m", f"tests.jobs.{module}", self.url, str(state_dir), str(look_seconds)],
-            env={**os.environ, "CLOCK_YEARS": str(clock_years), "LEASE_SECONDS": str(lease_seconds)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
+        process = warm_processes().start(
+            f"tests.jobs.{module}",
+            [self.url, str(state_dir), str(look_seconds)],
+            {**os.environ, "CLOCK_YEARS": str(clock_years), "LEASE_SECONDS": str(lease_seconds)},
         )
         self.started.append(process)
         if wait:
-            assert process.stdout is not None
             assert process.stdout.readline() == "started\n"
         return process
 
