@@ -20,7 +20,7 @@ from tests.serving.models import Kind, add_version
 
 SERIES = [float(np.sin(t / 3) + t % 5 / 7) for t in range(60)]
 LSTM = {"input_gate", "forget_gate", "output_gate", "candidate", "cell_state", "hidden_state"}
-MODELS = {"lstm": "lstm", "gru": "gru", "conv": "conv_gru", "plain": "simple_rnn", "norm": "ln_rnn", "line": "linear"}
+MODELS = {"lstm": "lstm", "gru": "gru", "conv": "conv_gru", "plain": "simple_rnn"}
 COPIES = [f"copy-{i}" for i in range(KEPT_GRAPHS + 1)]
 
 
@@ -31,6 +31,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
         add_fast_version(root, name, architecture)
     for name in COPIES:
         add_fast_version(root, name, "gru")
+    for name, architecture in {"norm": "ln_rnn", "line": "linear"}.items():
+        add_version(root, name, Kind(), architecture=architecture)
     add_version(root, "slow", Kind(has_graphs=False), architecture="lstm")
     publish_pretrained(root)
     add_version(root, "mean", Kind(), hyper_parameters={"members": [{}, {}, {}]}, architecture="lstm")

@@ -26,7 +26,7 @@ TASKS = {"first": {"part": {"key": "first"}}, "second": {"part": {"key": "second
 @pytest.fixture(params=["sqlite", "postgres"])
 def engine(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[sa.Engine]:
     is_file = request.param == "sqlite"
-    url = f"sqlite:///{tmp_path / 'jobs.sqlite'}" if is_file else request.getfixturevalue("postgres_url")
+    url = f"sqlite:///{tmp_path / 'jobs.sqlite'}" if is_file else request.getfixturevalue("emptied_postgres_url")
     migrate(url)
     engine = connect(url)
     add_job(engine, "job", "PENDING")
