@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from service.api.schemas.activations import ActivationsAnswer
+from service.domain.recipes.resolve import resolve
 from service.serving.activations import KEPT_GRAPHS, MOST_POINTS
 from service.store.catalog import Catalog
 from service.store.manifest import Manifest
@@ -32,7 +33,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in COPIES:
         add_fast_version(root, name, "gru")
     for name, architecture in {"norm": "ln_rnn", "line": "linear"}.items():
-        add_version(root, name, Kind(), architecture=architecture)
+        recipe = resolve({"architecture": architecture})
+        add_version(root, name, Kind(), architecture=architecture, hyper_parameters=recipe.to_dict())
     add_version(root, "slow", Kind(has_graphs=False), architecture="lstm")
     publish_pretrained(root)
     add_version(root, "mean", Kind(), hyper_parameters={"members": [{}, {}, {}]}, architecture="lstm")
