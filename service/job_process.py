@@ -122,6 +122,8 @@ def serve_tasks(load: Callable[[], Callable[[dict[str, Any], TaskRun], dict[str,
             run.tell({"failure": _describe(error)})
         finally:
             logging.getLogger(OURS).removeHandler(telling_log)
+            # Networks refer to themselves: those of a job go before the next one takes memory.
+            gc.collect()
 
 
 class LogTeller(logging.Handler):

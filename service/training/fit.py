@@ -73,7 +73,7 @@ def fit(
 
 def begin_network(recipe: Recipe) -> Network:
     """A network with the weights that a fit begins with, which the recipe's seed decides."""
-    # Without a search for garbage among all objects of the process, which takes longer than a short fit.
+    # Without its search for garbage among all objects of the process; `service.job_process` does that after each job.
     keras.utils.clear_session(free_memory=False)
     keras.utils.set_random_seed(recipe.seed)
     with seeds_of_its_own(recipe.seed):
