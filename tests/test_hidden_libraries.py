@@ -1,8 +1,9 @@
 """Processes start without the libraries that others import only to see whether they are there."""
 
-import importlib
 import subprocess
 import sys
+from importlib import import_module
+from importlib.util import find_spec
 
 import pytest
 
@@ -12,8 +13,8 @@ from service.hidden_libraries import hidden
 def test_a_package_is_hidden_from_what_is_imported_meanwhile() -> None:
     sys.modules.pop("this", None)
     with hidden("this"), pytest.raises(ModuleNotFoundError, match="No module named 'this'"):
-        importlib.import_module("this")
-    assert importlib.util.find_spec("this") is not None
+        import_module("this")
+    assert find_spec("this") is not None
 
 
 NAMES = ("jax", "pandas", "matplotlib")

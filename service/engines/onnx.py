@@ -33,7 +33,7 @@ MOST_GRAPH_BYTES = 2**31
 
 
 # From so many rows on the graphs for many are used, where a version has them;
-# `service.training.translation.recurrent` has the figures.
+# docs/decisions/0009-fast-engine.md has the figures.
 MANY_ROWS = 8
 
 

@@ -96,18 +96,21 @@ def test_while_the_store_is_away_forecasts_are_served_and_a_job_waits(
     [version] = packaged(one)
     job = one.train(architecture="linear", name="waiting", epochs=1)
     s3_server.fail("500")
-    for machine in machines:
-        machine.wait_until(partial(is_damaged, machine), "it is told")
-        ready = machine.client.get("/readyz")
-        assert ready.status_code == 200
-        assert "can't be read since" in ready.json()["damaged"][0]["reason"]
-        assert "outfielder_store_failures 0.0" not in machine.client.get("/metrics").text
-    for _ in range(10):
-        assert serves(one, "zero-shot")
-        assert serves(two, "zero-shot")
-        time.sleep(0.2)
-    assert one.client.put("/models/zero-shot/aliases/stable", json={"version": version}).status_code == 503
-    s3_server.fail("")
+    # Back again in any case: the machines are those of other tests too.
+    try:
+        for machine in machines:
+            machine.wait_until(partial(is_damaged, machine), "it is told")
+            ready = machine.client.get("/readyz")
+            assert ready.status_code == 200
+            assert "can't be read since" in ready.json()["damaged"][0]["reason"]
+            assert "outfielder_store_failures 0.0" not in machine.client.get("/metrics").text
+        for _ in range(10):
+            assert serves(one, "zero-shot")
+            assert serves(two, "zero-shot")
+            time.sleep(0.2)
+        assert one.client.put("/models/zero-shot/aliases/stable", json={"version": version}).status_code == 503
+    finally:
+        s3_server.fail("")
     one.wait_for_job(job["id"])
     for machine in machines:
         machine.wait_until(partial(serves, machine, "waiting"), "served")

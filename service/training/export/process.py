@@ -16,14 +16,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from service.hidden_libraries import hidden
 
 # This process fits nothing.
 with hidden("pandas", "matplotlib", "jax"):
     import keras
-    import numpy as np
     import tensorflow as tf
-    from numpy.typing import NDArray
 
 from service.domain.recipes.recipe import Recipe
 from service.errors import ExportMismatch, StorageUnavailable
