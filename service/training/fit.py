@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from service.domain.panel_windows import TrainingWindows
 from service.domain.recipes.recipe import Recipe
 from service.networks.network import Network, make_network
+from service.networks.operations import NumPyOperations
 from service.training.checkpoints import FitCheckpoint, Standing
 from service.training.data.training_set import TrainingSet
 from service.training.epoch import Epoch
@@ -19,6 +20,9 @@ from service.training.ridge import solve
 from service.training.seeds import seeds_of_its_own
 
 Array = NDArray[np.float32]
+
+# A network of a preset takes NumPy at most a tenth of a second for these; to compile it takes half a second.
+MOST_UNCOMPILED_ROWS = 500
 
 
 def fit(
@@ -113,5 +117,11 @@ def _fit(
 
 
 def predict(network: Network, recipe: Recipe, inputs: Array) -> Array:
-    """The network's forecasts from the last point, in its own units: [n, window] -> [n, horizon]."""
-    return predict_with_jax(network, recipe, inputs, last_only=True)
+    """The network's forecasts from the last point, in its own units: [n, window] -> [n, horizon].
+
+    NumPy computes few rows, for each length of which a program would have to be compiled.
+    """
+    if len(inputs) > MOST_UNCOMPILED_ROWS:
+        return predict_with_jax(network, recipe, inputs, last_only=True)
+    answers: Array = np.asarray(network.forward(NumPyOperations(), inputs))
+    return answers[:, -1].copy() if network.answers_at_every_step else answers

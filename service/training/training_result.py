@@ -33,7 +33,7 @@ class TrainingResult:
 
     @property
     def proofs(self) -> list[tuple[Array, Array]]:
-        """The series with the trained networks' forecasts for them [n, horizon], for which programs are compiled."""
+        """The series with the trained networks' forecasts for them [n, horizon]."""
         return [(series, forecast(self.recipe, self.networks, series)) for series in self.proof_series]
 
     @property

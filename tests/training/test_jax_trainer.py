@@ -28,6 +28,7 @@ from service.networks.network import Network
 from service.networks.operations import CellWeights, Operations
 from service.training.data.wave_data import prepare_waves
 from service.training.epoch import Epoch
+from service.training.fit import MOST_UNCOMPILED_ROWS, predict
 from service.training.jax_trainer.fitting import BATCHES_AT_ONCE, fit_with_jax, predict_with_jax
 from service.training.jax_trainer.optimizers import make_optimizer
 from service.training.jax_trainer.program import UNCOMPILED, Batches, find_program
@@ -319,6 +320,19 @@ def test_forecasts_are_the_networks_however_many_rows_there_are(n: int) -> None:
     every = predict_with_jax(network, recipe, x)
     assert_close(every, answer(network, x))
     assert np.array_equal(predict_with_jax(network, recipe, x, last_only=True), every[:, -1])
+
+
+@pytest.mark.parametrize("options", [{"architecture": "gru", "layers": 1}, {"architecture": "theta_mlp"}], ids=str)
+def test_few_rows_are_forecast_without_a_program_and_by_the_same_numbers(options: dict[str, Any]) -> None:
+    recipe = recipe_of(**options)
+    network, x = fresh(recipe), series(MOST_UNCOMPILED_ROWS + 1, recipe.window)
+    compiled: Any = find_program(network, recipe).forecast
+    before = compiled._cache_size()
+    few = predict(network, recipe, x[:-1])
+    assert compiled._cache_size() == before
+    many = predict(network, recipe, x)
+    assert few.shape == (MOST_UNCOMPILED_ROWS, recipe.horizon)
+    assert_close(few, many[:-1])
 
 
 @pytest.mark.parametrize("rate", ["dropout", "recurrent_dropout"])

@@ -90,7 +90,7 @@ def predict_with_jax(network: Network, recipe: Recipe, x: Floats, *, last_only: 
     With `last_only` those from the last point, [n, horizon] of every head: the others take as many times the memory.
     """
     program = find_program(network, recipe)
-    weights = [jax.numpy.asarray(one) for one in network.get_weights()]
+    weights = jax.device_put(network.get_weights())
     parts = []
     at_once = _choose_rows(len(x))
     for first in range(0, len(x), at_once):
@@ -139,7 +139,7 @@ def _stand(state: Fit, stop: _EarlyStop, rng: np.random.Generator, epochs: list[
 def _restore(standing: Standing, fresh: Fit, stop: _EarlyStop, rng: np.random.Generator) -> Fit:
     """The state that `_stand` wrote; `fresh`, a beginning of the same fit, says what is what."""
     leaves, structure = jax.tree.flatten(fresh.optimizer)
-    arrays = iter([jax.numpy.asarray(array) for array in standing.arrays])
+    arrays = iter(jax.device_put(standing.arrays))
     weights = [next(arrays) for _ in fresh.weights]
     optimizer = jax.tree.unflatten(structure, [next(arrays) for _ in leaves])
     key = jax.random.wrap_key_data(next(arrays))

@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from service.domain.recipes.options import Optimizer
 
@@ -33,12 +34,14 @@ def make_optimizer(name: Optimizer) -> tuple[Callable[[Arrays], State], Update]:
 
 
 def _zeros(weights: Arrays) -> Arrays:
-    return [jnp.zeros_like(one) for one in weights]
+    zeros: Arrays = jax.device_put([np.zeros(one.shape, one.dtype) for one in weights])
+    return zeros
 
 
 def _moments(weights: Arrays) -> State:
     # The count of steps, Nadam's product of momenta, and both moments.
-    return jnp.float32(0), jnp.float32(1), _zeros(weights), _zeros(weights)
+    step, product = jax.device_put((np.float32(0), np.float32(1)))
+    return step, product, _zeros(weights), _zeros(weights)
 
 
 def _squares(weights: Arrays) -> State:
