@@ -14,7 +14,7 @@ from typing import Any
 
 from service.errors import ServiceError, TooMuchMemory
 from service.jobs.job import Progress
-from service.jobs.job_run import JobStopped
+from service.jobs.run_errors import JobStopped
 
 logger = logging.getLogger(__name__)
 

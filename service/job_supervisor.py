@@ -30,7 +30,7 @@ from service.jobs.child_process import MemoryKills, kill
 from service.jobs.database import MAX_RECOVERIES
 from service.jobs.job import JobKind, Progress
 from service.jobs.job_records import FAILURE_CODES, UNEXPLAINED
-from service.jobs.job_run import JobFailed, JobStopped, RunLost
+from service.jobs.run_errors import JobFailed, JobStopped, RunLost
 from service.jobs.supervised_run import SupervisedRun
 from service.supervisor import leash
 

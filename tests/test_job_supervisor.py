@@ -16,7 +16,7 @@ import pytest
 from service.errors import TooMuchMemory, TrainingFailed
 from service.job_supervisor import JobSupervisor
 from service.jobs.job import Progress
-from service.jobs.job_run import JobFailed, JobStopped, RunLost
+from service.jobs.run_errors import JobFailed, JobStopped, RunLost
 from tests.control_group import memory_limit
 
 COMMAND = [sys.executable, "-m", "tests.job_process"]

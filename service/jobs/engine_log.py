@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dbos._error import DBOSAwaitedWorkflowCancelledError, DBOSAwaitedWorkflowMaxRecoveryAttemptsExceeded
 from dbos._serialization import PortableWorkflowError
 
-from service.jobs.job_run import JobStopped, RunLost
+from service.jobs.run_errors import JobStopped, RunLost
 
 # What the engine logs, with a traceback, when a job ends otherwise than well.
 _TOLD = (

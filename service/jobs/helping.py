@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable, Iterator
 
 from service.errors import DatabaseUnavailable, ServiceError, TrainingFailed
 from service.jobs.job import Progress
-from service.jobs.job_run import JobFailed, JobStopped, RunLost
 from service.jobs.parts import Part, PartBoard
+from service.jobs.run_errors import JobFailed, JobStopped, RunLost
 from service.jobs.slot import Slot
 from service.jobs.supervised_run import Perform, SupervisedRun
 

@@ -17,30 +17,13 @@ from service.jobs.database import PROGRESS
 from service.jobs.job import Progress
 from service.jobs.job_log import JobLog
 from service.jobs.ownership import NotOwned, Ownership
+from service.jobs.run_errors import JobStopped, RunLost
 
 logger = logging.getLogger(__name__)
 
 CHECK_SECONDS = 0.3
 # Of a database that was away at the last look.
 AWAY_SECONDS = 1.0
-
-
-class JobStopped(Exception):
-    """The job was cancelled, or another worker took it over."""
-
-
-class RunLost(Exception):
-    """The process that performed the job died. The job is run again, up to a number of times."""
-
-
-class JobFailed(Exception):
-    """The job failed in another process; `code` and `name` are those of the error there."""
-
-    def __init__(self, message: str, code: str, name: str) -> None:
-        super().__init__(message)
-        self.message = message
-        self.code = code
-        self.name = name
 
 
 class JobRun:

@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from service.errors import ServiceError
 from service.jobs.job import JobKind
 from service.jobs.job_records import FAILURE_CODES, UNEXPLAINED
-from service.jobs.job_run import JobFailed, JobStopped, RunLost
+from service.jobs.run_errors import JobFailed, JobStopped, RunLost
 
 logger = logging.getLogger(__name__)
 

@@ -29,11 +29,12 @@ from service.jobs.engine_log import EngineNews
 from service.jobs.helping import Helper
 from service.jobs.host import name_executor, name_host, read_host_id
 from service.jobs.job_log import JobLog
-from service.jobs.job_run import CHECK_SECONDS, JobFailed, JobRun, JobStopped, RunLost
+from service.jobs.job_run import CHECK_SECONDS, JobRun
 from service.jobs.leases import Leases, hand_back, keep_lease
 from service.jobs.outcomes import Outcomes
 from service.jobs.ownership import NotOwned, Ownership
 from service.jobs.parts import PartBoard
+from service.jobs.run_errors import JobFailed, JobStopped, RunLost
 from service.jobs.slot import Slot
 from service.jobs.slot_lock import recover, take_slot
 from service.jobs.stray_jobs import keep_going

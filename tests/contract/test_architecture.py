@@ -146,6 +146,11 @@ def test_every_process_logs_in_the_format_of_the_settings() -> None:
         assert "json=settings.logs_json" in keywords, file
 
 
-def test_the_api_process_starts_without_tensorflow_keras_pyarrow_and_onnx() -> None:
-    code = "import sys, service.app; sys.exit(bool({'tensorflow', 'keras', 'pyarrow', 'onnx'} & sys.modules.keys()))"
+@pytest.mark.parametrize(
+    ("module", "libraries"),
+    [("app", {"tensorflow", "keras", "pyarrow", "onnx"}), ("job_process", {"dbos", "sqlalchemy", "numpy"})],
+    ids=["API", "job process"],
+)
+def test_a_process_starts_without_libraries_that_it_may_never_need(module: str, libraries: set[str]) -> None:
+    code = f"import sys, service.{module}; sys.exit(bool({libraries!r} & sys.modules.keys()))"
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0

@@ -8,8 +8,9 @@ import sqlalchemy as sa
 from service.jobs.database import connect
 from service.jobs.database_tables import JobTables
 from service.jobs.job import Progress
-from service.jobs.job_run import JobRun, JobStopped, RunLost
+from service.jobs.job_run import JobRun
 from service.jobs.ownership import Ownership
+from service.jobs.run_errors import JobStopped, RunLost
 from tests.jobs.workers import REQUEST, Workers, on_both, open_queue, run_async, task
 
 

@@ -16,8 +16,8 @@ from service.jobs.database import connect, migrate
 from service.jobs.database_tables import PARTS, JobTables
 from service.jobs.helping import Helper
 from service.jobs.job_records import MOST_DEATHS
-from service.jobs.job_run import JobFailed, JobStopped, RunLost
 from service.jobs.parts import PartBoard
+from service.jobs.run_errors import JobFailed, JobStopped, RunLost
 from service.jobs.slot import Slot
 
 TASKS = {"first": {"part": {"key": "first"}}, "second": {"part": {"key": "second"}}}

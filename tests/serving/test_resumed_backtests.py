@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from service.domain.panel import Panel
-from service.jobs.job_run import JobStopped
+from service.jobs.run_errors import JobStopped
 from service.parts import records
 from tests.jobs.test_parts import set_status
 from tests.serving.backtest_shop import N_SERIES, Shop

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from service.errors import BacktestFailed, DatabaseUnavailable
 from service.jobs.helping import Helper
-from service.jobs.job_run import JobStopped, RunLost
+from service.jobs.run_errors import JobStopped, RunLost
 from service.jobs.slot import Slot
 from service.parts import sharing
 from service.serving import backtest_plan, open_backtest
