@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.drill import faults
 from tests.drill.__main__ import Machines
 from tests.drill.cluster import wait_for
@@ -10,6 +12,8 @@ from tests.postgres import PostgresServer
 from tests.s3 import S3
 
 
+# In `make test` tests/jobs kills workers over PostgreSQL, and tests/end_to_end over an object store.
+@pytest.mark.exhaustive
 def test_two_hosts_lose_processes_but_no_job_and_double_no_version(
     tmp_path: Path, postgres: PostgresServer, s3_server: S3
 ) -> None:

@@ -40,9 +40,9 @@ KINDS: dict[str, tuple[int, dict[str, Any]]] = {
 }
 
 
-# What each kind of fit goes on from, tests/training/test_checkpoints.py tells without processes.
+# What each kind goes on from, tests/training/test_checkpoints.py and test_shared_tuning.py tell without processes.
 @pytest.mark.parametrize(
-    "kind", ["lstm", "tuned", *(pytest.param(kind, marks=pytest.mark.exhaustive) for kind in ("waves", "auto"))]
+    "kind", ["lstm", *(pytest.param(kind, marks=pytest.mark.exhaustive) for kind in ("waves", "tuned", "auto"))]
 )
 def test_a_killed_job_goes_on_and_ends_with_the_weights_of_an_undisturbed_one(service: Processes, kind: str) -> None:
     n_checkpoints, request = KINDS[kind]

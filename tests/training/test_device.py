@@ -33,7 +33,7 @@ from service.training.data.panel_split import prepare_panel
 rng = np.random.default_rng(0)
 series = [20 + 3.0 * (np.arange(120) % 12) + rng.random(120) for _ in range(4)]
 data = PanelData("series", "id", "digest", 4, 480, "MS")
-request = {"architecture": "flagship", "epochs": 1, "max_windows": 200}
+request = {"architecture": ARCHITECTURE, "epochs": 1, "max_windows": 200}
 recipes = make_training_plan(request, data, np.full(4, 120)).recipes
 prepared = prepare_panel(series, recipes[0])
 for recipe in {recipe.architecture: recipe for recipe in recipes}.values():
@@ -66,8 +66,11 @@ xla_bridge.register_backend_factory("broken", fail, priority=400, fail_quietly=F
 """
 
 
-def test_networks_are_fitted_without_tensorflow() -> None:
-    done = run(WITHOUT_TENSORFLOW + ON_WAVES + ON_SERIES, KERAS_BACKEND="jax")
+# The flagship has members of several architectures.
+@pytest.mark.parametrize("architecture", ["mlp", pytest.param("flagship", marks=pytest.mark.exhaustive)])
+def test_networks_are_fitted_without_tensorflow(architecture: str) -> None:
+    on_series = f"ARCHITECTURE = {architecture!r}{ON_SERIES}"
+    done = run(WITHOUT_TENSORFLOW + ON_WAVES + on_series, KERAS_BACKEND="jax")
     assert done.returncode == 0, done.stderr
 
 
