@@ -27,7 +27,7 @@ from typing import IO, Any
 
 from service.errors import TooMuchMemory, TrainingFailed
 from service.jobs.child_process import MemoryKills, kill
-from service.jobs.database import MAX_RECOVERIES
+from service.jobs.engine_names import MAX_RECOVERIES
 from service.jobs.job import JobKind, Progress
 from service.jobs.job_records import FAILURE_CODES, UNEXPLAINED
 from service.jobs.run_errors import JobFailed, JobStopped, RunLost

@@ -150,7 +150,7 @@ def _load(settings: Settings) -> "Callable[[dict[str, Any], TaskRun], dict[str, 
     from service.domain.recipes.memory_estimate import check_memory
     from service.domain.recipes.training_plan import TrainingPlan
     from service.engines.loaders import AutoLoader
-    from service.jobs.database import connect
+    from service.jobs.connection import connect
     from service.jobs.parts import PartBoard
     from service.serving.backtest_jobs import BacktestJobs
     from service.serving.forecast_jobs import ForecastJobs

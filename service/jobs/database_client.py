@@ -23,19 +23,10 @@ from service.errors import (
     QueueFull,
 )
 from service.jobs import database_errors
-from service.jobs.database import (
-    APPLICATION,
-    APPLICATION_VERSION,
-    QUEUE,
-    SERIALIZER,
-    WORKFLOW,
-    connect,
-    find_file,
-    migrate,
-    probe,
-    reach,
-)
+from service.jobs.connection import connect, find_file, probe, reach
+from service.jobs.database import SERIALIZER, migrate
 from service.jobs.database_tables import add_number
+from service.jobs.engine_names import APPLICATION, APPLICATION_VERSION, QUEUE, WORKFLOW
 from service.jobs.job import Job
 from service.jobs.job_reader import JobReader, count_waiting
 from service.jobs.priority import DEFAULT, rank

@@ -5,8 +5,8 @@ import time
 import sqlalchemy as sa
 from dbos import DBOSClient
 
-from service.jobs.database import WORKFLOW
 from service.jobs.database_tables import LOG, NUMBERS, JobTables
+from service.jobs.engine_names import WORKFLOW
 from service.jobs.job_records import ENDED, STORED
 
 # Of a transaction: few enough that no other writer waits for long.

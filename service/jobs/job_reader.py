@@ -5,8 +5,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from service.jobs.database import PROGRESS, WORKFLOW
 from service.jobs.database_tables import MOST_INTEGER, NUMBERS, JobTables
+from service.jobs.engine_names import PROGRESS, WORKFLOW
 from service.jobs.job import Job, JobFilter
 from service.jobs.job_records import ACTIVE, READABLE, SHOWN, STORED, JobRow, read_json, to_job
 

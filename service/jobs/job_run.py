@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from service.domain.moments import write_moment
 from service.errors import DatabaseUnavailable
-from service.jobs.database import PROGRESS
+from service.jobs.engine_names import PROGRESS
 from service.jobs.job import Progress
 from service.jobs.job_log import JobLog
 from service.jobs.ownership import NotOwned, Ownership

@@ -17,8 +17,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from service.errors import DatabaseUnavailable
-from service.jobs.database import APPLICATION, QUEUE
 from service.jobs.database_tables import LOG, WORKERS, JobTables
+from service.jobs.engine_names import APPLICATION, QUEUE
 
 logger = logging.getLogger(__name__)
 

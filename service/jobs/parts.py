@@ -13,8 +13,8 @@ from typing import Any, Literal
 
 import sqlalchemy as sa
 
-from service.jobs.database import APPLICATION_VERSION, WORKFLOW
 from service.jobs.database_tables import PARTS, JobTables
+from service.jobs.engine_names import APPLICATION_VERSION, WORKFLOW
 from service.jobs.job_records import ACTIVE, MOST_DEATHS, STORED
 
 State = Literal["open", "taken", "done", "failed", "refused"]

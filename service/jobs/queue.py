@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import orjson
 
 from service.errors import DatabaseUnavailable, InvalidRequest, JobEnded, JobNotFound
-from service.jobs.database import find_file
+from service.jobs.connection import find_file
 from service.jobs.database_client import JobDatabase, Keep, Submission
 from service.jobs.database_tables import MOST_INTEGER
 from service.jobs.database_threads import ANSWER_SECONDS, THREADS, DatabaseThreads

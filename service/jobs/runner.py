@@ -12,20 +12,11 @@ from dbos import DBOS, DBOSClient
 from sqlalchemy.exc import SQLAlchemyError
 
 from service.errors import DatabaseUnavailable, ServiceError
-from service.jobs.database import (
-    APPLICATION,
-    APPLICATION_VERSION,
-    MAX_RECOVERIES,
-    QUEUE,
-    SERIALIZER,
-    WORKFLOW,
-    connect,
-    migrate,
-    wait_for_server,
-    write_url,
-)
+from service.jobs.connection import connect, wait_for_server, write_url
+from service.jobs.database import SERIALIZER, migrate
 from service.jobs.database_errors import explaining
 from service.jobs.engine_log import EngineNews
+from service.jobs.engine_names import APPLICATION, APPLICATION_VERSION, MAX_RECOVERIES, QUEUE, WORKFLOW
 from service.jobs.helping import Helper
 from service.jobs.host import name_executor, name_host, read_host_id
 from service.jobs.job_log import JobLog

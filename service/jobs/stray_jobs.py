@@ -10,7 +10,7 @@ from dbos import DBOSClient
 from sqlalchemy.exc import SQLAlchemyError
 
 from service.errors import DatabaseUnavailable
-from service.jobs.database import WORKFLOW
+from service.jobs.engine_names import WORKFLOW
 from service.jobs.leases import hand_back
 
 logger = logging.getLogger(__name__)

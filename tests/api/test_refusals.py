@@ -136,7 +136,7 @@ def test_a_deleted_job_database_is_a_503_that_says_so_on_every_route_and_forecas
 
 
 def test_a_locked_job_database_is_a_503_that_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.jobs.database.BUSY_SECONDS", 0.3)
+    monkeypatch.setattr("service.jobs.connection.BUSY_SECONDS", 0.3)
     with client(tmp_path / "store", tmp_path / "state") as http:
         job = http.post("/train", json={"architecture": "lstm"}).json()
         with closing(sqlite3.connect(tmp_path / "state" / "jobs.sqlite", isolation_level=None)) as connection:

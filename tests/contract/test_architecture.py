@@ -147,10 +147,14 @@ def test_every_process_logs_in_the_format_of_the_settings() -> None:
 
 
 @pytest.mark.parametrize(
-    ("module", "libraries"),
-    [("app", {"tensorflow", "keras", "pyarrow", "onnx"}), ("job_process", {"dbos", "sqlalchemy", "numpy"})],
-    ids=["API", "job process"],
+    ("modules", "libraries"),
+    [
+        ("service.app", {"tensorflow", "keras", "pyarrow", "onnx"}),
+        ("service.job_process", {"dbos", "sqlalchemy", "numpy"}),
+        ("service.jobs.parts, service.jobs.connection", {"dbos"}),
+    ],
+    ids=["API", "job process", "parts of jobs"],
 )
-def test_a_process_starts_without_libraries_that_it_may_never_need(module: str, libraries: set[str]) -> None:
-    code = f"import sys, service.{module}; sys.exit(bool({libraries!r} & sys.modules.keys()))"
+def test_a_process_starts_without_libraries_that_it_may_never_need(modules: str, libraries: set[str]) -> None:
+    code = f"import sys, {modules}; sys.exit(bool({libraries!r} & sys.modules.keys()))"
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from service.errors import DatabaseUnavailable
-from service.jobs.database import connect, probe
+from service.jobs.connection import connect, probe
 from service.jobs.queue import JobQueue
 from service.jobs.runner import run_jobs
 from tests.jobs.workers import REQUEST, Workers, open_queue, run_async, task
@@ -86,7 +86,7 @@ def test_a_deleted_database_is_told_and_nothing_is_accepted_into_it(workers: Wor
 def test_a_locked_database_can_be_read_and_says_that_it_is_locked(
     workers: Workers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.jobs.database.BUSY_SECONDS", 0.3)
+    monkeypatch.setattr("service.jobs.connection.BUSY_SECONDS", 0.3)
 
     async def scenario() -> None:
         async with open_queue(workers) as queue:

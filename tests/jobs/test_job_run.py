@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from service.jobs.database import connect
+from service.jobs.connection import connect
 from service.jobs.database_tables import JobTables
 from service.jobs.job import Progress
 from service.jobs.job_run import JobRun

@@ -9,7 +9,8 @@ import pytest
 import sqlalchemy as sa
 
 from service.jobs import leases
-from service.jobs.database import connect, migrate
+from service.jobs.connection import connect
+from service.jobs.database import migrate
 from service.jobs.database_tables import WORKERS, JobTables
 from service.jobs.host import read_host_id
 from service.jobs.leases import Leases

@@ -20,7 +20,7 @@ from service.errors import (
     ScheduleNotFound,
 )
 from service.jobs import job_log
-from service.jobs.database import connect
+from service.jobs.connection import connect
 from service.jobs.database_tables import LOG
 from service.jobs.job_log import JobLog, read_log
 from service.jobs.priority import HIGHEST, LOWEST, rank

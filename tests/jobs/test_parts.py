@@ -12,7 +12,8 @@ import sqlalchemy as sa
 from service.errors import TooMuchMemory
 from service.job_supervisor import JobSupervisor
 from service.jobs import helping
-from service.jobs.database import connect, migrate
+from service.jobs.connection import connect
+from service.jobs.database import migrate
 from service.jobs.database_tables import PARTS, JobTables
 from service.jobs.helping import Helper
 from service.jobs.job_records import MOST_DEATHS

@@ -11,7 +11,8 @@ import numpy as np
 import sqlalchemy as sa
 
 from service.engines.loaders import AutoLoader
-from service.jobs.database import connect, migrate
+from service.jobs.connection import connect
+from service.jobs.database import migrate
 from service.jobs.helping import Helper
 from service.jobs.parts import PartBoard
 from service.jobs.slot import Slot
