@@ -1,8 +1,7 @@
 """POST /train and the /jobs routes, on a real server; where a job must run, with a real worker process."""
 
 import json
-import subprocess
-import sys
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -19,8 +18,7 @@ from service.domain.recipes.presets import CHAPTER
 from service.errors import DatasetNotFound
 from service.settings import Settings
 from tests.api.server import assert_problem, client, wait_until
-
-ROOT = Path(__file__).parents[2]
+from tests.jobs.workers import warm_processes
 
 
 @pytest.fixture
@@ -33,17 +31,13 @@ def http(tmp_path: Path) -> Iterator[httpx.Client]:
 @contextmanager
 def worker(state_dir: Path) -> Iterator[None]:
     url = Settings(state_dir=state_dir).job_database_url
-    command = [sys.executable, "-m", "tests.api.worker_process", url, str(state_dir)]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    process = warm_processes().start("tests.api.worker_process", [url, str(state_dir)], dict(os.environ))
     try:
-        assert process.stdout is not None
         assert process.stdout.readline() == "started\n"
         yield
     finally:
         process.terminate()
-        process.wait(20)
-        assert process.stdout is not None
-        process.stdout.close()
+        process.communicate(20)
 
 
 def submit(http: httpx.Client, **body: Any) -> dict[str, Any]:
