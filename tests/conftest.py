@@ -34,10 +34,6 @@ os.environ["JAX_COMPILATION_CACHE_DIR"] = str(SHARED / "programs")
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 os.environ["JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES"] = "-1"
 
-# Tests ask by plain HTTP: a client of httpx would read the machine's certificates first, which takes 50 ms.
-os.environ.pop("SSL_CERT_FILE", None)
-os.environ["SSL_CERT_DIR"] = str(SHARED)
-
 PROFILE = os.environ.get("HYPOTHESIS_PROFILE", "quick")
 if PROFILE == "quick":
     # What runs for milliseconds is compiled for seconds: programs that are optimised less halve a test. `make test-all`

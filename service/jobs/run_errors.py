@@ -1,4 +1,4 @@
-"""Why a run of a job ends without a result. Apart, for the process that performs jobs needs no job engine."""
+"""Why a run of a job ends without a result. A file of their own: the process that performs jobs loads no job engine."""
 
 
 class JobStopped(Exception):

@@ -123,5 +123,7 @@ def predict(network: Network, recipe: Recipe, inputs: Array) -> Array:
     """
     if len(inputs) > MOST_UNCOMPILED_ROWS:
         return predict_with_jax(network, recipe, inputs, last_only=True)
-    answers: Array = np.asarray(network.forward(NumPyOperations(), inputs))
+    # Numbers that are not finite are the caller's to find, as they are after JAX.
+    with np.errstate(all="ignore"):
+        answers: Array = np.asarray(network.forward(NumPyOperations(), inputs))
     return answers[:, -1].copy() if network.answers_at_every_step else answers

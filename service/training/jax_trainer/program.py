@@ -79,7 +79,7 @@ class Program:
 
     def begin(self, weights: list[NDArray[np.float32]], seed: int) -> Fit:
         """A fit before its first step."""
-        # Put there, and not made there: of what makes them JAX compiles a program for each shape.
+        # `jnp.asarray` would compile a program for each shape.
         arrays = jax.device_put(weights)
         return Fit(arrays, self._begin_optimizer([arrays[i] for i in self._fitted]), jax.random.key(seed))
 
