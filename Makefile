@@ -26,10 +26,10 @@ run: setup  ## Start API and worker, train the starter models, forecast AirPasse
 # they share, says tests/conftest.py.
 PYTEST := $(BIN)/python -m pytest -n 3 --dist loadscope --no-loadscope-reorder --durations=15
 
-test: setup  ## Every promise once (thirteen to nineteen minutes on two cores), and which tests were slowest
+test: setup  ## Every promise once (thirteen to eighteen minutes on two cores), and which tests were slowest
 	$(PYTEST) -m "not exhaustive"
 
-test-all: setup  ## All tests, with the sweeps over all combinations, more examples and programs compiled as in service; before a release
+test-all: setup  ## All tests, with the sweeps over all combinations, more examples and programs compiled as in service; before a release (40 minutes)
 	HYPOTHESIS_PROFILE=exhaustive $(PYTEST)
 
 check: setup  ## Lint, format and types
