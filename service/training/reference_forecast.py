@@ -1,4 +1,4 @@
-"""A trained network's forecasts, the plain way: scaled in NumPy, answered as in the fit. Proofs of exports."""
+"""A trained network's forecasts, the plain way: scaled in NumPy, answered by its forward pass. Proofs of exports."""
 
 from collections.abc import Sequence
 

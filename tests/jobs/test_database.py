@@ -3,7 +3,7 @@ from pathlib import Path
 
 from sqlalchemy import create_engine, text
 
-import service.jobs.database  # noqa: F401  gives connections the clock
+import service.jobs.connection  # noqa: F401  gives connections the clock
 
 
 def test_sqlite_of_any_release_tells_the_milliseconds_that_the_job_engine_asks_for(tmp_path: Path) -> None:

@@ -79,7 +79,8 @@ class Program:
 
     def begin(self, weights: list[NDArray[np.float32]], seed: int) -> Fit:
         """A fit before its first step."""
-        # `jnp.asarray` would compile a program for each shape.
+        # `jnp.asarray` would compile a program for each shape. On the processor the arrays may share the memory of
+        # `weights`: nobody may write there, nor may a program be given it as its own.
         arrays = jax.device_put(weights)
         return Fit(arrays, self._begin_optimizer([arrays[i] for i in self._fitted]), jax.random.key(seed))
 
