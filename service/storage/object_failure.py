@@ -29,7 +29,7 @@ def explain_failure(error: BaseException, place: str, *, is_refused: bool = Fals
     """
     text = str(error)
     if is_due(place):
-        logger.error("the %s can't be used: %s", place, re.sub(r"\?\S*", "", text.split("\n")[0])[:500])
+        logger.error("the %s can't be used: %s", place, _cut(text))
     status = _STATUS.search(text)
     if is_refused or (status is not None and status[1] in ("401", "403")):
         return AccessRefused(
@@ -42,3 +42,23 @@ def explain_failure(error: BaseException, place: str, *, is_refused: bool = Fals
             f"The {place} answers with an error (HTTP {status[1]}). Try again later; if it persists, ask who runs it."
         )
     return StorageUnavailable(f"The {place} can't be used or reached. Try again later. The log says why.")
+
+
+def explain_opening(error: BaseException, place: str) -> AccessRefused:
+    """The error of a store that no client can be made for, before anything is asked of it; its cause is logged."""
+    text = str(error)
+    logger.error("the %s can't be opened: %s", place, _cut(text))
+    if "No CA certificates" in text:
+        return AccessRefused(
+            f"The {place} can't be opened: this machine has no CA certificates. Install them (the package "
+            "ca-certificates), or name a file that holds some in SSL_CERT_FILE."
+        )
+    return AccessRefused(
+        f"The {place} can't be opened. Check the environment variables of its provider, such as "
+        "AZURE_STORAGE_ACCOUNT_NAME. The log says why."
+    )
+
+
+def _cut(text: str) -> str:
+    """The first line, without what may be signatures in URLs."""
+    return re.sub(r"\?\S*", "", text.split("\n")[0])[:500]

@@ -24,10 +24,10 @@ from obstore.exceptions import (
     PreconditionError,
     UnauthenticatedError,
 )
-from obstore.store import LocalStore, from_url
+from obstore.store import LocalStore, ObjectStore, from_url
 
 from service.errors import StorageUnavailable
-from service.storage.object_failure import explain_failure, lacks_bucket
+from service.storage.object_failure import explain_failure, explain_opening, lacks_bucket
 
 T = TypeVar("T")
 
@@ -99,30 +99,18 @@ class ObjectStorage:
     def __init__(
         self, url: str, *, retry_seconds: float = RETRY_SECONDS, request_seconds: float = REQUEST_SECONDS
     ) -> None:
-        """Args: `url` is as `check_url` takes it. Nothing is asked of the store yet."""
+        """Nothing is asked of the store yet.
+
+        Args: `url` is as `check_url` takes it.
+
+        Raises AccessRefused: what the environment says of the provider is not enough.
+        """
         self.url = check_url(url)
         self.place = f"object store {self.url}"
-        if self.url.startswith("file:"):
-            self._store = from_url(self.url, mkdir=True, automatic_cleanup=True)
-        else:
-            self._store = from_url(
-                self.url,
-                client_options={
-                    # Whoever names an endpoint by http:// means it.
-                    "allow_http": True,
-                    "connect_timeout": timedelta(seconds=min(CONNECT_SECONDS, request_seconds)),
-                    "timeout": timedelta(seconds=request_seconds),
-                },
-                retry_config={
-                    "max_retries": 20,
-                    "retry_timeout": timedelta(seconds=retry_seconds),
-                    "backoff": {
-                        "init_backoff": timedelta(milliseconds=100),
-                        "max_backoff": timedelta(seconds=2),
-                        "base": 2,
-                    },
-                },
-            )
+        try:
+            self._store = self._open(retry_seconds, request_seconds)
+        except BaseError as error:
+            raise explain_opening(error, self.place) from None
 
     def get(self, key: str) -> bytes:
         """An object's content. Raises ObjectMissing."""
@@ -275,6 +263,28 @@ class ObjectStorage:
             obstore.put(self._store, key, content, use_multipart=False)
         finally:
             os.close(descriptor)
+
+    def _open(self, retry_seconds: float, request_seconds: float) -> "ObjectStore":
+        if self.url.startswith("file:"):
+            return from_url(self.url, mkdir=True, automatic_cleanup=True)
+        return from_url(
+            self.url,
+            client_options={
+                # Whoever names an endpoint by http:// means it.
+                "allow_http": True,
+                "connect_timeout": timedelta(seconds=min(CONNECT_SECONDS, request_seconds)),
+                "timeout": timedelta(seconds=request_seconds),
+            },
+            retry_config={
+                "max_retries": 20,
+                "retry_timeout": timedelta(seconds=retry_seconds),
+                "backoff": {
+                    "init_backoff": timedelta(milliseconds=100),
+                    "max_backoff": timedelta(seconds=2),
+                    "base": 2,
+                },
+            },
+        )
 
     def _ask(self, call: Callable[[], T]) -> T:
         """What a call answers, its failures told in our words."""

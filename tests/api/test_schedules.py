@@ -281,6 +281,15 @@ def test_each_run_trains_on_what_the_file_of_an_object_store_holds_then(tmp_path
         assert http.post(path).status_code == 422
 
 
+def test_an_object_store_that_can_not_be_opened_is_said_and_no_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AZURE_STORAGE_ACCOUNT_NAME", raising=False)
+    with client(tmp_path / "store", tmp_path / "state", sources="az://container/exports") as http:
+        schedule = make(http, train=DAILY, source={"url": "az://container/exports/sold.csv", **SOLD})
+        assert_problem(http.post(f"/schedules/{schedule['id']}/run"), 503, "storage_unavailable")
+
+
 @pytest.mark.parametrize(
     "url",
     [

@@ -172,6 +172,17 @@ def test_refusals_are_told_apart_from_outages(s3: S3) -> None:
         storage.list_objects()
 
 
+def test_a_store_that_can_not_be_opened_says_what_it_lacks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("AZURE_STORAGE_ACCOUNT_NAME", raising=False)
+    with pytest.raises(AccessRefused, match="AZURE_STORAGE_ACCOUNT_NAME"):
+        ObjectStorage("az://container/models")
+    # As on a machine without the package.
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
+    with pytest.raises(AccessRefused, match="ca-certificates"):
+        ObjectStorage("s3://bucket/models")
+
+
 @pytest.mark.parametrize(
     "url", ["s3://bucket", "s3://bucket/prefix/", "gs://bucket/p", "az://container/p", "file:///folder"]
 )
