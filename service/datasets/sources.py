@@ -10,7 +10,8 @@ from service.datasets.store import DatasetStore
 from service.datasets.upload import Uploader
 from service.domain.json_flaws import describe
 from service.errors import IdempotencyKeyReused, InvalidRequest, SourceNotFound, StorageUnavailable
-from service.storage.object_storage import ObjectChanged, ObjectMissing, ObjectStorage, check_url
+from service.storage.object_storage import ObjectChanged, ObjectMissing, ObjectStorage
+from service.storage.object_url import check_url
 
 PARQUET_MAGIC = b"PAR1"
 

@@ -12,7 +12,7 @@ _STATUS = re.compile(r"status code: (\d{3})")
 
 
 class AccessRefused(StorageUnavailable):
-    """The object store can be reached, but doesn't let the service in; trying again is in vain."""
+    """The object store doesn't let the service in, or can't be asked at all; trying again is in vain."""
 
 
 def lacks_bucket(error: BaseException) -> bool:
@@ -47,7 +47,8 @@ def explain_failure(error: BaseException, place: str, *, is_refused: bool = Fals
 def explain_opening(error: BaseException, place: str) -> AccessRefused:
     """The error of a store that no client can be made for, before anything is asked of it; its cause is logged."""
     text = str(error)
-    logger.error("the %s can't be opened: %s", place, _cut(text))
+    if is_due(place):
+        logger.error("the %s can't be opened: %s", place, _cut(text))
     if "No CA certificates" in text:
         return AccessRefused(
             f"The {place} can't be opened: this machine has no CA certificates. Install them (the package "

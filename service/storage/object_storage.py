@@ -6,7 +6,6 @@ writers win. https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-w
 
 import fcntl
 import os
-import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -28,10 +27,10 @@ from obstore.store import LocalStore, ObjectStore, from_url
 
 from service.errors import StorageUnavailable
 from service.storage.object_failure import explain_failure, explain_opening, lacks_bucket
+from service.storage.object_url import check_url
 
 T = TypeVar("T")
 
-SCHEMES = ("s3", "gs", "az", "file")
 # Of a request, its body included; larger objects go in parts.
 REQUEST_SECONDS = 60.0
 CONNECT_SECONDS = 5.0
@@ -39,7 +38,6 @@ CONNECT_SECONDS = 5.0
 RETRY_SECONDS = 10.0
 PART_BYTES = 8 * 2**20
 PARTS_AT_ONCE = 4
-_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}\Z")
 
 
 class ObjectMissing(Exception):
@@ -64,29 +62,6 @@ class ObjectFacts:
     modified_at: float
 
 
-def check_url(url: str) -> str:
-    """An object store's URL, checked without a look at it: `s3://bucket/prefix`, `gs://`, `az://` or `file:///folder`.
-
-    Raises:
-        ValueError: it is none, or holds what belongs into the environment. The message doesn't repeat it.
-    """
-    parts = urlsplit(url)
-    expected = "expected s3://bucket/prefix, gs://bucket/prefix, az://container/prefix or file:///folder"
-    if parts.scheme not in SCHEMES:
-        raise ValueError(f"it is no URL of an object store: {expected}")
-    if "@" in parts.netloc or parts.query or parts.fragment:
-        raise ValueError(
-            "the URL of an object store holds no credentials and no options: set the variables of its provider, such "
-            "as AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_ENDPOINT_URL"
-        )
-    is_folder = parts.scheme == "file"
-    if is_folder and (parts.netloc or len(parts.path) < 2):
-        raise ValueError("the URL of a folder begins with three slashes: file:///folder")
-    if not is_folder and not _BUCKET.match(parts.netloc):
-        raise ValueError(f"it names no bucket: {expected}")
-    return url.rstrip("/")
-
-
 class ObjectStorage:
     """Objects under a URL, by key: `a/b.json`. Safe for several threads; every call blocks on the network.
 
@@ -103,14 +78,15 @@ class ObjectStorage:
 
         Args: `url` is as `check_url` takes it.
 
-        Raises AccessRefused: what the environment says of the provider is not enough.
+        Raises StorageUnavailable: the folder can't be made, or the environment says too little of the provider.
         """
         self.url = check_url(url)
         self.place = f"object store {self.url}"
+        self._is_folder = self.url.startswith("file:")
         try:
             self._store = self._open(retry_seconds, request_seconds)
-        except BaseError as error:
-            raise explain_opening(error, self.place) from None
+        except (BaseError, OSError) as error:
+            raise self._explain(error) if self._is_folder else explain_opening(error, self.place) from None
 
     def get(self, key: str) -> bytes:
         """An object's content. Raises ObjectMissing."""
@@ -264,8 +240,8 @@ class ObjectStorage:
         finally:
             os.close(descriptor)
 
-    def _open(self, retry_seconds: float, request_seconds: float) -> "ObjectStore":
-        if self.url.startswith("file:"):
+    def _open(self, retry_seconds: float, request_seconds: float) -> ObjectStore:
+        if self._is_folder:
             return from_url(self.url, mkdir=True, automatic_cleanup=True)
         return from_url(
             self.url,

@@ -12,7 +12,7 @@ from tests.postgres import PostgresServer
 from tests.s3 import S3
 
 
-# In `make test` tests/jobs kills workers over PostgreSQL, and tests/end_to_end over an object store.
+# In `make test` tests/jobs kills workers over PostgreSQL, and tests/store a publisher over an object store.
 @pytest.mark.exhaustive
 def test_two_hosts_lose_processes_but_no_job_and_double_no_version(
     tmp_path: Path, postgres: PostgresServer, s3_server: S3

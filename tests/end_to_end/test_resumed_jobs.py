@@ -40,7 +40,8 @@ KINDS: dict[str, tuple[int, dict[str, Any]]] = {
 }
 
 
-# What each kind goes on from, tests/training/test_checkpoints.py and test_shared_tuning.py tell without processes.
+# What each kind goes on from, test_checkpoints.py and test_shared_tuning.py in tests/training tell: they interrupt fits
+# without a kill.
 @pytest.mark.parametrize(
     "kind", ["lstm", *(pytest.param(kind, marks=pytest.mark.exhaustive) for kind in ("waves", "tuned", "auto"))]
 )

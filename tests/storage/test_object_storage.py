@@ -13,8 +13,8 @@ from service.storage.object_storage import (
     ObjectExists,
     ObjectMissing,
     ObjectStorage,
-    check_url,
 )
+from service.storage.object_url import check_url
 from tests.s3 import S3
 
 
@@ -181,6 +181,9 @@ def test_a_store_that_can_not_be_opened_says_what_it_lacks(monkeypatch: pytest.M
     monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
     with pytest.raises(AccessRefused, match="ca-certificates"):
         ObjectStorage("s3://bucket/models")
+    (tmp_path / "file").touch()
+    with pytest.raises(StorageUnavailable, match="can't be used"):
+        ObjectStorage(f"file://{tmp_path}/file/folder")
 
 
 @pytest.mark.parametrize(
